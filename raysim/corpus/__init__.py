@@ -1,0 +1,1 @@
+"""What an organization owns: sources, preparation, tokens."""

@@ -1,0 +1,66 @@
+"""A prepared corpus: what an organization trains on, validates on, and dropped."""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from raysim.corpus.files import SourceFile
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Files that preparation left out for one reason."""
+
+    reason: str
+    files: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The files of one organization after preparation and split. It never leaves its organization."""
+
+    organization: str
+    train: tuple[SourceFile, ...]
+    valid: tuple[SourceFile, ...]
+    drops: tuple[Drop, ...] = field(default=())
+
+    @cached_property
+    def train_fingerprint(self) -> str:
+        """Names the training split by its content: paths, repositories, texts."""
+        return fingerprint(self.train)
+
+    @cached_property
+    def valid_fingerprint(self) -> str:
+        """Names the validation split by its content."""
+        return fingerprint(self.valid)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The token sequences of one training split.
+
+    Attributes:
+        sequences: int32 ``[num_sequences, sequence_length]``, memory-mapped and read-only.
+        dropped_tokens: the tail too short for a sequence of its own.
+        file_spans: for each training file in packing order: its path, and the half-open range of positions in the
+            flattened token stream that its tokens (without the BOS before them) take.
+    """
+
+    sequences: npt.NDArray[np.int32]
+    dropped_tokens: int
+    file_spans: tuple[tuple[str, int, int], ...]
+
+
+def fingerprint(files: tuple[SourceFile, ...]) -> str:
+    """SHA-256 over the sorted (path, repository, licence, text) of `files`; their order does not count."""
+    digest = hashlib.sha256()
+    for source in sorted(files, key=lambda f: (f.repository, f.path)):
+        for part in (source.path, source.repository, source.licence or "", source.text):
+            data = part.encode()
+            digest.update(len(data).to_bytes(8, "big"))
+            digest.update(data)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,24 @@
+"""The unit of a corpus: one source file with where it comes from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of an organization.
+
+    Attributes:
+        path: names the file within its organization, with ``/`` between parts; record inputs are ``FILE#N``.
+        text: the content, decoded from UTF-8, line ends untouched.
+        repository: the repository (or installed package) it belongs to.
+        licence: as its source states it, or None where the source states none.
+    """
+
+    path: str
+    text: str
+    repository: str
+    licence: str | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        return len(self.text.encode())

@@ -1,0 +1,37 @@
+"""The errors that a person sees. Each has the exit code of the command that it ends.
+
+Every message names the field or file, what was found, and what to do. All of them carry one string, so that they
+survive pickling on their way out of an actor.
+"""
+
+
+class RaysimError(Exception):
+    """Base of all errors that raysim raises on purpose."""
+
+    exit_code = 3
+
+
+class InputError(RaysimError):
+    """The experiment, a path or an option is wrong: nothing was started."""
+
+    exit_code = 2
+
+
+class BoundaryError(InputError):
+    """Something would leave an organization that its agreement does not allow to leave."""
+
+
+class CheckFailed(RaysimError):
+    """A check ran to its end and found a difference."""
+
+    exit_code = 1
+
+
+class RunError(RaysimError):
+    """A run could not go on; what was finished is kept, and the same command resumes."""
+
+    exit_code = 3
+
+
+class DamagedEntry(RunError):
+    """A store entry does not have the content that its hash promises."""

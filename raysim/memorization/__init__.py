@@ -1,0 +1,1 @@
+"""What the models give away: prompts, generation, line index, matching, clones."""

@@ -1,0 +1,35 @@
+"""Names and seeds derived from content: the one place where raysim hashes a recipe.
+
+Every piece of work is a pure function of its recipe, so the hash of the recipe names the result, and every random draw
+takes its seed from the recipe and a purpose.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+Key = str
+"""32 hexadecimal digits: the first half of the SHA-256 of a recipe's canonical JSON."""
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no white space; floats by ``repr``, NaN refused.
+
+    Raises:
+        ValueError: a NaN or an infinity, which has no JSON.
+        TypeError: a value that JSON does not know.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def key_of(recipe: Mapping[str, Any]) -> Key:
+    """The key of a recipe. A recipe always says its ``kind`` and that kind's numerics ``version``."""
+    if "kind" not in recipe or "version" not in recipe:
+        raise ValueError(f"a recipe needs 'kind' and 'version', this one has {sorted(recipe)}")
+    return hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:32]
+
+
+def seed_of(*parts: str | int) -> int:
+    """A 63-bit seed for one purpose, for example ``seed_of(stage_key, "batch order", epoch)``."""
+    return int.from_bytes(hashlib.sha256(canonical_json(parts).encode()).digest()[:8], "big") >> 1

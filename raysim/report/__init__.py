@@ -1,0 +1,1 @@
+"""What a person reads: tables, contrasts, the HTML page, the terminal summary."""

@@ -1,0 +1,1 @@
+"""Who trains when: the strategy protocol, the store, the ledger, the loop, the actors."""

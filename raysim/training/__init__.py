@@ -1,0 +1,1 @@
+"""How an organization trains: weights, trainers, the organization itself."""
