@@ -7,6 +7,7 @@ takes its seed from the recipe and a purpose.
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 Key = str
@@ -33,3 +34,9 @@ def key_of(recipe: Mapping[str, Any]) -> Key:
 def seed_of(*parts: str | int) -> int:
     """A 63-bit seed for one purpose, for example ``seed_of(stage_key, "batch order", epoch)``."""
     return int.from_bytes(hashlib.sha256(canonical_json(parts).encode()).digest()[:8], "big") >> 1
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

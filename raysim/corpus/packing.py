@@ -1,0 +1,134 @@
+"""Packs files into training sequences of one length, and keeps them as memory-mapped arrays."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from raysim.corpus.corpus import Packed
+from raysim.corpus.files import SourceFile
+from raysim.corpus.tokens import CodeTokenizer
+from raysim.errors import DamagedEntry, InputError
+from raysim.recipe import seed_of
+
+PADDING = -1
+"""Fills the last window of a validation file; never a token id."""
+
+_SEQUENCES = "sequences.npy"
+_REST = "packing.json"
+
+
+def packing_seed(split_seed: int, train_fingerprint: str, tokenizer_fingerprint: str, sequence_length: int) -> int:
+    """The seed of a packing: the same for every model, so that all see the same sequences."""
+    return seed_of(split_seed, "packing", train_fingerprint, tokenizer_fingerprint, sequence_length)
+
+
+def pack(files: Sequence[SourceFile], tokenizer: CodeTokenizer, sequence_length: int, seed: int) -> Packed:
+    """Puts files, each behind a BOS, in seeded order into one stream and cuts it into sequences.
+
+    The spans of files may reach beyond the last sequence: into the tail that is counted in `dropped_tokens`.
+
+    Args:
+        files: the training split; its order does not count.
+        tokenizer: for all files.
+        sequence_length: tokens a sequence, BOS included.
+        seed: from `packing_seed`.
+
+    Raises:
+        InputError: less than one sequence.
+    """
+    ordered = sorted(files, key=lambda f: (f.path, f.repository, f.text))
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(ordered))
+    parts: list[npt.NDArray[np.int32]] = []
+    spans: list[tuple[str, int, int]] = []
+    position = 0
+    for number in order:
+        tokens = _with_bos(ordered[number], tokenizer)
+        spans.append((ordered[number].path, position + 1, position + len(tokens)))
+        position += len(tokens)
+        parts.append(tokens)
+    num_sequences = position // sequence_length
+    if num_sequences == 0:
+        raise InputError(
+            f"trainer.sequence_length: {len(ordered)} training files give {position} tokens, less than one sequence of "
+            f"{sequence_length}; give the organization more code (source, limit) or set a shorter sequence_length"
+        )
+    stream = np.concatenate(parts)[: num_sequences * sequence_length]
+    sequences = stream.reshape(num_sequences, sequence_length)
+    sequences.flags.writeable = False
+    return Packed(sequences, position - sequences.size, tuple(spans))
+
+
+def encode_validation(
+    files: Sequence[SourceFile], tokenizer: CodeTokenizer, sequence_length: int
+) -> list[tuple[str, npt.NDArray[np.int32], int]]:
+    """Cuts each validation file into windows that predict every one of its tokens exactly once.
+
+    Row w of a file holds the positions ``w * sequence_length`` to ``(w + 1) * sequence_length`` inclusive of BOS and
+    the file's tokens, so its first `sequence_length` entries are input and its last are targets; behind the end stands
+    `PADDING`. Nothing is dropped, so nats can be divided by tokens or by bytes.
+
+    Returns:
+        for each file by path: its path, int32 ``[num_windows, sequence_length + 1]``, and its bytes.
+    """
+    encoded = []
+    for source in sorted(files, key=lambda f: (f.path, f.repository, f.text)):
+        tokens = _with_bos(source, tokenizer)
+        num_windows = max(1, -(-(len(tokens) - 1) // sequence_length))
+        padded = np.full(num_windows * sequence_length + 1, PADDING, dtype=np.int32)
+        padded[: len(tokens)] = tokens
+        windows = np.lib.stride_tricks.sliding_window_view(padded, sequence_length + 1)[::sequence_length]
+        encoded.append((source.path, np.ascontiguousarray(windows), source.num_bytes))
+    return encoded
+
+
+def _with_bos(source: SourceFile, tokenizer: CodeTokenizer) -> npt.NDArray[np.int32]:
+    return np.array([tokenizer.bos_id, *tokenizer.encode(source.text)], dtype=np.int32)
+
+
+def store_packed(packed: Packed, folder: Path) -> None:
+    """Writes `packed` as `folder`, which appears whole or not at all; one that is there already stays."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    partial.mkdir()
+    try:
+        np.save(partial / _SEQUENCES, packed.sequences, allow_pickle=False)
+        rest = {
+            "shape": list(packed.sequences.shape),
+            "dropped_tokens": packed.dropped_tokens,
+            "file_spans": packed.file_spans,
+        }
+        (partial / _REST).write_text(json.dumps(rest), encoding="utf-8")
+        partial.rename(folder)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not folder.exists():  # else another process was faster, with the same content
+            raise
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def load_packed(folder: Path) -> Packed:
+    """Opens what `store_packed` wrote; the sequences are memory-mapped and read-only.
+
+    Raises:
+        DamagedEntry: a file is missing or is not what was written.
+    """
+    try:
+        rest = json.loads((folder / _REST).read_text(encoding="utf-8"))
+        sequences = np.load(folder / _SEQUENCES, mmap_mode="r", allow_pickle=False)
+        spans = tuple((str(path), int(start), int(end)) for path, start, end in rest["file_spans"])
+        if list(sequences.shape) != rest["shape"] or sequences.dtype != np.int32:
+            raise ValueError(
+                f"{_SEQUENCES} is {sequences.dtype} {list(sequences.shape)}, expected int32 {rest['shape']}"
+            )
+        return Packed(sequences, int(rest["dropped_tokens"]), spans)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedEntry(f"{folder}: not a packed corpus: {error}; delete the folder, it is made again") from None

@@ -1,0 +1,35 @@
+"""Glob patterns over ``/``-separated paths: `*` and `?` stay inside one part, `**` crosses any number of them."""
+
+import re
+from collections.abc import Callable, Sequence
+
+_TOKEN = re.compile(r"\*\*/|/\*\*$|\*\*|\*|\?|\[!?[^\]/]+\]|.", re.DOTALL)
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression that a path matches in full exactly if it matches the glob `pattern`.
+
+    ``**/`` stands for no folder as well as for several, and ``a/**`` for everything below ``a``.
+    """
+    return re.compile("".join(_translate(token) for token in _TOKEN.findall(pattern)), re.DOTALL)
+
+
+def _translate(token: str) -> str:
+    fixed = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    if token in fixed:
+        return fixed[token]
+    if len(token) > 1:
+        body = token[1:-1].replace("\\", "\\\\")
+        return f"[^{body[1:]}]" if body.startswith("!") else f"[{body}]"
+    return re.escape(token)
+
+
+def selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a path matches one of `include` and none of `exclude`."""
+    wanted = [compile_pattern(pattern) for pattern in include]
+    unwanted = [compile_pattern(pattern) for pattern in exclude]
+
+    def selected(path: str) -> bool:
+        return any(p.fullmatch(path) for p in wanted) and not any(p.fullmatch(path) for p in unwanted)
+
+    return selected

@@ -1,0 +1,248 @@
+"""From the files of a source to a training and a validation split: the study's preparation, each step a setting."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import pydantic
+
+from raysim.config import Settings
+from raysim.corpus import filters
+from raysim.corpus.corpus import Corpus
+from raysim.corpus.files import SourceFile
+from raysim.corpus.neardup import near_duplicates
+from raysim.corpus.reading import DropCounter, SourceReading
+from raysim.errors import InputError
+from raysim.recipe import seed_of
+
+
+class PreparationSettings(Settings):
+    """Which files are kept. The defaults are the study's; null, false or 0 switches a step off."""
+
+    exact_dedup: bool = pydantic.Field(
+        default=True, description="keep one of the files that are equal but for white space"
+    )
+    drop_generated: bool = pydantic.Field(
+        default=True, description="drop files whose first five lines say they are generated"
+    )
+    max_line_characters: int | None = pydantic.Field(default=1000, ge=1, description="longest line allowed")
+    max_mean_line_characters: float | None = pydantic.Field(default=100, gt=0, description="longest mean line allowed")
+    min_alphanumeric_share: float = pydantic.Field(default=0.25, ge=0, le=1)
+    min_characters_per_token: float = pydantic.Field(default=1.5, ge=0)
+    min_assignments: int = pydantic.Field(default=5, ge=0, description="fewest `=` characters allowed")
+    config_or_test_drop_probability: float = pydantic.Field(default=0.7, ge=0, le=1)
+    no_keyword_drop_probability: float = pydantic.Field(
+        default=0.7, ge=0, le=1, description="for files without def, class, for or while"
+    )
+    near_dedup: bool = pydantic.Field(
+        default=False, description="keep one of the files that are nearly equal (MinHash)"
+    )
+    near_dedup_jaccard: float = pydantic.Field(default=0.85, gt=0, le=1)
+    near_dedup_min_words: int = pydantic.Field(default=10, ge=1, description="shorter files are never near-duplicates")
+    near_dedup_permutations: int = pydantic.Field(default=256, ge=16)
+    validation_share: float = pydantic.Field(
+        default=0.2, gt=0, lt=1, description="of the number of files, or of the bytes when split by repository"
+    )
+    split_by: Literal["file", "repository"] = "file"
+
+    @classmethod
+    def off(cls) -> "PreparationSettings":
+        """Keeps every file: for references, and for code that is only searched."""
+        return cls(
+            exact_dedup=False,
+            drop_generated=False,
+            max_line_characters=None,
+            max_mean_line_characters=None,
+            min_alphanumeric_share=0,
+            min_characters_per_token=0,
+            min_assignments=0,
+            config_or_test_drop_probability=0,
+            no_keyword_drop_probability=0,
+        )
+
+
+def prepare(
+    organization: str,
+    reading: SourceReading,
+    settings: PreparationSettings,
+    *,
+    limit: int | None,
+    split_seed: int,
+    count_tokens: Callable[[str], int],
+) -> Corpus:
+    """Filters, limits and splits what a source gave. The order of the input does not count.
+
+    A seeded draw for a file depends on the seed and the file alone, so that adding a file moves no other. Tokens, the
+    one costly measure, are counted last and with a `limit` only until it is reached: a file that is over the limit
+    may also have been one to drop.
+
+    Args:
+        organization: for messages, and in the result.
+        reading: the files and what the source skipped.
+        settings: which files are kept.
+        limit: bytes of code to keep, both splits together; None keeps all.
+        split_seed: of filters, limit and split.
+        count_tokens: number of tokens of a text.
+
+    Raises:
+        InputError: a split would be empty.
+    """
+    files = sorted(reading.files, key=_identity)
+    counter = DropCounter(reading.skipped)
+    kept = _filter(files, settings, split_seed, counter)
+    if settings.near_dedup:
+        kept = _drop_near_duplicates(kept, settings, split_seed, counter)
+    kept = _limit(kept, settings, limit, split_seed, count_tokens, counter)
+    by_repository = settings.split_by == "repository"
+    valid = (_valid_repositories if by_repository else _valid_files)(kept, settings.validation_share, split_seed)
+    train = tuple(f for f in kept if _identity(f) not in valid)
+    held_out = tuple(f for f in kept if _identity(f) in valid)
+    corpus = Corpus(organization, train, held_out, counter.drops())
+    if not train or not held_out:
+        raise InputError(_too_little(corpus, files, by_repository, limit))
+    return corpus
+
+
+_Identity = tuple[str, str, str]
+
+
+def _identity(source: SourceFile) -> _Identity:
+    return source.path, source.repository, source.text
+
+
+def _draw(split_seed: int, purpose: str, *identity: str) -> float:
+    """A uniform draw from [0, 1): of a seed and an identity, never of a position."""
+    return seed_of(split_seed, purpose, *identity) / 2**63
+
+
+def _rank(split_seed: int, purpose: str, source: SourceFile) -> tuple[float, _Identity]:
+    return _draw(split_seed, purpose, source.path, source.repository), _identity(source)
+
+
+def _filter(
+    files: Sequence[SourceFile], settings: PreparationSettings, split_seed: int, counter: DropCounter
+) -> list[SourceFile]:
+    kept: list[SourceFile] = []
+    seen: set[str] = set()
+    for source in files:
+        digest = filters.content_hash(source.text)
+        if settings.exact_dedup and digest in seen:
+            reason = "copy of another file"
+        else:
+            seen.add(digest)
+            reason = _reason_to_drop(source.text, digest, settings, split_seed)
+        if reason:
+            counter.add(reason, source.num_bytes)
+        else:
+            kept.append(source)
+    return kept
+
+
+def _reason_to_drop(text: str, digest: str, settings: PreparationSettings, split_seed: int) -> str | None:
+    if settings.drop_generated and filters.is_generated(text):
+        return "generated"
+    lines = filters.line_statistics(text)
+    if settings.max_line_characters is not None and lines.longest > settings.max_line_characters:
+        return f"a line over {settings.max_line_characters} characters"
+    if settings.max_mean_line_characters is not None and lines.mean > settings.max_mean_line_characters:
+        return f"mean line over {settings.max_mean_line_characters:g} characters"
+    if filters.alphanumeric_share(text) < settings.min_alphanumeric_share:
+        return f"under {settings.min_alphanumeric_share:g} alphanumeric"
+    if filters.num_assignments(text) < settings.min_assignments:
+        return f"fewer than {settings.min_assignments} '='"
+    if (
+        _draw(split_seed, "config or test", digest) < settings.config_or_test_drop_probability
+        and filters.is_config_or_test(text)
+    ):  # fmt: skip
+        return "configuration or test (by draw)"
+    if (
+        _draw(split_seed, "no keyword", digest) < settings.no_keyword_drop_probability
+        and not filters.has_definitions_or_loops(text)
+    ):  # fmt: skip
+        return "no def, class, for or while (by draw)"
+    return None
+
+
+def _drop_near_duplicates(
+    files: list[SourceFile], settings: PreparationSettings, split_seed: int, counter: DropCounter
+) -> list[SourceFile]:
+    dropped = near_duplicates(
+        files,
+        jaccard=settings.near_dedup_jaccard,
+        min_words=settings.near_dedup_min_words,
+        num_permutations=settings.near_dedup_permutations,
+        seed=seed_of(split_seed, "near-duplicates") % 2**32,
+    )
+    for position in sorted(dropped):
+        counter.add("near-copy of another file", files[position].num_bytes)
+    return [source for position, source in enumerate(files) if position not in dropped]
+
+
+def _limit(
+    files: list[SourceFile],
+    settings: PreparationSettings,
+    limit: int | None,
+    split_seed: int,
+    count_tokens: Callable[[str], int],
+    counter: DropCounter,
+) -> list[SourceFile]:
+    """Takes files in seeded order while they fit, and drops those with too few characters for their tokens."""
+    kept: list[SourceFile] = []
+    left_bytes = float("inf") if limit is None else limit
+    for source in sorted(files, key=lambda f: _rank(split_seed, "limit", f)):
+        if source.num_bytes > left_bytes:
+            counter.add("over the limit", source.num_bytes)
+        elif _too_many_tokens(source.text, settings.min_characters_per_token, count_tokens):
+            counter.add(f"under {settings.min_characters_per_token:g} characters a token", source.num_bytes)
+        else:
+            left_bytes -= source.num_bytes
+            kept.append(source)
+    return sorted(kept, key=_identity)
+
+
+def _too_many_tokens(text: str, min_characters_per_token: float, count_tokens: Callable[[str], int]) -> bool:
+    return min_characters_per_token > 0 and len(text) < min_characters_per_token * count_tokens(text)
+
+
+def _valid_files(files: Sequence[SourceFile], share: float, split_seed: int) -> set[_Identity]:
+    if len(files) < 2:
+        return set()
+    wanted = min(max(round(share * len(files)), 1), len(files) - 1)
+    return {_identity(f) for f in sorted(files, key=lambda f: _rank(split_seed, "split", f))[:wanted]}
+
+
+def _valid_repositories(files: Sequence[SourceFile], share: float, split_seed: int) -> set[_Identity]:
+    """Repositories in seeded order while they fit into the share of bytes; the smallest if none does."""
+    sizes: defaultdict[str, int] = defaultdict(int)
+    for source in files:
+        sizes[source.repository] += source.num_bytes
+    if len(sizes) < 2:
+        return set()
+    left_bytes = share * sum(sizes.values())
+    chosen: set[str] = set()
+    for repository in sorted(sizes, key=lambda name: (_draw(split_seed, "split", name), name)):
+        if sizes[repository] <= left_bytes:
+            left_bytes -= sizes[repository]
+            chosen.add(repository)
+    chosen = chosen or {min(sizes, key=lambda name: (sizes[name], name))}
+    return {_identity(f) for f in files if f.repository in chosen}
+
+
+def _too_little(corpus: Corpus, files: Sequence[SourceFile], by_repository: bool, limit: int | None) -> str:
+    kept = corpus.train + corpus.valid
+    unit = "repositories" if by_repository else "files"
+    found = len({f.repository for f in kept}) if by_repository else len(kept)
+    dropped = "; ".join(f"{d.files} {d.reason}" for d in corpus.drops) or "none"
+    advice = ["give it more code", "relax preparation"]
+    if limit is not None:
+        advice.append(f"raise limit (now {limit} bytes)")
+    if by_repository:
+        advice.append("use split_by: file")
+    return (
+        f"organizations.{corpus.organization}: {found} {unit} left of {len(files)} files read ({_bytes(files)} bytes), "
+        f"and training and validation need one each; left out: {dropped}. To go on: {', or '.join(advice)}"
+    )
+
+
+def _bytes(files: Iterable[SourceFile]) -> int:
+    return sum(f.num_bytes for f in files)

@@ -1,0 +1,261 @@
+"""Record files: JSON lines (also gzipped), Parquet, CSV, and datasets of the Hugging Face hub; a record is a file."""
+
+import gzip
+import itertools
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysim.corpus.files import SourceFile
+from raysim.corpus.reading import DropCounter, text_problem
+from raysim.errors import InputError
+
+RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
+_NAMES = ("path", "repo_name", "license")
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_CSV_BLOCK_BYTES = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A record that could not be taken apart."""
+
+    reason: str
+    num_bytes: int
+
+
+Rows = Iterator[tuple[int, Mapping[str, Any] | Broken]]
+"""Records with their number, counted from 1 (in JSON lines: the line number)."""
+
+
+def is_record_file(name: str) -> bool:
+    """Whether `name` ends like a record file."""
+    return name.lower().endswith(RECORD_SUFFIXES)
+
+
+def read_record_file(
+    file: Path, name: str, column: str, selected: Callable[[str | None], bool], counter: DropCounter
+) -> list[tuple[str, SourceFile]]:
+    """Reads one record file.
+
+    A record with a ``path`` is named ``repo_name/path`` (``path`` without a ``repo_name``), others ``NAME#N``.
+
+    Args:
+        file: the file.
+        name: how records of this file are named.
+        column: the column that holds the code.
+        selected: whether a path is wanted; it is asked with None for a record that has no path.
+        counter: takes what is skipped.
+
+    Returns:
+        Pairs of ``NAME#N`` and the file; paths are not yet made unique.
+
+    Raises:
+        InputError: a missing or broken file, or one without `column`.
+    """
+    lowered = file.name.lower().removesuffix(".gz")
+    try:
+        if lowered.endswith(".parquet"):
+            rows = _parquet_rows(file, column)
+        elif lowered.endswith(".csv"):
+            rows = _csv_rows(file, column)
+        elif lowered.endswith((".jsonl", ".json")):
+            rows = _json_rows(file)
+        else:
+            raise InputError(f"{file}: not a record file; known endings: {', '.join(RECORD_SUFFIXES)}")
+        return _take(rows, file, name, column, selected, counter)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{file}: cannot be read, it may be incomplete; fetch it again: {error}") from None
+
+
+def read_hub(
+    name: str,
+    config: str | None,
+    split: str,
+    column: str,
+    label: str,
+    selected: Callable[[str | None], bool],
+    counter: DropCounter,
+) -> list[tuple[str, SourceFile]]:
+    """Reads a dataset that `datasets.load_dataset` finds: on the hub, or in a local folder.
+
+    Raises:
+        InputError: the dataset cannot be loaded, or has no such column.
+    """
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(name, config, split=split)
+    except Exception as error:  # the library raises many kinds; each means that this dataset cannot be had
+        raise InputError(f"hub.name {name} (split {split}): cannot be loaded: {error}") from error
+    if not isinstance(loaded, datasets.Dataset):
+        raise InputError(f"hub.name {name}: expected one table of records, found {type(loaded).__name__}")
+    _require_column(column, loaded.column_names, f"hub.name {name}", "hub.column")
+    wanted = loaded.select_columns([c for c in (column, *_NAMES) if c in loaded.column_names])
+    rows = ((number, row) for number, row in enumerate(wanted, start=1) if isinstance(row, Mapping))
+    return _take(rows, name, label, column, selected, counter)
+
+
+def _take(
+    rows: Rows,
+    origin: Path | str,
+    name: str,
+    column: str,
+    selected: Callable[[str | None], bool],
+    counter: DropCounter,
+) -> list[tuple[str, SourceFile]]:
+    taken: list[tuple[str, SourceFile]] = []
+    num_records = num_broken = num_without = 0
+    seen_columns: set[str] = set()
+    reasons_seen: set[str] = set()
+    for number, row in rows:
+        num_records += 1
+        if isinstance(row, Broken):
+            num_broken += 1
+            reasons_seen.add(row.reason)
+            counter.add(row.reason, row.num_bytes)
+            continue
+        seen_columns.update(row)
+        text = _as_text(row.get(column))
+        if text is None:
+            num_without += 1
+            counter.add(f"record without text in column {column!r}", 0)
+            continue
+        path, repository, licence = (_as_name(row.get(key)) for key in _NAMES)
+        full_path = f"{repository}/{path}" if path and repository else path
+        num_bytes = len(text) if isinstance(text, bytes) else len(text.encode(errors="surrogatepass"))
+        if not selected(full_path):
+            counter.add("path left out by include or exclude", num_bytes)
+            continue
+        decoded = _decode(text)
+        problem = "not UTF-8" if decoded is None else text_problem(decoded)
+        if decoded is None or problem:
+            counter.add(problem or "", num_bytes)
+            continue
+        tag = f"{name}#{number}"
+        taken.append((tag, SourceFile(full_path or tag, decoded, repository or name, licence)))
+    if num_records == num_broken and num_records:
+        reasons = "; ".join(sorted(reasons_seen))
+        raise InputError(f"{origin}: broken: none of its {num_records} records can be read: {reasons}")
+    if num_records == num_broken + num_without and num_records:
+        _require_column(column, seen_columns, origin, "column")
+        raise InputError(f"{origin}: column {column!r} holds no text in {num_records} records; name another column")
+    return taken
+
+
+def _require_column(column: str, found: Any, origin: Path | str, setting: str) -> None:
+    if column not in found:
+        raise InputError(f"{origin}: no column {column!r}; it has {', '.join(sorted(found)) or 'none'}; set {setting}")
+
+
+def _as_text(value: Any) -> str | bytes | None:
+    return value if isinstance(value, str | bytes) else None
+
+
+def _decode(text: str | bytes) -> str | None:
+    if isinstance(text, str):
+        return text
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _as_name(value: Any) -> str | None:
+    """A repository, path or licence as text; lists (of licences) are joined, anything odd reads as absent."""
+    if isinstance(value, list):
+        return "; ".join(part for part in map(_as_name, value) if part) or None
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if not isinstance(value, str) or not value.strip():
+        return None
+    return value.encode(errors="replace").decode()
+
+
+def _json_rows(file: Path) -> Rows:
+    with file.open("rb") as raw:
+        zipped = raw.read(2) == _GZIP_MAGIC  # by content: some downloads arrive unpacked under a name in .gz
+        raw.seek(0)
+        stream = gzip.GzipFile(fileobj=raw) if zipped else raw
+        for number, line in enumerate(stream, start=1):
+            data = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if data.strip():
+                yield number, _parse_line(data)
+
+
+def _parse_line(data: bytes) -> Mapping[str, Any] | Broken:
+    try:
+        value = json.loads(data.decode())
+    except UnicodeDecodeError:
+        return Broken("not UTF-8", len(data))
+    except (ValueError, RecursionError):
+        return Broken("line is not valid JSON", len(data))
+    return value if isinstance(value, dict) else Broken("line is no JSON object", len(data))
+
+
+def _parquet_rows(file: Path, column: str) -> Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as table:
+            names = table.schema_arrow.names
+            _require_column(column, names, file, "column")
+            number = 0
+            for batch in table.iter_batches(batch_size=256, columns=[c for c in (column, *_NAMES) if c in names]):
+                for row in _batch_rows(pa.Table.from_batches([batch])):
+                    number += 1
+                    yield number, row
+    except pa.ArrowException as error:
+        raise InputError(f"{file}: broken Parquet file: {error}") from None
+
+
+def _csv_rows(file: Path, column: str) -> Rows:
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    num_bytes = file.stat().st_size
+    if num_bytes > _MAX_CSV_BLOCK_BYTES:
+        raise InputError(f"{file}: larger than 2 GiB; split it, or turn it into Parquet or JSON lines")
+    broken: dict[int, Broken] = {}
+
+    def skip(row: Any) -> str:
+        num_text_bytes = len((row.text or "").encode(errors="replace"))
+        broken[row.number - 1] = Broken("CSV row with the wrong number of columns", num_text_bytes)  # 1: the header
+        return "skip"
+
+    try:
+        table = pc.read_csv(
+            file,
+            # One block, since a row must not be cut by the end of a block; one thread keeps the rows in order.
+            read_options=pc.ReadOptions(use_threads=False, block_size=max(num_bytes + 1, 1024)),
+            parse_options=pc.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
+            # Bytes, so that one row that is not UTF-8 costs only itself.
+            convert_options=pc.ConvertOptions(column_types=dict.fromkeys((column, *_NAMES), pa.binary())),
+        )
+    except pa.ArrowException as error:
+        raise InputError(f"{file}: broken CSV file: {error}") from None
+    _require_column(column, table.column_names, file, "column")
+    kept = table.select([c for c in (column, *_NAMES) if c in table.column_names])
+    yield from broken.items()
+    yield from zip((number for number in itertools.count(1) if number not in broken), _batch_rows(kept), strict=False)
+
+
+def _batch_rows(table: Any) -> Iterator[dict[str, Any]]:
+    """Rows with text as bytes, which pyarrow would otherwise decode, and raise on the first that is not UTF-8."""
+    import pyarrow as pa
+
+    columns: dict[str, list[Any]] = {}
+    for name, values in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            values = values.cast(pa.large_binary())
+        columns[name] = values.to_pylist()
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, row, strict=True))

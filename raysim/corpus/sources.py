@@ -1,0 +1,318 @@
+"""Where code comes from: installed packages, a folder, record files, the hub, the standard library."""
+
+import importlib.metadata
+import importlib.util
+import os
+import sysconfig
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pydantic
+
+from raysim.config import Settings
+from raysim.corpus.files import SourceFile
+from raysim.corpus.patterns import selector
+from raysim.corpus.reading import DropCounter, SourceReading, text_problem
+from raysim.corpus.records import is_record_file, read_hub, read_record_file
+from raysim.errors import InputError
+
+DEFAULT_INCLUDE = "**/*.py"
+_STDLIB_LICENCE = "PSF-2.0"
+# Tests, an editor, a converter and demos are no reference for library code; _sysconfigdata describes one machine.
+_STDLIB_JUNK = (
+    *("**/site-packages/**", "**/dist-packages/**", "**/test/**", "**/tests/**", "**/__pycache__/**", "config-*/**"),
+    *("idlelib/**", "lib2to3/**", "turtledemo/**", "__phello__/**", "_sysconfigdata*.py"),
+)
+_KINDS = ("packages", "path", "files", "hub", "stdlib")
+
+
+class HubSettings(Settings):
+    """A dataset of the Hugging Face hub, or a local dataset folder."""
+
+    name: str
+    split: str
+    config: str | None = None
+    column: str = pydantic.Field(default="content", description="the column that holds the code")
+
+
+class SourceSettings(Settings):
+    """Exactly one of `packages`, `path`, `files`, `hub`, `stdlib`; the word ``stdlib`` alone is short for the last."""
+
+    packages: list[str] | None = pydantic.Field(
+        default=None, min_length=1, description="installed packages, by distribution or import name"
+    )
+    path: str | None = pydantic.Field(default=None, description="a folder of source files, or one source file")
+    files: list[str] | None = pydantic.Field(
+        default=None, min_length=1, description="record files: .jsonl, .jsonl.gz, .json.gz, .parquet, .csv"
+    )
+    hub: HubSettings | None = None
+    stdlib: bool = pydantic.Field(default=False, description="the standard library of the running Python")
+    column: str = pydantic.Field(default="content", description="the column of `files` that holds the code")
+    include: list[str] | None = pydantic.Field(
+        default=None,
+        min_length=1,
+        description="globs over paths; one that ends in ** takes the Python files below; default **/*.py, and every "
+        "record that has no path",
+    )
+    exclude: list[str] = pydantic.Field(
+        default=["**/.*/**", "**/site-packages/**"], description="globs over paths that are left out"
+    )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        return {"stdlib": True} if value == "stdlib" else value
+
+    @pydantic.model_validator(mode="after")
+    def _exactly_one(self) -> "SourceSettings":
+        given = [kind for kind in _KINDS if getattr(self, kind)]
+        if len(given) != 1:
+            raise ValueError(f"a source is exactly one of {', '.join(_KINDS)}; this one has {given or 'none'}")
+        if "column" in self.model_fields_set and self.files is None:
+            raise ValueError("column goes with files (for the hub: hub.column)")
+        return self
+
+    @classmethod
+    def at(cls, path: str, column: str = "content") -> "SourceSettings":
+        """The source at a path of the command line: a record file by its ending, else a folder or source file."""
+        return cls(files=[path], column=column) if is_record_file(path) else cls(path=path)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file to read, under the name it will have."""
+
+    path: str
+    location: Path
+    repository: str
+    licence: str | None
+
+
+def read_source(settings: SourceSettings, base: Path) -> SourceReading:
+    """Reads a source. The result depends on the content alone, not on the order in which a disk lists it.
+
+    Args:
+        settings: what to read.
+        base: the folder that relative paths start from.
+
+    Raises:
+        InputError: a missing package, folder, file or column, or a broken record file.
+    """
+    counter = DropCounter()
+    selected = _selection(settings)
+    if settings.files is not None:
+        files = _read_record_files(settings.files, settings.column, base, selected, counter)
+    elif settings.hub is not None:
+        files = _read_hub(settings.hub, base, selected, counter)
+    else:
+        files = _read_entries([e for e in _list_entries(settings, base, counter) if selected(e.path)], counter)
+    drops = sorted(counter.drops(), key=lambda drop: drop.reason)
+    return SourceReading(tuple(sorted(files, key=lambda f: f.path)), tuple(drops))
+
+
+def _selection(settings: SourceSettings) -> Callable[[str | None], bool]:
+    given = settings.include or [DEFAULT_INCLUDE]
+    include = [f"{pattern}/*.py" if pattern.endswith("**") else pattern for pattern in given]
+    matches = selector(include, settings.exclude)
+    keep_unnamed = settings.include is None
+    return lambda path: keep_unnamed if path is None else matches(path)
+
+
+def _list_entries(settings: SourceSettings, base: Path, counter: DropCounter) -> Iterator[_Entry]:
+    if settings.packages is not None:
+        for name in settings.packages:
+            yield from _package_entries(name, counter)
+    elif settings.path is not None:
+        yield from _folder_entries(settings.path, _resolve(settings.path, base), counter)
+    else:
+        root = Path(sysconfig.get_path("stdlib"))
+        keep = selector(["**"], _STDLIB_JUNK)
+        for path, location in _walk(root, counter, skip=lambda folder: not keep(f"{folder}/x")):
+            if keep(path):
+                yield _Entry(path, location, "stdlib", _STDLIB_LICENCE)
+
+
+def _resolve(path: str, base: Path) -> Path:
+    return base / Path(path).expanduser()
+
+
+def _read_entries(entries: Sequence[_Entry], counter: DropCounter) -> list[SourceFile]:
+    """Reads `entries` in the order of their paths, each real file once."""
+    files: dict[str, SourceFile] = {}
+    seen: set[str] = set()
+    for entry in sorted(entries, key=lambda e: (e.path, e.repository)):
+        real = os.path.realpath(entry.location)
+        try:
+            data = entry.location.read_bytes()
+        except OSError as error:
+            counter.add(f"unreadable: {error.strerror or error}", 0)
+            continue
+        if real in seen or entry.path in files:
+            counter.add("the same file under a second name or package", len(data))
+            continue
+        seen.add(real)
+        try:
+            entry.path.encode()
+            text = data.decode()
+        except UnicodeError as error:
+            counter.add("not UTF-8" if isinstance(error, UnicodeDecodeError) else "name is not UTF-8", len(data))
+            continue
+        problem = text_problem(text)
+        if problem:
+            counter.add(problem, len(data))
+            continue
+        files[entry.path] = SourceFile(entry.path, text, entry.repository, entry.licence)
+    return list(files.values())
+
+
+def _package_entries(name: str, counter: DropCounter) -> Iterator[_Entry]:
+    """Files of the distribution `name`, else of all distributions that provide the import `name`, else of its module.
+
+    An editable install lists no code of its own, so its import names are followed instead.
+    """
+    try:
+        distributions = [importlib.metadata.distribution(name)]
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        owners = sorted(set(importlib.metadata.packages_distributions().get(name, [])))
+        distributions = [importlib.metadata.distribution(owner) for owner in owners]
+    entries = [entry for distribution in distributions for entry in _distribution_entries(distribution)]
+    if not any(entry.path.endswith(".py") for entry in entries):
+        licence = _licence(distributions[0]) if distributions else None
+        tops = (distributions[0].read_text("top_level.txt") or "").split() if distributions else []
+        entries += [entry for top in dict.fromkeys([*tops, name]) for entry in _module_entries(top, licence, counter)]
+    if not entries:
+        raise InputError(f"packages: {name!r} is not installed here; install it (pip install {name}) or name another")
+    yield from entries
+
+
+def _distribution_entries(distribution: importlib.metadata.Distribution) -> Iterator[_Entry]:
+    repository, licence = distribution.metadata["Name"], _licence(distribution)
+    for file in distribution.files or []:
+        parts = tuple(part for part in file.parts if part != "..")  # scripts are listed as ../../../bin/NAME
+        yield _Entry("/".join(parts), Path(str(file.locate())), repository, licence)
+
+
+def _module_entries(name: str, licence: str | None, counter: DropCounter) -> Iterator[_Entry]:
+    if not name.isidentifier():
+        return
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return
+    if spec is None:
+        return
+    for folder in spec.submodule_search_locations or []:
+        for path, location in _walk(Path(folder), counter):
+            yield _Entry(f"{name}/{path}", location, name, licence)
+    if not spec.submodule_search_locations and spec.origin and spec.has_location:
+        yield _Entry(f"{name}.py", Path(spec.origin), name, licence)
+
+
+def _licence(distribution: importlib.metadata.Distribution) -> str | None:
+    metadata = distribution.metadata
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"]
+    classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
+    if classifiers:
+        return "; ".join(c.split(" :: ")[-1] for c in classifiers)
+    free_text = metadata["License"].strip() if "License" in metadata else ""
+    return free_text if free_text and "\n" not in free_text else None  # some put the whole licence there
+
+
+def _folder_entries(given: str, folder: Path, counter: DropCounter) -> Iterator[_Entry]:
+    if not folder.exists():
+        raise InputError(f"path: {given}: no such folder (looked for {folder})")
+    if folder.is_file():
+        if is_record_file(folder.name):
+            raise InputError(f"path: {given} is a record file; write files: [{given}]")
+        yield _Entry(folder.name, folder, folder.resolve().parent.name, None)
+        return
+    for path, location in _walk(folder, counter):
+        top, separator, _ = path.partition("/")
+        yield _Entry(path, location, top if separator else folder.resolve().name, None)
+
+
+def _walk(
+    root: Path, counter: DropCounter, skip: Callable[[str], bool] = lambda folder: False
+) -> Iterator[tuple[str, Path]]:
+    """Files below `root`, as (path from `root` with ``/``, location), each real folder once.
+
+    Real folders come before linked ones, so a link to a folder inside `root` adds nothing, and a link back up ends.
+    """
+    seen = {os.path.realpath(root)}
+    pending: list[str] = [""]
+    linked: list[str] = []
+    while pending or linked:
+        if not pending:
+            folder = linked.pop(0)
+            real = os.path.realpath(root / folder)
+            if real in seen or os.path.realpath(root).startswith(real.rstrip(os.sep) + os.sep):
+                continue
+            seen.add(real)
+        else:
+            folder = pending.pop()
+        try:
+            with os.scandir(root / folder) as listing:
+                children = sorted(listing, key=lambda child: child.name)
+        except OSError as error:
+            counter.add(f"unreadable folder: {error.strerror or error}", 0)
+            continue
+        for child in children:
+            path = f"{folder}/{child.name}" if folder else child.name
+            if not os.path.isdir(child.path):
+                # Not a pipe or a socket, which would be waited for; a dead link is yielded, to be counted.
+                if os.path.isfile(child.path) or not os.path.exists(child.path):
+                    yield path, root / path
+            elif not skip(path):
+                if child.is_symlink():
+                    linked.append(path)
+                else:
+                    seen.add(os.path.realpath(child.path))
+                    pending.append(path)
+
+
+def _read_record_files(
+    given: Sequence[str],
+    column: str,
+    base: Path,
+    selected: Callable[[str | None], bool],
+    counter: DropCounter,
+) -> list[SourceFile]:
+    locations = [_resolve(path, base) for path in given]
+    for path, count in Counter(os.path.realpath(location) for location in locations).items():
+        if count > 1:
+            raise InputError(f"files: {Path(path).name} is listed {count} times; list it once")
+    tagged: list[tuple[str, SourceFile]] = []
+    for name, location in zip(_short_names(given), locations, strict=True):
+        tagged += read_record_file(location, name, column, selected, counter)
+    return _with_unique_paths(tagged)
+
+
+def _read_hub(
+    hub: HubSettings, base: Path, selected: Callable[[str | None], bool], counter: DropCounter
+) -> list[SourceFile]:
+    local = _resolve(hub.name, base)
+    name, label = (str(local), local.name) if local.is_dir() else (hub.name, hub.name)
+    return _with_unique_paths(read_hub(name, hub.config, hub.split, hub.column, label, selected, counter))
+
+
+def _short_names(given: Sequence[str]) -> list[str]:
+    """The last parts of each path, as few as tell them apart: names must not depend on where a project lies."""
+    parts = [PurePosixPath(Path(path).as_posix()).parts for path in given]
+    return ["/".join(own[-_parts_needed(own, parts) :]) for own in parts]
+
+
+def _parts_needed(own: tuple[str, ...], everyone: Sequence[tuple[str, ...]]) -> int:
+    needed = 1
+    while needed < len(own) and sum(other[-needed:] == own[-needed:] for other in everyone) > 1:
+        needed += 1
+    return needed
+
+
+def _with_unique_paths(tagged: Sequence[tuple[str, SourceFile]]) -> list[SourceFile]:
+    """Adds ``(FILE#N)`` to paths that several records share."""
+    counts = Counter(source.path for _, source in tagged)
+    return [s if counts[s.path] == 1 else replace(s, path=f"{s.path} ({tag})") for tag, s in tagged]

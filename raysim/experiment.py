@@ -1,0 +1,126 @@
+"""One experiment: a YAML file, validated before anything starts."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from raysim.config import Settings, apply_overrides, load_yaml, validate
+from raysim.corpus.preparation import PreparationSettings
+from raysim.corpus.sources import SourceSettings
+from raysim.corpus.tokens import TokenizerSettings
+from raysim.effectiveness.losses import PerplexitySettings
+from raysim.errors import InputError
+from raysim.memorization.settings import MemorizationSettings
+from raysim.simulation.registry import resolve
+from raysim.simulation.strategy import Strategy, StrategySettings
+from raysim.training.models import ModelSettings
+from raysim.training.organization import OrganizationSettings
+from raysim.training.trainer import TrainerSettings
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+
+
+class ExecutionSettings(Settings):
+    """How the work is done; nothing here changes a result."""
+
+    backend: Literal["ray", "inline"] = pydantic.Field(default="ray", description="Ray actors, or all in one process")
+    slots: int | None = pydantic.Field(
+        default=None, ge=1, description="organizations at work at once; unset: CPUs over trainer.threads"
+    )
+    checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
+
+
+class MeasureSettings(Settings):
+    """What is measured of the models."""
+
+    perplexity: PerplexitySettings | None = PerplexitySettings()
+    memorization: MemorizationSettings | None = None
+
+
+class Experiment(Settings):
+    """A whole experiment file; see README for a tour."""
+
+    name: str
+    seed: list[int] = pydantic.Field(default=[1], min_length=1, description="repeats training; split_seed stays")
+    split_seed: int = pydantic.Field(default=1, description="of split, packing and prompts")
+    organizations: dict[str, OrganizationSettings] = pydantic.Field(min_length=1)
+    references: list[Literal["stdlib"] | SourceSettings] = pydantic.Field(
+        default=[], description="indexed, never trained on: what stands there is public"
+    )
+    preparation: PreparationSettings = PreparationSettings()
+    tokenizer: TokenizerSettings
+    model: ModelSettings
+    trainer: TrainerSettings = TrainerSettings()
+    strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(min_length=1)
+    measure: MeasureSettings = MeasureSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not _NAME.match(name):
+            raise ValueError("use letters, digits, '.', '_' and '-'")
+        return name
+
+    @pydantic.field_validator("organizations")
+    @classmethod
+    def _plain_organizations(cls, organizations: dict[str, Any]) -> dict[str, Any]:
+        for name in organizations:
+            if not _NAME.match(name) or name == "server":
+                raise ValueError(f"{name!r} names no organization; use letters, digits, '.', '_' and '-', not 'server'")
+        return organizations
+
+    @pydantic.field_validator("seed", mode="before")
+    @classmethod
+    def _one_seed_is_a_list(cls, seed: Any) -> Any:
+        return [seed] if isinstance(seed, int) else seed
+
+    @pydantic.field_validator("seed")
+    @classmethod
+    def _distinct_seeds(cls, seed: list[int]) -> list[int]:
+        if len(set(seed)) < len(seed):
+            raise ValueError("a seed is named twice")
+        return seed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One entry of `strategies`."""
+
+    label: str
+    strategy_class: type[Strategy]
+    settings: StrategySettings
+
+
+@dataclass(frozen=True)
+class LoadedExperiment:
+    """An experiment and where it came from.
+
+    Attributes:
+        base: folder that its relative paths start from.
+        settings: its strategies, resolved.
+    """
+
+    experiment: Experiment
+    base: Path
+    settings: tuple[Setting, ...]
+
+
+def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
+    """Reads, overrides and validates an experiment file.
+
+    Raises:
+        InputError: whatever is wrong with it, every problem on a line of its own.
+    """
+    raw = apply_overrides(load_yaml(path), overrides)
+    experiment = validate(Experiment, raw, str(path))
+    settings: list[Setting] = []
+    for number, entry in enumerate(experiment.strategies):
+        label, strategy_class, strategy_settings = resolve(entry, f"{path}: strategies[{number}]")
+        if label in [setting.label for setting in settings]:
+            raise InputError(f"{path}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own")
+        settings.append(Setting(label, strategy_class, strategy_settings))
+    return LoadedExperiment(experiment, path.resolve().parent, tuple(settings))

@@ -1,0 +1,94 @@
+"""What to measure of memorization, and which part of it each kind of work depends on."""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from raysim.config import Settings
+
+PROMPTS_VERSION = 1
+GENERATION_VERSION = 1
+MATCHING_VERSION = 1
+"""Numerics versions: raised whenever the same recipe would give other numbers."""
+
+Precision = Literal["fp32", "bf16"]
+When = Literal["final", "every_stage", "every_round", "every_epoch"]
+
+STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif")
+"""Where a function certainly ends, as in Chen & Jiang (ASE 2024, arXiv 2409.12020)."""
+
+
+class PromptCounts(Settings):
+    """Prompts of each kind, for each organization."""
+
+    function: int = Field(0, ge=0, description="signature and docstring of training functions, as in the study")
+    prefix: int = Field(0, ge=0, description="the first tokens of packed training sequences")
+    held_out: int = Field(0, ge=0, description="functions of the validation split without a copy in training")
+
+    @pydantic.model_validator(mode="after")
+    def _at_least_one(self) -> "PromptCounts":
+        if not any(count for _, count in self):
+            raise ValueError("asks for no prompt; set at least one of function, prefix, held_out above zero")
+        return self
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class MemorizationSettings(Settings):
+    """Prompts, sampling and matching; the defaults are the study's where it is feasible on a laptop."""
+
+    prompts: PromptCounts = Field(description="prompts of each kind, for each organization")
+    prefix_tokens: int = Field(64, ge=1, description="length of a prefix prompt")
+    function_tokens: int = Field(512, ge=2, description="longest function prompt, its BOS included")
+    samples: int = Field(5, ge=1, description="continuations of each prompt")
+    new_tokens: int = Field(128, ge=1, description="longest continuation")
+    temperature: float = Field(0.6, ge=0, allow_inf_nan=False, description="0 takes the likeliest token (greedy)")
+    top_p: float = Field(0.6, gt=0, le=1)
+    repetition_penalty: float = Field(1.1, gt=0, allow_inf_nan=False, description="1 is none")
+    min_lines: int = Field(6, ge=1, description="consecutive significant lines that make a match")
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
+    )
+    when: Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)] = Field(
+        ("final",), description="which of a strategy's models are probed"
+    )
+    precision: Precision | None = Field(None, description="of the weights while generating; None: the trainer's")
+    batch_size: int = Field(
+        180, ge=1, description="rows (prompts times samples) generated together; part of the recipe, as sums round by it"
+    )
+
+    def prompt_recipe(self) -> dict[str, Any]:
+        """The settings that decide which prompts there are.
+
+        `min_lines` is not among them: it only marks prompts as eligible, which `prompts.mark_eligible` does anew.
+        """
+        return {
+            "kind": "prompts",
+            "version": PROMPTS_VERSION,
+            "counts": self.prompts.model_dump(),
+            "prefix_tokens": self.prefix_tokens,
+            "function_tokens": self.function_tokens,
+            "new_tokens": self.new_tokens,  # a function prompt leaves room for the whole continuation
+        }
+
+    def generation_recipe(self, trainer_precision: Precision) -> dict[str, Any]:
+        """The settings that decide what a model answers to given prompts."""
+        return {
+            "kind": "generation",
+            "version": GENERATION_VERSION,
+            "samples": self.samples,
+            "new_tokens": self.new_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "repetition_penalty": self.repetition_penalty,
+            "stop": list(self.stop),
+            "batch_size": self.batch_size,
+            "precision": self.precision or trainer_precision,
+        }
+
+    def matching_recipe(self) -> dict[str, Any]:
+        """The settings that decide which generated lines count as someone's."""
+        return {"kind": "matching", "version": MATCHING_VERSION, "min_lines": self.min_lines}

@@ -1,0 +1,144 @@
+"""Live progress: which stage, which round, time left. A display on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from raysim.recipe import Key
+from raysim.simulation.stagelog import Kind, StageRecord
+
+COST = {"train": 3.0, "losses": 1.0, "generate": 2.0}
+"""Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+A generated token costs one, at about half the speed of a batch: it comes in steps of one token a row."""
+
+_PLAIN_EVERY_S = 15.0
+_NAMES = {"train": "training", "losses": "scoring", "generate": "generating", "aggregate": "aggregating"}
+
+
+@dataclass
+class _Running:
+    kind: Kind
+    label: str
+    tokens: int
+    done: int
+    task: TaskID | None
+
+
+class ConsoleObserver:
+    """Implements `raysim.simulation.stagelog.Observer` on a terminal.
+
+    Args:
+        console: to write to.
+        planned: tokens of each kind that are still to come, from the plan.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._left = 0.0
+        self._done = 0.0
+        self._started_s = time.monotonic()
+        self._running: dict[Key, _Running] = {}
+        self._counts: dict[str, int] = {}
+        self._phase = "preparing"
+        self._last_plain_s = time.monotonic()
+        self._bars = Progress(
+            TextColumn("  {task.fields[what]:<11}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.description}"),
+            TextColumn("[dim]{task.fields[note]}[/dim]"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "ConsoleObserver":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def phase(self, name: str) -> None:
+        """Says what the run is doing now."""
+        self._phase = name
+        self._console.print(f"[bold]{name}[/bold]")
+
+    def expect(self, tokens: dict[str, int]) -> None:
+        """Tokens of each kind that this run has to compute; the clock of the time left starts here."""
+        self._left = sum(COST.get(kind, 0.0) * count for kind, count in tokens.items())
+        self._started_s = time.monotonic()
+
+    def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
+        task = None
+        if self._console.is_terminal and kind in COST:
+            task = self._bars.add_task(label, total=max(1, tokens), what=_NAMES.get(kind, kind), note="")
+        self._running[key] = _Running(kind, label, tokens, 0, task)
+
+    def progressed(self, key: Key, tokens: int, note: str) -> None:
+        running = self._running.get(key)
+        if running is None:
+            return
+        self._account(running, tokens)
+        if running.task is not None:
+            self._bars.update(running.task, completed=tokens, note=note)
+        elif time.monotonic() - self._last_plain_s > _PLAIN_EVERY_S:
+            self._last_plain_s = time.monotonic()
+            percent = 100 * tokens // max(1, running.tokens)
+            name = _NAMES.get(running.kind, running.kind)
+            self._console.print(f"  {name} {running.label}: {percent} %, {note}; {self._time_left()}", highlight=False, soft_wrap=True)
+
+    def ended(self, record: StageRecord) -> None:
+        running = self._running.pop(record.key, None)
+        if running:
+            self._account(running, running.tokens)
+            if running.task is not None:
+                self._bars.remove_task(running.task)
+        kind = f"{record.kind} {record.status}"
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if record.kind == "train" and record.status == "computed":
+            speed = f"{record.tokens / max(record.seconds, 1e-9):,.0f} tokens/s"
+            self._console.print(
+                f"  trained {record.label} in {record.seconds:.1f} s ({speed}); {self._time_left()}", highlight=False, soft_wrap=True
+            )
+
+    def note(self, text: str) -> None:
+        self._console.print(Text(f"  note: {text}", style="yellow"))
+
+    def counts(self) -> dict[str, int]:
+        """Pieces of work by kind and status, for example ``{"train computed": 15}``."""
+        return dict(self._counts)
+
+    def _account(self, running: _Running, tokens: int) -> None:
+        step = COST.get(running.kind, 0.0) * (tokens - running.done)
+        running.done = tokens
+        self._done += step
+
+    def _time_left(self) -> str:
+        left = self._left - self._done
+        elapsed_s = time.monotonic() - self._started_s
+        if self._done <= 0 or left <= 0:
+            return "nearly done" if self._done > 0 else "time left not known yet"
+        return f"about {_duration(elapsed_s * left / self._done)} left"
+
+    def _render(self) -> Group:
+        share = 100 * min(1.0, self._done / self._left) if self._left else 0.0
+        elapsed_s = time.monotonic() - self._started_s
+        head = Text(f"{self._phase}: {share:.0f} % of the run, {_duration(elapsed_s)} so far, {self._time_left()}", "bold")
+        return Group(head, self._bars)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+

@@ -1,0 +1,114 @@
+"""The report as one HTML file that needs no network: tables and sentences by Jinja, figures by Plotly."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from raysim.report import budgets, figures, sections
+from raysim.report.findings import FINDINGS, assess
+from raysim.report.folder import open_run
+from raysim.report.summary import MEASURES, Study
+from raysim.report.tables import TABLES, write_table
+
+_HERE = Path(__file__).parent
+
+
+def write_report(run_dir: Path | str) -> Path:
+    """Writes ``report.html``, and the tables `contrasts` and `findings` that it shows, into a run folder.
+
+    Raises:
+        InputError: no run folder, or tables of another version.
+        DamagedEntry: a table that cannot be read.
+    """
+    study = Study(open_run(run_dir))
+    contrasts, findings = assess(study)
+    write_table(study.run.path, "contrasts", contrasts)
+    write_table(study.run.path, "findings", findings)
+    page = render(study, contrasts.to_pylist(), findings.to_pylist())
+    path = study.run.path / "report.html"
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(page, encoding="utf-8")
+    os.replace(unfinished, path)
+    return path
+
+
+def render(study: Study, contrasts: list[dict[str, Any]], findings: list[dict[str, Any]]) -> str:
+    """The page of a study whose contrasts and findings were taken, as text."""
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    drawn = figures.all_figures(study)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["quantity"] = sections.quantity
+    environment.filters["signed"] = _signed
+    columns, rows = sections.scoreboard(study)
+    return environment.get_template("page.html.j2").render(
+        style=_trusted(_HERE / "page.css"),
+        script=_trusted(_HERE / "page.js"),
+        plotly=_safe(get_plotlyjs()) if drawn else _safe(""),
+        specs=script_json({name: figure.spec for name, figure in drawn.items()}),
+        dark=script_json(figures.DARK),
+        figures=drawn,
+        run=study.run,
+        manifest=study.run.manifest,
+        experiment=json.dumps(study.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False),
+        organizations=study.organizations,
+        headline=sections.headline(study),
+        numbers=sections.key_numbers(study),
+        warnings=budgets.warnings(study.points),
+        columns=columns,
+        rows=rows,
+        rarefaction_size=study.rarefaction_size,
+        findings=[_with_contrasts(finding, contrasts) for finding in findings],
+        evidence=sections.evidence(study),
+        num_open=sections.NUM_OPEN,
+        budgets=sections.spent(study),
+        corpora=study.run.table("corpora").to_pylist(),
+        drops=study.run.table("drops").to_pylist(),
+        crossings=sections.crossings(study),
+        times=sections.times(study),
+        min_lines=study.run.setting("measure", "memorization", "min_lines") or 6,
+        measures=MEASURES,
+        tables=TABLES,
+        anything_measured=not (study.prompts.empty and study.losses.empty),
+        memorization=not study.prompts.empty,
+    )
+
+
+def script_json(value: Any) -> Any:
+    """JSON that cannot end the script element it stands in, whatever its strings hold."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return _safe(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _with_contrasts(finding: dict[str, Any], contrasts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A finding with its contrasts by name, for the table below it."""
+    names: dict[str, list[dict[str, Any]]] = {}
+    for row in contrasts:
+        if row["finding"] == finding["finding"]:
+            names.setdefault(row["contrast"], []).append(row)
+    margin = next(f.margin for f in FINDINGS if f.name == finding["finding"])
+    tone = finding["verdict"].split(" ")[0]
+    return {**finding, "contrasts": names, "margin": margin, "tone": tone}
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _trusted(path: Path) -> Any:
+    return _safe(path.read_text(encoding="utf-8"))
+
+
+def _safe(text: str) -> Any:
+    """Marks text of our own, or escaped just now, as not to be escaped again."""
+    import markupsafe
+
+    return markupsafe.Markup(text)  # noqa: S704 - see the docstring

@@ -1,0 +1,365 @@
+"""The tables of a run folder: their schemas, which are the data dictionary, and how they are written, read and hashed.
+
+Tables hold no times, hosts or absolute paths, so equal work gives equal tables, and `table_hash` says so.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raysim.errors import DamagedEntry, InputError
+
+PUBLIC = "(public)"
+"""Stands where an organization would, for the references: what also stands there is public, not owned."""
+
+TEXT = pa.string()
+SMALL = pa.int32()
+COUNT = pa.int64()
+REAL = pa.float64()
+FLAG = pa.bool_()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, its Arrow type, and what it means in one line."""
+
+    name: str
+    type: pa.DataType
+    description: str
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table: what a row is, its columns, and the columns that it is sorted by (and, but for `matches`, unique in)."""
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    place: str = "results"
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+
+def _table(
+    name: str, description: str, key: str, columns: list[tuple[str, pa.DataType, str]], place: str = "results"
+) -> TableSpec:
+    return TableSpec(name, description, tuple(key.split()), tuple(Column(*column) for column in columns), place)
+
+
+_SAMPLE_KEY: list[tuple[str, pa.DataType, str]] = [
+    ("model", TEXT, "key of the model that generated"),
+    ("prompt", TEXT, "key of the prompt"),
+    ("sample", SMALL, "number of the sample, from 0; it seeds the sampling, so every model draws with the same seed"),
+]
+
+TABLES: dict[str, TableSpec] = {
+    spec.name: spec
+    for spec in (
+        _table(
+            "models",
+            "A model that a setting passed through. Settings share stages, so one model may stand in several rows.",
+            "seed strategy order moment index",
+            [
+                ("seed", COUNT, "seed of the training run; the split has a seed of its own"),
+                ("strategy", TEXT, "label of the setting in the experiment, for example incremental or fedyogi"),
+                ("order", TEXT, "organizations: 'a > b' one after the other, 'a + b' together, 'a' alone"),
+                ("moment", TEXT, "initial, stage, round or epoch: what had just ended when the model was taken"),
+                ("index", SMALL, "number of that stage, round or epoch, from 1"),
+                ("final", FLAG, "whether the setting ends with this model"),
+                ("model", TEXT, "key of the model: a hash of everything that made it"),
+                ("parents", pa.list_(TEXT), "keys of the models that it was made from"),
+                ("organizations", pa.list_(TEXT), "whose data it has seen, directly or through others' weights"),
+                ("last", TEXT, "the organization trained last; empty where several were at once"),
+                ("tokens_seen", pa.map_(TEXT, COUNT), "training tokens of each organization, repeats counted"),
+                ("steps", COUNT, "optimizer steps on the way to this model, summed over its organizations"),
+                ("learning_rate_sum", REAL, "sum of the learning rate over those steps"),
+                ("dropout", REAL, "dropout probability in force during training"),
+                ("parameters", COUNT, "number of trainable parameters"),
+            ],
+        ),
+        _table(
+            "prompts",
+            "A prompt. All models of a run are given the same prompts.",
+            "prompt",
+            [
+                ("prompt", TEXT, "key of the prompt"),
+                ("kind", TEXT, "function (signature and docstring), prefix (of a training sequence) or held_out"),
+                ("organization", TEXT, "whose file it was taken from"),
+                ("file", TEXT, "path of that file within its organization"),
+                ("repository", TEXT, "repository or package of that file"),
+                ("licence", TEXT, "licence that the source states; null where it states none"),
+                ("lines_to_come", SMALL, "significant lines that follow the prompt in its file"),
+                ("eligible", FLAG, "trained on, and at least min_lines significant lines to come"),
+                ("copies_within", SMALL, "places in its organization's training split that hold its true continuation"),
+                ("copies_across", SMALL, "places in other organizations' training splits that hold it"),
+                ("copies_public", SMALL, "places in the references that hold it"),
+            ],
+        ),
+        _table(
+            "generations",
+            "A sample as generated.",
+            "model prompt sample",
+            [
+                *_SAMPLE_KEY,
+                ("new_tokens", SMALL, "tokens generated"),
+                ("lines", SMALL, "significant lines generated"),
+                ("parses", FLAG, "whether prompt and continuation parse as Python; null where that was not asked"),
+                ("ended", TEXT, "why it ended: stop, length or end of text"),
+            ],
+        ),
+        _table(
+            "samples",
+            "A sample against one owner's training split; rows of zeros are kept.",
+            "model prompt sample owner",
+            [
+                *_SAMPLE_KEY,
+                ("owner", TEXT, "the organization whose training split it is compared with"),
+                ("lines", SMALL, "significant lines generated"),
+                ("covered", SMALL, "of these, lines in a window of min_lines lines equal to the owner's"),
+                ("exclusive", SMALL, "covered lines that no other organization and no reference covers"),
+                ("shared", SMALL, "covered lines that another organization covers too, and no reference"),
+                ("public", SMALL, "covered lines that a reference covers too"),
+            ],
+        ),
+        _table(
+            "matches",
+            "A maximal run of generated lines that equal an owner's.",
+            "model prompt sample owner start lines",
+            [
+                *_SAMPLE_KEY,
+                ("owner", TEXT, "the organization that owns the lines"),
+                ("start", SMALL, "first line of the match in the continuation, from 1"),
+                ("lines", SMALL, "significant lines matched"),
+                ("fragment", TEXT, "hash of the matched lines, each stripped"),
+                ("text", TEXT, "the matched lines as the model generated them"),
+                ("file", TEXT, "first place of the lines in the owner's training split: the file"),
+                ("line", SMALL, "first place of the lines: the line, from 1"),
+                ("places", SMALL, "how many places in the owner's training split hold the lines"),
+            ],
+        ),
+        _table(
+            "losses",
+            "A model's loss on one validation file.",
+            "model organization file",
+            [
+                ("model", TEXT, "key of the model"),
+                ("organization", TEXT, "whose validation split the file belongs to"),
+                ("file", TEXT, "path of the file within its organization"),
+                ("nats", REAL, "negative log-likelihood of the file's tokens, summed, in nats"),
+                ("tokens", COUNT, "tokens predicted"),
+                ("correct", COUNT, "tokens whose most probable prediction was right"),
+                ("bytes", COUNT, "bytes of the text predicted"),
+            ],
+        ),
+        _table(
+            "clones",
+            "How much of one training split stands in another, before any training.",
+            "organization other",
+            [
+                ("organization", TEXT, "whose lines are counted"),
+                ("other", TEXT, f"where they are looked for; itself: duplicates within; {PUBLIC}: the references"),
+                ("lines", COUNT, "significant lines of the organization's training split"),
+                ("covered", COUNT, "of these, lines that the other holds in windows of min_lines lines"),
+                ("share", REAL, "covered / lines"),
+                ("fragments", COUNT, "distinct maximal fragments in common"),
+            ],
+        ),
+        _table(
+            "corpora",
+            "The size of one organization's split after preparation.",
+            "organization split",
+            [
+                ("organization", TEXT, "whose data"),
+                ("split", TEXT, "train or valid"),
+                ("files", COUNT, "files"),
+                ("bytes", COUNT, "bytes of text"),
+                ("lines", COUNT, "significant lines"),
+                ("tokens", COUNT, "tokens under the run's tokenizer"),
+                ("sequences", COUNT, "packed training sequences; 0 for valid"),
+            ],
+        ),
+        _table(
+            "drops",
+            "What preparation left out, and why.",
+            "organization reason",
+            [
+                ("organization", TEXT, "whose data"),
+                ("reason", TEXT, "why the files were left out"),
+                ("files", COUNT, "files left out for this reason"),
+                ("bytes", COUNT, "bytes left out for this reason"),
+            ],
+        ),
+        _table(
+            "contrasts",
+            "A difference between settings under one seed, with its bootstrap interval within that seed.",
+            "finding contrast seed",
+            [
+                ("finding", TEXT, "F1 to F7"),
+                ("contrast", TEXT, "what is compared"),
+                ("seed", COUNT, "seed of the training run"),
+                ("value", REAL, "the difference"),
+                ("unit", TEXT, "its unit"),
+                ("low", REAL, "lower end of the 95 % bootstrap interval over repositories or files"),
+                ("high", REAL, "upper end of it"),
+                ("n", COUNT, "prompts or files that enter"),
+                ("note", TEXT, "budgets compared, and what the contrast cannot show"),
+            ],
+        ),
+        _table(
+            "findings",
+            "The verdict on one finding of the study.",
+            "finding",
+            [
+                ("finding", TEXT, "F1 to F7"),
+                ("statement", TEXT, "the finding as stated by the study"),
+                ("verdict", TEXT, "supported, contradicted, inconclusive, indicated (n seeds) or not measured"),
+                ("contrast", TEXT, "the primary contrast that the verdict rests on"),
+                ("value", REAL, "its mean over seeds; null where not measured"),
+                ("low", REAL, "lower end of its 95 % interval"),
+                ("high", REAL, "upper end of it"),
+                ("unit", TEXT, "unit of the three"),
+                ("seeds", SMALL, "seeds that entered"),
+                ("note", TEXT, "what to know before quoting it; for 'not measured' the YAML line to add"),
+            ],
+        ),
+        _table(
+            "ledger",
+            "A crossing of an organization's boundary.",
+            "work sender receiver kind",
+            [
+                ("sender", TEXT, "who sent"),
+                ("receiver", TEXT, "who received"),
+                ("kind", TEXT, "what was sent, for example weights, counts, code"),
+                ("bytes", COUNT, "bytes sent"),
+                ("sha256", TEXT, "hash of the content"),
+                ("work", TEXT, "key of the work that it was sent for"),
+            ],
+            place="",
+        ),
+    )
+}
+
+
+def schema(name: str) -> pa.Schema:
+    """The Arrow schema of the table called `name`.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    return _spec(name).schema
+
+
+def table_path(folder: Path, name: str) -> Path:
+    """Where the table called `name` lies in the run folder `folder`."""
+    return folder / _spec(name).place / f"{name}.parquet"
+
+
+def write_table(folder: Path, name: str, table: pa.Table) -> Path:
+    """Writes `table` into the run folder `folder`, cast to its schema and sorted, all at once or not at all.
+
+    Rows are sorted by the key columns and then by all others, so equal content gives equal files.
+
+    Raises:
+        InputError: there is no such table, or `table` lacks a column, has one too many or one of another type.
+    """
+    spec = _spec(name)
+    path = table_path(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canonical = _sorted(_cast(spec, table, str(path)), spec.key)
+    unfinished = path.with_suffix(".unfinished")
+    pq.write_table(canonical, unfinished, compression="zstd", store_schema=True)
+    os.replace(unfinished, path)
+    return path
+
+
+def read_table(folder: Path, name: str) -> pa.Table:
+    """The table called `name` of the run folder `folder`; one that was never written is empty.
+
+    Raises:
+        InputError: there is no such table, or its columns are not those of this version.
+        DamagedEntry: the file is no Parquet file.
+    """
+    spec = _spec(name)
+    path = table_path(folder, name)
+    if not path.exists():
+        return spec.schema.empty_table()
+    try:
+        table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DamagedEntry(f"{path}: not a readable Parquet file ({error}); delete it and run again") from None
+    return _cast(spec, table, str(path))
+
+
+def table_hash(table: pa.Table) -> str:
+    """SHA-256 of the rows of `table`, whatever their order and chunking. Columns count by name, type and order."""
+    digest = hashlib.sha256(str([(field.name, str(field.type)) for field in table.schema]).encode())
+    digest.update(table.num_rows.to_bytes(8, "big"))
+    flat = pa.table({field.name: _flat(table.column(field.name)) for field in table.schema})
+    for column in _sorted(flat, ()).columns:
+        array = column.combine_chunks()
+        digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes())
+        if pa.types.is_string(array.type):
+            digest.update(pc.binary_length(array).fill_null(0).to_numpy(zero_copy_only=False).tobytes())  # type: ignore[attr-defined]
+            digest.update("".join(array.fill_null("").to_pylist()).encode())
+        elif pa.types.is_boolean(array.type):
+            digest.update(array.fill_null(False).to_numpy(zero_copy_only=False).tobytes())
+        else:
+            digest.update(array.fill_null(0).to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()
+
+
+def data_dictionary() -> str:
+    """Every table and column as Markdown."""
+    parts: list[str] = []
+    for spec in TABLES.values():
+        parts += [f"## {spec.name}", "", spec.description, "", "| column | type | meaning |", "|---|---|---|"]
+        parts += [f"| {column.name} | {column.type} | {column.description} |" for column in spec.columns]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _spec(name: str) -> TableSpec:
+    if name not in TABLES:
+        raise InputError(f"{name!r} is no table of a run; there are: {', '.join(TABLES)}")
+    return TABLES[name]
+
+
+def _cast(spec: TableSpec, table: pa.Table, origin: str) -> pa.Table:
+    wanted = [column.name for column in spec.columns]
+    missing = [name for name in wanted if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in wanted]
+    if missing or extra:
+        found = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(extra)}"] * bool(extra)
+        raise InputError(f"{origin}: table {spec.name} {' and '.join(found)}; its columns are {', '.join(wanted)}")
+    try:
+        return table.select(wanted).cast(spec.schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"{origin}: table {spec.name} has a column of another type: {error}") from None
+
+
+def _sorted(table: pa.Table, key: tuple[str, ...]) -> pa.Table:
+    others = [f.name for f in table.schema if f.name not in key and not pa.types.is_nested(f.type)]
+    names = [*key, *others]
+    if not names or not table.num_rows:
+        return table.combine_chunks()
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in names])  # type: ignore[attr-defined]
+    return table.take(order).combine_chunks()
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Lists and maps as JSON, so that they sort and hash like text; entries of a map count without their order."""
+    if not pa.types.is_nested(column.type):
+        return pa.chunked_array(column.chunks, column.type)
+    is_map = pa.types.is_map(column.type)
+    values = [None if v is None else json.dumps(sorted(v) if is_map else v) for v in column.to_pylist()]
+    return pa.array(values, TEXT)

@@ -1,0 +1,243 @@
+"""Composes the parts: what `raysim inspect`, `plan`, `run` and `report` do."""
+
+import asyncio
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysim.assembly import Assembly, assemble, check_agreements
+from raysim.errors import RunError
+from raysim.estimate import estimate, matmul_rate
+from raysim.experiment import LoadedExperiment, load_experiment
+from raysim.folder import RunFolder, now, provenance
+from raysim.measure import Measurer, measured_models, pending_tokens
+from raysim.progress import ConsoleObserver
+from raysim.report.html import write_report
+from raysim.results import corpora_rows, model_rows, write_joined, write_rows
+from raysim.simulation.backends import Backend, InlineBackend, RayBackend
+from raysim.simulation.ledger import ledger_rows
+from raysim.simulation.loop import simulate
+from raysim.simulation.planner import Plan, plan
+from raysim.simulation.runner import ReachedModel, Runner
+from raysim.simulation.slots import Slots
+from raysim.simulation.stagelog import StageLog
+from raysim.simulation.store import Store
+from raysim.simulation.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the experiment.
+
+    Attributes:
+        experiment: the YAML file.
+        out: run folder; None: ``runs/NAME``.
+        store: folder of the store; None: inside the run folder.
+        overrides: ``a.b=c`` assignments.
+        address: of a Ray cluster; None: a Ray of our own.
+        command: as it was typed, for the manifest.
+    """
+
+    experiment: Path
+    out: Path | None = None
+    store: Path | None = None
+    overrides: tuple[str, ...] = ()
+    address: str | None = None
+    command: str = ""
+
+    def load(self) -> tuple[LoadedExperiment, RunFolder]:
+        """The validated experiment and its run folder.
+
+        Raises:
+            InputError: whatever is wrong with the experiment.
+        """
+        loaded = load_experiment(self.experiment, list(self.overrides))
+        return loaded, RunFolder(self.out or Path("runs") / loaded.experiment.name, self.store)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its folder, the work by kind and status, seconds."""
+
+    folder: RunFolder
+    counts: dict[str, int]
+    seconds: float
+
+
+def run(options: Options, observer: ConsoleObserver) -> Outcome:
+    """Runs an experiment to its end, from wherever an earlier run of it stopped.
+
+    Raises:
+        InputError: something is wrong with the experiment; nothing was trained.
+        RunError: the run could not go on; the same command resumes.
+    """
+    started_s = time.monotonic()
+    loaded, folder = options.load()
+    facts = {
+        "name": loaded.experiment.name,
+        "experiment": loaded.experiment.model_dump(mode="json"),
+        "organizations": list(loaded.experiment.organizations),
+        "command": options.command,
+        "created": now(),
+        **provenance(),
+    }
+    with folder.locked():
+        store = Store(folder.store)
+        folder.write_manifest(**facts, finished=None)
+        backend = open_backend(loaded, options.address)
+        try:
+            asyncio.run(_run(loaded, folder, store, backend, observer))
+        finally:
+            backend.close()
+        folder.write_manifest(**facts, finished=now())
+        observer.phase("Writing the report")
+        write_report(folder.path)
+    return Outcome(folder, observer.counts(), time.monotonic() - started_s)
+
+
+async def _run(
+    loaded: LoadedExperiment, folder: RunFolder, store: Store, backend: Backend, observer: ConsoleObserver
+) -> None:
+    experiment = loaded.experiment
+    observer.phase("Preparing the corpora")
+    assembly = await assemble(loaded, backend, store)
+    planned = await plan(assembly.instances)
+    check_agreements(loaded, planned)
+    observer.expect(pending_tokens(loaded, assembly, planned, store))
+
+    slots = slot_count(loaded, backend)
+    session = uuid.uuid4().hex[:8]
+    log = StageLog(folder.stages)
+    workshop = Workshop(store, backend, assembly.organizations, Slots(slots), log, session, observer)
+    measurer = Measurer(loaded, assembly, workshop, slots)
+    reached: list[ReachedModel] = []
+    scoring: list[asyncio.Future[Any]] = []
+
+    def on_model(model: ReachedModel) -> None:
+        reached.append(model)
+        scoring.append(asyncio.ensure_future(measurer.score(model)))
+
+    runner = Runner(
+        workshop,
+        planned.remaining_tokens(),
+        experiment.execution.checkpoint_every_s,
+        measurer.wants_epochs,
+        on_model,
+    )
+    observer.phase("Training")
+    await _all(simulate(instance, runner) for instance in assembly.instances)
+    await _all(scoring)
+    if experiment.measure.memorization:
+        observer.phase("Probing for memorization")
+        await measurer.probe(reached)
+
+    observer.phase("Writing the tables")
+    initial = {i.world.seed: (await runner.initial(i.world)).info for i in assembly.instances}
+    write_rows(folder, "models", model_rows(reached, initial))
+    corpora, drops = corpora_rows(assembly.inventories.values())
+    write_rows(folder, "corpora", corpora)
+    write_rows(folder, "drops", drops)
+    for name, tables in measurer.tables().items():
+        write_joined(folder, name, tables)
+    entries = [entry for key in sorted(workshop.used) if (entry := store.peek(key))]
+    write_rows(folder, "ledger", ledger_rows(entries, store))
+
+
+async def _all(awaitables: Any) -> None:
+    """Waits for all; the first failure stops the rest and is raised."""
+    tasks = [asyncio.ensure_future(a) for a in awaitables]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def plan_experiment(options: Options) -> dict[str, Any]:
+    """What a run would do: stages by setting, and what they cost.
+
+    Raises:
+        InputError: whatever is wrong with the experiment.
+    """
+    loaded, folder = options.load()
+    experiment = loaded.experiment
+    backend = InlineBackend()
+    store = Store(folder.store)
+
+    async def prepared() -> tuple[Assembly, Plan]:
+        assembly = await assemble(loaded, backend, store)
+        return assembly, await plan(assembly.instances)
+
+    assembly, planned = asyncio.run(prepared())
+    check_agreements(loaded, planned)
+    world = assembly.instances[0].world
+    slots = slot_count(loaded, backend)
+    stages = planned.unique_stages()
+    entries = {
+        "weights": len(stages) + len(set(planned.aggregations)) + len(experiment.seed),
+        "client_states": sum(stage.assignment.keep_state for stage in stages.values()),
+    }
+    costs = estimate(
+        planned,
+        parameter_count(world),
+        pending_tokens(loaded, assembly, planned, store),
+        matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
+        slots,
+        entries,
+    )
+    return {"name": experiment.name, "strategies": planned.summary(store.has), **costs, "slots": slots}
+
+
+def parameter_count(world: Any) -> int:
+    """Parameters of a world's model, built without memory for its weights."""
+    import torch
+
+    from raysim.training.models import build_model
+    from raysim.training.weights import layout_of
+
+    spec = world.spec
+    if spec.settings.pretrained is not None:
+        return layout_of(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)).num_parameters
+    with torch.device("meta"):
+        return layout_of(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)).num_parameters
+
+
+def inspect_experiment(options: Options) -> Assembly:
+    """The corpora of an experiment, prepared, without any training.
+
+    Raises:
+        InputError: whatever is wrong with the experiment.
+    """
+    loaded, folder = options.load()
+    return asyncio.run(assemble(loaded, InlineBackend(), Store(folder.store)))
+
+
+def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
+    """The backend that an experiment asks for; an address always means Ray.
+
+    Raises:
+        InputError: no cluster answers at the address.
+    """
+    if address is None and loaded.experiment.execution.backend == "inline":
+        return InlineBackend()
+    return RayBackend(address, None)
+
+
+def slot_count(loaded: LoadedExperiment, backend: Backend) -> int:
+    """Organizations at work at once."""
+    execution, threads = loaded.experiment.execution, loaded.experiment.trainer.threads
+    if isinstance(backend, RayBackend) and execution.slots and execution.slots * threads > backend.cpus():
+        raise RunError(
+            f"execution.slots: {execution.slots} organizations of {threads} threads at once need more than the"
+            f" {backend.cpus()} CPUs of this Ray cluster; lower it"
+        )
+    if execution.slots:
+        return execution.slots
+    cpus = backend.cpus() if isinstance(backend, RayBackend) else os.cpu_count() or 1
+    return max(1, cpus // threads)
+

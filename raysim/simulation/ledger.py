@@ -1,0 +1,71 @@
+"""The ledger: a row for everything that crosses the boundary of an organization.
+
+What a piece of work moved follows from its entry in the store, so the ledger of a run is the union over its entries and
+survives a crash with them. An attempt that was killed may have moved the same bytes once more.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raysim.recipe import Key, canonical_json
+from raysim.simulation.store import Entry, Store
+
+SERVER = "server"
+
+
+@dataclass(frozen=True, order=True)
+class Crossing:
+    """Bytes that went from one party to another.
+
+    Attributes:
+        sender: an organization, ``server``, or a coalition's name.
+        receiver: likewise; ``... (its shelf)`` is an organization's own part of the store.
+        kind: ``weights``, ``client state``, ``metrics``, ``sequences`` or ``texts`` (raw code), or the kind of a measure.
+        bytes: of content.
+        sha256: of the content; of an array, as the ``.npy`` file that the store holds.
+    """
+
+    sender: str
+    receiver: str
+    kind: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, sender: str, receiver: str, kind: str, content: bytes) -> "Crossing":
+        """The crossing of `content`."""
+        return cls(sender, receiver, kind, len(content), hashlib.sha256(content).hexdigest())
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in an entry's info."""
+        return asdict(self)
+
+
+def crossings_of(entry: Entry, store: Store) -> list[tuple[Key, Crossing]]:
+    """What the work of `entry` moved: weights to the site and back, client state to its shelf, and what it noted itself."""
+    found = [Crossing(**row) for row in entry.info.get("crossings", ())]
+    site = entry.info.get("site")
+    received = entry.recipe.get("weights")
+    if site and received:
+        source = store.peek(received)
+        if source:
+            found.append(_of_array(source, "weights", SERVER, site, "weights"))
+    if site and entry.recipe["kind"] == "train":
+        found.append(_of_array(entry, "weights", site, SERVER, "weights"))
+        found.append(Crossing.of(site, SERVER, "metrics", canonical_json(entry.info["metrics"]).encode()))
+        moments = (name for name in entry.arrays() if name != "weights")
+        found += [_of_array(entry, name, site, f"{site} (its shelf)", "client state") for name in moments]
+    return [(entry.key, crossing) for crossing in found]
+
+
+def ledger_rows(entries: Iterable[Entry], store: Store) -> list[dict[str, Any]]:
+    """Rows of ``ledger.parquet``, sorted."""
+    rows = [{**c.to_json(), "work": key} for entry in entries for key, c in crossings_of(entry, store)]
+    return sorted(rows, key=lambda row: tuple(row.values()))
+
+
+def _of_array(entry: Entry, name: str, sender: str, receiver: str, kind: str) -> Crossing:
+    facts = entry.files[f"{name}.npy"]
+    return Crossing(sender, receiver, kind, int(facts["bytes"]), facts["sha256"])

@@ -1,0 +1,225 @@
+"""The store: one folder a piece of work, named by its key, written whole or not at all, checked by hash.
+
+An entry holds flat arrays, tables and one JSON of facts. It is written beside its place and renamed into it, so a reader sees
+all of it or nothing; two runs that write the same key write the same content, and the second gives way.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raysim.errors import DamagedEntry, InputError, RunError
+from raysim.recipe import Key, canonical_json, file_sha256, key_of
+
+_ENTRY_FILE = "entry.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished piece of work in the store.
+
+    Attributes:
+        key: of its recipe.
+        folder: where its files lie.
+        recipe: what it is the result of.
+        info: small JSON facts of the result.
+        files: for each file its ``sha256`` and ``bytes``.
+    """
+
+    key: Key
+    folder: Path
+    recipe: Mapping[str, Any]
+    info: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """The array `name`, memory-mapped and read-only."""
+        return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All arrays by name, memory-mapped."""
+        return {Path(file).stem: self.array(Path(file).stem) for file in self.files if file.endswith(".npy")}
+
+    def table(self, name: str) -> pa.Table:
+        """The table `name`."""
+        return pq.read_table(self.folder / f"{name}.parquet")
+
+    def sha256(self, array: str) -> str:
+        """Hash of the file that holds `array`."""
+        return self.files[f"{array}.npy"]["sha256"]
+
+    def num_bytes(self) -> int:
+        """Size of all files."""
+        return sum(int(f["bytes"]) for f in self.files.values())
+
+
+class Store:
+    """A folder of entries and of the latest checkpoints of unfinished stages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._objects = folder / "objects"
+        self._partial = folder / "partial"
+        self._trash = folder / "damaged"
+        try:
+            for directory in (self._objects, self._partial):
+                directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be used as a store: {error}") from None
+
+    def has(self, key: Key) -> bool:
+        """Whether there is an entry, without a look at its content."""
+        return (self._place(key) / _ENTRY_FILE).is_file()
+
+    def get(self, key: Key) -> Entry | None:
+        """The entry of `key`, its every byte verified, or None.
+
+        Raises:
+            DamagedEntry: it is there, but its content is not what it was; `discard` it and compute it again.
+        """
+        return self._read(self._place(key), key)
+
+    def peek(self, key: Key) -> Entry | None:
+        """The entry of `key`, its facts verified but not its files.
+
+        Raises:
+            DamagedEntry: its facts are not what was written.
+        """
+        return self._read(self._place(key), key, verify=False)
+
+    def put(
+        self,
+        recipe: Mapping[str, Any],
+        info: Mapping[str, Any],
+        arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> Entry:
+        """Writes the result of `recipe`, or gives way to an equal entry that is there.
+
+        Raises:
+            RunError: the disk is full or cannot be written; nothing half-written is left.
+        """
+        key = key_of(recipe)
+        self._write(self._place(key), key, recipe, info, arrays or {}, tables or {})
+        shutil.rmtree(self._partial / key, ignore_errors=True)
+        entry = self.peek(key)
+        assert entry is not None, "it was written just now"
+        return entry
+
+    def put_partial(
+        self, recipe: Mapping[str, Any], step: int, info: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Replaces the checkpoint of an unfinished stage by that of a later `step`; a kill leaves the old or the new."""
+        key = key_of(recipe)
+        older = self._checkpoints(key)
+        self._write(self._partial / key / f"{step:010d}", key, recipe, info, arrays, {})
+        for folder in older:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def get_partial(self, key: Key) -> Entry | None:
+        """The newest checkpoint of an unfinished stage that is whole, or None."""
+        for folder in reversed(self._checkpoints(key)):
+            try:
+                return self._read(folder, key)
+            except DamagedEntry:
+                shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def discard(self, key: Key) -> None:
+        """Moves a damaged entry out of the way, for a person to look at."""
+        self._trash.mkdir(exist_ok=True)
+        self._place(key).rename(self._trash / f"{key}-{uuid.uuid4().hex[:8]}")
+
+    def _place(self, key: Key) -> Path:
+        return self._objects / key[:2] / key
+
+    def _checkpoints(self, key: Key) -> list[Path]:
+        return sorted(p.parent for p in (self._partial / key).glob(f"[0-9]*/{_ENTRY_FILE}"))
+
+    def _write(
+        self,
+        place: Path,
+        key: Key,
+        recipe: Mapping[str, Any],
+        info: Mapping[str, Any],
+        arrays: Mapping[str, npt.NDArray[Any]],
+        tables: Mapping[str, pa.Table],
+    ) -> None:
+        if (place / _ENTRY_FILE).is_file():
+            return
+        draft = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+        try:
+            draft.mkdir(parents=True)
+            files = {}
+            for name, array in arrays.items():
+                files[f"{name}.npy"] = _save_array(draft / f"{name}.npy", array)
+            for name, table in tables.items():
+                pq.write_table(table, draft / f"{name}.parquet")
+                files[f"{name}.parquet"] = _facts(draft / f"{name}.parquet")
+            body = {"format": _FORMAT, "key": key, "recipe": recipe, "info": info, "files": files}
+            with _durable(draft / _ENTRY_FILE) as file:
+                file.write(json.dumps({**body, "sha256": _digest(body)}, indent=1).encode())
+            try:
+                draft.rename(place)
+            except OSError:
+                if not (place / _ENTRY_FILE).is_file():
+                    raise
+        except OSError as error:
+            raise RunError(f"store {self.folder}: cannot write {key}: {error.strerror or error}; free some room") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _read(self, place: Path, key: Key, verify: bool = True) -> Entry | None:
+        try:
+            text = (place / _ENTRY_FILE).read_text()
+        except FileNotFoundError:
+            return None
+        try:
+            body = json.loads(text)
+            digest = body.pop("sha256")
+            if digest != _digest(body) or body["key"] != key or key_of(body["recipe"]) != key:
+                raise DamagedEntry(f"store entry {key}: {_ENTRY_FILE} is not what was written")
+            entry = Entry(key, place, body["recipe"], body["info"], body["files"])
+            if verify:
+                for name, facts in entry.files.items():
+                    if file_sha256(place / name) != facts["sha256"]:
+                        raise DamagedEntry(f"store entry {key}: {name} is not what was written")
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
+        return entry
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
+
+
+@contextmanager
+def _durable(path: Path) -> Iterator[Any]:
+    """A new binary file that is on the disk, not only in its cache, when the block ends."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _save_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
+    with _durable(path) as file:
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    return _facts(path)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"sha256": file_sha256(path), "bytes": path.stat().st_size}

@@ -1,0 +1,169 @@
+"""The strategy protocol: who trains next, from which weights, and what becomes of the results.
+
+A strategy is one file. It sees keys, counts and - if it aggregates - weights; never a corpus, an actor or a clock. All that it
+remembers is in its `State`, so that a run resumes between any two rounds, and so that the same code plans a run: the planner
+feeds it buffers of no elements.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+import pydantic
+
+from raysim.config import Settings
+from raysim.recipe import Key
+from raysim.training.weights import Flat
+
+Moment = Literal["initial", "stage", "round", "epoch"]
+
+
+class StrategySettings(Settings):
+    """Base of the settings of a strategy."""
+
+    label: str | None = pydantic.Field(default=None, description="names this setting in tables; default: the strategy")
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a strategy may know of an organization.
+
+    Attributes:
+        name: of the organization.
+        num_sequences: packed training sequences, the number of examples of weighted averages.
+    """
+
+    name: str
+    num_sequences: int
+
+
+@dataclass(frozen=True)
+class Federation:
+    """The members, in the order of the experiment file, and the trainer's defaults."""
+
+    members: tuple[Member, ...]
+    epochs: int
+    client_state: Literal["keep", "reset"]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(member.name for member in self.members)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Train from the weights named by `model`.
+
+    Attributes:
+        organizations: one name: there. Several: as a coalition that pools its sequences (each must share data).
+        model: key of the weights to start from.
+        epochs: passes over the data.
+        horizon_epochs: length of the learning-rate schedule.
+        client_state: key of the stage whose optimizer and schedule position go on, or None for fresh ones.
+        keep_state: whether a later stage will name this one as `client_state`.
+    """
+
+    organizations: tuple[str, ...]
+    model: Key
+    epochs: int
+    horizon_epochs: int
+    client_state: Key | None = None
+    keep_state: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished assignment.
+
+    Attributes:
+        key: names the trained weights.
+        weights: float32 ``[num_parameters]``; of no elements for a strategy that does not aggregate, and in a plan.
+        num_sequences: that were trained on.
+    """
+
+    assignment: Assignment
+    key: Key
+    num_sequences: int
+    weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything a strategy remembers.
+
+    Attributes:
+        model: key of the current model.
+        round: finished rounds or stages.
+        client_states: for each organization the key of its last stage.
+        tensors: server-side flat buffers: ``weights`` and optimizer buffers; empty for a strategy that does not aggregate.
+    """
+
+    model: Key
+    round: int = 0
+    client_states: Mapping[str, Key] = field(default_factory=dict)
+    tensors: Mapping[str, Flat] = field(default_factory=dict)
+
+    def control(self) -> dict[str, Any]:
+        """All but the tensors, as JSON values."""
+        return {"model": self.model, "round": self.round, "client_states": dict(self.client_states)}
+
+    def with_tensors(self, tensors: Mapping[str, Flat]) -> "State":
+        return replace(self, tensors=tensors)
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """A model that exists now and may be measured.
+
+    Attributes:
+        model: its key.
+        moment: what has just ended.
+        index: which stage or round, from 1; 0 for the initial model.
+        final: whether the setting ends with it.
+        last: the organization that alone was trained last; empty if several were at once.
+    """
+
+    model: Key
+    moment: Moment
+    index: int
+    final: bool
+    last: str = ""
+
+
+class Strategy(Protocol):
+    """One setting in one order. Contract: every method is pure, and `apply` runs over results in the order of the plan.
+
+    Attributes:
+        order: names the variant: ``a > b`` where b comes after a, ``a + b`` where they train together.
+        aggregates: whether `apply` needs weights and makes a model of its own; else `apply` only keeps books.
+    """
+
+    Settings: type[StrategySettings]
+    order: str
+    aggregates: bool
+
+    @classmethod
+    def variants(cls, settings: Any, federation: Federation) -> Sequence[Self]:
+        """The instances that `settings` asks for: one for each organization, each order, or just one."""
+        ...
+
+    def recipe(self) -> dict[str, Any]:
+        """Settings that decide the numbers of `apply`, with a numerics ``version``; part of the aggregation's key."""
+        ...
+
+    def init(self, model: Key, weights: Flat) -> State:
+        """The state before anything was trained; `weights` has no elements if the strategy does not aggregate."""
+        ...
+
+    def plan(self, state: State) -> Sequence[Assignment]:
+        """What to train now, all at once; nothing: done."""
+        ...
+
+    def apply(self, state: State, results: Sequence[Result], key: Key) -> State:
+        """The state after `results`; `key` names the model that an aggregating strategy makes here."""
+        ...
+
+    def milestones(self, state: State) -> Sequence[Milestone]:
+        """Models that exist now and did not before."""
+        ...

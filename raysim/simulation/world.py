@@ -1,0 +1,103 @@
+"""What all work of a run at one seed has in common, and the recipes that follow from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from raysim.recipe import Key, key_of
+from raysim.simulation.strategy import Assignment, Federation, Member, Result, Strategy
+from raysim.training.models import initial_recipe
+from raysim.training.organization import Inventory, ModelSpec
+from raysim.training.trainer import TRAIN_VERSION, TrainerSettings
+
+AGGREGATE_VERSION = 1
+"""Numerics version of the machinery of aggregation; a strategy's own stands in its recipe."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One seed's world.
+
+    Attributes:
+        spec: how to build the model.
+        trainer: its settings.
+        tokenizer: fingerprint.
+        inventories: of all organizations, in the order of the experiment.
+        split_seed: of split, packing and prompts.
+        seed: of training.
+        torch_version: part of every recipe of numerics.
+    """
+
+    spec: ModelSpec
+    trainer: TrainerSettings
+    tokenizer: str
+    inventories: Mapping[str, Inventory]
+    split_seed: int
+    seed: int
+    torch_version: str
+
+    @cached_property
+    def model_recipe(self) -> dict[str, Any]:
+        return self.spec.settings.recipe(self.spec.vocab_size, self.spec.bos_id, self.spec.context)
+
+    @cached_property
+    def initial(self) -> dict[str, Any]:
+        """Recipe of the weights that every setting starts from."""
+        return initial_recipe(self.model_recipe, self.seed, self.torch_version)
+
+    @cached_property
+    def federation(self) -> Federation:
+        members = tuple(Member(name, inventory.sequences) for name, inventory in self.inventories.items())
+        return Federation(members, self.trainer.epochs, self.trainer.client_state)
+
+    def num_sequences(self, organizations: Sequence[str]) -> int:
+        return sum(self.inventories[name].sequences for name in organizations)
+
+    def num_tokens(self, assignment: Assignment) -> int:
+        """Tokens that a stage trains on."""
+        return sum(self.tokens_shown(assignment).values())
+
+    def tokens_shown(self, assignment: Assignment) -> dict[str, int]:
+        """Tokens of each organization that a stage trains on."""
+        per_sequence = self.trainer.sequence_length * assignment.epochs
+        return {name: self.inventories[name].sequences * per_sequence for name in assignment.organizations}
+
+    def stage(self, assignment: Assignment) -> dict[str, Any]:
+        """Recipe of a training stage. Neither strategy nor order stands in it, so that settings share stages."""
+        return {
+            "kind": "train",
+            "version": TRAIN_VERSION,
+            "weights": assignment.model,
+            "client_state": assignment.client_state,
+            "keep_state": assignment.keep_state,
+            "corpora": [self.inventories[name].train_fingerprint for name in assignment.organizations],
+            "tokenizer": self.tokenizer,
+            "split_seed": self.split_seed,
+            "model": self.model_recipe,
+            "trainer": self.trainer.recipe(),
+            "epochs": assignment.epochs,
+            "horizon_epochs": assignment.horizon_epochs,
+            "seed": self.seed,
+            "torch": self.torch_version,
+            "ranks": 1,
+        }
+
+    @staticmethod
+    def snapshot(stage: Key, epoch: int) -> dict[str, Any]:
+        """Recipe of the weights after an epoch in the middle of a stage."""
+        return {"kind": "snapshot", "version": TRAIN_VERSION, "stage": stage, "epoch": epoch}
+
+    def aggregation(self, strategy: Strategy, model: Key, results: Sequence[Result]) -> dict[str, Any]:
+        """Recipe of the model that a strategy makes of `results`, starting from its state named by `model`."""
+        return {
+            "kind": "aggregate",
+            "version": AGGREGATE_VERSION,
+            "strategy": strategy.recipe(),
+            "state": model,
+            "results": [result.key for result in results],
+            "num_sequences": [result.num_sequences for result in results],
+        }
+
+    def initial_key(self) -> Key:
+        return key_of(self.initial)

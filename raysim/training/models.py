@@ -1,0 +1,141 @@
+"""Models of the field: any Hugging Face causal language model, from a config or from a checkpoint."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from raysim.config import Settings
+from raysim.errors import InputError
+from raysim.recipe import file_sha256, key_of, seed_of
+from raysim.training.weights import Flat, flatten
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+INITIAL_VERSION = 1
+"""Numerics version of initial weights; a golden test says when to raise it."""
+
+_CONTEXT_FIELDS = ("n_positions", "max_position_embeddings")
+_DROPOUT_FIELDS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout")
+
+
+class ModelSettings(Settings):
+    """Which model is trained."""
+
+    config: dict[str, Any] | None = pydantic.Field(
+        default=None, description="model_type and its Hugging Face config fields; random weights"
+    )
+    pretrained: str | None = pydantic.Field(default=None, description="folder or hub name of a checkpoint")
+    dropout: float | None = pydantic.Field(
+        default=None, ge=0, lt=1, description="sets every dropout of the model; unset: as its config says"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _exactly_one(self) -> "ModelSettings":
+        if (self.config is None) == (self.pretrained is None):
+            raise ValueError("give exactly one of config and pretrained")
+        if self.config is not None and not isinstance(self.config.get("model_type"), str):
+            raise ValueError("config needs a model_type, for example gpt2 or llama")
+        return self
+
+    def recipe(self, vocab_size: int, bos_id: int, context: int) -> dict[str, Any]:
+        """What decides the architecture (and, for a checkpoint, its content)."""
+        return {
+            "config": self.config,
+            "pretrained": None if self.pretrained is None else _checkpoint_identity(self.pretrained),
+            "dropout": self.dropout,
+            "vocab_size": vocab_size,
+            "bos_id": bos_id,
+            "context": context,
+        }
+
+
+def _checkpoint_identity(name: str) -> dict[str, Any]:
+    """A local checkpoint is named by the hash of its config and the size of each weight file, a hub one by its name."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return {"hub": name}
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InputError(f"model.pretrained: {name}: no config.json in this folder")
+    return {p.name: file_sha256(p) for p in sorted(folder.glob("*")) if p.suffix in {".json", ".safetensors", ".bin"}}
+
+
+def build_model(settings: ModelSettings, vocab_size: int, bos_id: int, context: int, seed: int = 0) -> "PreTrainedModel":
+    """Builds the model in evaluation mode, in float32, on the CPU.
+
+    Args:
+        settings: config or checkpoint.
+        vocab_size: of the tokenizer; a config takes it over, a checkpoint must have at least as many rows.
+        bos_id: the tokenizer's beginning-of-sequence token, which also ends and pads.
+        context: longest sequence of tokens that training and generation will show to the model.
+        seed: of random weights.
+
+    Raises:
+        InputError: unknown model type, bad config field, missing or too small checkpoint.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    special = {"bos_token_id": bos_id, "eos_token_id": bos_id, "pad_token_id": bos_id}
+    try:
+        if settings.pretrained is not None:
+            config = AutoConfig.from_pretrained(settings.pretrained)
+        else:
+            fields = dict(settings.config or {})
+            config = AutoConfig.for_model(fields.pop("model_type"), **{"vocab_size": vocab_size, **special, **fields})
+            if not any(name in fields for name in _CONTEXT_FIELDS):
+                for name in _CONTEXT_FIELDS:
+                    if hasattr(config, name):
+                        setattr(config, name, context)
+                        break
+        if settings.dropout is not None:
+            for name in _DROPOUT_FIELDS:
+                if hasattr(config, name):
+                    setattr(config, name, settings.dropout)
+        if config.vocab_size < vocab_size:
+            raise InputError(
+                f"model: its vocabulary of {config.vocab_size} is smaller than the tokenizer's {vocab_size};"
+                " leave vocab_size out or use the checkpoint's own tokenizer"
+            )
+        longest = context_of(config)
+        if longest is not None and longest < context:
+            raise InputError(f"model: its context of {longest} tokens is shorter than the {context} that are needed")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if settings.pretrained is not None:
+                model = AutoModelForCausalLM.from_pretrained(settings.pretrained, config=config, dtype=torch.float32)
+            else:
+                model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
+        raise InputError(f"model: cannot be built: {str(error).splitlines()[0] if str(error) else error!r}") from error
+    return model.eval()
+
+
+def context_of(config: Any) -> int | None:
+    """Longest sequence that a model with this Hugging Face config takes, if it says so."""
+    for name in _CONTEXT_FIELDS:
+        value = getattr(config, name, None)
+        if value is not None:
+            return int(value)
+    return None
+
+
+def dropout_of(config: Any) -> float:
+    """The largest dropout rate of a Hugging Face config."""
+    return max((float(getattr(config, name, 0.0) or 0.0) for name in _DROPOUT_FIELDS), default=0.0)
+
+
+def initial_recipe(model_recipe: dict[str, Any], seed: int, torch_version: str) -> dict[str, Any]:
+    """Recipe of the weights that every setting starts from: H(seed, model)."""
+    return {"kind": "initial", "version": INITIAL_VERSION, "model": model_recipe, "seed": seed, "torch": torch_version}
+
+
+def initial_weights(
+    settings: ModelSettings, vocab_size: int, bos_id: int, context: int, recipe: dict[str, Any]
+) -> tuple[Flat, dict[str, Any]]:
+    """The initial weights, and what there is to know about the model: parameters, dropout, context."""
+    model = build_model(settings, vocab_size, bos_id, context, seed_of(key_of(recipe), "initial weights"))
+    flat = flatten(model)
+    return flat, {"parameters": int(flat.size), "dropout": dropout_of(model.config), "context": context_of(model.config)}

@@ -1,0 +1,274 @@
+"""Where work happens: an organization that alone holds its files, and a coalition that was given sequences.
+
+Both are plain classes. A backend makes actors of them, or calls them in this process.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+
+from raysim.config import Settings, Size
+from raysim.corpus.corpus import Corpus, Packed
+from raysim.corpus.duplicates import duplicate_lines
+from raysim.corpus.files import SourceFile
+from raysim.corpus.lines import significant_lines
+from raysim.corpus.packing import load_packed, pack, packing_seed, store_packed
+from raysim.corpus.preparation import PreparationSettings, prepare
+from raysim.corpus.sources import SourceReading, SourceSettings, read_source
+from raysim.corpus.tokens import CodeTokenizer
+from raysim.errors import BoundaryError, InputError
+from raysim.training.models import ModelSettings, build_model
+from raysim.training.torch_trainer import TorchTrainer
+from raysim.training.trainer import Event, Task, TrainState
+from raysim.training.weights import Flat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Agreement(Settings):
+    """What an organization has agreed to."""
+
+    share: Literal["data", "weights"] = pydantic.Field(
+        default="weights", description="data: its code may be pooled with others'; weights: only weights and counts leave"
+    )
+
+
+class OrganizationSettings(Settings):
+    """One organization of an experiment."""
+
+    source: SourceSettings
+    limit: Size | None = pydantic.Field(default=None, description="at most this much code is kept, for example 40 KB")
+    agreement: Agreement = Agreement()
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What all organizations of a run prepare their corpora with."""
+
+    preparation: PreparationSettings
+    split_seed: int
+    tokenizer: CodeTokenizer
+    sequence_length: int
+    min_lines: int
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What it takes to build the model that weights are for."""
+
+    settings: ModelSettings
+    vocab_size: int
+    bos_id: int
+    context: int
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What an organization tells about its corpus: counts and fingerprints, no content.
+
+    Attributes:
+        splits: for ``train`` and ``valid``: ``files``, ``bytes``, ``lines``, ``tokens``, ``sequences``.
+        drops: ``reason``, ``files``, ``bytes`` for everything that was left out.
+        licences: files by stated licence.
+        duplicate_lines: significant training lines that stand in more than one place of the organization.
+    """
+
+    organization: str
+    train_fingerprint: str
+    valid_fingerprint: str
+    splits: dict[str, dict[str, int]]
+    drops: tuple[dict[str, Any], ...]
+    licences: dict[str, int]
+    duplicate_lines: int
+
+    @property
+    def sequences(self) -> int:
+        """Packed training sequences."""
+        return self.splits["train"]["sequences"]
+
+
+class Site:
+    """A place where code runs on what it holds. It keeps at most one model in memory."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._built: tuple[ModelSpec, PreTrainedModel] | None = None
+
+    def model(self, spec: ModelSpec) -> "PreTrainedModel":
+        """The model of `spec`, with whatever weights it last had."""
+        if self._built is None or self._built[0] != spec:
+            self._built = None
+            self._built = (spec, build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context))
+        return self._built[1]
+
+    def visit(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `function(self, ...)` here: the code goes to the data, and only what it returns leaves."""
+        return function(self, *args, **kwargs)
+
+
+class TrainingSite(Site, ABC):
+    """A site with training sequences."""
+
+    @abstractmethod
+    def training_sequences(self) -> npt.NDArray[np.int32]:
+        """Token ids ``[num_sequences, sequence_length]``."""
+
+    def train(
+        self, spec: ModelSpec, task: Task, weights: Flat, client_state: TrainState | None, resume: TrainState | None
+    ) -> Iterator[Event]:
+        """Trains on this site's sequences; see `raysim.training.trainer.Trainer.train`."""
+        trainer = TorchTrainer(self.model(spec))
+        yield from trainer.train(task, self.training_sequences(), weights, client_state, resume)
+
+
+class Coalition(TrainingSite):
+    """Organizations that have pooled their sequences: the site of centralized training."""
+
+    def __init__(self, name: str, sequences: Sequence[npt.NDArray[np.int32]]) -> None:
+        super().__init__(name)
+        self._sequences = np.concatenate(list(sequences))
+
+    def training_sequences(self) -> npt.NDArray[np.int32]:
+        """All members' sequences, member after member; batches mix them."""
+        return self._sequences
+
+
+class Organization(TrainingSite):
+    """One organization: the only object that ever holds its files.
+
+    Args:
+        name: of the organization.
+        settings: source, limit and agreement.
+        base: folder that relative paths of the source start from.
+        cache: folder for its token shards, on the machine where it runs.
+    """
+
+    def __init__(self, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
+        super().__init__(name)
+        self.agreement = settings.agreement
+        self._settings = settings
+        self._base = base
+        self._cache = cache
+        self._reading: SourceReading | None = None
+        self._corpus: Corpus | None = None
+        self._packed: Packed | None = None
+        self._tokenizer: CodeTokenizer | None = None
+
+    def share_texts(self) -> list[str]:
+        """The texts as read, for a tokenizer that is trained on organizations.
+
+        Raises:
+            BoundaryError: the agreement does not share data.
+        """
+        self._require_sharing("train the tokenizer on its code (tokenizer.train.on: organizations)")
+        return [source.text for source in self._read().files]
+
+    def share_sequences(self) -> npt.NDArray[np.int32]:
+        """The packed training sequences, which are raw code in another writing.
+
+        Raises:
+            BoundaryError: the agreement does not share data.
+        """
+        self._require_sharing("pool its code with others' (centralized)")
+        return np.array(self.training_sequences())
+
+    def prepare(self, preparing: Preparing) -> Inventory:
+        """Reads, filters, splits and packs the corpus, once; tells counts and fingerprints.
+
+        Raises:
+            InputError: missing source, nothing left after the filters, or less than one sequence.
+        """
+        self._tokenizer = preparing.tokenizer
+        try:
+            corpus = prepare(
+                self.name,
+                self._read(),
+                preparing.preparation,
+                limit=self._settings.limit,
+                split_seed=preparing.split_seed,
+                count_tokens=lambda text: len(preparing.tokenizer.encode(text)),
+            )
+            self._packed = self._pack(corpus, preparing)
+        except InputError as error:
+            prefix = f"organizations.{self.name}"
+            raise error if str(error).startswith(prefix) else InputError(f"{prefix}: {error}") from None
+        self._corpus, self._reading = corpus, None
+        duplicated, _ = duplicate_lines(corpus.train, preparing.min_lines)
+        return Inventory(
+            organization=self.name,
+            train_fingerprint=corpus.train_fingerprint,
+            valid_fingerprint=corpus.valid_fingerprint,
+            splits={
+                "train": _count(corpus.train, preparing.tokenizer) | {"sequences": len(self._packed.sequences)},
+                "valid": _count(corpus.valid, preparing.tokenizer) | {"sequences": 0},
+            },
+            drops=tuple({"reason": d.reason, "files": d.files, "bytes": d.num_bytes} for d in corpus.drops),
+            licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
+            duplicate_lines=duplicated,
+        )
+
+    @property
+    def corpus(self) -> Corpus:
+        """The prepared files."""
+        assert self._corpus is not None, "prepare() comes first"
+        return self._corpus
+
+    @property
+    def packed(self) -> Packed:
+        """The training sequences and where each file lies in them."""
+        assert self._packed is not None, "prepare() comes first"
+        return self._packed
+
+    @property
+    def tokenizer(self) -> CodeTokenizer:
+        """The tokenizer that the corpus was packed with."""
+        assert self._tokenizer is not None, "prepare() comes first"
+        return self._tokenizer
+
+    def training_sequences(self) -> npt.NDArray[np.int32]:
+        """Token ids ``[num_sequences, sequence_length]``, memory-mapped."""
+        return self.packed.sequences
+
+    def _read(self) -> SourceReading:
+        if self._reading is None:
+            self._reading = read_source(self._settings.source, self._base)
+        return self._reading
+
+    def _pack(self, corpus: Corpus, preparing: Preparing) -> Packed:
+        seed = packing_seed(
+            preparing.split_seed,
+            corpus.train_fingerprint,
+            preparing.tokenizer.fingerprint,
+            preparing.sequence_length,
+        )
+        shard = self._cache / f"{corpus.train_fingerprint[:16]}-{seed:016x}"
+        if not shard.exists():
+            store_packed(pack(corpus.train, preparing.tokenizer, preparing.sequence_length, seed), shard)
+        return load_packed(shard)
+
+    def _require_sharing(self, purpose: str) -> None:
+        if self.agreement.share != "data":
+            raise BoundaryError(
+                f"organizations.{self.name}.agreement.share: is 'weights', so raysim may not {purpose};"
+                " write 'share: data' if the organization agrees, or leave that setting out"
+            )
+
+
+def _count(files: tuple[SourceFile, ...], tokenizer: CodeTokenizer) -> dict[str, int]:
+    return {
+        "files": len(files),
+        "bytes": sum(f.num_bytes for f in files),
+        "lines": sum(len(significant_lines(f.text)[0]) for f in files),
+        "tokens": sum(len(tokenizer.encode(f.text)) for f in files),
+    }

@@ -1,0 +1,89 @@
+"""A model's weights as one flat float32 buffer plus a layout; tied weights stand in it once.
+
+A flat buffer makes everything outside a trainer simple: it hashes, averages, stores and travels as one array, whatever the
+model. GPT-2's tied embedding is counted once (sending it twice costs 18 % of its bytes).
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from raysim.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+Flat = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of the parameters, in the order in which they lie in the flat buffer."""
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of elements of each parameter."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(self.sizes)
+
+
+def layout_of(model: "torch.nn.Module") -> Layout:
+    """The layout of `model`: `named_parameters` names a tied weight once.
+
+    Raises:
+        InputError: the model has persistent buffers, which a flat buffer of parameters would lose.
+    """
+    parameters = dict(model.named_parameters())
+    lost = sorted(set(model.state_dict()) - set(dict(model.named_parameters(remove_duplicate=False))))
+    if lost:
+        raise InputError(f"model {type(model).__name__} has state besides its parameters, which would be lost: {lost[:3]}")
+    return Layout(tuple(parameters), tuple(tuple(p.shape) for p in parameters.values()))
+
+
+def flatten(model: "torch.nn.Module") -> Flat:
+    """A copy of the parameters of `model` as one float32 array ``[num_parameters]``."""
+    return flatten_tensors([p.detach() for p in model.parameters()])
+
+
+def flatten_tensors(tensors: "list[torch.Tensor]") -> Flat:
+    """Concatenates `tensors`, in their order, into one float32 array."""
+    flat = np.empty(sum(t.numel() for t in tensors), dtype=np.float32)
+    offset = 0
+    for tensor in tensors:
+        flat[offset : offset + tensor.numel()] = tensor.to("cpu").float().reshape(-1).numpy()
+        offset += tensor.numel()
+    return flat
+
+
+def assign(model: "torch.nn.Module", flat: Flat) -> None:
+    """Copies `flat` into the parameters of `model`, keeping their dtype and device.
+
+    Raises:
+        ValueError: `flat` does not have exactly the elements of `model`.
+    """
+    assign_tensors([p.data for p in model.parameters()], flat)
+
+
+def assign_tensors(tensors: "list[torch.Tensor]", flat: Flat) -> None:
+    """Copies `flat` into `tensors`, the inverse of `flatten_tensors`."""
+    import torch
+
+    expected = sum(t.numel() for t in tensors)
+    if flat.size != expected:
+        raise ValueError(f"weights of {flat.size} elements do not fit a model of {expected}")
+    with warnings.catch_warnings():
+        # Arrays from the object store and the disk are read-only, and torch warns that writes would be undefined: it only reads.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        source = torch.from_numpy(flat)
+    for tensor, part in zip(tensors, source.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(part.view(tensor.shape))

@@ -1,0 +1,115 @@
+"""FedAvg: clients train at once from the server's model, the server averages their weights by number of examples.
+
+McMahan, Moore, Ramage, Hampson & Agueera y Arcas: Communication-Efficient Learning of Deep Networks from Decentralized Data,
+AISTATS 2017, arXiv 1602.05629, algorithm 1.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pydantic
+
+from raysim.errors import InputError
+from raysim.recipe import Key, seed_of
+from raysim.simulation.strategy import Assignment, Federation, Member, Milestone, Result, State, StrategySettings
+from raysim.training.weights import Flat
+
+_CHUNK = 1 << 18
+"""Elements averaged at a time: 1 MB of float32 stays in the cache, and no second model is allocated."""
+
+
+class FedAvgSettings(StrategySettings):
+    """Rounds of federated training."""
+
+    rounds: int = pydantic.Field(default=10, ge=1)
+    local_epochs: int | None = pydantic.Field(
+        default=None, ge=1, description="epochs of a client in a round; unset: trainer.epochs shared out over the rounds"
+    )
+    clients: int | None = pydantic.Field(
+        default=None, ge=1, description="organizations a round, drawn anew for each; unset: all"
+    )
+
+
+class FedAvg:
+    """Federated averaging. Subclasses override `_server_step`."""
+
+    Settings: type[StrategySettings] = FedAvgSettings
+    aggregates = True
+
+    def __init__(self, settings: FedAvgSettings, federation: Federation) -> None:
+        self._settings = settings
+        self._members = federation.members
+        self._keep = federation.client_state == "keep"
+        self._local_epochs = settings.local_epochs or max(1, federation.epochs // settings.rounds)
+        self.order = " + ".join(federation.names)
+
+    @classmethod
+    def variants(cls, settings: FedAvgSettings, federation: Federation) -> Sequence[Self]:
+        """One instance.
+
+        Raises:
+            InputError: more clients a round than there are organizations.
+        """
+        if settings.clients is not None and settings.clients > len(federation.members):
+            raise InputError(f"clients: {settings.clients} a round, but there are {len(federation.members)} organizations")
+        return [cls(settings, federation)]
+
+    def recipe(self) -> dict[str, Any]:
+        return {"strategy": "fedavg", "version": 1}
+
+    def init(self, model: Key, weights: Flat) -> State:
+        return State(model, tensors={"weights": weights})
+
+    def plan(self, state: State) -> Sequence[Assignment]:
+        if state.round == self._settings.rounds:
+            return []
+        # A kept schedule runs on over all rounds; a reset one starts anew in each.
+        horizon = self._local_epochs * (self._settings.rounds if self._keep else 1)
+        return [
+            Assignment(
+                (member.name,), state.model, self._local_epochs, horizon, state.client_states.get(member.name), self._keep
+            )
+            for member in self._clients(state)
+        ]
+
+    def apply(self, state: State, results: Sequence[Result], key: Key) -> State:
+        average = weighted_average([r.weights for r in results], [r.num_sequences for r in results])
+        client_states = dict(state.client_states)
+        if self._keep:
+            client_states |= {r.assignment.organizations[0]: r.key for r in results}
+        tensors = self._server_step(state, average)
+        return State(key, state.round + 1, client_states, tensors)
+
+    def milestones(self, state: State) -> Sequence[Milestone]:
+        if state.round == 0:
+            return [Milestone(state.model, "initial", 0, final=False)]
+        final = state.round == self._settings.rounds
+        return [Milestone(state.model, "round", state.round, final)]
+
+    def _clients(self, state: State) -> Sequence[Member]:
+        """The members of this round, in the federation's order."""
+        if self._settings.clients is None:
+            return self._members
+        generator = np.random.Generator(np.random.Philox(seed_of(state.model, "clients", state.round)))
+        chosen = generator.choice(len(self._members), self._settings.clients, replace=False)
+        return [self._members[i] for i in sorted(chosen)]
+
+    def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
+        """The server's buffers after it has received the clients' weighted `average`."""
+        return {"weights": average}
+
+
+def weighted_average(weights: Sequence[Flat], num_examples: Sequence[int]) -> Flat:
+    """Sum of ``n_i / n * w_i`` in the given order, float32 ``[num_parameters]``."""
+    total = sum(num_examples)
+    average = np.empty_like(weights[0])
+    scratch = np.empty(min(_CHUNK, average.size), np.float32)
+    for start in range(0, average.size, _CHUNK):
+        part = average[start : start + _CHUNK]
+        np.multiply(weights[0][start : start + _CHUNK], np.float32(num_examples[0] / total), out=part)
+        for client, count in zip(weights[1:], num_examples[1:], strict=True):
+            term = scratch[: part.size]
+            np.multiply(client[start : start + _CHUNK], np.float32(count / total), out=term)
+            part += term
+    return average

@@ -1,0 +1,41 @@
+"""Training leg after leg, each leg from the weights of the one before: what single, centralized and incremental share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from raysim.recipe import Key
+from raysim.simulation.strategy import Assignment, Federation, Milestone, Result, State
+from raysim.training.weights import Flat
+
+
+class Legs:
+    """Trains the coalitions of `legs` in turn, `federation.epochs` each, with a fresh optimizer for each leg."""
+
+    aggregates = False
+
+    def __init__(self, legs: Sequence[tuple[str, ...]], federation: Federation) -> None:
+        self._legs = tuple(legs)
+        self._epochs = federation.epochs
+        self.order = " > ".join(" + ".join(leg) for leg in self._legs)
+
+    def recipe(self) -> dict[str, Any]:
+        """Nothing is aggregated, so no setting decides a number here."""
+        return {}
+
+    def init(self, model: Key, weights: Flat) -> State:
+        return State(model)
+
+    def plan(self, state: State) -> Sequence[Assignment]:
+        if state.round == len(self._legs):
+            return []
+        return [Assignment(self._legs[state.round], state.model, self._epochs, self._epochs)]
+
+    def apply(self, state: State, results: Sequence[Result], key: Key) -> State:
+        return State(results[0].key, state.round + 1)
+
+    def milestones(self, state: State) -> Sequence[Milestone]:
+        if state.round == 0:
+            return [Milestone(state.model, "initial", 0, final=False)]
+        final = state.round == len(self._legs)
+        leg = self._legs[state.round - 1]
+        return [Milestone(state.model, "stage", state.round, final, last=leg[0] if len(leg) == 1 else "")]

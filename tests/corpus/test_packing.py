@@ -1,0 +1,140 @@
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raysim.corpus.corpus import Packed
+from raysim.corpus.files import SourceFile
+from raysim.corpus.packing import PADDING, encode_validation, load_packed, pack, packing_seed, store_packed
+from raysim.corpus.tokens import CodeTokenizer, train_tokenizer
+from raysim.errors import DamagedEntry, InputError
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> CodeTokenizer:
+    return train_tokenizer(["a"], 257)  # one token a byte
+
+
+FILES = [SourceFile(f"{i}.py", f"file {i}" + "." * i, "r") for i in range(20)]  # BOS and 6 + i tokens, 7 + i from 10
+
+
+def test_stream_is_bos_and_file_in_turn(tokenizer: CodeTokenizer) -> None:
+    packed = pack(FILES, tokenizer, 8, seed=1)
+    assert packed.sequences.dtype == np.int32
+    assert packed.sequences.shape[1] == 8
+    stream = packed.sequences.reshape(-1)
+    texts = {f.path: f.text for f in FILES}
+    assert {path for path, _, _ in packed.file_spans} == set(texts)
+    position = 0
+    for path, start, end in packed.file_spans:
+        assert start == position + 1
+        if start - 1 < len(stream):
+            assert stream[start - 1] == tokenizer.bos_id
+        assert texts[path].startswith(tokenizer.decode(stream[start:end].tolist()))
+        if end <= len(stream):
+            assert tokenizer.decode(stream[start:end].tolist()) == texts[path]
+        position = end
+    num_tokens = sum(1 + len(f.text) for f in FILES)
+    assert position == num_tokens
+    assert packed.sequences.size + packed.dropped_tokens == num_tokens
+    assert 0 <= packed.dropped_tokens < 8
+
+
+def test_order_follows_the_seed_and_not_the_input(tokenizer: CodeTokenizer) -> None:
+    one, same, other = pack(FILES, tokenizer, 8, 1), pack(FILES[::-1], tokenizer, 8, 1), pack(FILES, tokenizer, 8, 2)
+    assert np.array_equal(one.sequences, same.sequences)
+    assert one.file_spans == same.file_spans
+    assert one.file_spans != other.file_spans
+
+
+def test_sequences_are_read_only(tokenizer: CodeTokenizer) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        pack(FILES, tokenizer, 8, 1).sequences[0, 0] = 1
+
+
+def test_exactly_one_sequence_drops_nothing(tokenizer: CodeTokenizer) -> None:
+    packed = pack([SourceFile("a.py", "abc", "r")], tokenizer, 4, 1)
+    assert packed.sequences.tolist() == [[tokenizer.bos_id, *tokenizer.encode("abc")]]
+    assert (packed.dropped_tokens, packed.file_spans) == (0, (("a.py", 1, 4),))
+
+
+def test_less_than_one_sequence_is_an_input_error(tokenizer: CodeTokenizer) -> None:
+    with pytest.raises(InputError, match="1 training files give 4 tokens, less than one sequence of 5"):
+        pack([SourceFile("a.py", "abc", "r")], tokenizer, 5, 1)
+
+
+def test_stored_packing_comes_back_memory_mapped(tokenizer: CodeTokenizer, tmp_path: Path) -> None:
+    packed = pack(FILES, tokenizer, 8, 1)
+    store_packed(packed, tmp_path / "deep/shard")
+    again = load_packed(tmp_path / "deep/shard")
+    assert isinstance(again.sequences, np.memmap)
+    assert not again.sequences.flags.writeable
+    assert np.array_equal(again.sequences, packed.sequences)
+    assert (again.dropped_tokens, again.file_spans) == (packed.dropped_tokens, packed.file_spans)
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["shard"]
+
+
+def test_many_writers_leave_one_whole_folder(tokenizer: CodeTokenizer, tmp_path: Path) -> None:
+    packed = pack(FILES, tokenizer, 8, 1)
+    writers = [threading.Thread(target=store_packed, args=(packed, tmp_path / "shard")) for _ in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [p.name for p in tmp_path.iterdir()] == ["shard"]
+    assert load_packed(tmp_path / "shard").file_spans == packed.file_spans
+
+
+def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    unwritable = Packed(np.zeros((1, 2), np.int32), 0, (("a", 1, object()),))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        store_packed(unwritable, tmp_path / "shard")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["no sequences", "no json", "cut", "other shape"])
+def test_damaged_folders_are_named(tokenizer: CodeTokenizer, tmp_path: Path, damage: str) -> None:
+    shard = tmp_path / "shard"
+    store_packed(pack(FILES, tokenizer, 8, 1), shard)
+    if damage == "no sequences":
+        (shard / "sequences.npy").unlink()
+    elif damage == "no json":
+        (shard / "packing.json").unlink()
+    elif damage == "cut":
+        data = (shard / "sequences.npy").read_bytes()
+        (shard / "sequences.npy").write_bytes(data[:-8])
+    else:
+        rest = json.loads((shard / "packing.json").read_text())
+        (shard / "packing.json").write_text(json.dumps(rest | {"shape": [1, 8]}))
+    with pytest.raises(DamagedEntry, match="shard: not a packed corpus"):
+        load_packed(shard)
+
+
+def test_packing_seed_depends_on_each_part() -> None:
+    seeds = {
+        packing_seed(1, "a", "b", 8),
+        packing_seed(2, "a", "b", 8),
+        packing_seed(1, "x", "b", 8),
+        packing_seed(1, "a", "x", 8),
+        packing_seed(1, "a", "b", 9),
+    }
+    assert len(seeds) == 5
+
+
+@pytest.mark.parametrize("num_bytes", [1, 3, 4, 5, 8, 9])
+def test_validation_windows_predict_every_token_once(tokenizer: CodeTokenizer, num_bytes: int) -> None:
+    text = "abcdefghi"[:num_bytes]
+    ((path, windows, size),) = encode_validation([SourceFile("a.py", text, "r")], tokenizer, 4)
+    assert (path, size, windows.dtype) == ("a.py", num_bytes, np.int32)
+    assert windows.shape == (-(-num_bytes // 4), 5)
+    targets = windows[:, 1:].reshape(-1)
+    assert tokenizer.decode(targets[targets != PADDING].tolist()) == text
+    assert windows[0, 0] == tokenizer.bos_id
+    assert np.array_equal(windows[1:, 0], windows[:-1, -1])
+
+
+def test_validation_files_come_in_the_order_of_their_paths(tokenizer: CodeTokenizer) -> None:
+    encoded = encode_validation(FILES[::-1], tokenizer, 8)
+    assert [path for path, _, _ in encoded] == sorted(f.path for f in FILES)

@@ -1,0 +1,162 @@
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raysim.corpus.corpus import Drop
+from raysim.corpus.sources import SourceReading, SourceSettings, read_source
+from raysim.errors import InputError
+
+RECORDS: list[dict[str, Any]] = [
+    {"repo_name": "acme/b", "path": "m.py", "copies": "1", "content": "b = 1\r\n", "license": "mit"},
+    {"repo_name": "acme/a", "path": "m.py", "copies": "3", "content": 'a = "é"\n\n,"\n', "license": "apache-2.0"},
+]
+EXPECTED = [
+    ("acme/a/m.py", 'a = "é"\n\n,"\n', "acme/a", "apache-2.0"),
+    ("acme/b/m.py", "b = 1\r\n", "acme/b", "mit"),
+]
+
+
+def json_lines(records: list[Any]) -> bytes:
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def read(folder: Path, *names: str, **settings: Any) -> SourceReading:
+    return read_source(SourceSettings(files=list(names), **settings), folder)
+
+
+def rows(reading: SourceReading) -> list[tuple[str, str, str, str | None]]:
+    return [(f.path, f.text, f.repository, f.licence) for f in reading.files]
+
+
+def write_all_formats(folder: Path) -> list[str]:
+    data = json_lines(RECORDS)
+    (folder / "r.jsonl").write_bytes(data)
+    (folder / "r.jsonl.gz").write_bytes(gzip.compress(data))
+    (folder / "r.json.gz").write_bytes(gzip.compress(data))
+    (folder / "zipped.jsonl").write_bytes(gzip.compress(data))
+    (folder / "unzipped.json.gz").write_bytes(data)
+    (folder / "bom.jsonl").write_bytes(b"\xef\xbb\xbf" + data)
+    pq.write_table(pa.Table.from_pylist(RECORDS), folder / "r.parquet")
+    pq.write_table(
+        pa.table({k: pa.array([r[k] for r in RECORDS]).dictionary_encode() for k in RECORDS[0]}), folder / "d.parquet"
+    )
+    with (folder / "r.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(RECORDS[0]))
+        writer.writeheader()
+        writer.writerows(RECORDS)
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_every_format_gives_the_same_files(tmp_path: Path) -> None:
+    names = write_all_formats(tmp_path)
+    assert len(names) == 9
+    assert {name: rows(read(tmp_path, name)) for name in names} == dict.fromkeys(names, EXPECTED)
+
+
+def test_record_without_a_path_is_named_after_its_file_and_number(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_bytes(json_lines([{"content": "x", "repo_name": "acme"}, {"content": "y"}]))
+    assert rows(read(tmp_path, "r.jsonl")) == [("r.jsonl#1", "x", "acme", None), ("r.jsonl#2", "y", "r.jsonl", None)]
+
+
+def test_names_tell_files_of_one_name_apart_and_hold_no_absolute_path(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "r.jsonl").write_bytes(json_lines([{"content": "x"}]))
+    reading = read(Path("/"), str(tmp_path / "a/r.jsonl"), str(tmp_path / "b/r.jsonl"))
+    assert [f.path for f in reading.files] == ["a/r.jsonl#1", "b/r.jsonl#1"]
+
+
+def test_records_of_one_path_stay_apart(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_bytes(json_lines([{"content": "x", "path": "m.py"}, {"content": "y", "path": "m.py"}]))
+    assert [f.path for f in read(tmp_path, "r.jsonl").files] == ["m.py (r.jsonl#1)", "m.py (r.jsonl#2)"]
+
+
+def test_column_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_bytes(json_lines([{"code": "x"}]))
+    assert [f.text for f in read(tmp_path, "r.jsonl", column="code").files] == ["x"]
+
+
+def test_include_applies_to_the_paths_of_records(tmp_path: Path) -> None:
+    records = [{"content": "x", "path": "a/m.py"}, {"content": "y", "path": "b/m.py"}, {"content": "z", "path": "r.md"}]
+    (tmp_path / "r.jsonl").write_bytes(json_lines(records))
+    assert [f.path for f in read(tmp_path, "r.jsonl").files] == ["a/m.py", "b/m.py"]
+    reading = read(tmp_path, "r.jsonl", include=["a/**"])
+    assert [f.path for f in reading.files] == ["a/m.py"]
+    assert reading.skipped == (Drop("path left out by include or exclude", 2, 2),)
+
+
+def test_broken_lines_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
+    good = json_lines([{"content": "x"}])
+    lines = [good, b'{"content": \n', b"[1]\n", b'{"content": "\xe9"}\n', b"\n", json_lines([{"content": None}])]
+    lines += [b'{"content": "\\ud800"}\n', json_lines([{"content": " "}]), good]
+    (tmp_path / "r.jsonl").write_bytes(b"".join(lines))
+    reading = read(tmp_path, "r.jsonl")
+    assert [f.path for f in reading.files] == ["r.jsonl#1", "r.jsonl#9"]
+    assert {d.reason: d.files for d in reading.skipped} == {
+        "empty": 1,
+        "line is no JSON object": 1,
+        "line is not valid JSON": 1,
+        "not UTF-8": 2,
+        "record without text in column 'content'": 1,
+    }
+
+
+def test_csv_rows_are_bad_on_their_own(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_bytes(b'content,path\n123,a.py\n"x,y",b.py,c\n\xe9,d.py\n"tab\tq",e.py\n')
+    reading = read(tmp_path, "r.csv")
+    assert [(f.path, f.text) for f in reading.files] == [("a.py", "123"), ("e.py", "tab\tq")]
+    assert {d.reason: d.files for d in reading.skipped} == {
+        "CSV row with the wrong number of columns": 1,
+        "not UTF-8": 1,
+    }
+
+
+def test_csv_records_are_numbered_as_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text('content,other\n"a\nb",1\nx,2,3\nc,4\n')
+    assert [f.path for f in read(tmp_path, "r.csv").files] == ["r.csv#1", "r.csv#3"]
+
+
+def test_long_csv_cells_are_whole(tmp_path: Path) -> None:
+    text = "x = 1\n" * 500_000
+    with (tmp_path / "r.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["content"], ["short"], [text]])
+    assert sorted(len(f.text) for f in read(tmp_path, "r.csv").files) == [5, len(text)]
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.csv", "r.parquet"])
+def test_missing_column_names_file_and_columns(tmp_path: Path, name: str) -> None:
+    write_all_formats(tmp_path)
+    with pytest.raises(InputError, match=rf"{name}: no column 'code'; it has content, "):
+        read(tmp_path, name, column="code")
+
+
+def test_broken_record_files_are_named(tmp_path: Path) -> None:
+    data = gzip.compress(json_lines(RECORDS * 50))
+    (tmp_path / "cut.json.gz").write_bytes(data[: len(data) // 2])
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 nothing")
+    (tmp_path / "text.jsonl").write_bytes(b"no json\nat all\n")
+    (tmp_path / "empty.csv").write_bytes(b"")
+    for name in ("cut.json.gz", "bad.parquet", "text.jsonl", "empty.csv"):
+        with pytest.raises(InputError, match=name):
+            read(tmp_path, name)
+
+
+def test_hub_reads_a_local_dataset_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datasets import config
+
+    monkeypatch.setattr(config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/train.jsonl").write_bytes(json_lines([{"code": "x = 1", "repo_name": "acme"}, {"code": "y"}]))
+    hub = {"name": "set", "split": "train", "column": "code"}
+    reading = read_source(SourceSettings.model_validate({"hub": hub}), tmp_path)
+    assert rows(reading) == [("set#1", "x = 1", "acme", None), ("set#2", "y", "set", None)]
+    with pytest.raises(InputError, match=r"no column 'body'; it has code, repo_name; set hub\.column"):
+        read_source(SourceSettings.model_validate({"hub": hub | {"column": "body"}}), tmp_path)
+    with pytest.raises(InputError, match="split test"):
+        read_source(SourceSettings.model_validate({"hub": hub | {"split": "test"}}), tmp_path)
