@@ -1,57 +1,28 @@
 """Measures the models of a run: scoring at the organizations, probing and matching as pipeline steps, all of it keyed."""
 
 import asyncio
-import hashlib
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from raysim.arrow import with_columns
 from raysim.assembly import Assembly
-from raysim.corpus.corpus import fingerprint
 from raysim.effectiveness.losses import file_losses, losses_recipe
-from raysim.effectiveness.parsing import parses
 from raysim.experiment import LoadedExperiment
-from raysim.memorization.clones import clone_rows
-from raysim.memorization.lineindex import LineIndex, build_index
-from raysim.memorization.matching import count_copies, prompt_context, truth_windows
-from raysim.memorization.pipeline import map_tables
-from raysim.memorization.prompts import extract_prompts, mark_eligible
-from raysim.memorization.settings import MemorizationSettings
-from raysim.memorization.steps import GenerateStep, MatchStep, work_list
+from raysim.probing import Probing, generation_recipe, wanted
 from raysim.recipe import Key, key_of
-from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.planner import Plan
 from raysim.simulation.runner import ReachedModel
-from raysim.simulation.stagelog import Kind, StageRecord
-from raysim.simulation.store import Entry, Store
-from raysim.simulation.strategy import Milestone
-from raysim.simulation.workshop import Done, Product, Workshop, table_bytes
+from raysim.simulation.store import Store
+from raysim.simulation.workshop import Product, Workshop
 from raysim.simulation.world import World
 from raysim.training.organization import ModelSpec, Organization
 from raysim.training.weights import Flat
 
-_WEIGHTS_BYTES = 1 << 30
-"""Weights that one job of the pipeline holds in memory at once."""
-
 _TABLES = ("losses", "prompts", "generations", "samples", "matches", "clones")
-
-Probe = tuple[Key, str]
-"""A model, and the organization whose prompts it is asked."""
-
-
-def wanted(milestone: Milestone, settings: MemorizationSettings) -> bool:
-    """Whether a model is probed: final ones always, the initial one if any on the way are."""
-    if milestone.final:
-        return True
-    if milestone.moment == "initial":
-        return settings.when != ("final",)
-    return f"every_{milestone.moment}" in settings.when
-
 
 class Measurer:
     """Measures what a run reaches.
@@ -100,7 +71,7 @@ class Measurer:
                 world.trainer.threads,
                 tokens=world.inventories[name].splits["valid"]["tokens"],
             )
-            self.tables["losses"].append(_with(entry.table("losses"), model=key, organization=name))
+            self.tables["losses"].append(with_columns(entry.table("losses"), model=key, organization=name))
 
         await asyncio.gather(*(at(name) for name in world.inventories))
 
@@ -112,15 +83,63 @@ class Measurer:
         for model in reached:
             if wanted(model.milestone, settings):
                 models.setdefault(model.milestone.model, model)
-        told = await self._visit_all(tell_prompts, settings, self._loaded.experiment.split_seed, self._secret)
-        probes = [(key, name) for key in models for name in told]
-        generations = await self._generate(probes, models, told)
-        samples = await self._match(probes, models, told, generations)
-        await self._compare(told)
-        for probe in probes:
-            key, _ = probe
-            generated = _with(generations[probe].table("generations"), model=key)
-            lines = samples[probe].table("lines")
-            self.tables["generations"].append(generated.append_column("lines", lines["lines"]))
-            self.tables["samples"].append(_with(samples[probe].table("samples"), model=key))
-            self.tables["matches"].append(_with(samples[probe].table("matches"), model=key))
+        probing = Probing(self._loaded, self._assembly, self._shop, settings, self._workers, self._secret)
+        for name, parts in (await probing.run(models)).items():
+            self.tables[name] += parts
+
+
+def _read_secret(path: Path) -> bytes:
+    """The key of a run's line hashes, made at the run's first start."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        secret = secrets.token_bytes(32)
+        path.touch(mode=0o600)
+        path.write_bytes(secret)
+        return secret
+
+
+def score_at(
+    organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
+) -> Product:
+    """A visitor that scores an organization's validation split."""
+    return Product(tables={"losses": file_losses(organization, weights, spec, sequence_length, batch_size, threads)})
+
+
+def scoring_recipe(world: World, model: Key, organization: str, batch_size: int) -> dict[str, Any]:
+    """Recipe of the losses of `model` on one organization's validation split."""
+    return losses_recipe(
+        model,
+        world.inventories[organization].valid_fingerprint,
+        world.model_recipe,
+        world.tokenizer,
+        world.trainer.sequence_length,
+        batch_size,
+        world.torch_version,
+    )
+
+
+def pending_tokens(loaded: LoadedExperiment, assembly: Assembly, plan: Plan, store: Store) -> dict[str, int]:
+    """Tokens of each kind of work that the store does not have yet."""
+    experiment = loaded.experiment
+    pending = {
+        "train": sum(stage.num_tokens for key, stage in plan.unique_stages().items() if not store.has(key)),
+        "losses": 0,
+        "generate": 0,
+    }
+    scored, probed = set(), set()
+    settings = experiment.measure.memorization
+    for model in plan.models:
+        key, world = model.milestone.model, model.instance.world
+        for name, inventory in assembly.inventories.items():
+            if experiment.measure.perplexity and (key, name) not in scored:
+                scored.add((key, name))
+                recipe = scoring_recipe(world, key, name, experiment.measure.perplexity.batch_size)
+                pending["losses"] += 0 if store.has(key_of(recipe)) else inventory.splits["valid"]["tokens"]
+            if settings and wanted(model.milestone, settings) and (key, name) not in probed:
+                probed.add((key, name))
+                recipe = generation_recipe(world, key, name, settings)
+                tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
+                pending["generate"] += 0 if store.has(key_of(recipe)) else tokens
+    return pending
+

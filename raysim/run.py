@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import tempfile
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from raysim.errors import RunError
 from raysim.estimate import estimate, matmul_rate
 from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
-from raysim.measure import Measurer, measured_models, pending_tokens
+from raysim.measure import Measurer, pending_tokens
 from raysim.progress import ConsoleObserver
 from raysim.report.html import write_report
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
@@ -112,7 +115,7 @@ async def _run(
     session = uuid.uuid4().hex[:8]
     log = StageLog(folder.stages)
     workshop = Workshop(store, backend, assembly.organizations, Slots(slots), log, session, observer)
-    measurer = Measurer(loaded, assembly, workshop, slots)
+    measurer = Measurer(loaded, assembly, workshop, slots, folder.path / ".secret")
     reached: list[ReachedModel] = []
     scoring: list[asyncio.Future[Any]] = []
 
@@ -140,7 +143,7 @@ async def _run(
     corpora, drops = corpora_rows(assembly.inventories.values())
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
-    for name, tables in measurer.tables().items():
+    for name, tables in measurer.tables.items():
         write_joined(folder, name, tables)
     entries = [entry for key in sorted(workshop.used) if (entry := store.peek(key))]
     write_rows(folder, "ledger", ledger_rows(entries, store))
@@ -167,14 +170,16 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     loaded, folder = options.load()
     experiment = loaded.experiment
     backend = InlineBackend()
-    store = Store(folder.store)
 
-    async def prepared() -> tuple[Assembly, Plan]:
+    async def prepared(store: Store) -> tuple[Assembly, Plan]:
         assembly = await assemble(loaded, backend, store)
         return assembly, await plan(assembly.instances)
 
-    assembly, planned = asyncio.run(prepared())
-    check_agreements(loaded, planned)
+    with scratch_store(folder) as store:
+        assembly, planned = asyncio.run(prepared(store))
+        check_agreements(loaded, planned)
+        pending = pending_tokens(loaded, assembly, planned, store)
+        summary = planned.summary(store.has)
     world = assembly.instances[0].world
     slots = slot_count(loaded, backend)
     stages = planned.unique_stages()
@@ -185,12 +190,12 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     costs = estimate(
         planned,
         parameter_count(world),
-        pending_tokens(loaded, assembly, planned, store),
+        pending,
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,
         entries,
     )
-    return {"name": experiment.name, "strategies": planned.summary(store.has), **costs, "slots": slots}
+    return {"name": experiment.name, "strategies": summary, **costs, "slots": slots}
 
 
 def parameter_count(world: Any) -> int:
@@ -207,14 +212,30 @@ def parameter_count(world: Any) -> int:
         return layout_of(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)).num_parameters
 
 
-def inspect_experiment(options: Options) -> Assembly:
-    """The corpora of an experiment, prepared, without any training.
+def inspect_experiment(options: Options) -> dict[str, Any]:
+    """What every organization keeps and drops, prepared without any training.
 
     Raises:
         InputError: whatever is wrong with the experiment.
     """
     loaded, folder = options.load()
-    return asyncio.run(assemble(loaded, InlineBackend(), Store(folder.store)))
+    with scratch_store(folder) as store:
+        assembly = asyncio.run(assemble(loaded, InlineBackend(), store))
+    return {
+        "name": loaded.experiment.name,
+        "organizations": {name: asdict(inventory) for name, inventory in assembly.inventories.items()},
+        "references": {"files": len(assembly.references), "bytes": sum(f.num_bytes for f in assembly.references)},
+    }
+
+
+@contextmanager
+def scratch_store(folder: RunFolder) -> Iterator[Store]:
+    """The run's store if it is there, else one that goes when the block ends: looking makes no folders."""
+    if folder.store.is_dir():
+        yield Store(folder.store)
+        return
+    with tempfile.TemporaryDirectory(prefix="raysim-") as scratch:
+        yield Store(Path(scratch))
 
 
 def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:

@@ -186,11 +186,17 @@ def _limit(
     count_tokens: Callable[[str], int],
     counter: DropCounter,
 ) -> list[SourceFile]:
-    """Takes files in seeded order while they fit, and drops those with too few characters for their tokens."""
+    """Takes files in seeded order while they fit, and drops those with too few characters for their tokens.
+
+    A file of more than a quarter of the limit is passed over: it would make the corpus, or its validation split, alone.
+    """
     kept: list[SourceFile] = []
     left_bytes = float("inf") if limit is None else limit
+    largest_bytes = left_bytes / 4
     for source in sorted(files, key=lambda f: _rank(split_seed, "limit", f)):
-        if source.num_bytes > left_bytes:
+        if source.num_bytes > largest_bytes:
+            counter.add("over a quarter of the limit", source.num_bytes)
+        elif source.num_bytes > left_bytes:
             counter.add("over the limit", source.num_bytes)
         elif _too_many_tokens(source.text, settings.min_characters_per_token, count_tokens):
             counter.add(f"under {settings.min_characters_per_token:g} characters a token", source.num_bytes)

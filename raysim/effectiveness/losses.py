@@ -8,15 +8,20 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.config import Settings
-from raysim.corpus.packing import encode_validation
+from raysim.corpus.packing import PADDING, encode_validation
 from raysim.training.organization import ModelSpec, Organization
 from raysim.training.weights import Flat, assign
 
 if TYPE_CHECKING:
     import torch
+
+LOSS_SCHEMA = pa.schema(
+    [("file", pa.string()), ("nats", pa.float64()), ("tokens", pa.int64()), ("correct", pa.int64()), ("bytes", pa.int64())]
+)
 
 LOSSES_VERSION = 1
 """Numerics version; part of the recipe."""
@@ -50,8 +55,8 @@ def file_losses(
 ) -> pa.Table:
     """Runs inside the organization; scores every validation file, in float32.
 
-    A file is cut into windows of ``sequence_length - 1`` tokens, each behind its own BOS, so that every token is predicted
-    once, from at most that much context.
+    A file is cut into windows of `sequence_length` predictions, so that every token is predicted once, from at most that much
+    context.
 
     Returns:
         A row a file: ``file``, ``nats`` (sum over tokens), ``tokens``, ``correct`` (argmax is the next token), ``bytes``.
@@ -61,43 +66,37 @@ def file_losses(
     torch.set_num_threads(threads)
     model = organization.model(spec).to("cpu").eval()
     assign(model, weights)
-    rows: dict[str, list[Any]] = {name: [] for name in ("file", "nats", "tokens", "correct", "bytes")}
-    windows: list[tuple[int, np.ndarray]] = []
-    for number, (path, ids, num_bytes) in enumerate(
-        encode_validation(organization.corpus.valid, organization.tokenizer, sequence_length)
-    ):
-        for name, value in zip(rows, (path, 0.0, len(ids), 0, num_bytes), strict=True):
-            rows[name].append(value)
-        step = sequence_length - 1
-        windows += [(number, ids[start : start + step]) for start in range(0, len(ids), step)]
-    # Windows of like length go together, so that little is padded; the order is a pure function of the corpus.
-    windows.sort(key=lambda w: (-len(w[1]), w[0]))
+    files = encode_validation(organization.corpus.valid, organization.tokenizer, sequence_length)
+    rows = [
+        {"file": path, "nats": 0.0, "tokens": 0, "correct": 0, "bytes": num_bytes} for path, _, num_bytes in files
+    ]
+    windows = [(row, window) for row, (_, file_windows, _) in zip(rows, files, strict=True) for window in file_windows]
     with torch.inference_mode():
         for start in range(0, len(windows), batch_size):
             batch = windows[start : start + batch_size]
-            for (number, _), nats, correct in zip(batch, *_score(model, [ids for _, ids in batch], spec.bos_id), strict=True):
-                rows["nats"][number] += nats
-                rows["correct"][number] += correct
-    return pa.table(rows)
+            scores = _score(model, np.stack([window for _, window in batch]))
+            for (row, _), nats, tokens, correct in zip(batch, *scores, strict=True):
+                row["nats"] += nats
+                row["tokens"] += tokens
+                row["correct"] += correct
+    return pa.Table.from_pylist(rows, schema=LOSS_SCHEMA)
 
 
-def _score(model: "torch.nn.Module", windows: list[np.ndarray], bos_id: int) -> tuple[list[float], list[int]]:
-    """Nats and correct predictions of each window of token ids, right-padded to the longest."""
+def _score(model: "torch.nn.Module", windows: npt.NDArray[np.int32]) -> tuple[list[float], list[int], list[int]]:
+    """Nats, tokens and correct predictions of each window ``[batch, sequence_length + 1]``, padding left out."""
     import torch
 
-    longest = max(len(ids) for ids in windows)
-    ids_BL = torch.full((len(windows), longest + 1), bos_id, dtype=torch.int64)
-    real_BL = torch.zeros((len(windows), longest), dtype=torch.bool)
-    for row, ids in enumerate(windows):
-        ids_BL[row, 1 : len(ids) + 1] = torch.from_numpy(ids.astype(np.int64))
-        real_BL[row, : len(ids)] = True
+    ids_BL = torch.from_numpy(windows.astype(np.int64))
+    longest = int((ids_BL != PADDING).sum(1).max())
+    inputs_BL, targets_BL = ids_BL[:, : longest - 1], ids_BL[:, 1:longest]
+    real_BL = targets_BL != PADDING
     # Causal attention never looks at the padding behind a window, so no mask is needed.
-    logits_BLV = model(input_ids=ids_BL[:, :-1], use_cache=False).logits.float()
-    targets_BL = ids_BL[:, 1:]
-    nats_BL = torch.nn.functional.cross_entropy(logits_BLV.transpose(1, 2), targets_BL, reduction="none")
+    logits_BLV = model(input_ids=inputs_BL.clamp(min=0), use_cache=False).logits.float()
+    nats_BL = torch.nn.functional.cross_entropy(
+        logits_BLV.transpose(1, 2), targets_BL, ignore_index=PADDING, reduction="none"
+    )
     correct_BL = (logits_BLV.argmax(-1) == targets_BL) & real_BL
-    nats = (nats_BL.double() * real_BL).sum(1)
-    return [float(x) for x in nats], [int(x) for x in correct_BL.sum(1)]
+    return nats_BL.double().sum(1).tolist(), real_BL.sum(1).tolist(), correct_BL.sum(1).tolist()
 
 
 def perplexity(nats: float, tokens: int) -> float:

@@ -11,8 +11,8 @@ import torch
 
 from raysim.recipe import seed_of
 
-# A nucleus seldom holds more tokens than the first of these, hardly ever more than the second; then all are sorted.
-_NUCLEUS_SIZES = (8, 64)
+# A nucleus seldom holds more tokens than this; where it does, all are sorted.
+_USUAL_NUCLEUS = 64
 
 
 def sample_uniforms(seed: int, prompts: list[str], num_samples: int, num_tokens: int) -> npt.NDArray[np.float64]:
@@ -29,7 +29,7 @@ def sample_uniforms(seed: int, prompts: list[str], num_samples: int, num_tokens:
 
 
 def penalise_repetition(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.Tensor:
-    """Divides positive logits of seen tokens by `penalty`, multiplies negative ones.
+    """Divides positive logits of seen tokens by `penalty`, multiplies negative ones, in place.
 
     Args:
         logits: float32 ``[rows, vocabulary]``.
@@ -39,7 +39,7 @@ def penalise_repetition(logits: torch.Tensor, seen: torch.Tensor, penalty: float
     if penalty == 1:
         return logits
     scores = logits.gather(1, seen)
-    return logits.scatter(1, seen, torch.where(scores < 0, scores * penalty, scores / penalty))
+    return logits.scatter_(1, seen, torch.where(scores < 0, scores * penalty, scores / penalty))
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
@@ -57,29 +57,56 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p
     if temperature == 0:
         return logits.argmax(1)
     scaled = logits / temperature
-    total = scaled.logsumexp(1, keepdim=True)
-    vocabulary = logits.shape[1]
-    tokens = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
-    rows = torch.arange(len(logits), device=logits.device)
-    for size in (*_NUCLEUS_SIZES, vocabulary):
+    total = scaled.logsumexp(1)
+    likeliest, tokens = scaled.max(1)
+    # A model that is sure of its next token, as one that recites is, has a nucleus of one.
+    rows = (_mass(likeliest, total) < top_p).nonzero()[:, 0]
+    for size in (_USUAL_NUCLEUS, logits.shape[1]):
         if not len(rows):
             break
-        every = size >= vocabulary
-        part = scaled if len(rows) == len(scaled) else scaled[rows]
-        values, names = part.sort(dim=1, descending=True, stable=True) if every else part.topk(size, 1)
-        cumulated = (values - total[rows]).double().exp().cumsum(1)
-        # With the mass of these tokens at top_p, the nucleus is among them.
-        enough = cumulated[:, -1] >= top_p
-        whole = every or bool(enough.all())
-        if not whole:
-            values, names, cumulated = values[enough], names[enough], cumulated[enough]
-        done = rows if whole else rows[enough]
-        # The first token that brings the mass to top_p is the last of the nucleus.
-        last = (cumulated < top_p).sum(1).clamp_(max=cumulated.shape[1] - 1)
-        target = uniforms[done] * cumulated.gather(1, last[:, None])[:, 0]
-        chosen = torch.minimum((cumulated <= target[:, None]).sum(1), last)
-        tokens[done] = names.gather(1, chosen[:, None])[:, 0]
-        if whole:
-            break
-        rows = rows[~enough]
+        part = scaled[rows]
+        every = size >= part.shape[1]
+        values = _largest(part, min(size, part.shape[1]))
+        cumulated = _mass(values, total[rows, None]).cumsum(1)
+        inside = torch.full_like(rows, every, dtype=torch.bool) | (cumulated[:, -1] >= top_p)
+        chosen = _choose(cumulated[inside], uniforms[rows[inside]], top_p)
+        tokens[rows[inside]] = _name(part[inside], values[inside], chosen)
+        rows = rows[~inside]
+    return tokens
+
+
+def _mass(scaled: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+    return (scaled.double() - total).exp()
+
+
+def _largest(scaled: torch.Tensor, size: int) -> torch.Tensor:
+    """The `size` largest values of each row in descending order."""
+    if scaled.device.type != "cpu":
+        return scaled.topk(size, 1).values
+    # NumPy's vectorised partition and sort take a tenth of the time of torch's on a CPU.
+    values = scaled.numpy()
+    rest = values.shape[1] - size
+    values = np.partition(values, rest, axis=1)[:, rest:] if rest else values
+    return torch.from_numpy(np.sort(values, axis=1)[:, ::-1].copy())
+
+
+def _choose(cumulated: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Rank (from 0) of the token that each uniform falls on inside the nucleus, given the masses up to each rank."""
+    # The first token that brings the mass to top_p is the last of the nucleus.
+    last = (cumulated < top_p).sum(1).clamp_(max=cumulated.shape[1] - 1)
+    target = uniforms * cumulated.gather(1, last[:, None])[:, 0]
+    return torch.minimum((cumulated <= target[:, None]).sum(1), last)
+
+
+def _name(scaled: torch.Tensor, values: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
+    """The tokens at `ranks` of the descending order; tokens of equal logits count in the order of their ids."""
+    value = values.gather(1, ranks[:, None])
+    equal = scaled == value
+    tokens = equal.to(torch.uint8).argmax(1)
+    # In bfloat16 ties are common: then the rank among the equals decides.
+    earlier = ranks - (values > value).sum(1)
+    tied = earlier.nonzero()[:, 0]
+    if len(tied):
+        nth = equal[tied].cumsum(1) > earlier[tied, None]
+        tokens[tied] = nth.to(torch.uint8).argmax(1)
     return tokens

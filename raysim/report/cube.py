@@ -184,12 +184,13 @@ def loss_cube(run: RunFolder) -> LossCube:
     def total(name: str) -> Counts:
         return _sums(place, _numbers(losses, name), shape)
 
-    nats = np.bincount(place, losses.column("nats").to_numpy(), minlength=int(np.prod(shape))).reshape(shape)
+    nats = np.zeros(int(np.prod(shape)), np.float64)
+    np.add.at(nats, place, losses.column("nats").to_numpy())
     return LossCube(
         models=models,
         organizations=[organization for organization, _ in files],
         files=[file for _, file in files],
-        nats=nats,
+        nats=nats.reshape(shape),
         tokens=total("tokens"),
         correct=total("correct"),
         bytes=total("bytes"),

@@ -1,8 +1,8 @@
 """The figures of the report: from a study to Plotly specifications, as plain data.
 
 Colours are those of the light page; `DARK` maps each to the dark page, which the page's script does. Sequential scales
-run through one hue in lightness and lines use Okabe and Ito's colours, so that both survive colour blindness. Every text
-that comes from outside goes through `plain_text`, since Plotly reads a little HTML.
+run through one hue in lightness and lines use Okabe and Ito's colours, so that both survive colour blindness. Text that
+comes from outside goes through `plain_text`, since Plotly reads a little HTML.
 """
 
 import html
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raysim.report.points import Point, finals
+from raysim.report.points import finals
 from raysim.report.summary import Row, Study
 from raysim.report.tables import PUBLIC
 
@@ -62,10 +62,14 @@ def owner_heatmap(study: Study) -> Figure | None:
     members = {(p.strategy, p.order): p.organizations for p in finals(study.points)}
     cells = [[row.mean("covered_eligible", owner) or 0.0 for owner in study.organizations] for row in rows]
     texts = [
-        [owner_cell(value, owner in members[row.strategy, row.order]) for value, owner in zip(line, study.organizations, strict=True)]
+        [
+            owner_cell(value, owner in members[row.strategy, row.order])
+            for value, owner in zip(line, study.organizations, strict=True)
+        ]
         for row, line in zip(rows, cells, strict=True)
     ]
-    figure = _heatmap(names, study.organizations, cells, texts, "lines a prompt", "%{customdata[0]}<br>owner %{customdata[1]}: %{text} lines")
+    hover = "%{customdata[0]}<br>owner %{customdata[1]}: %{text} lines"
+    figure = _heatmap(names, study.organizations, cells, texts, "lines a prompt", hover)
     edges = [i - 0.5 for i in range(1, len(rows)) if rows[i].family != rows[i - 1].family]
     figure["layout"]["shapes"] = [_rule(edge) for edge in edges]
     height = 90 + 31 * len(rows)
@@ -91,7 +95,8 @@ def order_positions(study: Study) -> Figure | None:
 
 def forgetting(study: Study) -> Figure | None:
     """Covered lines of each owner by the number of stages since its data was trained on; below zero: before."""
-    points = list({(p.seed, p.strategy, p.order, p.index): p for p in study.points if p.family == "incremental"}.values())
+    unique = {(p.seed, p.strategy, p.order, p.index): p for p in study.points if p.family == "incremental"}
+    points = list(unique.values())
     samples: dict[str, list[tuple[int, float]]] = {owner: [] for owner in study.organizations}
     for point in points:
         for owner in set(point.sequence) & set(samples):
@@ -122,7 +127,7 @@ def curves(study: Study) -> Figure | None:
         layout[f"xaxis{axis}"].update(title={"text": "round or epoch", "font": {"size": 11}}, dtick=_step(paths))
         layout[f"yaxis{axis}"]["rangemode"] = "normal" if measure == "bits_per_byte" else "tozero"
         for number, (label, rows) in enumerate(paths.items()):
-            known = [(row.index, value, row.cells[measure, of]) for row in rows if (value := row.mean(measure, of)) is not None]
+            known = [(row.index, cell.mean, cell) for row in rows if (cell := row.cells.get((measure, of)))]
             color = LINES[number % len(LINES)]
             trace = {
                 "type": "scatter",
@@ -145,7 +150,8 @@ def curves(study: Study) -> Figure | None:
     layout["legend"] = {"orientation": "h", "x": 0, "y": 1.0 + 0.22 / num_rows, "yanchor": "bottom"}
     layout["margin"]["t"] = 70
     height = 90 + 250 * num_rows
-    return _figure("curves", {"data": data, "layout": layout}, height, "Quality and memorization over rounds and epochs")
+    about = "Quality and memorization over rounds and epochs"
+    return _figure("curves", {"data": data, "layout": layout}, height, about)
 
 
 def frontier(study: Study) -> Figure | None:
@@ -260,8 +266,8 @@ def _owner_panels(
         data.append(_marks(samples[owner], MUTED, None, marker=dots, **places))
         groups = {x: [v for at, v in samples[owner] if at == x] for x in sorted({x for x, _ in samples[owner]})}
         means = [(x, sum(values) / len(values)) for x, values in groups.items()]
-        line = {"mode": "lines+markers", "line": {"color": ACCENT, "width": 2.5}, "marker": {"color": ACCENT, "size": 8}}
-        data.append(_marks(means, ACCENT, None, **line, **places))
+        style = {"line": {"color": ACCENT, "width": 2.5}, "marker": {"color": ACCENT, "size": 8}}
+        data.append(_marks(means, ACCENT, None, mode="lines+markers", **style, **places))
     return _figure(name, {"data": data, "layout": layout}, 60 + 240 * num_rows, about)
 
 
@@ -391,4 +397,3 @@ def all_figures(study: Study) -> dict[str, Figure]:
     """Every figure that the tables allow, by name."""
     made = (make(study) for make in (owner_heatmap, order_positions, forgetting, curves, frontier, clone_matrix))
     return {figure.name: figure for figure in made if figure}
-

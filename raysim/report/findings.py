@@ -23,10 +23,10 @@ from raysim.report.contrasts import (
     F5_COPIES,
     F6_CROSS,
     F7_WITHOUT,
-    Contrast,
     all_contrasts,
 )
 from raysim.report.folder import open_run
+from raysim.report.paired import Contrast
 from raysim.report.statistics import Floats, cluster_weights, holm, p_above, t_interval
 from raysim.report.summary import Study
 from raysim.report.tables import schema, write_table
@@ -48,6 +48,7 @@ class Finding:
     """One finding and what decides it.
 
     Attributes:
+        topic: two or three words for it.
         direction: sign of the primary contrasts if the finding holds; 'none' for equivalence within the margin.
         margin: smallest difference of interest, in the unit of the contrast.
         because: why that margin.
@@ -55,6 +56,7 @@ class Finding:
     """
 
     name: str
+    topic: str
     statement: str
     direction: Literal["up", "down", "none"]
     margin: float
@@ -65,6 +67,7 @@ class Finding:
 FINDINGS: tuple[Finding, ...] = (
     Finding(
         "F1",
+        "size and diversity",
         "More data, and more diverse data, make the model better.",
         "down",
         0.02,
@@ -73,6 +76,7 @@ FINDINGS: tuple[Finding, ...] = (
     ),
     Finding(
         "F2",
+        "federated is close",
         "Federated training comes close to centralized training.",
         "none",
         0.05,
@@ -81,6 +85,7 @@ FINDINGS: tuple[Finding, ...] = (
     ),
     Finding(
         "F3",
+        "federated leaks less",
         "Federated models memorize less than centralized ones.",
         "down",
         0.1,
@@ -89,6 +94,7 @@ FINDINGS: tuple[Finding, ...] = (
     ),
     Finding(
         "F4",
+        "the last leaks most",
         "Incremental models memorize the organization trained last most; the order matters.",
         "up",
         0.1,
@@ -97,6 +103,7 @@ FINDINGS: tuple[Finding, ...] = (
     ),
     Finding(
         "F5",
+        "duplicates leak",
         "What is duplicated within an organization is memorized more.",
         "up",
         0.05,
@@ -105,6 +112,7 @@ FINDINGS: tuple[Finding, ...] = (
     ),
     Finding(
         "F6",
+        "clones across",
         "Clones across organizations are memorized more in centralized and federated models than in incremental ones.",
         "up",
         0.02,
@@ -113,6 +121,7 @@ FINDINGS: tuple[Finding, ...] = (
     ),
     Finding(
         "F7",
+        "never shown, yet emitted",
         "Even so, federated models emit verbatim fragments of data that they were never shown directly.",
         "up",
         0.05,
@@ -277,8 +286,9 @@ def _verdict(
     }
     known = [estimates[name] for name in finding.primaries if name in estimates]
     if len(known) < len(finding.primaries):
-        add = " and ".join(f"`{line}`" for line in missing) or "more prompts or orders; this run leaves nothing to compare"
-        return {**row, "verdict": "not measured", "note": f"to measure it, add {add}"}
+        add = " and ".join(f"`{line}`" for line in missing)
+        note = f"to measure it, add {add}" if add else "nothing to compare: it needs more prompts or more orders"
+        return {**row, "verdict": "not measured", "note": note}
     shown = known[int(np.argmin([_strength(finding, estimate) for estimate in known]))]
     seeds = min(len(estimate.seeds) for estimate in known)
     low, high = (shown.low, shown.high)

@@ -94,9 +94,8 @@ def _with_contrasts(finding: dict[str, Any], contrasts: list[dict[str, Any]]) ->
     for row in contrasts:
         if row["finding"] == finding["finding"]:
             names.setdefault(row["contrast"], []).append(row)
-    margin = next(f.margin for f in FINDINGS if f.name == finding["finding"])
-    tone = finding["verdict"].split(" ")[0]
-    return {**finding, "contrasts": names, "margin": margin, "tone": tone}
+    topic = next(f.topic for f in FINDINGS if f.name == finding["finding"])
+    return {**finding, "contrasts": names, "topic": topic, "tone": finding["verdict"].split(" ")[0]}
 
 
 def _signed(value: float | None, digits: int = 3) -> str:
@@ -111,4 +110,4 @@ def _safe(text: str) -> Any:
     """Marks text of our own, or escaped just now, as not to be escaped again."""
     import markupsafe
 
-    return markupsafe.Markup(text)  # noqa: S704 - see the docstring
+    return markupsafe.Markup(text)

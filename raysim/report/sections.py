@@ -4,13 +4,18 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any
 
-from raysim.report.budgets import budgets
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raysim.report.budgets import Budget, budgets
 from raysim.report.figures import owner_cell
 from raysim.report.points import finals
 from raysim.report.statistics import wilson
 from raysim.report.summary import Cell, Row, Study
 
 NUM_EVIDENCE = 12
+NUM_CANDIDATES = 5000
+"""Longest matches to choose the evidence from; a large run has millions, and most repeat each other."""
 NUM_OPEN = 4
 """Pieces of evidence that stand open on the page; the others unfold."""
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -95,7 +100,8 @@ SCOREBOARD: tuple[tuple[str, str, str], ...] = (
     ("accuracy", "Next token", "ranked first"),
     ("parses", "Parses", "function samples"),
     ("exclusive", "Exclusive lines", "one owner's alone, a prompt"),
-    ("ratio", "Memorization ratio", "covered lines a prompt; below: eligible prompts"),
+    ("ratio", "Ratio", "covered lines a prompt"),
+    ("ratio_eligible", "Ratio, eligible", "an eligible prompt"),
     ("matched_share", "Samples matched", "with a covered line; 95 % Wilson interval"),
     ("fragments", "Fragments", "distinct, at equal samples"),
 )
@@ -130,18 +136,13 @@ def evidence(study: Study) -> list[dict[str, Any]]:
     for point in study.points:
         name = f"{point.strategy}: {point.order}" if point.family in ("single", "incremental") else point.strategy
         labels.setdefault(point.model, name if point.final else f"{name}, {point.moment} {point.index}")
-    final = {point.model for point in study.points if point.final}
-    longest: dict[str, dict[str, Any]] = {}
-    models: dict[str, set[str]] = {}
-    owners: dict[str, set[str]] = {}
-    wanted = ["model", "owner", "lines", "fragment", "text", "file", "line", "places", "prompt"]
-    for row in matches.select(wanted).to_pylist():
-        fragment = row["fragment"]
-        models.setdefault(fragment, set()).add(row["model"])
-        owners.setdefault(fragment, set()).add(row["owner"])
-        if fragment not in longest or (row["model"] in final and longest[fragment]["model"] not in final):
-            longest[fragment] = row
-    ranked = sorted(longest.values(), key=lambda row: (row["model"] not in final, -row["lines"], row["fragment"]))
+    final = sorted({point.model for point in study.points if point.final})
+    spread = matches.group_by("fragment").aggregate([("model", "count_distinct"), ("owner", "distinct")])
+    fragments = {row["fragment"]: row for row in spread.to_pylist()}
+    is_final = pc.is_in(matches.column("model"), pa.array(final, pa.string()))  # type: ignore[attr-defined]
+    order = [("final", "descending"), ("lines", "descending")]
+    order += [(name, "ascending") for name in ("fragment", "owner", "file", "model", "prompt", "sample")]
+    ranked = matches.append_column("final", is_final).sort_by(order).slice(0, NUM_CANDIDATES).to_pylist()
     # One fragment a file: the tails of one long match would fill the list otherwise.
     shown: dict[tuple[str, str], dict[str, Any]] = {}
     for row in ranked:
@@ -150,8 +151,8 @@ def evidence(study: Study) -> list[dict[str, Any]]:
         {
             **row,
             "label": labels.get(row["model"], row["model"]),
-            "models": len(models[row["fragment"]]),
-            "owners": sorted(owners[row["fragment"]]),
+            "models": fragments[row["fragment"]]["model_count_distinct"],
+            "owners": sorted(fragments[row["fragment"]]["owner_distinct"]),
         }
         for row in list(shown.values())[:NUM_EVIDENCE]
     ]
@@ -161,8 +162,8 @@ def spent(study: Study) -> list[dict[str, Any]]:
     """A row a setting: what its final models have cost."""
     return [
         {
-            "label": budget.label if budget.family != "federated" else f"{budget.strategy} ({budget.order})",
-            "tokens": [quantity(budget.tokens_seen.get(owner, 0)) for owner in study.organizations],
+            "label": _budget_label(budget, len(study.organizations)),
+            "tokens": [quantity(seen) if (seen := budget.tokens_seen.get(o)) else "–" for o in study.organizations],
             "steps": quantity(budget.steps),
             "rate_sum": f"{budget.learning_rate_sum:.3g}",
             "rate_mean": f"{budget.mean_rate:.2e}",
@@ -248,18 +249,21 @@ def _shown(row: Row, name: str, top: float) -> Shown:
         low, high = wilson(row.matched, row.samples)
         return Shown(text, _range(100 * low, 100 * high, 1))
     parts = []
-    if name == "ratio" and (eligible := row.mean("ratio_eligible")) is not None:
-        parts.append(f"eligible {eligible:.2f}")
     if row.num_seeds > 1:
-        parts.append(f"seeds {_range(cell.low * scale, cell.high * scale, digits)}")
+        parts.append(_range(cell.low * scale, cell.high * scale, digits))
     if row.num_orders > 1:
-        parts.append(f"orders {_range(cell.orders_low * scale, cell.orders_high * scale, digits)}")
+        parts.append(_range(cell.orders_low * scale, cell.orders_high * scale, digits))
     bar = (cell.mean / top if top else 0.0) if name == "exclusive" else None
     return Shown(text, "\n".join(parts), bar)
 
 
 def _range(low: float, high: float, digits: int) -> str:
     return f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def _budget_label(budget: Budget, whole: int) -> str:
+    partial = budget.family != "single" and len(budget.tokens_seen) < whole
+    return f"{budget.strategy} ({budget.order})" if partial else budget.label
 
 
 def _last_against_before(study: Study) -> tuple[float, float] | None:

@@ -37,13 +37,13 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table: what a row is, its columns, and the columns that it is sorted by (and, but for `matches`, unique in)."""
+    """One table: what a row is, the key columns that it is sorted by, all columns, and its folder within the run's."""
 
     name: str
     description: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
-    place: str = "results"
+    folder: str = "results"
 
     @property
     def schema(self) -> pa.Schema:
@@ -51,9 +51,9 @@ class TableSpec:
 
 
 def _table(
-    name: str, description: str, key: str, columns: list[tuple[str, pa.DataType, str]], place: str = "results"
+    name: str, description: str, key: str, columns: list[tuple[str, pa.DataType, str]], folder: str = "results"
 ) -> TableSpec:
-    return TableSpec(name, description, tuple(key.split()), tuple(Column(*column) for column in columns), place)
+    return TableSpec(name, description, tuple(key.split()), tuple(Column(*column) for column in columns), folder)
 
 
 _SAMPLE_KEY: list[tuple[str, pa.DataType, str]] = [
@@ -74,7 +74,7 @@ TABLES: dict[str, TableSpec] = {
                 ("strategy", TEXT, "label of the setting in the experiment, for example incremental or fedyogi"),
                 ("order", TEXT, "organizations: 'a > b' one after the other, 'a + b' together, 'a' alone"),
                 ("moment", TEXT, "initial, stage, round or epoch: what had just ended when the model was taken"),
-                ("index", SMALL, "number of that stage, round or epoch, from 1"),
+                ("index", SMALL, "number of that stage, round or epoch, from 1; 0 for initial"),
                 ("final", FLAG, "whether the setting ends with this model"),
                 ("model", TEXT, "key of the model: a hash of everything that made it"),
                 ("parents", pa.list_(TEXT), "keys of the models that it was made from"),
@@ -244,7 +244,7 @@ TABLES: dict[str, TableSpec] = {
                 ("sha256", TEXT, "hash of the content"),
                 ("work", TEXT, "key of the work that it was sent for"),
             ],
-            place="",
+            folder="",
         ),
     )
 }
@@ -261,7 +261,7 @@ def schema(name: str) -> pa.Schema:
 
 def table_path(folder: Path, name: str) -> Path:
     """Where the table called `name` lies in the run folder `folder`."""
-    return folder / _spec(name).place / f"{name}.parquet"
+    return folder / _spec(name).folder / f"{name}.parquet"
 
 
 def write_table(folder: Path, name: str, table: pa.Table) -> Path:

@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 WIDTH = 100
+_SHORT = {
+    "bits_per_byte": "Bits/byte",
+    "log_perplexity": "Perplexity",
+    "accuracy": "Next token",
+    "parses": "Parses",
+    "exclusive": "Exclusive",
+    "ratio": "Ratio",
+    "matched_share": "Matched",
+}
+"""The columns of the scoreboard for which 100 characters leave room."""
 
 
 def summary_table(run_dir: Path | str) -> "Group":
@@ -42,13 +52,13 @@ def _scoreboard(study: Study) -> list[object]:
     columns, rows = sections.scoreboard(study)
     if not rows or not columns:
         return [Text("No final model was measured yet."), Text("")]
-    short = {"Memorization ratio": "Ratio", "Exclusive lines": "Exclusive", "Samples matched": "Matched"}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", width=WIDTH)
     table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1)
-    for _, name, _ in columns:
-        table.add_column(short.get(name, name), justify="right", no_wrap=True)
+    shown = [i for i, (measure, _, _) in enumerate(columns) if measure in _SHORT]
+    for i in shown:
+        table.add_column(_SHORT[columns[i][0]], justify="right", no_wrap=True)
     for row, cells in rows:
-        table.add_row(Text(row.label), *(Text(cell.text) for cell in cells))
+        table.add_row(Text(row.label), *(Text(cells[i].text) for i in shown))
     return [table, Text("")]
 
 

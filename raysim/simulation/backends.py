@@ -35,6 +35,10 @@ class Backend(Protocol):
         """The items of a generator method, as they come."""
         ...
 
+    def refer(self, party: Any, method: str, *args: Any) -> Any:
+        """A reference to the result of a method, which does not come to the caller; a shared value."""
+        ...
+
     def share(self, value: Any) -> Any:
         """Puts a large value where every party reads it; pass the answer as an argument of its own."""
         ...
@@ -65,6 +69,9 @@ class InlineBackend:
         for item in iterator:
             yield item
             await asyncio.sleep(0)
+
+    def refer(self, party: Any, method: str, *args: Any) -> Any:
+        return getattr(party, method)(*args)
 
     def share(self, value: Any) -> Any:
         return value
@@ -124,6 +131,9 @@ class RayBackend:
                 yield await reference
         except self._ray.exceptions.RayError as error:
             raise _plain(error, self._ray) from error
+
+    def refer(self, party: Any, method: str, *args: Any) -> Any:
+        return getattr(party, method).remote(*args)
 
     def share(self, value: Any) -> Any:
         return self._ray.put(value)

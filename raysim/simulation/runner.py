@@ -29,6 +29,14 @@ class ReachedModel:
     milestone: Milestone
     lineage: Lineage
 
+    @property
+    def name(self) -> str:
+        """For people: the instance, and how far it had come."""
+        milestone = self.milestone
+        if milestone.moment == "initial":
+            return f"initial weights, seed {self.instance.world.seed}"
+        return f"{self.instance.name}, {milestone.moment} {milestone.index}"
+
 
 class Runner:
     """Implements `raysim.simulation.loop.Labour`.

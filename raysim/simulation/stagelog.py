@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from raysim.recipe import Key
 
-Kind = Literal["initial", "train", "aggregate", "losses", "generate", "match"]
+Kind = Literal["initial", "train", "aggregate", "losses", "generate", "match", "prompts", "clones"]
 
 
 @dataclass(frozen=True)

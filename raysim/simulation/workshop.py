@@ -10,6 +10,7 @@ from typing import Any
 import numpy.typing as npt
 import pyarrow as pa
 
+from raysim.arrow import table_bytes
 from raysim.errors import DamagedEntry
 from raysim.recipe import Key, canonical_json, key_of
 from raysim.simulation.backends import Backend
@@ -162,11 +163,3 @@ class Workshop:
         settings.add(record.setting)
         self._log.append(record, self._session)
         self.observer.ended(record)
-
-
-def table_bytes(table: pa.Table) -> bytes:
-    """A table's content as one Arrow IPC stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return sink.getvalue().to_pybytes()

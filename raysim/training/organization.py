@@ -202,7 +202,9 @@ class Organization(TrainingSite):
             self._packed = self._pack(corpus, preparing)
         except InputError as error:
             prefix = f"organizations.{self.name}"
-            raise error if str(error).startswith(prefix) else InputError(f"{prefix}: {error}") from None
+            if str(error).startswith(prefix):
+                raise
+            raise InputError(f"{prefix}: {error}") from None
         self._corpus, self._reading = corpus, None
         duplicated, _ = duplicate_lines(corpus.train, preparing.min_lines)
         return Inventory(
@@ -210,8 +212,11 @@ class Organization(TrainingSite):
             train_fingerprint=corpus.train_fingerprint,
             valid_fingerprint=corpus.valid_fingerprint,
             splits={
-                "train": _count(corpus.train, preparing.tokenizer) | {"sequences": len(self._packed.sequences)},
-                "valid": _count(corpus.valid, preparing.tokenizer) | {"sequences": 0},
+                "train": _count(corpus.train)
+                | {"tokens": sum(end - start for _, start, end in self._packed.file_spans)}
+                | {"sequences": len(self._packed.sequences)},
+                "valid": _count(corpus.valid)
+                | {"tokens": sum(len(preparing.tokenizer.encode(f.text)) for f in corpus.valid), "sequences": 0},
             },
             drops=tuple({"reason": d.reason, "files": d.files, "bytes": d.num_bytes} for d in corpus.drops),
             licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
@@ -265,10 +270,9 @@ class Organization(TrainingSite):
             )
 
 
-def _count(files: tuple[SourceFile, ...], tokenizer: CodeTokenizer) -> dict[str, int]:
+def _count(files: tuple[SourceFile, ...]) -> dict[str, int]:
     return {
         "files": len(files),
         "bytes": sum(f.num_bytes for f in files),
         "lines": sum(len(significant_lines(f.text)[0]) for f in files),
-        "tokens": sum(len(tokenizer.encode(f.text)) for f in files),
     }

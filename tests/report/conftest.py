@@ -66,7 +66,9 @@ def _models(seed: int, options: Options) -> list[dict[str, Any]]:
     organizations = options.organizations
     tokens = dict(zip(organizations, itertools.cycle(TOKENS.values()), strict=False))
 
-    def add(strategy: str, order: str, moment: str, index: int, final: bool, model: str, seen: dict[str, int], last: str):
+    def add(
+        strategy: str, order: str, moment: str, index: int, final: bool, model: str, seen: dict[str, int], last: str
+    ) -> None:
         steps = sum(seen.values()) // 2048
         rows.append(
             {
@@ -155,13 +157,16 @@ def _memorization(
                 where = {"model": row["model"], "prompt": prompt["prompt"], "sample": sample}
                 parses = bool(rng.random() < 0.6) if prompt["kind"] == "function" else None
                 ended = "stop" if parses else "length"
-                tables["generations"].append({**where, "new_tokens": 128, "lines": lines, "parses": parses, "ended": ended})
+                generation = {**where, "new_tokens": 128, "lines": lines, "parses": parses, "ended": ended}
+                tables["generations"].append(generation)
                 public = covered // 6 if rng.random() < 0.2 else 0
                 shared = (covered - public) // 2 if prompt["copies_across"] else 0
                 for other in options.organizations:
-                    mine = {"covered": covered, "exclusive": covered - public - shared, "shared": shared, "public": public}
+                    own = covered - public - shared
+                    mine = {"covered": covered, "exclusive": own, "shared": shared, "public": public}
                     theirs = {"covered": shared, "exclusive": 0, "shared": shared, "public": 0}
-                    neighbour = options.organizations[(options.organizations.index(owner) + 1) % len(options.organizations)]
+                    owners = options.organizations
+                    neighbour = owners[(owners.index(owner) + 1) % len(owners)]
                     counts = mine if other == owner else theirs if other == neighbour else dict.fromkeys(mine, 0)
                     tables["samples"].append({**where, "owner": other, "lines": lines, **counts})
                 if covered:
@@ -247,8 +252,9 @@ def _ledger(models: list[dict[str, Any]], options: Options) -> list[dict[str, An
         if model["moment"] == "round":
             for organization in options.organizations:
                 weights = {"kind": "weights", "bytes": 4_729_344, "work": model["model"]}
-                rows.append({"sender": organization, "receiver": "server", **weights, "sha256": key(organization, 1) * 2})
-                rows.append({"sender": "server", "receiver": organization, **weights, "sha256": key(organization, 2) * 2})
+                hashed = {**weights, "sha256": key(organization) * 2}
+                rows.append({"sender": organization, "receiver": "server", **hashed})
+                rows.append({"sender": "server", "receiver": organization, **hashed})
     for organization in options.organizations:
         code = {"kind": "code", "bytes": 40_000, "sha256": key(organization) * 2, "work": key("centralized")}
         rows.append({"sender": organization, "receiver": "trainer", **code})
@@ -290,8 +296,8 @@ def _stages(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
         stage = {"key": row["model"], "kind": kind, "label": f"{row['strategy']} {row['order']}", "attempts": 1}
         tokens = {"tokens": 146_000, "tokens_per_s": 4_600.0} if kind == "train" else {}
         stages.append({**stage, "status": "computed", "seconds": seconds, **tokens})
-        label = f"generate {row['strategy']}"
-        stages.append({"key": key("g", row["model"]), "kind": "generate", "label": label, "status": "computed", "seconds": 8.2})
+        generate = {"key": key("g", row["model"]), "kind": "generate", "label": f"generate {row['strategy']}"}
+        stages.append({**generate, "status": "computed", "seconds": 8.2, "attempts": 1})
     stages[0]["attempts"] = 2
     stages[1]["status"] = "cached"
     return stages

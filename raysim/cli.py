@@ -1,0 +1,158 @@
+"""The command line. Imports what a command needs only when it runs, so that help comes at once."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from raysim import __version__
+from raysim.errors import RaysimError
+
+if TYPE_CHECKING:
+    from raysim.run import Options
+
+app = typer.Typer(
+    name="raysim",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Simulate collaborative training of code language models, and measure whose code they give away.",
+)
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.")]
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Store of results. Default: OUT/store.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Overrides one setting.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Prints the version.")] = False) -> None:
+    if version:
+        _out.print(f"raysim {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    experiment: ExperimentArgument,
+    out: OutOption = None,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, for example auto. Default: a Ray of our own.")] = None,
+) -> None:
+    """Runs an experiment; the same command again goes on where it stopped."""
+    from raysim.progress import ConsoleObserver
+    from raysim.report.terminal import summary_table
+    from raysim.run import run as run_experiment
+
+    options = _options(experiment, out, store, overrides, address)
+    with ConsoleObserver(_out) as observer:
+        outcome = run_experiment(options, observer)
+    _out.print(summary_table(outcome.folder.path))
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.counts.items()))
+    _out.print(f"[dim]{outcome.seconds:.0f} s; {counts}[/dim]", soft_wrap=True)
+    _out.print(f"Report: {outcome.folder.report}", soft_wrap=True)
+
+
+@app.command()
+def plan(
+    experiment: ExperimentArgument,
+    out: OutOption = None,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Says what a run would do and cost, without training."""
+    from raysim.run import plan_experiment
+    from raysim.views import plan_view
+
+    planned = plan_experiment(_options(experiment, out, store, overrides, None))
+    _print(planned, plan_view, as_json)
+
+
+@app.command()
+def inspect(
+    experiment: ExperimentArgument,
+    out: OutOption = None,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shows what each organization keeps and drops, and why; sizes, duplicates, licences."""
+    from raysim.run import inspect_experiment
+    from raysim.views import inspect_view
+
+    inspected = inspect_experiment(_options(experiment, out, store, overrides, None))
+    _print(inspected, inspect_view, as_json)
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run.")]) -> None:
+    """Writes the report of a run anew, from its results alone."""
+    from raysim.errors import InputError
+    from raysim.report.html import write_report
+    from raysim.report.terminal import summary_table
+
+    if not (run_dir / "manifest.json").is_file():
+        raise InputError(f"{run_dir}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {run_dir}`")
+    path = write_report(run_dir)
+    _out.print(summary_table(run_dir))
+    _out.print(f"Report: {path}", soft_wrap=True)
+
+
+@app.command()
+def init(
+    org: Annotated[list[str], typer.Option("--org", metavar="NAME=PATH", help="An organization and its code.")],
+    file: Annotated[Path, typer.Option(help="The file to write.")] = Path("experiment.yaml"),
+) -> None:
+    """Writes a commented experiment for your own data."""
+    from raysim.template import write_experiment
+
+    write_experiment(file, org)
+    _out.print(f"Wrote {file}. Next: raysim inspect {file}, then raysim plan {file}, then raysim run {file}.", soft_wrap=True)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Says what is installed, which devices there are, and what will not work and why."""
+    from raysim.doctor import doctor_view, examine
+
+    _print(examine(), doctor_view, as_json)
+
+
+def _options(
+    experiment: Path, out: Path | None, store: Path | None, overrides: list[str] | None, address: str | None
+) -> "Options":
+    from raysim.run import Options
+
+    command = " ".join(["raysim", *sys.argv[1:]])
+    return Options(experiment, out, store, tuple(overrides or ()), address, command)
+
+
+def _print(value: Any, view: Any, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(value, indent=1))
+    else:
+        _out.print(view(value))
+
+
+def main() -> NoReturn:
+    """Entry point of the console script: errors become a readable line and an exit code."""
+    try:
+        app()
+    except RaysimError as error:
+        _err.print("[red]error:[/red]", end=" ")
+        _err.print(str(error), markup=False, soft_wrap=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _err.print("\nstopped; the same command goes on from here", markup=False)
+        raise SystemExit(3) from None
+    raise SystemExit(0)

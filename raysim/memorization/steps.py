@@ -1,0 +1,123 @@
+"""The steps of the pipeline: plain classes from table to table, made once for each worker."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from raysim.arrow import table_bytes
+from raysim.memorization.settings import MemorizationSettings, Precision
+
+if TYPE_CHECKING:
+    from raysim.corpus.tokens import CodeTokenizer
+    from raysim.memorization.lineindex import LineIndex
+    from raysim.training.organization import ModelSpec
+
+WORK_SCHEMA = pa.schema([("model", pa.string()), ("organization", pa.string()), ("batch", pa.int32())])
+"""One row of work for `GenerateStep`: which model answers which batch of whose prompts."""
+
+
+class GenerateStep:
+    """Answers prompts. A worker acts for the organization whose prompts it is given.
+
+    Args:
+        spec: of the model.
+        tokenizer: of the run.
+        settings: of sampling.
+        precision: of the weights while generating.
+        threads: of a worker.
+        seed: behind every sample.
+        weights: flat weights by model key.
+        prompts: by organization: the batches of its prompts, columns as in `raysim.memorization.prompts.PROMPT_SCHEMA`.
+        judge: says of a function prompt with its continuation whether it parses.
+    """
+
+    def __init__(
+        self,
+        spec: "ModelSpec",
+        tokenizer: "CodeTokenizer",
+        settings: MemorizationSettings,
+        precision: Precision,
+        threads: int,
+        seed: int,
+        weights: Mapping[str, Any],
+        prompts: Mapping[str, list[pa.Table]],
+        judge: Callable[[str], bool],
+    ) -> None:
+        import torch
+
+        from raysim.memorization.generation import Generator
+        from raysim.training.models import build_model
+
+        model = build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._generator = Generator(model, tokenizer, settings, threads, dtype=dtype)
+        self._seed = seed
+        self._weights = weights
+        self._prompts = prompts
+        self._judge = judge
+        self._loaded: str | None = None
+
+    def __call__(self, work: pa.Table) -> pa.Table:
+        """Work of `WORK_SCHEMA` to generations with the columns of the work before them and ``parses`` behind."""
+        tables = []
+        for row in work.to_pylist():
+            prompts = self._prompts[row["organization"]][row["batch"]]
+            weights: np.ndarray | None = None if self._loaded == row["model"] else self._weights[row["model"]]
+            answers = self._generator.generate(weights, prompts, self._seed)
+            self._loaded = row["model"]
+            answers = answers.append_column("parses", pa.array(self._parses(prompts, answers), pa.bool_()))
+            for position, name in enumerate(WORK_SCHEMA.names):
+                column = pa.array([row[name]] * len(answers), WORK_SCHEMA.field(name).type)
+                answers = answers.add_column(position, name, column)
+            tables.append(answers)
+        return pa.concat_tables(tables)
+
+    def _parses(self, prompts: pa.Table, answers: pa.Table) -> list[bool | None]:
+        """For functions whether prompt and continuation parse; null for prompts that begin and end anywhere."""
+        kinds = dict(zip(prompts["prompt"].to_pylist(), prompts["kind"].to_pylist(), strict=True))
+        texts = dict(zip(prompts["prompt"].to_pylist(), prompts["text"].to_pylist(), strict=True))
+        verdicts: list[bool | None] = []
+        for answer in answers.select(["prompt", "text", "lead"]).to_pylist():
+            prompt = answer["prompt"]
+            whole = texts[prompt] + answer["text"][answer["lead"] :]
+            verdicts.append(None if kinds[prompt] == "prefix" else self._judge(whole))
+        return verdicts
+
+
+class MatchStep:
+    """Attributes generations to the organizations whose lines they repeat.
+
+    Args:
+        settings: of matching.
+        secret: key of all line hashes.
+        indexes: by organization, made there.
+        reference: of public code.
+        contexts: by organization: see `raysim.memorization.matching.prompt_context`.
+    """
+
+    def __init__(
+        self,
+        settings: MemorizationSettings,
+        secret: bytes,
+        indexes: Mapping[str, "LineIndex"],
+        reference: "LineIndex | None",
+        contexts: Mapping[str, pa.Table],
+    ) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._indexes = indexes
+        self._reference = reference
+        self._contexts = contexts
+
+    def __call__(self, generations: pa.Table) -> pa.Table:
+        """Generations of one model at one organization (columns ``model``, ``organization``) to one row of packed tables."""
+        from raysim.memorization.matching import match
+
+        model, organization = generations["model"][0].as_py(), generations["organization"][0].as_py()
+        samples, matches = match(
+            generations, self._contexts[organization], self._indexes, self._reference, self._settings, self._secret
+        )
+        row = {"model": model, "organization": organization, "samples": table_bytes(samples), "matches": table_bytes(matches)}
+        return pa.Table.from_pylist([row])

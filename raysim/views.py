@@ -1,0 +1,69 @@
+"""What `raysim plan` and `raysim inspect` print for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+
+def plan_view(planned: Mapping[str, Any]) -> RenderableType:
+    """The stages of each setting, and what the rest costs."""
+    table = Table(title=f"Plan of {planned['name']}", title_justify="left")
+    for column in ("setting", "if every order ran alone", "stages", "in the store", "to compute"):
+        table.add_column(column, justify="left" if column == "setting" else "right")
+    for label, row in planned["strategies"].items():
+        pending = row["unique"] - row["cached"]
+        table.add_row(label, str(row["naive"]), str(row["unique"]), str(row["cached"]), str(pending))
+    tokens = planned["tokens"]
+    lines = [
+        f"{planned['parameters']:,} parameters; {planned['models']} models will exist.",
+        f"Still to come: {tokens['train']:,} tokens to train on, {tokens['losses']:,} to score,"
+        f" at most {tokens['generate']:,} to generate.",
+        f"About {_hours(planned['hours'])} at {planned['assumed_flop_per_s'] / 1e9:,.0f} GFLOP/s, which"
+        f" {planned['slots']} slot(s) of this machine should reach (6 FLOP a parameter and training token);"
+        f" the store will hold about {_bytes(planned['bytes'])}.",
+        "Settings share stages that begin alike, so their sum may be more than what is computed.",
+    ]
+    return Group(table, Text("\n".join(lines)))
+
+
+def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
+    """Corpora, drops, duplicates and licences."""
+    sizes = Table(title="Corpora after preparation", title_justify="left")
+    for column in ("organization", "split", "files", "bytes", "lines", "tokens", "sequences", "duplicate lines"):
+        sizes.add_column(column, justify="left" if column in ("organization", "split") else "right")
+    drops = Table(title="Left out", title_justify="left")
+    for column in ("organization", "reason", "files", "bytes"):
+        drops.add_column(column, justify="right" if column in ("files", "bytes") else "left")
+    licences = Table(title="Licences of the training files", title_justify="left")
+    for column in ("organization", "licence", "files"):
+        licences.add_column(column, justify="right" if column == "files" else "left")
+    for name, one in inspected["organizations"].items():
+        for split, counts in one["splits"].items():
+            lines = counts["lines"]
+            twice = one["duplicate_lines"]
+            share = f"{twice:,} ({twice / lines:.1%})" if split == "train" and lines else ""
+            numbers = [f"{counts[key]:,}" for key in ("files", "bytes", "lines", "tokens", "sequences")]
+            sizes.add_row(Text(name), split, *numbers, share)
+        for drop in one["drops"]:
+            drops.add_row(Text(name), Text(drop["reason"]), f"{drop['files']:,}", f"{drop['bytes']:,}")
+        for licence, files in sorted(one["licences"].items()):
+            licences.add_row(Text(name), Text(licence), f"{files:,}")
+    return Group(sizes, drops, licences)
+
+
+def _hours(hours: float) -> str:
+    if hours * 3600 < 90:
+        return f"{hours * 3600:.0f} s"
+    if hours < 1.5:
+        return f"{hours * 60:.0f} minutes"
+    return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"
