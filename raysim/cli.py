@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 
 _out = Console(highlight=False)
+if not _out.is_terminal:
+    _out.width = 100  # a file or a pipe has no width; tables need this much
 _err = Console(stderr=True, highlight=False)
 
 ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]

@@ -160,6 +160,8 @@ class Probing:
         pieces: dict[Probe, _Piece] = {}
         for model, reached in models.items():
             for name, told in self._told.items():
+                if not told.num_batches:
+                    continue  # it has no prompt of the kinds that are asked for
                 recipe = generation_recipe(reached.instance.world, model, name, settings)
                 tokens = told.facts.num_rows * settings.samples * settings.new_tokens
                 pieces[model, name] = _Piece(recipe, f"{reached.name}, prompts of {name}", tokens)
@@ -213,8 +215,8 @@ class Probing:
             arguments = {
                 "settings": self._settings,
                 "secret": self._secret,
-                "indexes": indexes,
-                "reference": reference,
+                "indexes": {name: self._shop.backend.share(index) for name, index in indexes.items()},
+                "reference": self._shop.backend.share(reference),
                 "contexts": {name: told.context for name, told in self._told.items()},
             }
             work = [

@@ -36,7 +36,8 @@ class Incremental(Legs):
         """One instance for each order.
 
         Raises:
-            InputError: all orders of too many organizations, an unknown organization, or one named twice in an order.
+            InputError: all orders of too many organizations, no order, an order that is empty or listed twice, or an
+                organization that is unknown or named twice in an order.
         """
         names = federation.names
         if settings.orders == "all":
@@ -48,7 +49,9 @@ class Incremental(Legs):
             orders = [list(order) for order in itertools.permutations(names)]
         else:
             orders = settings.orders
-        for order in orders:
+        if not orders:
+            raise InputError("incremental.orders: the list is empty; write all, or name the orders that you want")
+        for number, order in enumerate(orders):
             unknown = [name for name in order if name not in names]
             if unknown or not order:
                 raise InputError(
@@ -58,4 +61,6 @@ class Incremental(Legs):
                 )
             if len(set(order)) < len(order):
                 raise InputError(f"incremental.orders: an organization is named twice in {order}")
+            if order in orders[:number]:
+                raise InputError(f"incremental.orders: {order} is listed twice; leave one out")
         return [cls([(name,) for name in order], federation) for order in orders]

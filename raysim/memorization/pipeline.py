@@ -5,6 +5,7 @@ their own ids, so the order in which tables come back means nothing, and both ba
 """
 
 import logging
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Backend = Literal["inline", "ray"]
 Step = Callable[[pa.Table], pa.Table]
+
+_ERROR = "raysim.error"
 
 
 def map_tables(
@@ -46,7 +49,7 @@ def map_tables(
         num_gpus: reserved for each Ray actor.
 
     Raises:
-        RaysimError: what a step raised, unwrapped; other errors as they are (inline) or as Ray wraps them.
+        RaysimError: as a call of the step raised it; other errors as they are (inline) or as Ray wraps them.
     """
     if backend == "inline":
         worker: Step = step(**step_arguments)
@@ -65,7 +68,7 @@ def _map_with_ray(
 ) -> Iterator[pa.Table]:
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     source = ray.data.from_arrow(blocks)
     for context in (source.context, ray.data.DataContext.get_current()):
         context.enable_progress_bars = False
@@ -80,16 +83,12 @@ def _map_with_ray(
         batch_size=None,
         batch_format="pyarrow",
     )
-    try:
-        for answer in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
-            assert isinstance(answer, pa.Table)
-            if len(answer):
-                yield answer.replace_schema_metadata(None)
-    except Exception as error:
-        cause = _raysim_error(error)
-        if cause is None:
-            raise
-        raise cause from None
+    for answer in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
+        assert isinstance(answer, pa.Table)
+        if _ERROR in answer.column_names:
+            raise pickle.loads(answer[_ERROR][0].as_py())  # noqa: S301 - from a worker of this very job
+        if len(answer):
+            yield answer.replace_schema_metadata(None)
 
 
 class _Worker:
@@ -99,18 +98,11 @@ class _Worker:
         self._step: Step = step(**step_arguments)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return self._step(batch)
-
-
-def _raysim_error(error: BaseException | None) -> RaysimError | None:
-    """The error of ours that Ray's wrappers hold, if any."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, RaysimError):
-            return error
-        seen.add(id(error))
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
+        try:
+            return self._step(batch)
+        except RaysimError as error:
+            # Ray Data replaces what a step raises by an error of its own, and loses the cause on the way.
+            return pa.table({_ERROR: [pickle.dumps(error)]})
 
 
 def fetch(value: Any) -> Any:

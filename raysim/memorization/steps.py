@@ -3,15 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from raysim.arrow import table_bytes
+from raysim.memorization.pipeline import fetch
 from raysim.memorization.settings import MemorizationSettings, Precision
 
 if TYPE_CHECKING:
     from raysim.corpus.tokens import CodeTokenizer
-    from raysim.memorization.lineindex import LineIndex
     from raysim.training.organization import ModelSpec
 
 WORK_SCHEMA = pa.schema([("model", pa.string()), ("organization", pa.string()), ("batch", pa.int32())])
@@ -28,8 +27,9 @@ class GenerateStep:
         precision: of the weights while generating.
         threads: of a worker.
         seed: behind every sample.
-        weights: flat weights by model key.
-        prompts: by organization: the batches of its prompts, columns as in `raysim.memorization.prompts.PROMPT_SCHEMA`.
+        weights: flat weights by model key, or references to them, each fetched when its work comes.
+        prompts: by organization the batches of its prompts (columns: `raysim.memorization.prompts.PROMPT_SCHEMA`), or
+            references to them.
         judge: says of a function prompt with its continuation whether it parses.
     """
 
@@ -63,8 +63,8 @@ class GenerateStep:
         """Work of `WORK_SCHEMA` to generations with the columns of the work before them and ``parses`` behind."""
         tables = []
         for row in work.to_pylist():
-            prompts = self._prompts[row["organization"]][row["batch"]]
-            weights: np.ndarray | None = None if self._loaded == row["model"] else self._weights[row["model"]]
+            prompts = fetch(self._prompts[row["organization"]])[row["batch"]]
+            weights = None if self._loaded == row["model"] else fetch(self._weights[row["model"]])
             answers = self._generator.generate(weights, prompts, self._seed)
             self._loaded = row["model"]
             answers = answers.append_column("parses", pa.array(self._parses(prompts, answers), pa.bool_()))
@@ -92,8 +92,8 @@ class MatchStep:
     Args:
         settings: of matching.
         secret: key of all line hashes.
-        indexes: by organization, made there.
-        reference: of public code.
+        indexes: by organization, made there; or references to them.
+        reference: of public code, or a reference to it.
         contexts: by organization: see `raysim.memorization.matching.prompt_context`.
     """
 
@@ -101,14 +101,14 @@ class MatchStep:
         self,
         settings: MemorizationSettings,
         secret: bytes,
-        indexes: Mapping[str, "LineIndex"],
-        reference: "LineIndex | None",
+        indexes: Mapping[str, Any],
+        reference: Any,
         contexts: Mapping[str, pa.Table],
     ) -> None:
         self._settings = settings
         self._secret = secret
-        self._indexes = indexes
-        self._reference = reference
+        self._indexes = {name: fetch(index) for name, index in indexes.items()}
+        self._reference = fetch(reference)
         self._contexts = contexts
 
     def __call__(self, generations: pa.Table) -> pa.Table:

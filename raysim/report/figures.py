@@ -208,6 +208,7 @@ def clone_matrix(study: Study) -> Figure | None:
     hover = "%{text} of the lines of %{customdata[0]}<br>stand in %{customdata[1]}"
     names = [name if name != PUBLIC else "public references" for name in others]
     figure = _heatmap(owners, names, cells, texts, "share of lines", hover)
+    figure["data"][0]["colorbar"]["tickformat"] = ".0%"
     return _figure("clones", figure, 100 + 42 * len(owners), "Share of lines in common, before training")
 
 
@@ -340,7 +341,13 @@ def _heatmap(
     layout = _layout()
     layout["margin"]["t"] = 30
     layout.update(
-        xaxis={**quiet, "side": "top", "tickvals": list(range(len(columns))), "ticktext": [_tick(c) for c in columns]},
+        xaxis={
+            **quiet,
+            "side": "top",
+            "ticklabelstandoff": 5,
+            "tickvals": list(range(len(columns))),
+            "ticktext": [_tick(c) for c in columns],
+        },
         yaxis={
             **quiet,
             "autorange": "reversed",

@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,9 @@ class Store:
     ) -> None:
         """Replaces the checkpoint of an unfinished stage by that of a later `step`; a kill leaves the old or the new."""
         key = key_of(recipe)
-        older = self._checkpoints(key)
-        self._write(self._partial / key / f"{step:010d}", key, recipe, info, arrays, {})
+        place = self._partial / key / f"{step:010d}"
+        older = [folder for folder in self._checkpoints(key) if folder != place]
+        self._write(place, key, recipe, info, arrays, {})
         for folder in older:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -139,9 +140,13 @@ class Store:
         return None
 
     def discard(self, key: Key) -> None:
-        """Moves a damaged entry out of the way, for a person to look at."""
+        """Moves a damaged entry out of the way, for a person to look at; one that is gone already was moved by another."""
+        self._set_aside(self._place(key), key)
+
+    def _set_aside(self, place: Path, key: Key) -> None:
         self._trash.mkdir(exist_ok=True)
-        self._place(key).rename(self._trash / f"{key}-{uuid.uuid4().hex[:8]}")
+        with suppress(FileNotFoundError):
+            place.rename(self._trash / f"{key}-{uuid.uuid4().hex[:8]}")
 
     def _place(self, key: Key) -> Path:
         return self._objects / key[:2] / key
@@ -175,8 +180,11 @@ class Store:
             try:
                 draft.rename(place)
             except OSError:
-                if not (place / _ENTRY_FILE).is_file():
-                    raise
+                if (place / _ENTRY_FILE).is_file():
+                    return
+                # Entries come into being by a rename, so one without its facts is the ruin of a crash or of a person.
+                self._set_aside(place, key)
+                draft.rename(place)
         except OSError as error:
             raise RunError(f"store {self.folder}: cannot write {key}: {error.strerror or error}; free some room") from error
         finally:
@@ -184,11 +192,13 @@ class Store:
 
     def _read(self, place: Path, key: Key, verify: bool = True) -> Entry | None:
         try:
-            text = (place / _ENTRY_FILE).read_text()
+            content = (place / _ENTRY_FILE).read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
         try:
-            body = json.loads(text)
+            body = json.loads(content)
             digest = body.pop("sha256")
             if digest != _digest(body) or body["key"] != key or key_of(body["recipe"]) != key:
                 raise DamagedEntry(f"store entry {key}: {_ENTRY_FILE} is not what was written")

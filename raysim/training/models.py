@@ -8,7 +8,7 @@ import pydantic
 from raysim.config import Settings
 from raysim.errors import InputError
 from raysim.recipe import file_sha256, key_of, seed_of
-from raysim.training.weights import Flat, flatten
+from raysim.training.weights import Flat, flatten, layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,7 +52,7 @@ class ModelSettings(Settings):
 
 
 def _checkpoint_identity(name: str) -> dict[str, Any]:
-    """A local checkpoint is named by the hash of its config and the size of each weight file, a hub one by its name."""
+    """A local checkpoint is named by the hashes of its config and weight files, a hub one by its name."""
     folder = Path(name)
     if not folder.is_dir():
         return {"hub": name}
@@ -84,7 +84,9 @@ def build_model(settings: ModelSettings, vocab_size: int, bos_id: int, context: 
             config = AutoConfig.from_pretrained(settings.pretrained)
         else:
             fields = dict(settings.config or {})
-            config = AutoConfig.for_model(fields.pop("model_type"), **{"vocab_size": vocab_size, **special, **fields})
+            model_type = fields.pop("model_type")
+            config = AutoConfig.for_model(model_type, **{"vocab_size": vocab_size, **special, **fields})
+            _refuse_unknown(fields, config, AutoConfig.for_model(model_type))
             if not any(name in fields for name in _CONTEXT_FIELDS):
                 for name in _CONTEXT_FIELDS:
                     if hasattr(config, name):
@@ -113,6 +115,17 @@ def build_model(settings: ModelSettings, vocab_size: int, bos_id: int, context: 
     return model.eval()
 
 
+def _refuse_unknown(fields: dict[str, Any], config: Any, defaults: Any) -> None:
+    """Hugging Face configs keep any field in silence, so that a misspelt one would leave a model of the default size.
+
+    A field that the class translates (rope_theta into rope_parameters) is gone from `config`, and so counts as known.
+    """
+    unknown = sorted(name for name in fields if hasattr(config, name) and not hasattr(defaults, name))
+    if unknown:
+        known = ", ".join(sorted(name for name in defaults.to_dict() if not name.startswith("_")))
+        raise InputError(f"model.config: {unknown[0]}: unknown field; known for {defaults.model_type}: {known}")
+
+
 def context_of(config: Any) -> int | None:
     """Longest sequence that a model with this Hugging Face config takes, if it says so."""
     for name in _CONTEXT_FIELDS:
@@ -135,7 +148,12 @@ def initial_recipe(model_recipe: dict[str, Any], seed: int, torch_version: str) 
 def initial_weights(
     settings: ModelSettings, vocab_size: int, bos_id: int, context: int, recipe: dict[str, Any]
 ) -> tuple[Flat, dict[str, Any]]:
-    """The initial weights, and what there is to know about the model: parameters, dropout, context."""
+    """The initial weights, and what there is to know about the model: parameters, dropout, context.
+
+    Raises:
+        InputError: the model cannot be built, or has state besides its parameters.
+    """
     model = build_model(settings, vocab_size, bos_id, context, seed_of(key_of(recipe), "initial weights"))
-    flat = flatten(model)
-    return flat, {"parameters": int(flat.size), "dropout": dropout_of(model.config), "context": context_of(model.config)}
+    layout = layout_of(model)  # refuses a model that a flat buffer would not hold whole
+    facts = {"parameters": layout.num_parameters, "dropout": dropout_of(model.config)}
+    return flatten(model), {**facts, "context": context_of(model.config)}

@@ -303,13 +303,12 @@ def _stages(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return stages
 
 
-@pytest.fixture
-def build_run(tmp_path: Path) -> Callable[..., Path]:
-    """A function that writes a run folder with the given `Options` and returns it."""
-    numbers = itertools.count()
+@pytest.fixture(scope="session")
+def build_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that writes a run folder of its own with the given `Options` and returns it."""
 
     def make(**settings: Any) -> Path:
-        return build(tmp_path / f"run{next(numbers)}", Options(**settings))
+        return build(tmp_path_factory.mktemp("runs") / "run", Options(**settings))
 
     return make
 

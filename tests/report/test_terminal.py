@@ -1,0 +1,39 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from raysim.report.terminal import summary_table
+
+
+def printed(folder):
+    out = io.StringIO()
+    Console(file=out, width=100, color_system=None).print(summary_table(folder))
+    return out.getvalue()
+
+
+def test_the_scoreboard_and_the_owners_fit_into_100_columns(run):
+    text = printed(run)
+    tables = [line for line in text.splitlines() if not line.startswith("Report:")]
+    assert max(map(len, tables)) <= 100
+    assert "incremental: meta > google > microsoft" in text
+    assert "single: microsoft" in text
+
+
+def test_the_path_of_the_report_is_in_one_piece(build_run):
+    folder = build_run(prompts=1)
+    (folder / "report.html").write_text("")
+    assert f"Report: {folder / 'report.html'}\n" in printed(folder)
+
+
+def test_a_report_that_is_not_written_is_said_to_be_so(build_run):
+    assert "not written yet" in printed(build_run(prompts=1))
+
+
+def test_names_are_no_markup(build_run):
+    assert "[red]org" in printed(build_run(organizations=("[red]org", "b"), prompts=1))
+
+
+@pytest.mark.parametrize("settings", [{"memorization": False}, {"memorization": False, "perplexity": False}])
+def test_what_was_not_measured_is_said(build_run, settings):
+    assert "Memorization was not measured" in printed(build_run(**settings))
