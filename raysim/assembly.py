@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from raysim.corpus.corpus import fingerprint
@@ -134,7 +133,9 @@ async def _tokenizer(
         return load_tokenizer(settings, loaded.base)
     if settings.train.on == "references":
         if not references:
-            raise InputError("tokenizer.train.on: is 'references', but there are none; add for example references: [stdlib]")
+            raise InputError(
+                "tokenizer.train.on: is 'references', but there are none; add for example references: [stdlib]"
+            )
         texts = [source.text for source in references]
         content = fingerprint(references)
     else:

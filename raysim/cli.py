@@ -46,7 +46,9 @@ def run(
     out: OutOption = None,
     store: StoreOption = None,
     overrides: SetOption = None,
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, for example auto. Default: a Ray of our own.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, for example auto. Default: a Ray of our own.")
+    ] = None,
 ) -> None:
     """Runs an experiment; the same command again goes on where it stopped."""
     from raysim.progress import ConsoleObserver
@@ -102,7 +104,9 @@ def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The 
     from raysim.report.terminal import summary_table
 
     if not (run_dir / "manifest.json").is_file():
-        raise InputError(f"{run_dir}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {run_dir}`")
+        raise InputError(
+            f"{run_dir}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {run_dir}`"
+        )
     path = write_report(run_dir)
     _out.print(summary_table(run_dir))
     _out.print(f"Report: {path}", soft_wrap=True)
@@ -117,7 +121,9 @@ def init(
     from raysim.template import write_experiment
 
     write_experiment(file, org)
-    _out.print(f"Wrote {file}. Next: raysim inspect {file}, then raysim plan {file}, then raysim run {file}.", soft_wrap=True)
+    _out.print(
+        f"Wrote {file}. Next: raysim inspect {file}, then raysim plan {file}, then raysim run {file}.", soft_wrap=True
+    )
 
 
 @app.command()

@@ -52,7 +52,8 @@ def _construct_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict
 
 
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
-# YAML 1.1 reads `on`, `off`, `yes` and `no` as booleans; here, as in YAML 1.2, they are words, and only true and false are not.
+# YAML 1.1 reads `on`, `off`, `yes` and `no` as booleans; here, as in YAML 1.2, they are words, and only true and
+# false are not.
 _BOOL = "tag:yaml.org,2002:bool"
 _UniqueKeyLoader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if tag != _BOOL]
@@ -165,7 +166,7 @@ def _fields_at(parent: tuple[Any, ...], settings_class: Any) -> list[str]:
     current: Any = settings_class
     for part in parent:
         if not (isinstance(current, type) and issubclass(current, pydantic.BaseModel)):
-            candidates = [c for c in _models_in(current)]
+            candidates = _models_in(current)
             if len(candidates) != 1:
                 return []
             current = candidates[0]

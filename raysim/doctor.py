@@ -14,7 +14,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_NEEDED = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy", "scipy", "pydantic", "plotly", "datasketch")
+_NEEDED = (
+    "ray",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "pyarrow",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "plotly",
+    "datasketch",
+)
 _OPTIONAL = {
     "flwr": "to compare strategies with Flower's own",
     "deepspeed": "as a source of code in experiments/quickstart.yaml",
@@ -49,12 +60,12 @@ def examine() -> dict[str, Any]:
     memory = psutil.virtual_memory()
     facts["memory_bytes"] = memory.total
     facts["disk_free_bytes"] = shutil.disk_usage(Path.cwd()).free
-    shared = Path("/dev/shm")
+    shared = Path("/dev/shm")  # noqa: S108 - Ray keeps its object store there
     if shared.exists():
         facts["shared_memory_bytes"] = shutil.disk_usage(shared).total
         if facts["shared_memory_bytes"] < 1 << 30:
             problems.append(
-                "/dev/shm is under 1 GB: Ray's object store falls back to slower files; start the container with more"
+                "shared memory is under 1 GB: Ray's object store falls back to slower files; give the container more"
             )
     if memory.available < 2 << 30:
         problems.append("under 2 GB of memory are free: close something, or set execution.slots=1")

@@ -121,6 +121,8 @@ def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
     for number, entry in enumerate(experiment.strategies):
         label, strategy_class, strategy_settings = resolve(entry, f"{path}: strategies[{number}]")
         if label in [setting.label for setting in settings]:
-            raise InputError(f"{path}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own")
+            raise InputError(
+                f"{path}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
+            )
         settings.append(Setting(label, strategy_class, strategy_settings))
     return LoadedExperiment(experiment, path.resolve().parent, tuple(settings))

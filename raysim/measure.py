@@ -1,4 +1,4 @@
-"""Measures the models of a run: scoring at the organizations, probing and matching as pipeline steps, all of it keyed."""
+"""Measures the models of a run: scoring at the organizations, and probing where an experiment asks for it."""
 
 import asyncio
 import secrets
@@ -23,6 +23,7 @@ from raysim.training.organization import ModelSpec, Organization
 from raysim.training.weights import Flat
 
 _TABLES = ("losses", "prompts", "generations", "samples", "matches", "clones")
+
 
 class Measurer:
     """Measures what a run reaches.
@@ -142,4 +143,3 @@ def pending_tokens(loaded: LoadedExperiment, assembly: Assembly, plan: Plan, sto
                 tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
                 pending["generate"] += 0 if store.has(key_of(recipe)) else tokens
     return pending
-

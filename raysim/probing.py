@@ -1,12 +1,12 @@
 """Probes models for memorization: prompts, generation, matching and clones, each a keyed step of its own.
 
-Prompts are made and answered at their organization, line hashes are made where the lines lie, and what travels is prompt
-ids, generated text, counts, and hashes that are keyed with a secret of the run.
+Prompts are made and answered at their organization, line hashes are made where the lines lie, and what travels is
+prompt ids, generated text, counts, and hashes that are keyed with a secret of the run.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,7 +169,9 @@ class Probing:
         await self._look_up(pieces)
         for group in self._groups(pieces):
             prompts = {
-                name: self._shop.backend.refer(party, "visit", prompt_batches, settings, self._loaded.experiment.split_seed)
+                name: self._shop.backend.refer(
+                    party, "visit", prompt_batches, settings, self._loaded.experiment.split_seed
+                )
                 for name, party in self._assembly.organizations.items()
             }
             arguments = {
@@ -192,9 +194,7 @@ class Probing:
             await self._through(GenerateStep, arguments, work, pending, num_batches, _store_generations)
         return {probe: _done(piece) for probe, piece in pieces.items()}
 
-    async def _match(
-        self, models: Mapping[Key, ReachedModel], generated: Mapping[Probe, Entry]
-    ) -> dict[Probe, Entry]:
+    async def _match(self, models: Mapping[Key, ReachedModel], generated: Mapping[Probe, Entry]) -> dict[Probe, Entry]:
         """Every answer against the lines of all organizations."""
         recipe = {
             **self._settings.matching_recipe(),
@@ -203,9 +203,7 @@ class Probing:
             "references": fingerprint(self._assembly.references),
         }
         pieces = {
-            (model, name): _Piece(
-                {**recipe, "generations": entry.key}, f"{models[model].name}, prompts of {name}", 0
-            )
+            (model, name): _Piece({**recipe, "generations": entry.key}, f"{models[model].name}, prompts of {name}", 0)
             for (model, name), entry in generated.items()
         }
         await self._look_up(pieces)
@@ -219,9 +217,7 @@ class Probing:
                 "reference": self._shop.backend.share(reference),
                 "contexts": {name: told.context for name, told in self._told.items()},
             }
-            work = [
-                with_columns(generated[m, o].table("generations"), model=m, organization=o) for m, o in pending
-            ]
+            work = [with_columns(generated[m, o].table("generations"), model=m, organization=o) for m, o in pending]
             once = dict.fromkeys(self._assembly.organizations, 1)
             await self._through(MatchStep, arguments, work, pending, once, _store_matches)
         return {probe: _done(piece) for probe, piece in pieces.items()}
@@ -302,7 +298,7 @@ class Probing:
         return entry, StageRecord(key, kind, "", "", "computed", time.monotonic() - started_s)
 
     async def _indexes(self) -> tuple[dict[str, LineIndex], LineIndex | None]:
-        """Line indexes of all organizations, made there, and of the references; once a run, when something needs them."""
+        """Line indexes of all organizations, made there, and of the references; made when something needs them."""
         if self._index_cache is None:
             min_lines = self._settings.min_lines
             found = await self._visit_all(index_at, min_lines, self._secret)
@@ -332,7 +328,7 @@ class Probing:
         """Maps `step` over `work` and stores each piece when its last part has come."""
         results: Iterator[pa.Table] = map_tables(step, arguments, work, self._workers, self._shop.backend.name)
         started_s = time.monotonic()
-        for probe, piece in pieces.items():
+        for piece in pieces.values():
             self._shop.observer.started(key_of(piece.recipe), piece.recipe["kind"], piece.label, piece.tokens)
         while (table := await asyncio.to_thread(next, results, None)) is not None:
             probe = table["model"][0].as_py(), table["organization"][0].as_py()

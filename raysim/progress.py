@@ -1,9 +1,7 @@
 """Live progress: which stage, which round, time left. A display on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,7 +12,7 @@ from raysim.recipe import Key
 from raysim.simulation.stagelog import Kind, StageRecord
 
 COST = {"train": 3.0, "losses": 1.0, "generate": 2.0}
-"""Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+"""Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361).
 A generated token costs one, at about half the speed of a batch: it comes in steps of one token a row."""
 
 _PLAIN_EVERY_S = 15.0
@@ -94,7 +92,9 @@ class ConsoleObserver:
             self._last_plain_s = time.monotonic()
             percent = 100 * tokens // max(1, running.tokens)
             name = _NAMES.get(running.kind, running.kind)
-            self._console.print(f"  {name} {running.label}: {percent} %, {note}; {self._time_left()}", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"  {name} {running.label}: {percent} %, {note}; {self._time_left()}", highlight=False, soft_wrap=True
+            )
 
     def ended(self, record: StageRecord) -> None:
         running = self._running.pop(record.key, None)
@@ -107,7 +107,9 @@ class ConsoleObserver:
         if record.kind == "train" and record.status == "computed":
             speed = f"{record.tokens / max(record.seconds, 1e-9):,.0f} tokens/s"
             self._console.print(
-                f"  trained {record.label} in {record.seconds:.1f} s ({speed}); {self._time_left()}", highlight=False, soft_wrap=True
+                f"  trained {record.label} in {record.seconds:.1f} s ({speed}); {self._time_left()}",
+                highlight=False,
+                soft_wrap=True,
             )
 
     def note(self, text: str) -> None:
@@ -132,7 +134,9 @@ class ConsoleObserver:
     def _render(self) -> Group:
         share = 100 * min(1.0, self._done / self._left) if self._left else 0.0
         elapsed_s = time.monotonic() - self._started_s
-        head = Text(f"{self._phase}: {share:.0f} % of the run, {_duration(elapsed_s)} so far, {self._time_left()}", "bold")
+        head = Text(
+            f"{self._phase}: {share:.0f} % of the run, {_duration(elapsed_s)} so far, {self._time_left()}", "bold"
+        )
         return Group(head, self._bars)
 
 
@@ -140,5 +144,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-

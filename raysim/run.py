@@ -261,4 +261,3 @@ def slot_count(loaded: LoadedExperiment, backend: Backend) -> int:
         return execution.slots
     cpus = backend.cpus() if isinstance(backend, RayBackend) else os.cpu_count() or 1
     return max(1, cpus // threads)
-

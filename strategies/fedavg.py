@@ -1,7 +1,7 @@
 """FedAvg: clients train at once from the server's model, the server averages their weights by number of examples.
 
-McMahan, Moore, Ramage, Hampson & Agueera y Arcas: Communication-Efficient Learning of Deep Networks from Decentralized Data,
-AISTATS 2017, arXiv 1602.05629, algorithm 1.
+McMahan, Moore, Ramage, Hampson & Agueera y Arcas: Communication-Efficient Learning of Deep Networks from
+Decentralized Data, AISTATS 2017, arXiv 1602.05629, algorithm 1.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,9 @@ class FedAvgSettings(StrategySettings):
 
     rounds: int = pydantic.Field(default=10, ge=1)
     local_epochs: int | None = pydantic.Field(
-        default=None, ge=1, description="epochs of a client in a round; unset: trainer.epochs shared out over the rounds"
+        default=None,
+        ge=1,
+        description="epochs of a client in a round; unset: trainer.epochs shared out over the rounds",
     )
     clients: int | None = pydantic.Field(
         default=None, ge=1, description="organizations a round, drawn anew for each; unset: all"
@@ -52,7 +54,9 @@ class FedAvg:
             InputError: more clients a round than there are organizations.
         """
         if settings.clients is not None and settings.clients > len(federation.members):
-            raise InputError(f"clients: {settings.clients} a round, but there are {len(federation.members)} organizations")
+            raise InputError(
+                f"clients: {settings.clients} a round, but there are {len(federation.members)} organizations"
+            )
         return [cls(settings, federation)]
 
     def recipe(self) -> dict[str, Any]:
@@ -68,7 +72,12 @@ class FedAvg:
         horizon = self._local_epochs * (self._settings.rounds if self._keep else 1)
         return [
             Assignment(
-                (member.name,), state.model, self._local_epochs, horizon, state.client_states.get(member.name), self._keep
+                (member.name,),
+                state.model,
+                self._local_epochs,
+                horizon,
+                state.client_states.get(member.name),
+                self._keep,
             )
             for member in self._clients(state)
         ]

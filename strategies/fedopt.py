@@ -1,8 +1,9 @@
 """FedOpt: the clients' averaged change is a pseudo-gradient for an adaptive optimizer on the server.
 
-Reddi, Charles, Zaheer, Garrett, Rush, Konecny, Kumar & McMahan: Adaptive Federated Optimization, ICLR 2021, arXiv 2003.00295,
-algorithm 2. ``variant: paper`` is that algorithm, with v_-1 = tau^2 and no bias correction; ``variant: flower`` is what Flower
-1.41 computes, with v_-1 = 0 and, for Adam, a bias-corrected rate whose exponent is the round (from 1) plus one.
+Reddi, Charles, Zaheer, Garrett, Rush, Konecny, Kumar & McMahan: Adaptive Federated Optimization, ICLR 2021, arXiv
+2003.00295, algorithm 2. ``variant: paper`` is that algorithm, with v_-1 = tau^2 and no bias correction; ``variant:
+flower`` is what Flower 1.41 computes, with v_-1 = 0 and, for Adam, a bias-corrected rate whose exponent is the round
+(from 1) plus one.
 """
 
 import math
@@ -55,10 +56,15 @@ class FedOpt(FedAvg, ABC):
         delta = average - weights
         m = state.tensors.get("m", np.zeros_like(weights))
         v = state.tensors.get("v", np.full_like(weights, o.tau**2 if o.variant == "paper" else 0.0))
-        m = np.float32(o.beta_1) * m + np.float32(1 - o.beta_1) * delta
+        m = _scaled(m, o.beta_1) + _scaled(delta, 1 - o.beta_1)
         v = self._second_moment(v, np.square(delta))
-        step = np.float32(self._rate(state.round)) * m / (np.sqrt(v) + np.float32(o.tau))
+        step = _scaled(m, self._rate(state.round)) / (np.sqrt(v) + np.float32(o.tau))
         return {"weights": weights + step, "m": m, "v": v}
+
+
+def _scaled(values: Flat, factor: float) -> Flat:
+    """`values` times a factor that is rounded to float32 first, as all of it is done in float32."""
+    return np.multiply(values, np.float32(factor), dtype=np.float32)
 
 
 class FedAdam(FedOpt):
@@ -68,7 +74,7 @@ class FedAdam(FedOpt):
 
     def _second_moment(self, v: Flat, squared: Flat) -> Flat:
         beta_2 = self._optimizer.beta_2
-        return np.float32(beta_2) * v + np.float32(1 - beta_2) * squared
+        return _scaled(v, beta_2) + _scaled(squared, 1 - beta_2)
 
     def _rate(self, finished_rounds: int) -> float:
         o = self._optimizer
@@ -84,7 +90,7 @@ class FedYogi(FedOpt):
     name = "fedyogi"
 
     def _second_moment(self, v: Flat, squared: Flat) -> Flat:
-        return v - np.float32(1 - self._optimizer.beta_2) * squared * np.sign(v - squared)
+        return v - _scaled(squared, 1 - self._optimizer.beta_2) * np.sign(v - squared)
 
 
 class FedAdagradSettings(FedOptSettings):

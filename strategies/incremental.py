@@ -1,7 +1,7 @@
 """Incremental: one organization after the other trains the same model, in every order that is asked for.
 
-Orders that begin alike share their first stages: all orders of n organizations are a tree of sum n!/(n-k)! stages, k = 1..n
-(15 for n = 3), not n * n! stages.
+Orders that begin alike share their first stages: all orders of n organizations are a tree of sum n!/(n-k)! stages, k
+= 1..n (15 for n = 3), not n * n! stages.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Training leg after leg, each leg from the weights of the one before: what single, centralized and incremental share."""
+"""Training leg after leg, each from the weights of the one before: single, centralized, incremental."""
 
 from collections.abc import Sequence
 from typing import Any

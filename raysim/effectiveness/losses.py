@@ -1,7 +1,7 @@
 """How well a model predicts code that it was not trained on: per-file loss and next-token accuracy.
 
-Perplexity is ``exp(nats / tokens)``; bits per byte is ``nats / ln 2 / bytes``, which compares models with different tokenizers.
-Neither says whether generated code works.
+Perplexity is ``exp(nats / tokens)``; bits per byte is ``nats / ln 2 / bytes``, which compares models with different
+tokenizers. Neither says whether generated code works.
 """
 
 import math
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     import torch
 
 LOSS_SCHEMA = pa.schema(
-    [("file", pa.string()), ("nats", pa.float64()), ("tokens", pa.int64()), ("correct", pa.int64()), ("bytes", pa.int64())]
+    [
+        ("file", pa.string()),
+        ("nats", pa.float64()),
+        ("tokens", pa.int64()),
+        ("correct", pa.int64()),
+        ("bytes", pa.int64()),
+    ]
 )
 
 LOSSES_VERSION = 1
@@ -34,7 +40,13 @@ class PerplexitySettings(Settings):
 
 
 def losses_recipe(
-    weights: str, valid_fingerprint: str, model: dict[str, Any], tokenizer: str, length: int, batch_size: int, torch: str
+    weights: str,
+    valid_fingerprint: str,
+    model: dict[str, Any],
+    tokenizer: str,
+    length: int,
+    batch_size: int,
+    torch: str,
 ) -> dict[str, Any]:
     """Recipe of the losses of one model on one organization's validation split."""
     return {
@@ -55,21 +67,21 @@ def file_losses(
 ) -> pa.Table:
     """Runs inside the organization; scores every validation file, in float32.
 
-    A file is cut into windows of `sequence_length` predictions, so that every token is predicted once, from at most that much
-    context.
+    A file is cut into windows of `sequence_length` predictions, so that every token is predicted once, from at most
+    that much context.
 
     Returns:
-        A row a file: ``file``, ``nats`` (sum over tokens), ``tokens``, ``correct`` (argmax is the next token), ``bytes``.
+        A row a file: ``file``, ``nats`` (sum over tokens), ``tokens``, ``correct`` (argmax is the next token),
+        ``bytes``.
     """
     import torch
 
     torch.set_num_threads(threads)
-    model = organization.model(spec).to("cpu").eval()
+    model = organization.model(spec).eval()
+    torch.nn.Module.to(model, torch.device("cpu"))
     assign(model, weights)
     files = encode_validation(organization.corpus.valid, organization.tokenizer, sequence_length)
-    rows = [
-        {"file": path, "nats": 0.0, "tokens": 0, "correct": 0, "bytes": num_bytes} for path, _, num_bytes in files
-    ]
+    rows = [{"file": path, "nats": 0.0, "tokens": 0, "correct": 0, "bytes": num_bytes} for path, _, num_bytes in files]
     windows = [(row, window) for row, (_, file_windows, _) in zip(rows, files, strict=True) for window in file_windows]
     with torch.inference_mode():
         for start in range(0, len(windows), batch_size):

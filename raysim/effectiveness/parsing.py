@@ -7,8 +7,8 @@ import warnings
 def parses(text: str) -> bool:
     """Whether `text`, dedented by the indentation of its first line and cut after its last whole line, is valid Python.
 
-    The last line of a generation that ran into its length limit is rarely whole, so it does not count against it, unless
-    it is the only one. Parsing says nothing about meaning.
+    The last line of a generation that ran into its length limit is rarely whole, so it does not count against it,
+    unless it is the only one. Parsing says nothing about meaning.
     """
     lines = text.split("\n")
     indent = lines[0][: len(lines[0]) - len(lines[0].lstrip(" \t"))]

@@ -112,12 +112,17 @@ class MatchStep:
         self._contexts = contexts
 
     def __call__(self, generations: pa.Table) -> pa.Table:
-        """Generations of one model at one organization (columns ``model``, ``organization``) to one row of packed tables."""
+        """Generations of one model at one organization, which two columns name, to one row of packed tables."""
         from raysim.memorization.matching import match
 
         model, organization = generations["model"][0].as_py(), generations["organization"][0].as_py()
         samples, matches = match(
             generations, self._contexts[organization], self._indexes, self._reference, self._settings, self._secret
         )
-        row = {"model": model, "organization": organization, "samples": table_bytes(samples), "matches": table_bytes(matches)}
+        row = {
+            "model": model,
+            "organization": organization,
+            "samples": table_bytes(samples),
+            "matches": table_bytes(matches),
+        }
         return pa.Table.from_pylist([row])

@@ -172,7 +172,7 @@ def duplicates_are_memorized(study: Study) -> Found:
     if cube.empty:
         found.missing.append(TO_ADD["memorization"])
         return found
-    exposed = cube.copies_within > 1
+    exposed = cube.copies_within > 0
     own = own_owner(study)
     strata = [f"{organization} {kind}" for organization, kind in zip(cube.organizations, cube.kinds, strict=True)]
     for seed in seeds_of(study):

@@ -30,7 +30,7 @@ class PromptCube:
         owners: organizations, in the order of the experiment.
         organizations, kinds, repositories, files: of each prompt, length P.
         eligible: bool ``[P]``.
-        copies_within, copies_across: int64 ``[P]``, places in training splits that hold the true continuation.
+        copies_within, copies_across: int64 ``[P]``, other places in training splits with the true continuation.
         num_samples: int64 ``[M, P]``.
         num_matched: int64 ``[M, P]``, samples in which any owner covers a line.
         lines: int64 ``[M, P]``, significant lines generated.

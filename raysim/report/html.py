@@ -8,7 +8,7 @@ from typing import Any
 from raysim.report import budgets, figures, sections
 from raysim.report.findings import FINDINGS, assess
 from raysim.report.folder import open_run
-from raysim.report.summary import MEASURES, Study
+from raysim.report.summary import Study
 from raysim.report.tables import TABLES, write_table
 
 _HERE = Path(__file__).parent
@@ -75,7 +75,6 @@ def render(study: Study, contrasts: list[dict[str, Any]], findings: list[dict[st
         crossings=sections.crossings(study),
         times=sections.times(study),
         min_lines=study.run.setting("measure", "memorization", "min_lines") or 6,
-        measures=MEASURES,
         tables=TABLES,
         anything_measured=not (study.prompts.empty and study.losses.empty),
         memorization=not study.prompts.empty,

@@ -100,9 +100,13 @@ TABLES: dict[str, TableSpec] = {
                 ("licence", TEXT, "licence that the source states; null where it states none"),
                 ("lines_to_come", SMALL, "significant lines that follow the prompt in its file"),
                 ("eligible", FLAG, "trained on, and at least min_lines significant lines to come"),
-                ("copies_within", SMALL, "places in its organization's training split that hold its true continuation"),
-                ("copies_across", SMALL, "places in other organizations' training splits that hold it"),
-                ("copies_public", SMALL, "places in the references that hold it"),
+                (
+                    "copies_within",
+                    SMALL,
+                    "other places in its organization's training split with its true continuation; null: too short",
+                ),
+                ("copies_across", SMALL, "places in other organizations' training splits with it"),
+                ("copies_public", SMALL, "places in the references with it"),
             ],
         ),
         _table(
@@ -314,7 +318,8 @@ def table_hash(table: pa.Table) -> str:
         elif pa.types.is_boolean(array.type):
             digest.update(array.fill_null(False).to_numpy(zero_copy_only=False).tobytes())
         else:
-            digest.update(array.fill_null(0).to_numpy(zero_copy_only=False).tobytes())
+            # Adding zero makes -0.0 the 0.0 that it equals, and changes nothing else.
+            digest.update((array.fill_null(0).to_numpy(zero_copy_only=False) + 0).tobytes())
     return digest.hexdigest()
 
 

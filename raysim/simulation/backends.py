@@ -6,7 +6,7 @@ Both backends run the same plain objects and give the same bits. Actors reserve 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from raysim.errors import InputError, RaysimError, RunError
 
@@ -21,7 +21,7 @@ _RAY_ENVIRONMENT = {
 class Backend(Protocol):
     """Makes parties and calls them."""
 
-    name: str
+    name: Literal["inline", "ray"]
 
     def spawn(self, plain_class: type, *args: Any) -> Any:
         """A party: an instance of `plain_class`, here or as an actor."""
@@ -55,7 +55,7 @@ class Backend(Protocol):
 class InlineBackend:
     """Everything in this process, one thing after the other."""
 
-    name = "inline"
+    name: Literal["inline", "ray"] = "inline"
 
     def spawn(self, plain_class: type, *args: Any) -> Any:
         return plain_class(*args)
@@ -86,7 +86,7 @@ class InlineBackend:
 class RayBackend:
     """Every party is a Ray actor: on a cluster by address, or on a Ray of our own in this machine."""
 
-    name = "ray"
+    name: Literal["inline", "ray"] = "ray"
 
     def __init__(self, address: str | None, num_cpus: int | None) -> None:
         import logging
@@ -95,8 +95,9 @@ class RayBackend:
         for name, value in _RAY_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         import ray
+        import ray.exceptions
 
-        self._ray = ray
+        self._ray: Any = ray
         self._ours = not ray.is_initialized()
         self._actors: list[Any] = []
         options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}

@@ -5,7 +5,7 @@ survives a crash with them. An attempt that was killed may have moved the same b
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,15 +22,16 @@ class Crossing:
     Attributes:
         sender: an organization, ``server``, or a coalition's name.
         receiver: likewise; ``... (its shelf)`` is an organization's own part of the store.
-        kind: ``weights``, ``client state``, ``metrics``, ``sequences`` or ``texts`` (raw code), or the kind of a measure.
-        bytes: of content.
+        kind: ``weights``, ``client state``, ``metrics``, ``sequences`` or ``texts`` (raw code), or the kind of a
+        measure.
+        num_bytes: of content.
         sha256: of the content; of an array, as the ``.npy`` file that the store holds.
     """
 
     sender: str
     receiver: str
     kind: str
-    bytes: int
+    num_bytes: int
     sha256: str
 
     @classmethod
@@ -39,13 +40,19 @@ class Crossing:
         return cls(sender, receiver, kind, len(content), hashlib.sha256(content).hexdigest())
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in an entry's info."""
-        return asdict(self)
+        """As it stands in an entry's info, and in ``ledger.parquet``."""
+        row = asdict(self)
+        return {("bytes" if name == "num_bytes" else name): value for name, value in row.items()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "Crossing":
+        """The inverse of `to_json`."""
+        return cls(**{("num_bytes" if name == "bytes" else name): value for name, value in row.items()})
 
 
 def crossings_of(entry: Entry, store: Store) -> list[tuple[Key, Crossing]]:
-    """What the work of `entry` moved: weights to the site and back, client state to its shelf, and what it noted itself."""
-    found = [Crossing(**row) for row in entry.info.get("crossings", ())]
+    """What the work of `entry` moved: weights there and back, client state to its shelf, and what it noted itself."""
+    found = [Crossing.from_json(row) for row in entry.info.get("crossings", ())]
     site = entry.info.get("site")
     received = entry.recipe.get("weights")
     if site and received:

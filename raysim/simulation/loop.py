@@ -1,4 +1,4 @@
-"""The loop: one strategy, turn after turn. The same code plans a run and performs it; only who does the work differs."""
+"""The loop: one strategy, turn after turn. The same code plans a run and performs it; the labour differs."""
 
 import asyncio
 from dataclasses import dataclass

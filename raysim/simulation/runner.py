@@ -184,9 +184,7 @@ class Runner:
         started_s = time.monotonic()
         tensors = (await shop.entry(parent)).arrays() if self._tensors_at.get(instance) != parent else None
         weights = [await shop.share(result.key) for result in results]
-        control, tensors = await shop.backend.call(
-            self._hosts[instance], "aggregate", tensors, results, key, *weights
-        )
+        control, tensors = await shop.backend.call(self._hosts[instance], "aggregate", tensors, results, key, *weights)
         self._tensors_at[instance] = key
         entry = await asyncio.to_thread(shop.store.put, recipe, {"control": control}, tensors)
         return entry, StageRecord(key, "aggregate", "", "", "computed", time.monotonic() - started_s)

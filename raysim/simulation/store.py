@@ -1,7 +1,7 @@
 """The store: one folder a piece of work, named by its key, written whole or not at all, checked by hash.
 
-An entry holds flat arrays, tables and one JSON of facts. It is written beside its place and renamed into it, so a reader sees
-all of it or nothing; two runs that write the same key write the same content, and the second gives way.
+An entry holds flat arrays, tables and one JSON of facts. It is written beside its place and renamed into it, so a
+reader sees all of it or nothing; two runs that write the same key write the same content, and the second gives way.
 """
 
 import hashlib
@@ -122,7 +122,7 @@ class Store:
     def put_partial(
         self, recipe: Mapping[str, Any], step: int, info: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> None:
-        """Replaces the checkpoint of an unfinished stage by that of a later `step`; a kill leaves the old or the new."""
+        """Replaces the checkpoint of an unfinished stage by a later one; a kill leaves the old or the new."""
         key = key_of(recipe)
         place = self._partial / key / f"{step:010d}"
         older = [folder for folder in self._checkpoints(key) if folder != place]
@@ -140,7 +140,7 @@ class Store:
         return None
 
     def discard(self, key: Key) -> None:
-        """Moves a damaged entry out of the way, for a person to look at; one that is gone already was moved by another."""
+        """Moves a damaged entry out of the way, for a person to look at; it may be gone: another run moved it."""
         self._set_aside(self._place(key), key)
 
     def _set_aside(self, place: Path, key: Key) -> None:
@@ -186,7 +186,9 @@ class Store:
                 self._set_aside(place, key)
                 draft.rename(place)
         except OSError as error:
-            raise RunError(f"store {self.folder}: cannot write {key}: {error.strerror or error}; free some room") from error
+            raise RunError(
+                f"store {self.folder}: cannot write {key}: {error.strerror or error}; free some room"
+            ) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 

@@ -1,8 +1,8 @@
 """The strategy protocol: who trains next, from which weights, and what becomes of the results.
 
-A strategy is one file. It sees keys, counts and - if it aggregates - weights; never a corpus, an actor or a clock. All that it
-remembers is in its `State`, so that a run resumes between any two rounds, and so that the same code plans a run: the planner
-feeds it buffers of no elements.
+A strategy is one file. It sees keys, counts and - if it aggregates - weights; never a corpus, an actor or a clock.
+All that it remembers is in its `State`, so that a run resumes between any two rounds, and so that the same code plans
+a run: the planner feeds it buffers of no elements.
 """
 
 from collections.abc import Mapping, Sequence
@@ -96,7 +96,8 @@ class State:
         model: key of the current model.
         round: finished rounds or stages.
         client_states: for each organization the key of its last stage.
-        tensors: server-side flat buffers: ``weights`` and optimizer buffers; empty for a strategy that does not aggregate.
+        tensors: server-side flat buffers: ``weights`` and optimizer buffers; empty for a strategy that does not
+        aggregate.
     """
 
     model: Key

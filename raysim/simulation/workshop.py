@@ -124,7 +124,7 @@ class Workshop:
         tokens: int = 0,
         setting: str = "",
     ) -> Entry:
-        """Keyed work of ``function(site, *args)``, or of ``function(site, weights, *args)`` if the recipe names weights.
+        """Keyed work of ``function(site, *args)``, with weights before `args` if the recipe names some.
 
         What it brings back is a crossing from the site to the server.
         """
@@ -137,9 +137,7 @@ class Workshop:
                 shared = [await self.share(recipe["weights"])] if "weights" in recipe else []
                 self.observer.started(key, recipe["kind"], label, tokens)
                 started_s = time.monotonic()
-                product: Product = await self.backend.call(
-                    self.organizations[site], "visit", function, *shared, *args
-                )
+                product: Product = await self.backend.call(self.organizations[site], "visit", function, *shared, *args)
                 seconds = time.monotonic() - started_s
             content = canonical_json(dict(product.info)).encode()
             content += b"".join(array.tobytes() for array in product.arrays.values())

@@ -62,7 +62,9 @@ def _checkpoint_identity(name: str) -> dict[str, Any]:
     return {p.name: file_sha256(p) for p in sorted(folder.glob("*")) if p.suffix in {".json", ".safetensors", ".bin"}}
 
 
-def build_model(settings: ModelSettings, vocab_size: int, bos_id: int, context: int, seed: int = 0) -> "PreTrainedModel":
+def build_model(
+    settings: ModelSettings, vocab_size: int, bos_id: int, context: int, seed: int = 0
+) -> "PreTrainedModel":
     """Builds the model in evaluation mode, in float32, on the CPU.
 
     Args:

@@ -40,7 +40,8 @@ class Agreement(Settings):
     """What an organization has agreed to."""
 
     share: Literal["data", "weights"] = pydantic.Field(
-        default="weights", description="data: its code may be pooled with others'; weights: only weights and counts leave"
+        default="weights",
+        description="data: its code may be pooled with others'; weights: only weights and counts leave",
     )
 
 

@@ -9,8 +9,9 @@ Schedule = Literal["cosine", "linear", "constant"]
 def rate_at(step: int, horizon_steps: int, peak: float, warmup_fraction: float, schedule: Schedule) -> float:
     """The learning rate of optimizer step `step` (from 0) of `horizon_steps`.
 
-    Linear warm-up over ``round(warmup_fraction * horizon_steps)`` steps, then a half cosine or a line down to zero at the
-    horizon (Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts), or constant. Past the horizon it stays at the end.
+    Linear warm-up over ``round(warmup_fraction * horizon_steps)`` steps, then a half cosine or a line down to zero at
+    the horizon (Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts), or constant. Past the horizon it stays
+    at the end.
     """
     warmup_steps = round(warmup_fraction * horizon_steps)
     if step < warmup_steps:

@@ -41,7 +41,8 @@ class TorchTrainer:
 
         settings = task.settings
         torch.set_num_threads(settings.threads)
-        model = self._model = self._model.to(settings.device)
+        model = self._model
+        torch.nn.Module.to(model, torch.device(settings.device))
         optimizer = make_optimizer(model, settings)
         start = resume or client_state
         assign(model, resume.arrays["weights"] if resume else weights)
@@ -65,7 +66,11 @@ class TorchTrainer:
                 if in_epoch == 0:
                     epoch_loss = 0.0
                 rate = rate_at(
-                    past_steps + step, horizon_steps, settings.learning_rate, settings.warmup_fraction, settings.schedule
+                    past_steps + step,
+                    horizon_steps,
+                    settings.learning_rate,
+                    settings.warmup_fraction,
+                    settings.schedule,
                 )
                 batch = sequences[batch_rows(task.seed, epoch, in_epoch, len(sequences), settings.batch_size)]
                 # Dropout is seeded for each step, so that a checkpoint needs no random state.
@@ -136,7 +141,7 @@ class TorchTrainer:
 
 
 def batch_rows(seed: int, epoch: int, index: int, num_sequences: int, batch_size: int) -> npt.NDArray[np.int64]:
-    """Rows of batch `index` of `epoch`: a permutation of all sequences, seeded by task and epoch; the last may be short."""
+    """Rows of batch `index` of a permutation of all sequences, seeded by task and epoch; the last may be short."""
     order = np.random.Generator(np.random.Philox(seed_of(seed, "batch order", epoch))).permutation(num_sequences)
     return order[index * batch_size : (index + 1) * batch_size]
 

@@ -113,7 +113,8 @@ class Update:
     Attributes:
         weights: float32 ``[num_parameters]``.
         client_state: optimizer and schedule position; stays with the organization.
-        metrics: ``steps``, ``tokens``, ``sequences``, ``learning_rate_sum``, ``first_loss``, ``last_epoch_loss``: a pure
+        metrics: ``steps``, ``tokens``, ``sequences``, ``learning_rate_sum``, ``first_loss``, ``last_epoch_loss``: a
+        pure
             function of the recipe.
         seconds: wall time of the training loop of this attempt; provenance, not a result.
     """

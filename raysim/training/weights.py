@@ -1,7 +1,7 @@
 """A model's weights as one flat float32 buffer plus a layout; tied weights stand in it once.
 
-A flat buffer makes everything outside a trainer simple: it hashes, averages, stores and travels as one array, whatever the
-model. GPT-2's tied embedding is counted once (sending it twice costs 18 % of its bytes).
+A flat buffer makes everything outside a trainer simple: it hashes, averages, stores and travels as one array,
+whatever the model. GPT-2's tied embedding is counted once (sending it twice costs 18 % of its bytes).
 """
 
 import math
@@ -46,7 +46,9 @@ def layout_of(model: "torch.nn.Module") -> Layout:
     parameters = dict(model.named_parameters())
     lost = sorted(set(model.state_dict()) - set(dict(model.named_parameters(remove_duplicate=False))))
     if lost:
-        raise InputError(f"model {type(model).__name__} has state besides its parameters, which would be lost: {lost[:3]}")
+        raise InputError(
+            f"model {type(model).__name__} has state besides its parameters, which would be lost: {lost[:3]}"
+        )
     return Layout(tuple(parameters), tuple(tuple(p.shape) for p in parameters.values()))
 
 
@@ -82,7 +84,8 @@ def assign_tensors(tensors: "list[torch.Tensor]", flat: Flat) -> None:
     if flat.size != expected:
         raise ValueError(f"weights of {flat.size} elements do not fit a model of {expected}")
     with warnings.catch_warnings():
-        # Arrays from the object store and the disk are read-only, and torch warns that writes would be undefined: it only reads.
+        # Arrays from the object store and the disk are read-only, and torch warns that writes would be undefined: it
+        # only reads.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         source = torch.from_numpy(flat)
     for tensor, part in zip(tensors, source.split([t.numel() for t in tensors]), strict=True):

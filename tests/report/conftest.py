@@ -130,7 +130,7 @@ def _prompts(options: Options) -> list[dict[str, Any]]:
                     "licence": "BSD-3-Clause" if number % 3 else None,
                     "lines_to_come": to_come,
                     "eligible": kind != "held_out" and to_come >= 6,
-                    "copies_within": 1 + int(number % 4 == 1),
+                    "copies_within": int(number % 4 == 1),
                     "copies_across": int(number % 8 == 2),
                     "copies_public": 0,
                 }
@@ -171,7 +171,7 @@ def _memorization(
                     tables["samples"].append({**where, "owner": other, "lines": lines, **counts})
                 if covered:
                     fragment = key("fragment", prompt["prompt"], covered)
-                    place = {"file": prompt["file"], "line": 40 + covered, "places": prompt["copies_within"]}
+                    place = {"file": prompt["file"], "line": 40 + covered, "places": 1 + prompt["copies_within"]}
                     match = {**where, "owner": owner, "start": 1, "lines": covered, "fragment": fragment}
                     tables["matches"].append({**match, "text": options.text, **place})
     return tables
@@ -186,7 +186,7 @@ def _chance(model: dict[str, Any], prompt: dict[str, Any]) -> float:
     if model["strategy"] == "incremental" or model["moment"] == "stage":
         level = 1.0 if model["last"] == owner else 0.25
     by_kind = {"function": 0.25, "prefix": 0.6, "held_out": 0.04}[prompt["kind"]]
-    copies = 1.5 if prompt["copies_within"] > 1 else 1.0
+    copies = 1.5 if prompt["copies_within"] else 1.0
     return level * by_kind * copies * (0.7 if prompt["lines_to_come"] < 6 else 1.0)
 
 

@@ -96,8 +96,8 @@ def test_f5_stays_within_organization_and_kind(study):
         for kind in ("function", "prefix"):
             alike = [p for p in prompts if p["organization"] == organization and p["kind"] == kind]
             shares = {p["prompt"]: mean((key, p["prompt"]) in hit for key in keys) for p in alike}
-            one = [shares[p["prompt"]] for p in alike if p["copies_within"] > 1]
-            other = [shares[p["prompt"]] for p in alike if p["copies_within"] <= 1]
+            one = [shares[p["prompt"]] for p in alike if p["copies_within"] > 0]
+            other = [shares[p["prompt"]] for p in alike if p["copies_within"] == 0]
             if one and other:
                 weight = len(one) * len(other) / (len(one) + len(other))
                 above, below = above + weight * (mean(one) - mean(other)), below + weight

@@ -110,9 +110,13 @@ def test_the_hash_is_independent_of_row_order_and_chunking(rows, data):
     assert table_hash(pieces) == table_hash(pa.Table.from_pylist(rows, TYPES))
 
 
+def content(row):
+    return repr(sorted({**row, "real": None if row["real"] is None else row["real"] + 0.0}.items()))
+
+
 @hypothesis.given(one=rows_of, other=rows_of)
 def test_different_rows_have_different_hashes(one, other):
-    same = sorted(map(repr, one)) == sorted(map(repr, other))
+    same = sorted(map(content, one)) == sorted(map(content, other))
     assert (table_hash(pa.Table.from_pylist(one, TYPES)) == table_hash(pa.Table.from_pylist(other, TYPES))) == same
 
 

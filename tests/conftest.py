@@ -1,0 +1,99 @@
+"""Fixtures for all tests: a tiny corpus of real code, a tokenizer trained on it, tiny models, and the one Ray session."""
+
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from raysim.corpus.tokens import CodeTokenizer
+    from raysim.training.organization import ModelSpec, Preparing
+
+# No telemetry, no progress bars, and no warning about accelerator variables: set before anything imports Ray or Flower.
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    RAY_DATA_DISABLE_PROGRESS_BARS="1",
+    FLWR_TELEMETRY_ENABLED="0",
+)
+
+STDLIB_FILES = {
+    "alpha": ("bisect.py", "sched.py", "fnmatch.py", "stat.py", "reprlib.py"),
+    "beta": ("getpass.py", "netrc.py", "nturl2path.py", "tty.py", "secrets.py", "genericpath.py"),
+    "gamma": ("colorsys.py", "keyword.py", "token.py", "linecache.py", "codeop.py"),
+}
+"""A few short modules of the standard library for each of three organizations."""
+
+SEQUENCE_LENGTH = 64
+
+
+@pytest.fixture(scope="session")
+def corpus_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """For each of the organizations alpha, beta and gamma a folder with real files of the standard library."""
+    base = tmp_path_factory.mktemp("corpora")
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    for name, files in STDLIB_FILES.items():
+        (base / name).mkdir()
+        for file in files:
+            shutil.copy(stdlib / file, base / name / file)
+    return {name: base / name for name in STDLIB_FILES}
+
+
+@pytest.fixture(scope="session")
+def tokenizer(corpus_folders: dict[str, Path]) -> "CodeTokenizer":
+    """A byte-level BPE tokenizer of at most 300 ids, trained on the tiny corpus."""
+    from raysim.corpus.tokens import train_tokenizer
+
+    files = [file for folder in corpus_folders.values() for file in sorted(folder.glob("*.py"))]
+    return train_tokenizer([file.read_text(encoding="utf-8") for file in files], 300)
+
+
+@pytest.fixture(scope="session")
+def preparing(tokenizer: "CodeTokenizer") -> "Preparing":
+    """Every file is kept, one in three is for validation."""
+    from raysim.corpus.preparation import PreparationSettings
+    from raysim.training.organization import Preparing
+
+    preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.3})
+    return Preparing(preparation, 1, tokenizer, SEQUENCE_LENGTH, 3)
+
+
+def model_spec(config: dict[str, Any], vocab_size: int, dropout: float | None) -> "ModelSpec":
+    from raysim.training.models import ModelSettings
+    from raysim.training.organization import ModelSpec
+
+    return ModelSpec(ModelSettings(config=config, dropout=dropout), vocab_size, 0, SEQUENCE_LENGTH)
+
+
+@pytest.fixture(scope="session")
+def gpt2_spec() -> "Callable[..., ModelSpec]":
+    """Makes the spec of a GPT-2 with tied embeddings: one layer of width 16, vocabulary 300, context 64."""
+
+    def make(dropout: float | None = 0.1, vocab_size: int = 300) -> "ModelSpec":
+        return model_spec({"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 16}, vocab_size, dropout)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def llama_spec() -> "ModelSpec":
+    """A Llama whose embeddings are not tied: one layer of width 16, vocabulary 300, context 64."""
+    size = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = {"model_type": "llama", "num_key_value_heads": 2, "tie_word_embeddings": False, **size}
+    return model_spec(config, 300, 0.0)
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """The one Ray of the test session, of 2 CPUs; it starts when the first test asks for it."""
+    import logging
+
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()

@@ -1,0 +1,156 @@
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from raysim.errors import InputError
+from raysim.memorization.generation import Generator, split_batches
+from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
+from raysim.memorization.settings import MemorizationSettings
+from raysim.training.weights import flatten
+
+Make = Callable[..., pa.Table]
+
+
+def settings(**changes: Any) -> MemorizationSettings:
+    base = {"prompts": {"prefix": 1}, "samples": 2, "new_tokens": 20, "stop": ["a", "\nq"]}
+    return MemorizationSettings.model_validate({**base, **changes})
+
+
+def plain(model: Any, tokens: list[int], prompt: str, sample: int, chosen: MemorizationSettings, seed: int) -> list[int]:
+    """One sample without cache, padding or batch: the whole sequence goes through the model for each token."""
+    uniforms = torch.from_numpy(sample_uniforms(seed, [prompt], sample + 1, chosen.new_tokens)[sample])
+    tokens = list(tokens)
+    start = len(tokens)
+    with torch.inference_mode():
+        for step in range(chosen.new_tokens):
+            ids = torch.tensor([tokens])
+            logits = penalise_repetition(model(input_ids=ids).logits[:, -1], ids, chosen.repetition_penalty)
+            token = int(draw(logits, uniforms[step : step + 1], chosen.temperature, chosen.top_p))
+            if token == 0:
+                break
+            tokens.append(token)
+    return tokens[start:]
+
+
+TEXTS = ("def f(", "x", "return abc\n(", "def g(", "a.b")
+
+
+@pytest.mark.parametrize("temperature", [0, 0.8])
+@pytest.mark.parametrize("texts", [TEXTS, ("abcd", "efgh", "ijkl")], ids=["padded", "equal lengths"])
+def test_batches_with_cache_equal_plain_sampling(
+    model: Any, tokenizer: Any, make_prompts: Make, texts: tuple[str, ...], temperature: float
+) -> None:
+    chosen = settings(temperature=temperature, top_p=0.9)
+    prompts = make_prompts(*texts)
+    table = Generator(model, tokenizer, chosen).generate(None, prompts, seed=3)
+    assert len(table) == 2 * len(texts)
+    by_id = {row["prompt"]: row for row in prompts.to_pylist()}
+    for row in table.to_pylist():
+        prompt = by_id[row["prompt"]]
+        wanted = plain(model, prompt["tokens"], row["prompt"], row["sample"], chosen, 3)
+        last_line = prompt["text"].split("\n")[-1]
+        assert row["text"] == last_line + tokenizer.decode(wanted)
+        assert (row["lead"], row["new_tokens"]) == (len(last_line), len(wanted))
+        assert row["ended"] == ("length" if len(wanted) == chosen.new_tokens else "end of file")
+
+
+def test_greedy_does_not_depend_on_other_prompts(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    generator = Generator(model, tokenizer, settings(temperature=0))
+    together = {(r["prompt"], r["sample"]): r for r in generator.generate(None, make_prompts(*TEXTS), 1).to_pylist()}
+    for text in TEXTS:
+        for row in generator.generate(None, make_prompts(text), 1).to_pylist():
+            assert together[row["prompt"], row["sample"]] == row
+
+
+def test_stop_strings_end_function_prompts_and_let_the_others_go_on(
+    model: Any, tokenizer: Any, make_prompts: Make
+) -> None:
+    """With stops or without, a sample is the same up to its first stop; rows that ended leave the batch."""
+    chosen = settings(temperature=1.5, top_p=1.0, new_tokens=50, samples=4)
+    free = chosen.model_copy(update={"stop": ("never",)})
+    prompts = make_prompts("def f(\n", "class\n", "\n", kind="function")
+    cut, whole = (Generator(copy.deepcopy(model), tokenizer, s).generate(None, prompts, 1) for s in (chosen, free))
+    reasons = set()
+    for row, full in zip(cut.to_pylist(), whole.to_pylist(), strict=True):
+        ends = [at for at in (full["text"].find(stop) for stop in chosen.stop) if at >= 0]
+        assert row["text"] == full["text"][: min(ends, default=None)]
+        assert row["ended"] == ("stop" if ends else full["ended"])
+        if ends:
+            stop = min(chosen.stop, key=lambda s: full["text"].find(s) % 10**6)
+            assert row["new_tokens"] == len(row["text"]) + len(stop)  # a token a character
+        reasons.add(row["ended"])
+    assert "stop" in reasons
+    assert len(reasons) > 1
+
+
+def test_prefix_prompts_have_no_stop_strings(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    chosen = settings(temperature=1.5, top_p=1.0, stop=list("abcdefgh"))
+    rows = Generator(model, tokenizer, chosen).generate(None, make_prompts("xyz"), 1).to_pylist()
+    assert {row["ended"] for row in rows} <= {"length", "end of file"}
+
+
+def test_stop_string_of_the_prompt_does_not_stop(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    rows = Generator(model, tokenizer, settings(stop=["zz"])).generate(
+        None, make_prompts("zz", kind="function"), 1
+    )
+    assert all(row["text"].startswith("zz") and row["lead"] == 2 for row in rows.to_pylist())
+
+
+def test_continuation_stops_at_the_models_context(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    chosen = settings(temperature=0, new_tokens=40)
+    prompts = make_prompts("ab" * 15, "ab" * 25)
+    for row in Generator(model, tokenizer, chosen).generate(None, prompts, 1).to_pylist():
+        limit = min(40, 64 - row["lead"])
+        assert row["new_tokens"] == limit or row["ended"] == "end of file"
+        assert row["new_tokens"] <= limit
+
+
+def test_prompt_that_fills_the_context_is_refused(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    with pytest.raises(InputError, match="64 tokens fills the model's context of 64"):
+        Generator(model, tokenizer, settings()).generate(None, make_prompts("ab" * 32), 1)
+
+
+def test_weights_are_exchanged(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(-0.7)
+    chosen, prompts = settings(), make_prompts(*TEXTS)
+    one, two = flatten(model), flatten(other)
+    generator = Generator(model, tokenizer, chosen)
+    first = generator.generate(one, prompts, 1)
+    second = generator.generate(two, prompts, 1)
+    assert second.equals(Generator(other, tokenizer, chosen).generate(None, prompts, 1))
+    assert not first.equals(second)
+    assert generator.generate(one, prompts, 1).equals(first)
+    assert generator.generate(None, prompts, 1).equals(first)
+    assert not generator.generate(None, prompts, 2).equals(first)
+
+
+def test_bf16_rounds_weights_and_keeps_the_threads_of_others(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    weights = flatten(model)
+    before = torch.get_num_threads()
+    generator = Generator(model, tokenizer, settings(), threads=before + 1, dtype=torch.bfloat16)
+    table = generator.generate(weights, make_prompts(*TEXTS), 1)
+    rounded = torch.from_numpy(weights).bfloat16().float().numpy()
+    assert np.array_equal(flatten(model), rounded)
+    assert len(table) == 10
+    assert torch.get_num_threads() == before
+
+
+def test_batches_are_a_function_of_content_and_splitting_again_changes_nothing(make_prompts: Make) -> None:
+    chosen = settings(batch_size=6)
+    table = pa.concat_tables([make_prompts(*TEXTS), make_prompts("a", "bb", "cc\n", kind="function")])
+    batches = split_batches(table, chosen)
+    backwards = split_batches(table.take(list(range(len(table)))[::-1]), chosen)
+    assert [batch["prompt"].to_pylist() for batch in batches] == [batch["prompt"].to_pylist() for batch in backwards]
+    assert [len(batch) for batch in batches] == [3, 3, 2]
+    assert all(len(set(batch["kind"].to_pylist())) == 1 for batch in batches)
+    for batch in batches:
+        (again,) = split_batches(batch, chosen)
+        assert again.equals(batch)

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+
+from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
+
+
+def reference_draw(scaled: torch.Tensor, uniform: float, top_p: float) -> int:
+    """Softmax, full sort, nucleus, inverse CDF; one row, in float64."""
+    mass, order = scaled.double().softmax(0).sort(descending=True, stable=True)
+    total = 0.0
+    nucleus: list[float] = []
+    for m in mass.tolist():
+        nucleus.append(m)
+        total += m
+        if total >= top_p:
+            break
+    target, running = uniform * total, 0.0
+    for rank, m in enumerate(nucleus):
+        running += m
+        if running > target:
+            return int(order[rank])
+    return int(order[len(nucleus) - 1])
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.6, 0.95, 1.0])
+@pytest.mark.parametrize("vocabulary", [5, 64, 500])
+def test_same_uniform_gives_the_token_of_the_plain_reference(vocabulary: int, top_p: float) -> None:
+    random = torch.Generator().manual_seed(vocabulary)
+    # From a nucleus of one to one of hundreds.
+    scale = torch.tensor([0.01, 0.3, 1, 3, 10, 30]).repeat(20)[:, None]
+    logits = torch.randn(120, vocabulary, generator=random) * scale
+    uniforms = torch.rand(120, dtype=torch.float64, generator=random)
+    tokens = draw(logits, uniforms, 0.7, top_p)
+    assert tokens.tolist() == [reference_draw(row / 0.7, float(u), top_p) for row, u in zip(logits, uniforms, strict=True)]
+
+
+def test_tied_tokens_are_drawn_in_the_order_of_their_ids() -> None:
+    logits = torch.tensor([[0.0, 2.0, 2.0, -50.0, 2.0]]).repeat(3, 1)
+    uniforms = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    assert draw(logits, uniforms, 1.0, 0.9).tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
+def test_extreme_uniforms_stay_inside_the_nucleus(uniform: float) -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    token = int(draw(logits, torch.tensor([uniform], dtype=torch.float64), 1.0, 0.7))
+    assert token == (0 if uniform == 0 else 1)
+
+
+def test_zero_temperature_takes_the_likeliest() -> None:
+    logits = torch.tensor([[0.0, 3.0, 1.0]])
+    assert draw(logits, torch.tensor([0.99], dtype=torch.float64), 0, 1.0).tolist() == [1]
+
+
+def test_draws_follow_the_distribution_of_transformers() -> None:
+    random = torch.Generator().manual_seed(3)
+    logits = torch.randn(1, 40, generator=random) * 2
+    seen = torch.tensor([[1, 5, 7, 7, 30]])
+    processors = LogitsProcessorList(
+        [RepetitionPenaltyLogitsProcessor(1.3), TemperatureLogitsWarper(0.8), TopPLogitsWarper(0.8)]
+    )
+    expected = processors(seen, logits.clone()).softmax(1)[0].numpy().astype(np.float64)  # type: ignore[arg-type]
+    draws = 20_000
+    uniforms = torch.from_numpy(np.random.Generator(np.random.Philox(1)).random(draws))
+    scores = penalise_repetition(logits.clone(), seen, 1.3).expand(draws, -1)
+    counts = np.bincount(draw(scores, uniforms, 0.8, 0.8).numpy(), minlength=40)
+    inside = expected > 0
+    assert counts[~inside].sum() == 0
+    wanted = expected[inside] / expected[inside].sum() * draws
+    assert stats.chisquare(counts[inside], wanted).pvalue > 0.001
+
+
+def test_penalty_equals_that_of_transformers() -> None:
+    random = torch.Generator().manual_seed(4)
+    logits, seen = torch.randn(6, 30, generator=random), torch.randint(0, 30, (6, 12), generator=random)
+    wanted = RepetitionPenaltyLogitsProcessor(1.1)(seen, logits.clone())  # type: ignore[arg-type]
+    assert torch.equal(penalise_repetition(logits.clone(), seen, 1.1), wanted)
+
+
+def test_each_sample_has_a_stream_of_its_own() -> None:
+    both = sample_uniforms(7, ["p", "q"], 2, 5)
+    assert len(np.unique(both)) == 20
+    assert np.array_equal(sample_uniforms(7, ["q"], 2, 5), both[2:])  # whoever shares the batch
+    assert np.array_equal(sample_uniforms(7, ["p", "q"], 2, 3), both[:, :3])  # however long
+    assert np.array_equal(sample_uniforms(7, ["p"], 1, 5), both[:1])  # however many
+    assert not np.isin(sample_uniforms(8, ["p", "q"], 2, 5), both).any()

@@ -1,0 +1,183 @@
+"""Worlds without a corpus, and small real studies on any backend."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raysim.corpus.sources import SourceSettings
+from raysim.recipe import Key
+from raysim.simulation.backends import Backend
+from raysim.simulation.loop import Instance, simulate
+from raysim.simulation.planner import Plan, plan
+from raysim.simulation.registry import resolve
+from raysim.simulation.runner import ReachedModel, Runner
+from raysim.simulation.slots import Slots
+from raysim.simulation.stagelog import Kind, StageLog, StageRecord, read_stages
+from raysim.simulation.store import Store
+from raysim.simulation.workshop import Workshop
+from raysim.simulation.world import World
+from raysim.training.models import ModelSettings
+from raysim.training.organization import (
+    Agreement,
+    Inventory,
+    ModelSpec,
+    Organization,
+    OrganizationSettings,
+    Preparing,
+)
+from raysim.training.trainer import TrainerSettings
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def make_world() -> MakeWorld:
+    """Makes a world of named organizations with so many sequences each; no corpus, no model is behind it."""
+
+    def make(sequences: dict[str, int], seed: int = 1, **trainer: Any) -> World:
+        def inventory(name: str, count: int) -> Inventory:
+            return Inventory(name, f"train {name}", f"valid {name}", {"train": {"sequences": count}}, (), {}, 0)
+
+        return World(
+            spec=ModelSpec(ModelSettings(config={"model_type": "gpt2", "n_layer": 1}), 300, 0, 64),
+            trainer=TrainerSettings(**{"epochs": 4, "sequence_length": 64, **trainer}),
+            tokenizer="tokenizer",
+            inventories={name: inventory(name, count) for name, count in sequences.items()},
+            split_seed=1,
+            seed=seed,
+            torch_version="2",
+        )
+
+    return make
+
+
+@pytest.fixture
+def instances_of() -> Callable[..., list[Instance]]:
+    """The instances of entries of an experiment's list of strategies in a world."""
+
+    def make(world: World, entries: list[Any]) -> list[Instance]:
+        found = []
+        for entry in entries:
+            label, strategy_class, settings = resolve(entry, "strategies")
+            found += [Instance(label, s, world) for s in strategy_class.variants(settings, world.federation)]
+        return found
+
+    return make
+
+
+class Recorder:
+    """An observer that writes everything down."""
+
+    def __init__(self) -> None:
+        self.records: list[StageRecord] = []
+        self.notes: list[str] = []
+        self.running: set[Key] = set()
+        self.most_at_once = 0
+
+    def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
+        self.running.add(key)
+        self.most_at_once = max(self.most_at_once, len(self.running))
+
+    def progressed(self, key: Key, tokens: int, note: str) -> None:
+        assert key in self.running
+
+    def ended(self, record: StageRecord) -> None:
+        self.running.discard(record.key)
+        self.records.append(record)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@dataclass
+class Study:
+    """What a small run left behind."""
+
+    store: Store
+    world: World
+    plan: Plan
+    rows: list[dict[str, Any]]
+    used: set[Key]
+    observer: Recorder
+    reached: list[ReachedModel] = field(default_factory=list)
+
+    def keys(self, kind: str, status: str | None = None) -> list[Key]:
+        """Keys of the logged work of a kind, once for each line."""
+        return [r["key"] for r in self.rows if r["kind"] == kind and status in (None, r["status"])]
+
+    def weights(self) -> dict[Key, np.ndarray]:
+        """The weights of all models of this study."""
+        return {key: np.array(entry.array("weights")) for key in sorted(self.used) if (entry := self.store.get(key))}
+
+
+RunStudy = Callable[..., Study]
+
+
+@pytest.fixture
+def run_study(
+    tmp_path: Path, corpus_folders: dict[str, Path], preparing: Preparing, gpt2_spec: Callable[..., ModelSpec]
+) -> RunStudy:
+    """Runs strategies to their end with real organizations, on a backend that the caller closes."""
+
+    def run(
+        backend: Backend,
+        entries: list[Any],
+        *,
+        organizations: tuple[str, ...] = ("alpha", "beta"),
+        store: str = "store",
+        slots: int = 1,
+        seed: int = 1,
+        snapshot_epochs: bool = False,
+        checkpoint_every_s: float = 1e6,
+        instances: Callable[[World], list[Instance]] | None = None,
+        **trainer: Any,
+    ) -> Study:
+        async def perform() -> Study:
+            parties, inventories = {}, {}
+            for name in organizations:
+                source = SourceSettings(path=str(corpus_folders[name]))
+                settings = OrganizationSettings(source=source, agreement=Agreement(share="data"))
+                parties[name] = backend.spawn(Organization, name, settings, tmp_path, tmp_path / "shards" / name)
+            for name, party in parties.items():
+                inventories[name] = await backend.call(party, "prepare", preparing)
+            defaults = {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3}
+            world = World(
+                spec=gpt2_spec(vocab_size=preparing.tokenizer.vocab_size),
+                trainer=TrainerSettings(**{**defaults, **trainer}),
+                tokenizer=preparing.tokenizer.fingerprint,
+                inventories=inventories,
+                split_seed=1,
+                seed=seed,
+                torch_version=version("torch"),
+            )
+            if instances is not None:
+                chosen = instances(world)
+            else:
+                chosen = []
+                for entry in entries:
+                    label, strategy_class, settings = resolve(entry, "strategies")
+                    variants = strategy_class.variants(settings, world.federation)
+                    chosen += [Instance(label, strategy, world) for strategy in variants]
+            planned = await plan(chosen)
+            observer, log = Recorder(), tmp_path / f"{store}.jsonl"
+            log.unlink(missing_ok=True)
+            shop = Workshop(
+                Store(tmp_path / store), backend, parties, Slots(slots), StageLog(log), "session", observer
+            )
+            study = Study(shop.store, world, planned, [], shop.used, observer)
+            runner = Runner(
+                shop, planned.remaining_tokens(), checkpoint_every_s, snapshot_epochs, study.reached.append
+            )
+            await asyncio.gather(*(simulate(instance, runner) for instance in chosen))
+            study.rows = read_stages(log)
+            return study
+
+        return asyncio.run(perform())
+
+    return run

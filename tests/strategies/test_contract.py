@@ -1,0 +1,162 @@
+"""What every strategy that is found through the entry points must keep, and a foreign one that needs no change elsewhere."""
+
+import copy
+import json
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raysim.simulation.host import NO_WEIGHTS
+from raysim.simulation.registry import GROUP, resolve
+from raysim.simulation.strategy import Assignment, Federation, Member, Result, State, Strategy
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "single": [{}],
+    "centralized": [{}],
+    "incremental": [{}, {"orders": [["c", "a"]]}],
+    "fedavg": [{"rounds": 1}, {"rounds": 3}, {"rounds": 4, "clients": 2}],
+    **{
+        name: [{"rounds": 3}, {"rounds": 3, "variant": "flower", "clients": 2}]
+        for name in ("fedadam", "fedyogi", "fedadagrad")
+    },
+}
+"""Settings worth trying; a strategy that is not listed is tried with its defaults."""
+
+SEQUENCES = {"a": 1, "b": 2, "c": 5}
+START = np.array([0.0, 1.0, -2.0], np.float32)
+
+
+def cases() -> Iterator[Any]:
+    for name in sorted(point.name for point in entry_points(group=GROUP)):
+        for settings in SETTINGS.get(name, [{}]):
+            for client_state in ("reset", "keep"):
+                members = tuple(Member(n, c) for n, c in SEQUENCES.items())
+                federation = Federation(members, 4, client_state)
+                _, strategy_class, chosen = resolve({name: settings}, "test")
+                yield pytest.param(strategy_class, chosen, federation, id=f"{name} {settings or ''} {client_state}")
+
+
+every_strategy = pytest.mark.parametrize(("strategy_class", "settings", "federation"), list(cases()))
+
+
+def walk(strategy: Strategy, weights: np.ndarray) -> Iterator[tuple[State, Sequence[Assignment], list[Result], State]]:
+    """Plays `strategy` to its end; clients move each weight by a number that depends on round and client."""
+    state = strategy.init("initial", weights if strategy.aggregates else NO_WEIGHTS)
+    for number in range(1, 100):
+        assignments = strategy.plan(state)
+        if not assignments:
+            return
+        results = []
+        for i, assignment in enumerate(assignments):
+            base = state.tensors["weights"] if strategy.aggregates else NO_WEIGHTS
+            count = sum(SEQUENCES[name] for name in assignment.organizations)
+            results.append(Result(assignment, f"stage {number}.{i}", count, base + np.float32(number + i)))
+        after = strategy.apply(state, results, f"model {number}")
+        yield state, assignments, results, after
+        state = after
+    raise AssertionError("a strategy ends")
+
+
+def same(one: State, other: State) -> bool:
+    if one.control() != other.control() or one.tensors.keys() != other.tensors.keys():
+        return False
+    return all(np.array_equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+
+
+@every_strategy
+def test_every_method_is_pure(strategy_class, settings, federation: Federation) -> None:
+    for strategy in strategy_class.variants(settings, federation):
+        before = copy.deepcopy(vars(strategy))
+        start = START.copy()
+        assert same(strategy.init("m", start), strategy.init("m", start))
+        for state, assignments, results, after in walk(strategy, start):
+            kept_state, kept_results = copy.deepcopy(state), copy.deepcopy(results)
+            assert list(strategy.plan(state)) == list(assignments)
+            assert list(strategy.milestones(state)) == list(strategy.milestones(state))
+            assert same(strategy.apply(state, results, after.model), after)
+            assert same(state, kept_state)
+            assert [(r.key, r.weights.tolist()) for r in results] == [(r.key, r.weights.tolist()) for r in kept_results]
+        assert vars(strategy) == before
+        assert np.array_equal(start, START)
+
+
+@every_strategy
+def test_read_only_buffers_are_enough(strategy_class, settings, federation: Federation) -> None:
+    for strategy in strategy_class.variants(settings, federation):
+        for state, _, results, after in walk(strategy, START):
+            frozen = {name: tensor.copy() for name, tensor in state.tensors.items()}
+            weights = [r.weights.copy() for r in results]
+            for array in [*frozen.values(), *weights]:
+                array.flags.writeable = False
+            given = [replace(r, weights=w) for r, w in zip(results, weights, strict=True)]
+            assert same(strategy.apply(state.with_tensors(frozen), given, after.model), after)
+
+
+@every_strategy
+def test_empty_buffers_give_the_same_plan(strategy_class, settings, federation: Federation) -> None:
+    """The planner relies on it: what is trained next never depends on weights."""
+    for strategy in strategy_class.variants(settings, federation):
+        full, empty = walk(strategy, START), walk(strategy, NO_WEIGHTS)
+        for (_, planned, _, after), (_, planned_empty, _, after_empty) in zip(full, empty, strict=True):
+            assert list(planned) == list(planned_empty)
+            assert after.control() == after_empty.control()
+
+
+@every_strategy
+def test_exactly_one_final_milestone_and_it_is_the_last(strategy_class, settings, federation: Federation) -> None:
+    for strategy in strategy_class.variants(settings, federation):
+        states = [strategy.init("initial", START), *(after for *_, after in walk(strategy, START))]
+        milestones = [m for state in states for m in strategy.milestones(state)]
+        assert [m.final for m in milestones] == [False] * (len(milestones) - 1) + [True]
+        assert milestones[-1].model == states[-1].model
+        assert (milestones[0].model, milestones[0].moment, milestones[0].index) == ("initial", "initial", 0)
+        assert len({m.model for m in milestones}) == len(milestones)
+
+
+@every_strategy
+def test_control_round_trips_through_json(strategy_class, settings, federation: Federation) -> None:
+    """A run resumes from the control that an aggregation left in the store."""
+    for strategy in strategy_class.variants(settings, federation):
+        for *_, after in walk(strategy, START):
+            again = State(**json.loads(json.dumps(after.control())))
+            assert list(strategy.plan(again)) == list(strategy.plan(after))
+            assert list(strategy.milestones(again)) == list(strategy.milestones(after))
+
+
+@every_strategy
+def test_a_pickled_strategy_plays_alike(strategy_class, settings, federation: Federation) -> None:
+    for strategy in strategy_class.variants(settings, federation):
+        copied = pickle.loads(pickle.dumps(strategy))
+        ends = [[after for *_, after in walk(s, START)] for s in (strategy, copied)]
+        assert all(same(one, other) for one, other in zip(*ends, strict=True))
+
+
+@every_strategy
+def test_recipes_are_json_and_aggregators_have_a_version(strategy_class, settings, federation: Federation) -> None:
+    for strategy in strategy_class.variants(settings, federation):
+        recipe = strategy.recipe()
+        assert json.loads(json.dumps(recipe)) == recipe
+        assert "version" in recipe or not strategy.aggregates
+
+
+@every_strategy
+def test_variants_have_orders_of_their_own(strategy_class, settings, federation: Federation) -> None:
+    orders = [strategy.order for strategy in strategy_class.variants(settings, federation)]
+    assert len(set(orders)) == len(orders) > 0
+
+
+@every_strategy
+def test_assignments_name_members_and_fit_their_horizon(strategy_class, settings, federation: Federation) -> None:
+    for strategy in strategy_class.variants(settings, federation):
+        for state, assignments, *_ in walk(strategy, START):
+            for assignment in assignments:
+                assert assignment.organizations
+                assert set(assignment.organizations) <= set(federation.names)
+                assert 1 <= assignment.epochs <= assignment.horizon_epochs
+                assert assignment.model == state.model
+                assert assignment.client_state is None or assignment.keep_state

@@ -1,0 +1,122 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raysim.errors import InputError
+from raysim.simulation.strategy import Federation, Member, Result
+from strategies.fedavg import FedAvg, FedAvgSettings, weighted_average
+
+
+def make(federation: Federation, **settings: int) -> FedAvg:
+    (strategy,) = FedAvg.variants(FedAvgSettings(**settings), federation)
+    return strategy
+
+
+def f32(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def test_average_is_weighted_by_examples() -> None:
+    # 1/8 * (8, 0, -8) + 2/8 * (0, 4, 4) + 5/8 * (8, 8, 0)
+    average = weighted_average([f32(8, 0, -8), f32(0, 4, 4), f32(8, 8, 0)], [1, 2, 5])
+    assert average.tolist() == [6.0, 6.0, 0.0]
+    assert average.dtype == np.float32
+
+
+def test_average_sums_in_the_given_order() -> None:
+    # In float32, 2^24 + 1 is 2^24: the sum from the left loses the 1 that the sum from the right keeps.
+    big, one = f32(3 * 2.0**24), f32(3)
+    assert weighted_average([big, one, -big], [1, 1, 1]).tolist() == [0.0]
+    assert weighted_average([big, -big, one], [1, 1, 1]).tolist() == [1.0]
+
+
+def test_average_over_many_chunks_equals_the_plain_sum() -> None:
+    generator = np.random.Generator(np.random.Philox(1))
+    weights = [generator.standard_normal(600_001, np.float32) for _ in range(3)]
+    expected = weights[0] * np.float32(1 / 8) + weights[1] * np.float32(2 / 8) + weights[2] * np.float32(5 / 8)
+    assert np.array_equal(weighted_average(weights, [1, 2, 5]), expected)
+
+
+def test_average_leaves_its_inputs_alone() -> None:
+    weights = [f32(1, 2), f32(3, 4)]
+    for w in weights:
+        w.flags.writeable = False
+    assert weighted_average(weights, [1, 1]).tolist() == [2.0, 3.0]
+
+
+def test_average_of_one_client_is_its_weights() -> None:
+    assert weighted_average([f32(0.1, -7)], [3]).tolist() == f32(0.1, -7).tolist()
+
+
+def test_two_rounds(federation: Federation, play) -> None:
+    states = play(make(federation, rounds=2), [0, 0, 0], lambda _, i, w: w + f32(8, 16, -8) * (i + 1))
+    # The mean of 1, 2 and 3 with weights 1, 2 and 5 is 2.5.
+    assert [s.tensors["weights"].tolist() for s in states] == [[0, 0, 0], [20, 40, -20], [40, 80, -40]]
+    assert [s.model for s in states] == ["initial", "model 1", "model 2"]
+
+
+def test_epochs_are_shared_out_over_the_rounds(federation: Federation) -> None:
+    for rounds, epochs in ((1, 10), (3, 3), (10, 1), (20, 1)):
+        strategy = make(federation, rounds=rounds)
+        assert {a.epochs for a in strategy.plan(strategy.init("m", f32()))} == {epochs}
+    strategy = make(federation, rounds=3, local_epochs=7)
+    assert {a.epochs for a in strategy.plan(strategy.init("m", f32()))} == {7}
+
+
+def test_reset_clients_start_a_schedule_a_round(federation: Federation, play) -> None:
+    strategy = make(federation, rounds=2, local_epochs=3)
+    for state in play(strategy, [0], lambda _, __, w: w):
+        assert state.client_states == {}
+        for assignment in strategy.plan(state):
+            assert (assignment.horizon_epochs, assignment.client_state, assignment.keep_state) == (3, None, False)
+
+
+def test_kept_clients_go_on_with_their_own_last_stage(federation: Federation, play) -> None:
+    strategy = make(replace(federation, client_state="keep"), rounds=2, local_epochs=3)
+    first, second, _ = play(strategy, [0], lambda _, __, w: w)
+    assert [(a.horizon_epochs, a.client_state, a.keep_state) for a in strategy.plan(first)] == [(6, None, True)] * 3
+    assert second.client_states == {"a": "stage 1.0", "b": "stage 1.1", "c": "stage 1.2"}
+    assert [a.client_state for a in strategy.plan(second)] == ["stage 1.0", "stage 1.1", "stage 1.2"]
+
+
+def test_a_kept_client_that_is_not_drawn_keeps_its_older_state() -> None:
+    federation = Federation(tuple(Member(n, 1) for n in "abcd"), 10, "keep")
+    strategy = make(federation, rounds=4, clients=2)
+    state = strategy.init("initial", f32(0))
+    last: dict[str, str] = {}
+    for number in range(4):
+        assignments = strategy.plan(state)
+        names = [a.organizations[0] for a in assignments]
+        assert [a.client_state for a in assignments] == [last.get(name) for name in names]
+        last |= {name: f"{name} {number}" for name in names}
+        results = [Result(a, last[a.organizations[0]], 1, f32(0)) for a in assignments]
+        state = strategy.apply(state, results, f"model {number}")
+        assert state.client_states == last
+
+
+def drawn(strategy: FedAvg, model: str) -> tuple[str, ...]:
+    return tuple(a.organizations[0] for a in strategy.plan(strategy.init(model, f32())))
+
+
+def test_clients_are_drawn_anew_for_each_model_in_the_order_of_the_federation() -> None:
+    names = [f"o{i}" for i in range(9)]
+    strategy = make(Federation(tuple(Member(n, 1) for n in names), 1, "reset"), rounds=5, clients=3)
+    draws = [drawn(strategy, f"model {i}") for i in range(60)]
+    assert draws == [drawn(strategy, f"model {i}") for i in range(60)]
+    assert all(len(set(d)) == 3 and list(d) == sorted(d) for d in draws)
+    assert {name for d in draws for name in d} == set(names)
+    assert len(set(draws)) > 30  # of 84
+
+
+def test_all_clients_without_a_draw(federation: Federation) -> None:
+    assert drawn(make(federation), "m") == drawn(make(federation, clients=3), "m") == ("a", "b", "c")
+
+
+def test_more_clients_than_organizations(federation: Federation) -> None:
+    with pytest.raises(InputError, match="4 a round, but there are 3"):
+        make(federation, clients=4)
+
+
+def test_order_says_that_they_train_together(federation: Federation) -> None:
+    assert make(federation).order == "a + b + c"

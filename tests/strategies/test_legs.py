@@ -1,0 +1,98 @@
+import itertools
+
+import pytest
+
+from raysim.errors import InputError
+from raysim.simulation.strategy import Federation, Member, Result, StrategySettings
+from strategies.centralized import Centralized
+from strategies.incremental import MAX_ALL, Incremental, IncrementalSettings
+from strategies.legs import Legs
+from strategies.single import Single
+
+
+def legs_of(strategy: Legs) -> list[tuple[str, ...]]:
+    """Plays the strategy and notes who trains; each leg from the leg before."""
+    state = strategy.init("initial", None)  # type: ignore[arg-type]
+    legs, model = [], "initial"
+    while assignments := strategy.plan(state):
+        (assignment,) = assignments
+        assert (assignment.model, assignment.client_state, assignment.keep_state) == (model, None, False)
+        assert assignment.epochs == assignment.horizon_epochs == 10
+        legs.append(assignment.organizations)
+        model = f"leg {len(legs)}"
+        state = strategy.apply(state, [Result(assignment, model, 1)], "not used")
+        assert (state.model, state.tensors) == (model, {})
+    return legs
+
+
+def incremental(federation: Federation, orders) -> list[Incremental]:
+    return list(Incremental.variants(IncrementalSettings(orders=orders), federation))
+
+
+def test_single_is_an_organization_each(federation: Federation) -> None:
+    strategies = Single.variants(StrategySettings(), federation)
+    assert [legs_of(s) for s in strategies] == [[("a",)], [("b",)], [("c",)]]
+    assert [s.order for s in strategies] == ["a", "b", "c"]
+
+
+def test_centralized_is_one_coalition(federation: Federation) -> None:
+    (strategy,) = Centralized.variants(StrategySettings(), federation)
+    assert legs_of(strategy) == [("a", "b", "c")]
+    assert strategy.order == "a + b + c"
+
+
+def test_all_orders_of_three_are_six(federation: Federation) -> None:
+    strategies = incremental(federation, "all")
+    assert [s.order for s in strategies] == [" > ".join(order) for order in itertools.permutations("abc")]
+    assert legs_of(strategies[3]) == [("b",), ("c",), ("a",)]
+
+
+def test_listed_orders_may_leave_an_organization_out(federation: Federation) -> None:
+    strategies = incremental(federation, [["c", "a"], ["b"]])
+    assert [legs_of(s) for s in strategies] == [[("c",), ("a",)], [("b",)]]
+
+
+@pytest.mark.parametrize(
+    ("orders", "message"),
+    [
+        ([["a", "x"]], "unknown organization 'x'.*known: a, b, c"),
+        ([["a", "b", "a"]], "named twice"),
+        ([["a"], []], "an order is empty"),
+        ([], "the list is empty"),
+        ([["a", "b"], ["b"], ["a", "b"]], "listed twice"),
+    ],
+)
+def test_bad_orders(federation: Federation, orders: list[list[str]], message: str) -> None:
+    with pytest.raises(InputError, match=f"incremental.orders: .*{message}"):
+        incremental(federation, orders)
+
+
+def test_all_orders_end_at_six_organizations() -> None:
+    assert MAX_ALL == 6
+    members = [Member(f"o{i}", 1) for i in range(7)]
+    assert len(incremental(Federation(tuple(members[:6]), 1, "reset"), "all")) == 720
+    with pytest.raises(InputError, match="all orders of 7 organizations are too many"):
+        incremental(Federation(tuple(members), 1, "reset"), "all")
+    assert len(incremental(Federation(tuple(members), 1, "reset"), [["o6", "o0"]])) == 1
+
+
+def test_milestones_name_who_was_last(federation: Federation) -> None:
+    (strategy,) = incremental(federation, [["b", "a"]])
+    state = strategy.init("initial", None)  # type: ignore[arg-type]
+    seen = list(strategy.milestones(state))
+    while assignments := strategy.plan(state):
+        state = strategy.apply(state, [Result(assignments[0], f"leg {state.round + 1}", 1)], "")
+        seen += strategy.milestones(state)
+    told = [(m.model, m.moment, m.index, m.final, m.last) for m in seen]
+    assert told == [
+        ("initial", "initial", 0, False, ""),
+        ("leg 1", "stage", 1, False, "b"),
+        ("leg 2", "stage", 2, True, "a"),
+    ]
+
+
+def test_a_coalition_has_no_last(federation: Federation) -> None:
+    (strategy,) = Centralized.variants(StrategySettings(), federation)
+    state = strategy.init("initial", None)  # type: ignore[arg-type]
+    state = strategy.apply(state, [Result(strategy.plan(state)[0], "leg", 1)], "")
+    assert [m.last for m in strategy.milestones(state)] == [""]
