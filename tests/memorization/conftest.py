@@ -1,11 +1,12 @@
 """Tiny models of both families, and a tokenizer whose tokens are characters."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 
 from raysim.memorization.prompts import prompt_id
 from raysim.training.models import ModelSettings, build_model
@@ -40,6 +41,14 @@ class Characters:
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.characters[i - 1] for i in ids if i)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import ray
 
@@ -81,14 +82,18 @@ def generate(work: dict[str, Any], backend: Any, put: Callable[[Any], Any] = lam
     return list(map_tables(GenerateStep, arguments, blocks, 2, backend))
 
 
-def matched(work: dict[str, Any], tables: list[pa.Table], backend: Any, put: Any = lambda value: value) -> Any:
-    def lines(*letters: str) -> Any:
-        return build_index([SourceFile("f.py", "\n".join(letters), "r")], 1, SECRET)
+def owned(generations: pa.Table, sample: int) -> Any:
+    """An index of what the models wrote as one of their samples, so that there is something to match."""
+    texts = generations.filter(pc.equal(generations["sample"], sample))["text"].to_pylist()
+    return build_index([SourceFile("f.py", "\n".join(texts), "r")], 1, SECRET)
 
+
+def matched(work: dict[str, Any], tables: list[pa.Table], backend: Any, put: Any = lambda value: value) -> Any:
+    whole = sorted_table(tables)
     arguments = {
         "contexts": put(prompt_context(work["prompts"], work["settings"], SECRET)),
-        "indexes": {"X": put(lines(*"abcdefgh")), "Y": put(lines(*"ghijklm"))},
-        "reference": put(lines("g", "z")),
+        "indexes": {"X": put(owned(whole, 0)), "Y": put(owned(whole.slice(0, 8), 1))},
+        "reference": put(owned(whole.slice(0, 2), 0)),
         "settings": work["settings"],
         "secret": SECRET,
     }
@@ -99,7 +104,7 @@ def test_each_model_gets_its_own_weights(work: dict[str, Any]) -> None:
     both = pa.concat_tables(generate(work, "inline"))
     for name, flat in work["weights"].items():
         alone = generate({**work, "weights": {name: flat}}, "inline")
-        mine = both.filter(pa.compute.equal(both["model"], name))
+        mine = both.filter(pc.equal(both["model"], name))
         assert sorted_table(alone).equals(sorted_table([mine]))
     assert len(both) == 2 * 6 * 2
 
@@ -108,12 +113,12 @@ def test_matches_are_those_of_match_by_model(work: dict[str, Any]) -> None:
     tables = generate(work, "inline")
     samples, matches = matched(work, tables, "inline")
     assert len(samples) == 2 * 6 * 2 * 2
-    assert len(matches) > 0
+    assert set(matches["owner"].to_pylist()) == {"X", "Y"}
     generations = pa.concat_tables(tables)
-    index = build_index([SourceFile("f.py", "\n".join("abcdefgh"), "r")], 1, SECRET)
+    index = owned(generations, 0)
     context = prompt_context(work["prompts"], work["settings"], SECRET)
     for name in work["weights"]:
-        mine = generations.filter(pa.compute.equal(generations["model"], name)).drop_columns("model")
+        mine = generations.filter(pc.equal(generations["model"], name)).drop_columns("model")
         alone, _ = match(mine, context, {"X": index}, None, work["settings"], SECRET)
         wanted = sum(alone["covered"].to_pylist())
         rows = [r for r in samples.to_pylist() if (r["model"], r["owner"]) == (name, "X")]
