@@ -135,7 +135,7 @@ def test_weights_are_exchanged(model: Any, tokenizer: Any, make_prompts: Make) -
 def test_bf16_rounds_weights_and_keeps_the_threads_of_others(model: Any, tokenizer: Any, make_prompts: Make) -> None:
     weights = flatten(model)
     before = torch.get_num_threads()
-    generator = Generator(model, tokenizer, settings(), threads=before + 1, dtype=torch.bfloat16)
+    generator = Generator(model, tokenizer, settings(new_tokens=2), threads=before + 1, dtype=torch.bfloat16)
     table = generator.generate(weights, make_prompts(*TEXTS), 1)
     rounded = torch.from_numpy(weights).bfloat16().float().numpy()
     assert np.array_equal(flatten(model), rounded)

@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# DeepSpeed, which the demo only reads as code, would otherwise look for a CUDA compiler while it is installed.
+export DS_BUILD_OPS := 0
+
+.PHONY: help install demo test check bench clean
+
+help:  ## Shows this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed  ## Makes .venv and installs everything into it (about 3 minutes)
+
+# torch comes first and alone, by an exact version: a range may draw a build with gigabytes of CUDA libraries.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "raysim needs Python 3.11 or 3.12; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev]'
+	@touch $@
+
+demo: install  ## Installs, runs experiments/quickstart.yaml on real code, says where the report is (about 12 minutes)
+	$(BIN)/raysim run experiments/quickstart.yaml --out runs/quickstart
+
+test: install  ## All tests
+	$(BIN)/python -m pytest
+
+check: install  ## Lint, types, and the tests that take seconds
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
+	$(BIN)/python -m pytest -m 'not slow'
+
+bench: install  ## The benchmarks, one JSON line at the end of each
+	for script in experiments/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:  ## Removes the environment and all runs
+	rm -rf $(VENV) runs build *.egg-info
