@@ -61,7 +61,6 @@ def run(
     _out.print(summary_table(outcome.folder.path))
     counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.counts.items()))
     _out.print(f"[dim]{outcome.seconds:.0f} s; {counts}[/dim]", soft_wrap=True)
-    _out.print(f"Report: {outcome.folder.report}", soft_wrap=True)
 
 
 @app.command()
@@ -107,9 +106,8 @@ def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The 
         raise InputError(
             f"{run_dir}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {run_dir}`"
         )
-    path = write_report(run_dir)
+    write_report(run_dir)
     _out.print(summary_table(run_dir))
-    _out.print(f"Report: {path}", soft_wrap=True)
 
 
 @app.command()

@@ -6,16 +6,14 @@ Needs ``agreement: {share: data}`` of every organization. Sequences stay packed 
 from collections.abc import Sequence
 from typing import Self
 
-from raysim.simulation.strategy import Federation, StrategySettings
-from strategies.legs import Legs
+from raysim.simulation.strategy import Federation
+from strategies.legs import Legs, LegSettings
 
 
 class Centralized(Legs):
     """One leg: all organizations as one coalition."""
 
-    Settings = StrategySettings
-
     @classmethod
-    def variants(cls, settings: StrategySettings, federation: Federation) -> Sequence[Self]:
+    def variants(cls, settings: LegSettings, federation: Federation) -> Sequence[Self]:
         """One instance."""
-        return [cls([federation.names], federation)]
+        return [cls([federation.names], federation, settings.fraction)]

@@ -31,6 +31,9 @@ class FedAvgSettings(StrategySettings):
     clients: int | None = pydantic.Field(
         default=None, ge=1, description="organizations a round, drawn anew for each; unset: all"
     )
+    leave_one_out: bool = pydantic.Field(
+        default=False, description="also run every federation without one of the organizations"
+    )
 
 
 class FedAvg:
@@ -48,16 +51,20 @@ class FedAvg:
 
     @classmethod
     def variants(cls, settings: FedAvgSettings, federation: Federation) -> Sequence[Self]:
-        """One instance.
+        """One instance, and with `leave_one_out` one more for each organization that is left out.
 
         Raises:
-            InputError: more clients a round than there are organizations.
+            InputError: more clients a round than there are organizations, or none left when one is left out.
         """
-        if settings.clients is not None and settings.clients > len(federation.members):
-            raise InputError(
-                f"clients: {settings.clients} a round, but there are {len(federation.members)} organizations"
-            )
-        return [cls(settings, federation)]
+        federations = [federation]
+        if settings.leave_one_out:
+            federations += [federation.without(name) for name in federation.names]
+        smallest = min(len(part.members) for part in federations)
+        if not smallest:
+            raise InputError("leave_one_out: needs two organizations or more")
+        if settings.clients is not None and settings.clients > smallest:
+            raise InputError(f"clients: {settings.clients} a round, but there are {smallest} organizations")
+        return [cls(settings, part) for part in federations]
 
     def recipe(self) -> dict[str, Any]:
         return {"strategy": "fedavg", "version": 1}

@@ -11,14 +11,14 @@ from typing import Literal, Self
 import pydantic
 
 from raysim.errors import InputError
-from raysim.simulation.strategy import Federation, StrategySettings
-from strategies.legs import Legs
+from raysim.simulation.strategy import Federation
+from strategies.legs import Legs, LegSettings
 
 MAX_ALL = 6
 """All orders of 6 organizations are 1,956 stages; of 7, 13,699."""
 
 
-class IncrementalSettings(StrategySettings):
+class IncrementalSettings(LegSettings):
     """Which orders to train."""
 
     orders: Literal["all"] | list[list[str]] = pydantic.Field(
@@ -63,4 +63,4 @@ class Incremental(Legs):
                 raise InputError(f"incremental.orders: an organization is named twice in {order}")
             if order in orders[:number]:
                 raise InputError(f"incremental.orders: {order} is listed twice; leave one out")
-        return [cls([(name,) for name in order], federation) for order in orders]
+        return [cls([(name,) for name in order], federation, settings.fraction) for order in orders]

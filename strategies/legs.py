@@ -3,17 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pydantic
+
 from raysim.recipe import Key
-from raysim.simulation.strategy import Assignment, Federation, Milestone, Result, State
+from raysim.simulation.strategy import Assignment, Federation, Milestone, Result, State, StrategySettings
 from raysim.training.weights import Flat
+
+
+class LegSettings(StrategySettings):
+    """What all of them take."""
+
+    fraction: float = pydantic.Field(
+        default=1.0, gt=0, le=1, description="of each organization's sequences; for comparisons at less or equal data"
+    )
 
 
 class Legs:
     """Trains the coalitions of `legs` in turn, `federation.epochs` each, with a fresh optimizer for each leg."""
 
+    Settings: type[StrategySettings] = LegSettings
+
     aggregates = False
 
-    def __init__(self, legs: Sequence[tuple[str, ...]], federation: Federation) -> None:
+    def __init__(self, legs: Sequence[tuple[str, ...]], federation: Federation, fraction: float) -> None:
+        self._fraction = fraction
         self._legs = tuple(legs)
         self._epochs = federation.epochs
         self.order = " > ".join(" + ".join(leg) for leg in self._legs)
@@ -28,7 +41,8 @@ class Legs:
     def plan(self, state: State) -> Sequence[Assignment]:
         if state.round == len(self._legs):
             return []
-        return [Assignment(self._legs[state.round], state.model, self._epochs, self._epochs)]
+        leg = self._legs[state.round]
+        return [Assignment(leg, state.model, self._epochs, self._epochs, fraction=self._fraction)]
 
     def apply(self, state: State, results: Sequence[Result], key: Key) -> State:
         return State(results[0].key, state.round + 1)

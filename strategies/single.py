@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from typing import Self
 
-from raysim.simulation.strategy import Federation, StrategySettings
-from strategies.legs import Legs
+from raysim.simulation.strategy import Federation
+from strategies.legs import Legs, LegSettings
 
 
 class Single(Legs):
     """One leg: one organization."""
 
-    Settings = StrategySettings
-
     @classmethod
-    def variants(cls, settings: StrategySettings, federation: Federation) -> Sequence[Self]:
+    def variants(cls, settings: LegSettings, federation: Federation) -> Sequence[Self]:
         """One instance for each organization."""
-        return [cls([(name,)], federation) for name in federation.names]
+        return [cls([(name,)], federation, settings.fraction) for name in federation.names]

@@ -81,7 +81,7 @@ class Planner:
         key = key_of(world.stage(assignment))
         tokens = world.num_tokens(assignment)
         self.plan.stages.append(PlannedStage(key, instance, turn.control["round"], assignment, tokens))
-        return Result(assignment, key, world.num_sequences(assignment.organizations), NO_WEIGHTS)
+        return Result(assignment, key, world.num_sequences(assignment), NO_WEIGHTS)
 
     async def apply(self, instance: Instance, turn: Turn, results: list[Result]) -> Turn:
         host = self._hosts[instance]

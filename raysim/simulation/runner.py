@@ -62,7 +62,7 @@ class Runner:
         self._checkpoint_every_s = checkpoint_every_s
         self._snapshot_epochs = snapshot_epochs
         self._on_model = on_model
-        self._coalitions: dict[tuple[str, ...], tuple[Any, list[Crossing]]] = {}
+        self._coalitions: dict[tuple[tuple[str, ...], float], tuple[Any, list[Crossing]]] = {}
         self._forming = asyncio.Lock()
         self._hosts: dict[Instance, Any] = {}
         self._tensors_at: dict[Instance, Key] = {}
@@ -92,7 +92,7 @@ class Runner:
         self._lineages[key] = self._lineages[assignment.model].trained(assignment.model, shown, entry.info["metrics"])
         if self._snapshot_epochs and not instance.strategy.aggregates:
             self._reach_snapshots(instance, turn, assignment, key)
-        return Result(assignment, key, world.num_sequences(assignment.organizations))
+        return Result(assignment, key, world.num_sequences(assignment))
 
     async def apply(self, instance: Instance, turn: Turn, results: list[Result]) -> Turn:
         backend, host = self._shop.backend, self._hosts[instance]
@@ -125,7 +125,7 @@ class Runner:
         tokens = world.num_tokens(assignment)
         if (entry := await shop.cached(key)) and self._snapshots_present(key, assignment):
             return entry, StageRecord(key, "train", "", label, "cached", tokens=tokens)
-        site, crossings = await self._site(assignment.organizations)
+        site, crossings = await self._site(world, assignment)
         site_name = "+".join(assignment.organizations)
         task = Task(
             label=label,
@@ -136,6 +136,7 @@ class Runner:
             snapshot_epochs=self._snapshot_epochs,
             keep_state=assignment.keep_state,
             checkpoint_every_s=self._checkpoint_every_s,
+            num_sequences=world.num_sequences(assignment),
         )
         async with shop.slots.hold(site_name, priority):
             past = await shop.entry(assignment.client_state) if assignment.client_state else None
@@ -189,21 +190,20 @@ class Runner:
         entry = await asyncio.to_thread(shop.store.put, recipe, {"control": control}, tensors)
         return entry, StageRecord(key, "aggregate", "", "", "computed", time.monotonic() - started_s)
 
-    async def _site(self, organizations: tuple[str, ...]) -> tuple[Any, list[Crossing]]:
-        """The party that trains for `organizations`, and what its making moved."""
-        shop = self._shop
-        if len(organizations) == 1:
-            return shop.organizations[organizations[0]], []
+    async def _site(self, world: World, assignment: Assignment) -> tuple[Any, list[Crossing]]:
+        """The party that trains an assignment, and what its making moved."""
+        shop, names = self._shop, assignment.organizations
+        if len(names) == 1:
+            return shop.organizations[names[0]], []
+        coalition = names, assignment.fraction
         async with self._forming:
-            if organizations not in self._coalitions:
-                name = "+".join(organizations)
-                parts = [await shop.backend.call(shop.organizations[o], "share_sequences") for o in organizations]
-                moved = [
-                    Crossing.of(o, name, "sequences", part.tobytes())
-                    for o, part in zip(organizations, parts, strict=True)
-                ]
-                self._coalitions[organizations] = shop.backend.spawn(Coalition, name, parts), moved
-        return self._coalitions[organizations]
+            if coalition not in self._coalitions:
+                site = "+".join(names)
+                counts = world.sequences_of(assignment)
+                parts = [await shop.backend.call(shop.organizations[o], "share_sequences", counts[o]) for o in names]
+                moved = [Crossing.of(o, site, "sequences", p.tobytes()) for o, p in zip(names, parts, strict=True)]
+                self._coalitions[coalition] = shop.backend.spawn(Coalition, site, parts), moved
+        return self._coalitions[coalition]
 
     def _snapshots_present(self, key: Key, assignment: Assignment) -> bool:
         epochs = range(1, assignment.epochs + 1) if self._snapshot_epochs else ()

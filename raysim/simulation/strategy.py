@@ -50,6 +50,10 @@ class Federation:
     def names(self) -> tuple[str, ...]:
         return tuple(member.name for member in self.members)
 
+    def without(self, name: str) -> "Federation":
+        """The same federation, had `name` stayed away."""
+        return replace(self, members=tuple(member for member in self.members if member.name != name))
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -62,6 +66,7 @@ class Assignment:
         horizon_epochs: length of the learning-rate schedule.
         client_state: key of the stage whose optimizer and schedule position go on, or None for fresh ones.
         keep_state: whether a later stage will name this one as `client_state`.
+        fraction: of each organization's packed sequences that is trained on, rounded up; their order is a seeded draw.
     """
 
     organizations: tuple[str, ...]
@@ -70,6 +75,7 @@ class Assignment:
     horizon_epochs: int
     client_state: Key | None = None
     keep_state: bool = False
+    fraction: float = 1.0
 
 
 @dataclass(frozen=True)

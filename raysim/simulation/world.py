@@ -1,5 +1,6 @@
 """What all work of a run at one seed has in common, and the recipes that follow from it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,8 +52,14 @@ class World:
         members = tuple(Member(name, inventory.sequences) for name, inventory in self.inventories.items())
         return Federation(members, self.trainer.epochs, self.trainer.client_state)
 
-    def num_sequences(self, organizations: Sequence[str]) -> int:
-        return sum(self.inventories[name].sequences for name in organizations)
+    def sequences_of(self, assignment: Assignment) -> dict[str, int]:
+        """Packed sequences of each organization that a stage trains on, at least one each."""
+        return {
+            name: math.ceil(assignment.fraction * self.inventories[name].sequences) for name in assignment.organizations
+        }
+
+    def num_sequences(self, assignment: Assignment) -> int:
+        return sum(self.sequences_of(assignment).values())
 
     def num_tokens(self, assignment: Assignment) -> int:
         """Tokens that a stage trains on."""
@@ -61,7 +68,7 @@ class World:
     def tokens_shown(self, assignment: Assignment) -> dict[str, int]:
         """Tokens of each organization that a stage trains on."""
         per_sequence = self.trainer.sequence_length * assignment.epochs
-        return {name: self.inventories[name].sequences * per_sequence for name in assignment.organizations}
+        return {name: count * per_sequence for name, count in self.sequences_of(assignment).items()}
 
     def stage(self, assignment: Assignment) -> dict[str, Any]:
         """Recipe of a training stage. Neither strategy nor order stands in it, so that settings share stages."""
@@ -77,6 +84,7 @@ class World:
             "model": self.model_recipe,
             "trainer": self.trainer.recipe(),
             "epochs": assignment.epochs,
+            "fraction": assignment.fraction,
             "horizon_epochs": assignment.horizon_epochs,
             "seed": self.seed,
             "torch": self.torch_version,

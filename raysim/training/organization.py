@@ -130,7 +130,8 @@ class TrainingSite(Site, ABC):
     ) -> Iterator[Event]:
         """Trains on this site's sequences; see `raysim.training.trainer.Trainer.train`."""
         trainer = TorchTrainer(self.model(spec))
-        yield from trainer.train(task, self.training_sequences(), weights, client_state, resume)
+        sequences = self.training_sequences()[: task.num_sequences]
+        yield from trainer.train(task, sequences, weights, client_state, resume)
 
 
 class Coalition(TrainingSite):
@@ -175,14 +176,14 @@ class Organization(TrainingSite):
         self._require_sharing("train the tokenizer on its code (tokenizer.train.on: organizations)")
         return [source.text for source in self._read().files]
 
-    def share_sequences(self) -> npt.NDArray[np.int32]:
-        """The packed training sequences, which are raw code in another writing.
+    def share_sequences(self, count: int | None = None) -> npt.NDArray[np.int32]:
+        """The first `count` packed training sequences (None: all), which are raw code in another writing.
 
         Raises:
             BoundaryError: the agreement does not share data.
         """
         self._require_sharing("pool its code with others' (centralized)")
-        return np.array(self.training_sequences())
+        return np.array(self.training_sequences()[:count])
 
     def prepare(self, preparing: Preparing) -> Inventory:
         """Reads, filters, splits and packs the corpus, once; tells counts and fingerprints.

@@ -54,6 +54,7 @@ class Task:
         seed: of batch order and dropout; derived from the stage's key.
         snapshot_epochs: whether the weights are wanted after every epoch, too.
         keep_state: whether the update carries the client state.
+        num_sequences: only the first so many are trained on; None: all.
         checkpoint_every_s: seconds between mid-stage checkpoints; has no influence on the numbers.
     """
 
@@ -64,6 +65,7 @@ class Task:
     seed: int
     snapshot_epochs: bool = False
     keep_state: bool = False
+    num_sequences: int | None = None
     checkpoint_every_s: float = 30.0
 
 

@@ -77,18 +77,15 @@ class Recorder:
     def __init__(self) -> None:
         self.records: list[StageRecord] = []
         self.notes: list[str] = []
-        self.running: set[Key] = set()
-        self.most_at_once = 0
+        self.started_keys: list[Key] = []
 
     def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
-        self.running.add(key)
-        self.most_at_once = max(self.most_at_once, len(self.running))
+        self.started_keys.append(key)
 
     def progressed(self, key: Key, tokens: int, note: str) -> None:
-        assert key in self.running
+        assert key in self.started_keys
 
     def ended(self, record: StageRecord) -> None:
-        self.running.discard(record.key)
         self.records.append(record)
 
     def note(self, text: str) -> None:
@@ -119,18 +116,26 @@ class Study:
 RunStudy = Callable[..., Study]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_study(
-    tmp_path: Path, corpus_folders: dict[str, Path], preparing: Preparing, gpt2_spec: Callable[..., ModelSpec]
+    tmp_path_factory: pytest.TempPathFactory,
+    corpus_folders: dict[str, Path],
+    preparing: Preparing,
+    gpt2_spec: Callable[..., ModelSpec],
 ) -> RunStudy:
-    """Runs strategies to their end with real organizations, on a backend that the caller closes."""
+    """Runs strategies to their end with real organizations, on a backend that the caller closes.
+
+    A second run on the same `folder` finds the store of the first; the log of stages is that of the last run.
+    """
+
+    shards = tmp_path_factory.mktemp("shards")
 
     def run(
         backend: Backend,
         entries: list[Any],
         *,
         organizations: tuple[str, ...] = ("alpha", "beta"),
-        store: str = "store",
+        folder: Path | None = None,
         slots: int = 1,
         seed: int = 1,
         snapshot_epochs: bool = False,
@@ -138,12 +143,14 @@ def run_study(
         instances: Callable[[World], list[Instance]] | None = None,
         **trainer: Any,
     ) -> Study:
+        base = folder or tmp_path_factory.mktemp("study")
+
         async def perform() -> Study:
             parties, inventories = {}, {}
             for name in organizations:
                 source = SourceSettings(path=str(corpus_folders[name]))
                 settings = OrganizationSettings(source=source, agreement=Agreement(share="data"))
-                parties[name] = backend.spawn(Organization, name, settings, tmp_path, tmp_path / "shards" / name)
+                parties[name] = backend.spawn(Organization, name, settings, base, shards / name)
             for name, party in parties.items():
                 inventories[name] = await backend.call(party, "prepare", preparing)
             defaults = {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3}
@@ -165,10 +172,10 @@ def run_study(
                     variants = strategy_class.variants(settings, world.federation)
                     chosen += [Instance(label, strategy, world) for strategy in variants]
             planned = await plan(chosen)
-            observer, log = Recorder(), tmp_path / f"{store}.jsonl"
+            observer, log = Recorder(), base / "stages.jsonl"
             log.unlink(missing_ok=True)
             shop = Workshop(
-                Store(tmp_path / store), backend, parties, Slots(slots), StageLog(log), "session", observer
+                Store(base / "store"), backend, parties, Slots(slots), StageLog(log), "session", observer
             )
             study = Study(shop.store, world, planned, [], shop.used, observer)
             runner = Runner(

@@ -1,0 +1,205 @@
+"""Slots without a clock: every task runs until it waits for a slot or for a gate that the test opens."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raysim.simulation.slots import Slots
+
+
+class Scene:
+    """Work that holds a slot until it is told to end."""
+
+    def __init__(self, count: int) -> None:
+        self.slots = Slots(count)
+        self.working: list[str] = []
+        self.began: list[str] = []
+        self._gates: dict[str, asyncio.Event] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def ask(self, name: str, site: str, priority: float = 0.0) -> None:
+        self._gates[name] = asyncio.Event()
+        self.tasks[name] = asyncio.ensure_future(self._work(name, site, priority))
+        await settle()
+
+    async def end(self, name: str) -> None:
+        self._gates[name].set()
+        await settle()
+
+    async def _work(self, name: str, site: str, priority: float) -> None:
+        async with self.slots.hold(site, priority):
+            self.began.append(name)
+            self.working.append(name)
+            try:
+                await self._gates[name].wait()
+            finally:
+                self.working.remove(name)
+
+
+async def settle() -> None:
+    """Lets every task run as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def play(scene: Callable[[Scene], Coroutine[Any, Any, None]], count: int) -> None:
+    async def run() -> None:
+        stage = Scene(count)
+        await scene(stage)
+        for task in stage.tasks.values():
+            task.cancel()
+        await asyncio.gather(*stage.tasks.values(), return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_no_more_than_count_at_once() -> None:
+    async def scene(s: Scene) -> None:
+        for name in "abc":
+            await s.ask(name, site=name)
+        assert s.working == ["a", "b"]
+        await s.end("a")
+        assert s.working == ["b", "c"]
+
+    play(scene, 2)
+
+
+def test_one_at_a_time_for_a_site() -> None:
+    async def scene(s: Scene) -> None:
+        await s.ask("first", site="x")
+        await s.ask("second", site="x")
+        await s.ask("other", site="y")
+        assert s.working == ["first", "other"]
+        await s.end("other")
+        assert s.working == ["first"]
+        await s.end("first")
+        assert s.working == ["second"]
+
+    play(scene, 3)
+
+
+def test_highest_priority_first() -> None:
+    async def scene(s: Scene) -> None:
+        await s.ask("now", site="n")
+        for name, priority in (("low", -1.0), ("middle", 5.0), ("high", 7.0)):
+            await s.ask(name, site=name, priority=priority)
+        for name in ("now", "high", "middle", "low"):
+            await s.end(name)
+        assert s.began == ["now", "high", "middle", "low"]
+
+    play(scene, 1)
+
+
+def test_equal_priorities_in_order_of_asking() -> None:
+    async def scene(s: Scene) -> None:
+        names = [f"n{i}" for i in range(9)]
+        for name in names:
+            await s.ask(name, site=name)
+        for name in names:
+            await s.end(name)
+        assert s.began == names
+
+    play(scene, 1)
+
+
+def test_a_site_that_was_passed_over_keeps_its_place() -> None:
+    async def scene(s: Scene) -> None:
+        await s.ask("x1", site="x")
+        await s.ask("x2", site="x")
+        await s.ask("y1", site="y")
+        await s.ask("z1", site="z")
+        assert s.working == ["x1", "y1"]
+        await s.end("x1")
+        assert s.working == ["y1", "x2"]
+
+    play(scene, 2)
+
+
+def test_cancelled_while_working_gives_the_slot_back() -> None:
+    async def scene(s: Scene) -> None:
+        await s.ask("a", site="x")
+        await s.ask("b", site="x")
+        s.tasks["a"].cancel()
+        await settle()
+        assert s.working == ["b"]
+
+    play(scene, 1)
+
+
+def test_cancelled_while_waiting_is_left_out() -> None:
+    async def scene(s: Scene) -> None:
+        for name in "abc":
+            await s.ask(name, site=name)
+        s.tasks["b"].cancel()
+        await settle()
+        await s.end("a")
+        assert s.began == ["a", "c"]
+        await s.end("c")
+        await s.ask("d", site="b")
+        assert s.working == ["d"]
+
+    play(scene, 1)
+
+
+def test_cancelled_between_the_call_and_the_start_gives_the_slot_back() -> None:
+    """The slot was handed over, but the task was cancelled before it ran again."""
+
+    async def scene(s: Scene) -> None:
+        await s.ask("a", site="a")
+        await s.ask("b", site="b")
+        await s.ask("c", site="c")
+        s._gates["a"].set()
+        while s.working:
+            await asyncio.sleep(0)
+        s.tasks["b"].cancel()  # b was called in the step in which a ended
+        await settle()
+        assert s.began == ["a", "c"]
+
+    play(scene, 1)
+
+
+def test_an_error_gives_the_slot_back() -> None:
+    async def run() -> None:
+        slots = Slots(1)
+        with pytest.raises(ZeroDivisionError):
+            async with slots.hold("x", 0):
+                raise ZeroDivisionError
+        async with slots.hold("x", 0):
+            pass
+
+    asyncio.run(run())
+
+
+@given(
+    count=st.integers(1, 3),
+    work=st.lists(st.tuples(st.sampled_from("xyz"), st.integers(-1, 2), st.booleans()), max_size=12),
+)
+def test_any_mix_of_work_and_cancellations_is_served_within_the_limits(
+    count: int, work: list[tuple[str, int, bool]]
+) -> None:
+    async def scene(s: Scene) -> None:
+        sites = {str(number): site for number, (site, _, _) in enumerate(work)}
+
+        def check() -> None:
+            busy = [sites[name] for name in s.working]
+            assert len(busy) == len(set(busy)) <= count
+            waiting = {sites[n] for n, t in s.tasks.items() if not t.done() and n not in s.began}
+            assert len(busy) == count or waiting <= set(busy)
+
+        for number, (site, priority, cancelled) in enumerate(work):
+            await s.ask(str(number), site, priority)
+            check()
+            if cancelled:
+                s.tasks[str(number)].cancel()
+                await settle()
+                check()
+        while s.working:
+            await s.end(s.working[0])
+            check()
+        assert all(task.done() for task in s.tasks.values())
+
+    play(scene, count)
