@@ -19,7 +19,6 @@ from raysim.corpus.corpus import fingerprint
 from raysim.effectiveness.parsing import parses
 from raysim.experiment import LoadedExperiment
 from raysim.memorization.clones import clone_rows
-from raysim.memorization.generation import split_batches
 from raysim.memorization.lineindex import LineIndex, build_index
 from raysim.memorization.matching import count_copies, prompt_context, truth_windows
 from raysim.memorization.pipeline import map_tables
@@ -405,11 +404,15 @@ def prompts_at(organization: Organization, settings: MemorizationSettings, split
 
 def prompt_batches(organization: Organization, settings: MemorizationSettings, split_seed: int) -> list[pa.Table]:
     """A visitor that makes the batches in which an organization's prompts are answered, by workers that act for it."""
+    from raysim.memorization.generation import split_batches  # imports torch
+
     return split_batches(prompts_at(organization, settings, split_seed), settings)
 
 
 def tell(organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes) -> Told:
     """A visitor that tells what may be told of an organization's prompts."""
+    from raysim.memorization.generation import split_batches  # imports torch
+
     prompts = prompts_at(organization, settings, split_seed)
     return Told(
         facts=prompts.select(_FACTS),

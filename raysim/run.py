@@ -18,7 +18,6 @@ from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
 from raysim.measure import Measurer, pending_tokens
 from raysim.progress import ConsoleObserver
-from raysim.report.html import write_report
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
 from raysim.simulation.backends import Backend, InlineBackend, RayBackend
 from raysim.simulation.ledger import ledger_rows
@@ -97,6 +96,8 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
             backend.close()
         folder.write_manifest(**facts, finished=now())
         observer.phase("Writing the report")
+        from raysim.report.html import write_report  # imports plotly and scipy
+
         write_report(folder.path)
     return Outcome(folder, observer.counts(), time.monotonic() - started_s)
 

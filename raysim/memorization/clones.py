@@ -43,8 +43,8 @@ def clone_rows(
         secret: the key of all line hashes.
 
     Returns:
-        a table of `CLONE_SCHEMA`, a row for each index: ``lines`` significant lines of `organization`, ``covered`` those
-        in a window that `other` has too (for ``other == organization``: a window with two places or more),
+        a table of `CLONE_SCHEMA`, a row for each index: ``lines`` significant lines of `organization`, ``covered``
+        those in a window that `other` has too (for ``other == organization``: a window with two places or more),
         ``share = covered / lines``, ``fragments`` distinct maximal runs of covered lines.
     """
     hashed = hash_files(files, secret)

@@ -10,7 +10,7 @@ import torch
 from transformers import DynamicCache
 
 from raysim.errors import InputError
-from raysim.memorization.cache import share_out
+from raysim.memorization.cache import SHARED_PREFIX, can_share_prefix, share_out
 from raysim.memorization.prompts import PREFIX, Tokenizer
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.memorization.settings import MemorizationSettings, Precision
@@ -115,10 +115,10 @@ class Generator:
             seed: the number behind every sample, together with the prompt and the sample's number.
 
         Returns:
-            a table of `GENERATION_SCHEMA`, a row for each prompt and sample. ``text`` begins at the start of the line in
-            which the continuation begins, so its first ``lead`` characters are the prompt's; it ends before the first stop
-            string (not for prefix prompts) or the token that ends a file. ``new_tokens`` counts the tokens up to there,
-            those of the stop string included.
+            a table of `GENERATION_SCHEMA`, a row for each prompt and sample. ``text`` begins at the start of the line
+            in which the continuation begins, so its first ``lead`` characters are the prompt's; it ends before the
+            first stop string (not for prefix prompts) or the token that ends a file. ``new_tokens`` counts the tokens
+            up to there, those of the stop string included.
 
         Raises:
             InputError: a prompt that fills the model's context.
@@ -154,8 +154,8 @@ class Generator:
             return self._settings.new_tokens
         if prompt_tokens >= self._context:
             raise InputError(
-                f"measure.memorization: a prompt of {prompt_tokens} tokens fills the model's context of {self._context};"
-                " lower prefix_tokens or function_tokens"
+                f"measure.memorization: a prompt of {prompt_tokens} tokens fills the model's context of "
+                f"{self._context}; lower prefix_tokens or function_tokens"
             )
         return min(self._settings.new_tokens, self._context - prompt_tokens)
 
@@ -178,10 +178,11 @@ class Generator:
         if bool(offsets.any()):
             mask = torch.arange(length + num_steps, device=self._device)[None, :] >= offsets[:, None]
         cache = DynamicCache(config=self._model.config)
-        positions = (torch.arange(length, device=self._device)[None, :] - offsets[:, None]).clamp_(min=0)
-        logits = self._forward(padded, None if mask is None else mask[:, :length], positions, cache)
+        first = (torch.arange(length, device=self._device)[None, :] - offsets[:, None]).clamp_(min=0)
+        logits = self._forward(padded, None if mask is None else mask[:, :length], first, cache)
         logits = logits.repeat_interleave(samples, 0)
-        share_out(cache, samples, num_steps - 1)
+        share_prefix = can_share_prefix(self._model, cache)
+        share_out(cache, None if mask is None else mask[:, :length], samples, num_steps - 1, share_prefix)
 
         uniforms = sample_uniforms(seed, ids, samples, settings.new_tokens)
         rows = _Rows(
@@ -204,6 +205,8 @@ class Generator:
                 going = ~torch.isin(rows.seen[:, length : length + done], ends).any(1)
                 if stops:
                     going &= self._without_stop(rows, going, length, done, tails, stops)
+                # A prompt keeps all its rows as long as one goes on, because they share its cache.
+                going = going.view(-1, samples).any(1).repeat_interleave(samples)
                 kept = int(going.sum())
                 if kept <= _KEEP_SHARE * len(going):
                     self._collect(rows, ~going, length, done, result)
@@ -215,13 +218,21 @@ class Generator:
             positions = length + step - rows.offsets
             if self._context is not None:
                 positions = positions.clamp(max=self._context - 1)  # of rows beyond their limit, cut off later
-            seen_mask = None if rows.mask is None else rows.mask[:, : length + done]
-            logits = self._forward(chosen[:, None], seen_mask, positions[:, None], cache)
+            if share_prefix:
+                logits = self._forward_shared(chosen[:, None], positions[:, None], cache)
+            else:
+                seen_mask = None if rows.mask is None else rows.mask[:, : length + done]
+                logits = self._forward(chosen[:, None], seen_mask, positions[:, None], cache)
         self._collect(rows, torch.ones(len(rows.index), dtype=torch.bool), length, num_steps, result)
         return result
 
     def _forward(
-        self, tokens: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: DynamicCache
+        self,
+        tokens: torch.Tensor,
+        mask: torch.Tensor | None,
+        positions: torch.Tensor,
+        cache: DynamicCache,
+        **options: Any,
     ) -> torch.Tensor:
         """Logits of the last position: float32 ``[rows, vocabulary]``."""
         output = self._model(
@@ -231,8 +242,18 @@ class Generator:
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **options,
         )
         return output.logits[:, -1].float()
+
+    def _forward_shared(self, tokens: torch.Tensor, positions: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+        config = self._model.config
+        usual = config._attn_implementation
+        config._attn_implementation = SHARED_PREFIX
+        try:
+            return self._forward(tokens, None, positions, cache, shared_cache=cache)
+        finally:
+            config._attn_implementation = usual
 
     def _without_stop(
         self,
@@ -256,17 +277,13 @@ class Generator:
                 result[row] = self._continue(tail, generated, stops)[2] is None
         return result
 
-    def _collect(
-        self, rows: _Rows, which: torch.Tensor, length: int, done: int, result: list[list[int]]
-    ) -> None:
+    def _collect(self, rows: _Rows, which: torch.Tensor, length: int, done: int, result: list[list[int]]) -> None:
         which = which.to(rows.index.device)
         generated = rows.seen[which, length : length + done].tolist()
         for row, tokens in zip(rows.index[which].tolist(), generated, strict=True):
             result[row] = tokens
 
-    def _continue(
-        self, tail: list[int], generated: list[int], stops: tuple[str, ...]
-    ) -> tuple[str, int, int | None]:
+    def _continue(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> tuple[str, int, int | None]:
         """Text from the start of the line, its lead, and where in the text the first stop string begins, if any."""
         prompt = self._tokenizer.decode(tail)
         begin = prompt.rfind("\n") + 1
@@ -307,5 +324,3 @@ def _end_tokens(value: int | list[int] | None) -> list[int]:
 
 def _behind_last(tokens: list[int], token: int) -> list[int]:
     return tokens[len(tokens) - tokens[::-1].index(token) :] if token in tokens else tokens
-
-

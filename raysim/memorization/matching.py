@@ -1,11 +1,11 @@
 """Whose lines did a model give away? Generated text against the line indexes of all organizations.
 
-A generated line is *covered* by an organization if it lies in a window of `min_lines` consecutive significant lines that
-stands in that organization's training split. Windows may begin in the prompt but must reach into the continuation. A
-covered line is *public* if a reference covers it, else *exclusive* if no other organization covers it, else *shared*.
+A generated line is *covered* by an organization if it lies in a window of `min_lines` consecutive significant lines
+that stands in that organization's training split. Windows may begin in the prompt but must reach into the continuation.
+A covered line is *public* if a reference covers it, else *exclusive* if no other organization covers it, else *shared*.
 
-This finds verbatim copies of whole lines, up to white space at their ends. It does not see renamed identifiers, reordered
-or reflowed lines, nor copies shorter than the window.
+This finds verbatim copies of whole lines, up to white space at their ends. It does not see renamed identifiers,
+reordered or reflowed lines, nor copies shorter than the window.
 """
 
 import hashlib
@@ -68,15 +68,17 @@ def prompt_context(prompts: pa.Table, settings: MemorizationSettings, secret: by
     """Keyed hashes of what stands before each continuation; runs inside the organization.
 
     Returns:
-        a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: the last ``min_lines - 1`` significant lines before
-        the line in which the continuation begins.
+        a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: the last ``min_lines - 1`` significant lines
+        before the line in which the continuation begins.
     """
     keep = settings.min_lines - 1
     contexts: list[list[int]] = []
     for text in prompts["text"].to_pylist():
         lines = significant_lines(text[: text.rfind("\n") + 1])[0]
         contexts.append(hash_lines(lines[max(0, len(lines) - keep) :], secret).tolist())
-    return pa.table([prompts["prompt"], pa.array(contexts, CONTEXT_SCHEMA.field("context").type)], schema=CONTEXT_SCHEMA)
+    return pa.table(
+        [prompts["prompt"], pa.array(contexts, CONTEXT_SCHEMA.field("context").type)], schema=CONTEXT_SCHEMA
+    )
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,7 @@ def _gather(generations: pa.Table, contexts: Mapping[str, list[int]], secret: by
     is_context: list[bool] = []
     generated: list[bool] = []
     starts, own = [0], []
-    for prompt, text, lead in zip(
-        *(generations[name].to_pylist() for name in ("prompt", "text", "lead")), strict=True
-    ):
+    for prompt, text, lead in zip(*(generations[name].to_pylist() for name in ("prompt", "text", "lead")), strict=True):
         context = contexts[prompt]
         sample_lines, numbers = significant_lines(text)
         context_hashes += context

@@ -17,7 +17,7 @@ from raysim.memorization.matching import MATCH_SCHEMA, SAMPLE_SCHEMA, match
 from raysim.memorization.settings import MemorizationSettings, Precision
 
 if TYPE_CHECKING:
-    from raysim.memorization.prompts import Tokenizer
+    from raysim.corpus.tokens import CodeTokenizer
     from raysim.training.models import ModelSettings
 
 Backend = Literal["inline", "ray"]
@@ -36,9 +36,9 @@ def map_tables(
 ) -> Iterator[pa.Table]:
     """Applies ``step(**step_arguments)`` to each table and yields the answers as they come, in any order.
 
-    Empty answers and the metadata of schemas are left out. With Ray each worker is an actor of one CPU, so at least one CPU
-    must be free of other reservations; large arguments travel once if they are ``ray.put`` before, at the top level of
-    `step_arguments` or as values of a dict in it, which the steps here resolve themselves.
+    Empty answers and the metadata of schemas are left out. With Ray each worker is an actor of one CPU, so at least one
+    CPU must be free of other reservations; large arguments travel once if they are ``ray.put`` before, at the top level
+    of `step_arguments` or as values of a dict in it, which the steps here resolve themselves.
 
     Args:
         step: a class whose instances map a table to a table.
@@ -83,8 +83,8 @@ def _map_with_ray(
         batch_size=None,
         batch_format="pyarrow",
     )
+    answer: Any
     for answer in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
-        assert isinstance(answer, pa.Table)
         if _ERROR in answer.column_names:
             raise pickle.loads(answer[_ERROR][0].as_py())  # noqa: S301 - from a worker of this very job
         if len(answer):
@@ -132,7 +132,7 @@ def _with_model(table: pa.Table, model: str) -> pa.Table:
 def _by_model(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Splits a table with a ``model`` column; models in order of first appearance."""
     for model in dict.fromkeys(table["model"].to_pylist()):
-        yield model, table.filter(pc.equal(table["model"], model)).drop_columns("model")
+        yield model, table.filter(pc.field("model") == model).drop_columns("model")
 
 
 class GenerateStep:
@@ -142,7 +142,7 @@ class GenerateStep:
         self,
         model: "ModelSettings",
         context: int,
-        tokenizer: "Tokenizer",
+        tokenizer: "CodeTokenizer",
         settings: MemorizationSettings,
         weights: Mapping[str, Any],
         seed: int,
@@ -217,9 +217,7 @@ class MatchStep:
     def __call__(self, table: pa.Table) -> pa.Table:
         parts = []
         for model, generations in _by_model(table):
-            both = match(
-                generations, self._contexts, self._indexes, self._reference, self._settings, self._secret
-            )
+            both = match(generations, self._contexts, self._indexes, self._reference, self._settings, self._secret)
             for kind, part in zip((_SAMPLE, _MATCH), both, strict=True):
                 named = _with_model(part, model)
                 parts.append(named.add_column(0, _ROW, pa.array([kind] * len(named), pa.string())))
@@ -238,7 +236,7 @@ def split_matches(tables: Iterable[pa.Table]) -> tuple[pa.Table, pa.Table]:
     empty = empty.append_column(_ROW, pa.array([], pa.string())).select(_both_columns())
     table = pa.concat_tables([empty, *tables])
     samples, matches = (
-        table.filter(pc.equal(table[_ROW], kind)).select(schema.names).cast(schema)
+        table.filter(pc.field(_ROW) == kind).select(schema.names).cast(schema)
         for kind, schema in zip((_SAMPLE, _MATCH), schemas, strict=True)
     )
     return samples, matches

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
@@ -46,7 +45,7 @@ PROMPT_SCHEMA = pa.schema(
 )
 
 COUNTS = b"raysim.prompts"
-"""Key of the table's metadata that holds, for each kind, how many prompts were asked for, available, taken, left out."""
+"""Key of the table's metadata: for each kind how many prompts were asked for, available, taken, left out."""
 
 # Held-out functions are chosen by a window of their own, so that another min_lines chooses no other prompts.
 _HELD_OUT_LINES = 6
@@ -102,7 +101,11 @@ def functions_with_docstrings(text: str) -> list[Function]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or ast.get_docstring(node, clean=False) is None:
             continue
-        start, rest, end = begin(node.lineno), begin((node.body[0].end_lineno or 0) + 1), begin((node.end_lineno or 0) + 1)
+        start, rest, end = (
+            begin(node.lineno),
+            begin((node.body[0].end_lineno or 0) + 1),
+            begin((node.end_lineno or 0) + 1),
+        )
         prompt = text[start:rest]
         # Only at the end of a file without a final line end; the prompt asks for a new line all the same.
         prompt += "" if prompt.endswith(("\n", "\r")) else "\n"
@@ -118,7 +121,8 @@ def prompt_id(kind: str, tokens: Sequence[int]) -> str:
 
 def mark_eligible(prompts: pa.Table, min_lines: int) -> pa.Table:
     """Sets ``eligible``: trained on, with at least `min_lines` significant lines to come."""
-    eligible = pc.and_(prompts["trained_on"], pc.greater_equal(prompts["lines_to_come"], min_lines))
+    pairs = zip(prompts["trained_on"].to_pylist(), prompts["lines_to_come"].to_pylist(), strict=True)
+    eligible = pa.array([trained_on and lines >= min_lines for trained_on, lines in pairs], pa.bool_())
     return prompts.set_column(prompts.schema.get_field_index("eligible"), "eligible", eligible)
 
 
@@ -164,7 +168,13 @@ def extract_prompts(
         chosen, available = _choose(candidates, number, seed_of(split_seed, corpus.train_fingerprint, kind))
         rows += chosen
         duplicates = len(candidates) - available
-        counts[kind] = {"asked": number, "available": available, "taken": len(chosen), "duplicate": duplicates, **left_out}
+        counts[kind] = {
+            "asked": number,
+            "available": available,
+            "taken": len(chosen),
+            "duplicate": duplicates,
+            **left_out,
+        }
     for row in rows:
         row["organization"] = corpus.organization
         row["lines_to_come"] = len(significant_lines(row["truth"])[0])
@@ -190,8 +200,8 @@ def _prefixes(
     num_tokens, length = settings.prefix_tokens, packed.sequences.shape[1]
     if num_tokens >= length:
         raise InputError(
-            f"measure.memorization.prefix_tokens: {num_tokens} leaves nothing to continue in sequences of {length} tokens;"
-            f" set it below trainer.sequence_length"
+            f"measure.memorization.prefix_tokens: {num_tokens} leaves nothing to continue in sequences of {length} "
+            f"tokens; set it below trainer.sequence_length"
         )
     by_path = {source.path: source for source in corpus.train}
     ends = np.array([end for _, _, end in packed.file_spans], dtype=np.int64)
@@ -233,8 +243,8 @@ def _functions(
     longest = min(settings.function_tokens, sequence_length - settings.new_tokens)
     if longest < 2:
         raise InputError(
-            f"measure.memorization.new_tokens: {settings.new_tokens} leaves no room for a function prompt in sequences of"
-            f" {sequence_length} tokens; set it well below trainer.sequence_length, or ask for no {kind} prompts"
+            f"measure.memorization.new_tokens: {settings.new_tokens} leaves no room for a function prompt in sequences "
+            f"of {sequence_length} tokens; set it well below trainer.sequence_length, or ask for no {kind} prompts"
         )
     held_out = kind == HELD_OUT
     is_copied = _training_copies(corpus) if held_out else None
@@ -277,9 +287,7 @@ def _training_copies(corpus: Corpus) -> Any:
     return is_copied
 
 
-def _row(
-    kind: str, tokens: list[int], text: str, truth: str, source: SourceFile, trained_on: bool
-) -> dict[str, Any]:
+def _row(kind: str, tokens: list[int], text: str, truth: str, source: SourceFile, trained_on: bool) -> dict[str, Any]:
     return {
         "prompt": prompt_id(kind, tokens),
         "kind": kind,

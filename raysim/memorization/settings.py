@@ -8,7 +8,7 @@ from pydantic import Field
 from raysim.config import Settings
 
 PROMPTS_VERSION = 1
-GENERATION_VERSION = 1
+GENERATION_VERSION = 2
 MATCHING_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
 
@@ -22,9 +22,9 @@ STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif")
 class PromptCounts(Settings):
     """Prompts of each kind, for each organization."""
 
-    function: int = Field(0, ge=0, description="signature and docstring of training functions, as in the study")
-    prefix: int = Field(0, ge=0, description="the first tokens of packed training sequences")
-    held_out: int = Field(0, ge=0, description="functions of the validation split without a copy in training")
+    function: int = Field(default=0, ge=0, description="signature and docstring of training functions, as in the study")
+    prefix: int = Field(default=0, ge=0, description="the first tokens of packed training sequences")
+    held_out: int = Field(default=0, ge=0, description="functions of the validation split without a copy in training")
 
     @pydantic.model_validator(mode="after")
     def _at_least_one(self) -> "PromptCounts":
@@ -41,23 +41,29 @@ class MemorizationSettings(Settings):
     """Prompts, sampling and matching; the defaults are the study's where it is feasible on a laptop."""
 
     prompts: PromptCounts = Field(description="prompts of each kind, for each organization")
-    prefix_tokens: int = Field(64, ge=1, description="length of a prefix prompt")
-    function_tokens: int = Field(512, ge=2, description="longest function prompt, its BOS included")
-    samples: int = Field(5, ge=1, description="continuations of each prompt")
-    new_tokens: int = Field(128, ge=1, description="longest continuation")
-    temperature: float = Field(0.6, ge=0, allow_inf_nan=False, description="0 takes the likeliest token (greedy)")
-    top_p: float = Field(0.6, gt=0, le=1)
-    repetition_penalty: float = Field(1.1, gt=0, allow_inf_nan=False, description="1 is none")
-    min_lines: int = Field(6, ge=1, description="consecutive significant lines that make a match")
+    prefix_tokens: int = Field(default=64, ge=1, description="length of a prefix prompt")
+    function_tokens: int = Field(default=512, ge=2, description="longest function prompt, its BOS included")
+    samples: int = Field(default=5, ge=1, description="continuations of each prompt")
+    new_tokens: int = Field(default=128, ge=1, description="longest continuation")
+    temperature: float = Field(
+        default=0.6, ge=0, allow_inf_nan=False, description="0 takes the likeliest token (greedy)"
+    )
+    top_p: float = Field(default=0.6, gt=0, le=1)
+    repetition_penalty: float = Field(default=1.1, gt=0, allow_inf_nan=False, description="1 is none")
+    min_lines: int = Field(default=6, ge=1, description="consecutive significant lines that make a match")
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
+        default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
     when: Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)] = Field(
-        ("final",), description="which of a strategy's models are probed"
+        default=("final",), description="which of a strategy's models are probed"
     )
-    precision: Precision | None = Field(None, description="of the weights while generating; None: the trainer's")
+    precision: Precision | None = Field(
+        default=None, description="of the weights while generating; None: the trainer's"
+    )
     batch_size: int = Field(
-        180, ge=1, description="rows (prompts times samples) generated together; part of the recipe, as sums round by it"
+        default=180,
+        ge=1,
+        description="rows (prompts times samples) generated together; part of the recipe, as sums round by it",
     )
 
     def prompt_recipe(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Both backends run the same plain objects and give the same bits. Actors reserve 
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal, Protocol
 
@@ -16,6 +17,9 @@ _RAY_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
+
+
+_CONNECT_TIMEOUT_S = 5.0
 
 
 class Backend(Protocol):
@@ -102,6 +106,8 @@ class RayBackend:
         self._actors: list[Any] = []
         options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
         if self._ours:
+            if address:
+                _require_listener(address)
             try:
                 if address:
                     ray.init(address=address, **options)
@@ -149,6 +155,21 @@ class RayBackend:
         self._actors.clear()
         if self._ours:
             self._ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Ray waits for minutes for a cluster that is not there; a look at its port tells at once.
+
+    Raises:
+        InputError: nothing listens at the address; one without a port, such as ``auto``, is left to Ray.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not (separator and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise InputError(f"--address {address}: no Ray cluster answers there: {error.strerror or error}") from None
 
 
 def _plain(error: Exception, ray: Any) -> Exception:

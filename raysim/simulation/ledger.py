@@ -59,8 +59,9 @@ def crossings_of(entry: Entry, store: Store) -> list[tuple[Key, Crossing]]:
         source = store.peek(received)
         if source:
             found.append(_of_array(source, "weights", SERVER, site, "weights"))
-    if site and entry.recipe["kind"] == "train":
+    if site and entry.recipe["kind"] in ("train", "snapshot"):
         found.append(_of_array(entry, "weights", site, SERVER, "weights"))
+    if site and entry.recipe["kind"] == "train":
         found.append(Crossing.of(site, SERVER, "metrics", canonical_json(entry.info["metrics"]).encode()))
         moments = (name for name in entry.arrays() if name != "weights")
         found += [_of_array(entry, name, site, f"{site} (its shelf)", "client state") for name in moments]

@@ -1,6 +1,7 @@
 """Performs a run: what the loop asks for, as keyed work on sites."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ class Runner:
         recipe = world.stage(assignment)
         key = key_of(recipe)
         tokens = world.num_tokens(assignment)
-        if (entry := await shop.cached(key)) and self._snapshots_present(key, assignment):
+        if (entry := await shop.cached(key)) and self._snapshots_present(key, assignment.epochs):
             return entry, StageRecord(key, "train", "", label, "cached", tokens=tokens)
         site, crossings = await self._site(world, assignment)
         site_name = "+".join(assignment.organizations)
@@ -141,6 +142,11 @@ class Runner:
         async with shop.slots.hold(site_name, priority):
             past = await shop.entry(assignment.client_state) if assignment.client_state else None
             partial = await asyncio.to_thread(shop.store.get_partial, key)
+            if partial:
+                # It may come from a run that wanted no snapshots, past epochs whose models are wanted now.
+                steps_per_epoch = math.ceil(world.num_sequences(assignment) / world.trainer.batch_size)
+                if not self._snapshots_present(key, int(partial.info["counters"]["step"]) // steps_per_epoch):
+                    partial = None
             weights = await shop.share(assignment.model)
             shop.observer.started(key, "train", label, tokens)
             started_s = time.monotonic()
@@ -158,7 +164,9 @@ class Runner:
                         await asyncio.to_thread(shop.store.put_partial, recipe, step, info, state.arrays)
                     case Snapshot():
                         snapshot = world.snapshot(key, event.epoch)
-                        await asyncio.to_thread(shop.store.put, snapshot, {}, {"weights": event.weights})
+                        await asyncio.to_thread(
+                            shop.store.put, snapshot, {"site": site_name}, {"weights": event.weights}
+                        )
                     case Update():
                         update = event
             seconds = time.monotonic() - started_s
@@ -205,9 +213,10 @@ class Runner:
                 self._coalitions[coalition] = shop.backend.spawn(Coalition, site, parts), moved
         return self._coalitions[coalition]
 
-    def _snapshots_present(self, key: Key, assignment: Assignment) -> bool:
-        epochs = range(1, assignment.epochs + 1) if self._snapshot_epochs else ()
-        return all(self._shop.store.has(key_of(World.snapshot(key, epoch))) for epoch in epochs)
+    def _snapshots_present(self, key: Key, epochs: int) -> bool:
+        """Whether nothing is missing of the first `epochs` epochs of a stage."""
+        wanted = range(1, epochs + 1) if self._snapshot_epochs else ()
+        return all(self._shop.store.has(key_of(World.snapshot(key, epoch))) for epoch in wanted)
 
     def _reach_snapshots(self, instance: Instance, turn: Turn, assignment: Assignment, key: Key) -> None:
         """Reports the models after every epoch of a stage."""

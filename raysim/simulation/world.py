@@ -54,9 +54,9 @@ class World:
 
     def sequences_of(self, assignment: Assignment) -> dict[str, int]:
         """Packed sequences of each organization that a stage trains on, at least one each."""
-        return {
-            name: math.ceil(assignment.fraction * self.inventories[name].sequences) for name in assignment.organizations
-        }
+        # Rounded to nine places first: in binary, 0.07 * 100 is a little over 7.
+        wanted = {n: round(assignment.fraction * self.inventories[n].sequences, 9) for n in assignment.organizations}
+        return {name: max(1, math.ceil(count)) for name, count in wanted.items()}
 
     def num_sequences(self, assignment: Assignment) -> int:
         return sum(self.sequences_of(assignment).values())

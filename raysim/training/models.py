@@ -70,7 +70,7 @@ def build_model(
     Args:
         settings: config or checkpoint.
         vocab_size: of the tokenizer; a config takes it over, a checkpoint must have at least as many rows.
-        bos_id: the tokenizer's beginning-of-sequence token, which also ends and pads.
+        bos_id: the tokenizer's beginning-of-sequence token, which also ends.
         context: longest sequence of tokens that training and generation will show to the model.
         seed: of random weights.
 
@@ -80,7 +80,8 @@ def build_model(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    special = {"bos_token_id": bos_id, "eos_token_id": bos_id, "pad_token_id": bos_id}
+    # No padding token: sequences are packed, and with one transformers would look for it in every batch.
+    special = {"bos_token_id": bos_id, "eos_token_id": bos_id, "pad_token_id": None}
     try:
         if settings.pretrained is not None:
             config = AutoConfig.from_pretrained(settings.pretrained)

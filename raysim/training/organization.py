@@ -249,7 +249,10 @@ class Organization(TrainingSite):
 
     def _read(self) -> SourceReading:
         if self._reading is None:
-            self._reading = read_source(self._settings.source, self._base)
+            try:
+                self._reading = read_source(self._settings.source, self._base)
+            except InputError as error:
+                raise InputError(f"organizations.{self.name}.source: {error}") from None
         return self._reading
 
     def _pack(self, corpus: Corpus, preparing: Preparing) -> Packed:

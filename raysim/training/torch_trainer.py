@@ -46,6 +46,7 @@ class TorchTrainer:
         optimizer = make_optimizer(model, settings)
         start = resume or client_state
         assign(model, resume.arrays["weights"] if resume else weights)
+        model.zero_grad(set_to_none=True)  # a step that failed before may have left its gradients
         if start:
             _restore_moments(optimizer, model, start)
         past_steps = int(start.counters["past_steps"]) if start else 0

@@ -11,9 +11,19 @@ from raysim.errors import InputError
 from raysim.memorization.generation import Generator, split_batches
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.memorization.settings import MemorizationSettings
+from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
 
 Make = Callable[..., pa.Table]
+
+LLAMA = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.5,
+}
 
 
 def settings(**changes: Any) -> MemorizationSettings:
@@ -21,7 +31,9 @@ def settings(**changes: Any) -> MemorizationSettings:
     return MemorizationSettings.model_validate({**base, **changes})
 
 
-def plain(model: Any, tokens: list[int], prompt: str, sample: int, chosen: MemorizationSettings, seed: int) -> list[int]:
+def plain(
+    model: Any, tokens: list[int], prompt: str, sample: int, chosen: MemorizationSettings, seed: int
+) -> list[int]:
     """One sample without cache, padding or batch: the whole sequence goes through the model for each token."""
     uniforms = torch.from_numpy(sample_uniforms(seed, [prompt], sample + 1, chosen.new_tokens)[sample])
     tokens = list(tokens)
@@ -42,13 +54,24 @@ TEXTS = ("def f(", "x", "return abc\n(", "def g(", "a.b")
 
 @pytest.mark.parametrize("temperature", [0, 0.8])
 @pytest.mark.parametrize("texts", [TEXTS, ("abcd", "efgh", "ijkl")], ids=["padded", "equal lengths"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"], ids=["shared prefix", "any attention"])
 def test_batches_with_cache_equal_plain_sampling(
-    model: Any, tokenizer: Any, make_prompts: Make, texts: tuple[str, ...], temperature: float
+    model: Any, tokenizer: Any, make_prompts: Make, texts: tuple[str, ...], temperature: float, attention: str
 ) -> None:
-    chosen = settings(temperature=temperature, top_p=0.9)
-    prompts = make_prompts(*texts)
+    model.set_attn_implementation(attention)
+    assert_like_plain(model, tokenizer, make_prompts(*texts), settings(temperature=temperature, top_p=0.9))
+    assert model.config._attn_implementation == attention
+
+
+def test_layers_with_sliding_windows_are_left_as_they_are(tokenizer: Any, make_prompts: Make) -> None:
+    config = {**LLAMA, "model_type": "mistral", "sliding_window": 6}
+    model = build_model(ModelSettings(config=config), tokenizer.vocab_size, tokenizer.bos_id, 64, seed=5)
+    assert_like_plain(model, tokenizer, make_prompts(*TEXTS), settings(temperature=0.8))
+
+
+def assert_like_plain(model: Any, tokenizer: Any, prompts: pa.Table, chosen: MemorizationSettings) -> None:
     table = Generator(model, tokenizer, chosen).generate(None, prompts, seed=3)
-    assert len(table) == 2 * len(texts)
+    assert len(table) == 2 * len(prompts)
     by_id = {row["prompt"]: row for row in prompts.to_pylist()}
     for row in table.to_pylist():
         prompt = by_id[row["prompt"]]
@@ -95,9 +118,7 @@ def test_prefix_prompts_have_no_stop_strings(model: Any, tokenizer: Any, make_pr
 
 
 def test_stop_string_of_the_prompt_does_not_stop(model: Any, tokenizer: Any, make_prompts: Make) -> None:
-    rows = Generator(model, tokenizer, settings(stop=["zz"])).generate(
-        None, make_prompts("zz", kind="function"), 1
-    )
+    rows = Generator(model, tokenizer, settings(stop=["zz"])).generate(None, make_prompts("zz", kind="function"), 1)
     assert all(row["text"].startswith("zz") and row["lead"] == 2 for row in rows.to_pylist())
 
 

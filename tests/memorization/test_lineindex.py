@@ -10,7 +10,9 @@ from raysim.memorization.lineindex import build_index, hash_lines, window_hashes
 SECRET = b"secret"
 
 # Few distinct lines, so that windows repeat, and everything that could be mistaken for a line end.
-PIECES = st.lists(st.sampled_from(["a", "b", " a ", "\n", "\n", "\n\n", "\r\n", "\r", "\x0c", "\u2028", "\t"]), max_size=30)
+PIECES = st.lists(
+    st.sampled_from(["a", "b", " a ", "\n", "\n", "\n\n", "\r\n", "\r", "\x0c", "\u2028", "\t"]), max_size=30
+)
 TEXTS = PIECES.map("".join)
 
 

@@ -136,9 +136,7 @@ def brute_covered(context: list[str], lines: list[str], generated: list[bool], o
 
 
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=4), LINES, LINES, LINES, st.integers(1, 3))
-def test_counts_equal_brute_force(
-    samples: list[tuple[str, str]], x: str, y: str, public: str, m: int
-) -> None:
+def test_counts_equal_brute_force(samples: list[tuple[str, str]], x: str, y: str, public: str, m: int) -> None:
     chosen = settings(m)
     # Prompts of whole characters only: the continuation begins in the middle of a line if the prompt has no line end.
     table = generations(
@@ -155,9 +153,7 @@ def test_counts_equal_brute_force(
         begin = p.rfind("\n") + 1
         context = [line for line in p[:begin].split("\n") if line]
         text, lead = p[begin:] + c, len(p) - begin
-        pairs = [
-            (line, n > 0 or bool(line[lead:])) for n, line in enumerate(text.split("\n")) if line
-        ]
+        pairs = [(line, n > 0 or bool(line[lead:])) for n, line in enumerate(text.split("\n")) if line]
         lines, generated = [a for a, _ in pairs], [b for _, b in pairs]
         masks = {o: brute_covered(context, lines, generated, t, m) for o, t in (("X", x), ("Y", y), ("", public))}
         for owner, other in (("X", "Y"), ("Y", "X")):

@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ CONFIG = {"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 16, "initia
 
 @pytest.fixture(scope="module")
 def ray_session() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()
 
@@ -60,7 +61,8 @@ def work(tokenizer: Any, make_prompts: Callable[..., pa.Table]) -> dict[str, Any
     )
     model = ModelSettings(config=CONFIG)
     weights = {
-        f"m{seed}": flatten(build_model(model, tokenizer.vocab_size, tokenizer.bos_id, 64, seed=seed)) for seed in (1, 2)
+        f"m{seed}": flatten(build_model(model, tokenizer.vocab_size, tokenizer.bos_id, 64, seed=seed))
+        for seed in (1, 2)
     }
     prompts = pa.concat_tables(
         [make_prompts("abc", "a.b(\nc", "x", "y"), make_prompts("def f(\n", "def\n", kind="function")]
@@ -84,7 +86,7 @@ def generate(work: dict[str, Any], backend: Any, put: Callable[[Any], Any] = lam
 
 def owned(generations: pa.Table, sample: int) -> Any:
     """An index of what the models wrote as one of their samples, so that there is something to match."""
-    texts = generations.filter(pc.equal(generations["sample"], sample))["text"].to_pylist()
+    texts = generations.filter(pc.field("sample") == sample)["text"].to_pylist()
     return build_index([SourceFile("f.py", "\n".join(texts), "r")], 1, SECRET)
 
 
@@ -104,7 +106,7 @@ def test_each_model_gets_its_own_weights(work: dict[str, Any]) -> None:
     both = pa.concat_tables(generate(work, "inline"))
     for name, flat in work["weights"].items():
         alone = generate({**work, "weights": {name: flat}}, "inline")
-        mine = both.filter(pc.equal(both["model"], name))
+        mine = both.filter(pc.field("model") == name)
         assert sorted_table(alone).equals(sorted_table([mine]))
     assert len(both) == 2 * 6 * 2
 
@@ -118,7 +120,7 @@ def test_matches_are_those_of_match_by_model(work: dict[str, Any]) -> None:
     index = owned(generations, 0)
     context = prompt_context(work["prompts"], work["settings"], SECRET)
     for name in work["weights"]:
-        mine = generations.filter(pc.equal(generations["model"], name)).drop_columns("model")
+        mine = generations.filter(pc.field("model") == name).drop_columns("model")
         alone, _ = match(mine, context, {"X": index}, None, work["settings"], SECRET)
         wanted = sum(alone["covered"].to_pylist())
         rows = [r for r in samples.to_pylist() if (r["model"], r["owner"]) == (name, "X")]
@@ -139,14 +141,12 @@ def test_inline_constructs_once_and_leaves_empty_answers_out() -> None:
 def test_generation_is_the_same_on_ray(ray_session: None, work: dict[str, Any]) -> None:
     inline, on_ray = generate(work, "inline"), generate(work, "ray", ray.put)
     assert sorted_table(on_ray).equals(sorted_table(inline))
-    for a, b in zip(
-        matched(work, inline, "inline"), matched(work, inline, "ray", ray.put), strict=True
-    ):
+    for a, b in zip(matched(work, inline, "inline"), matched(work, inline, "ray", ray.put), strict=True):
         assert sorted_table([a]).equals(sorted_table([b]))
 
 
 def test_our_errors_come_out_of_ray_as_they_are(ray_session: None) -> None:
-    with pytest.raises(InputError, match="^prompts: 3 rows$"):
+    with pytest.raises(InputError, match=r"^prompts: 3 rows$"):
         list(map_tables(Refuse, {"word": "prompts"}, [pa.table({"x": np.arange(3)})], 1, "ray"))
 
 

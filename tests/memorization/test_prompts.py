@@ -13,6 +13,7 @@ from raysim.memorization.prompts import (
     functions_with_docstrings,
     mark_eligible,
     prompt_counts,
+    prompt_id,
 )
 from raysim.memorization.settings import MemorizationSettings, PromptCounts
 
@@ -223,3 +224,10 @@ def test_identity_is_content_and_kind_not_organization() -> None:
 def test_prompts_that_cannot_fit_are_refused(changes: dict[str, object], field: str) -> None:
     with pytest.raises(InputError, match=f"measure.memorization.{field}"):
         extract([source("a.py", functions(1))], **changes)  # type: ignore[arg-type]
+
+
+def test_golden_identity_and_choice() -> None:
+    """Other values mean other prompts and other samples: raise PROMPTS_VERSION."""
+    assert prompt_id("function", [0, 5, 7]) == "ad1b779b92f11195"
+    files = [source(f"{n}.py", functions(n)) for n in range(10, 20)]
+    assert extract(files, length=100, prompts={"function": 2})["file"].to_pylist() == ["10.py", "12.py"]

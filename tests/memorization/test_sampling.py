@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
 
@@ -34,7 +39,9 @@ def test_same_uniform_gives_the_token_of_the_plain_reference(vocabulary: int, to
     logits = torch.randn(120, vocabulary, generator=random) * scale
     uniforms = torch.rand(120, dtype=torch.float64, generator=random)
     tokens = draw(logits, uniforms, 0.7, top_p)
-    assert tokens.tolist() == [reference_draw(row / 0.7, float(u), top_p) for row, u in zip(logits, uniforms, strict=True)]
+    assert tokens.tolist() == [
+        reference_draw(row / 0.7, float(u), top_p) for row, u in zip(logits, uniforms, strict=True)
+    ]
 
 
 def test_tied_tokens_are_drawn_in_the_order_of_their_ids() -> None:
@@ -87,3 +94,8 @@ def test_each_sample_has_a_stream_of_its_own() -> None:
     assert np.array_equal(sample_uniforms(7, ["p", "q"], 2, 3), both[:, :3])  # however long
     assert np.array_equal(sample_uniforms(7, ["p"], 1, 5), both[:1])  # however many
     assert not np.isin(sample_uniforms(8, ["p", "q"], 2, 5), both).any()
+
+
+def test_golden_uniforms() -> None:
+    """Other values mean other samples: raise GENERATION_VERSION."""
+    assert sample_uniforms(1, ["0123456789abcdef"], 1, 2).tolist() == [[0.038740997500818275, 0.4721534713641493]]

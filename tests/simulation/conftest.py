@@ -174,13 +174,9 @@ def run_study(
             planned = await plan(chosen)
             observer, log = Recorder(), base / "stages.jsonl"
             log.unlink(missing_ok=True)
-            shop = Workshop(
-                Store(base / "store"), backend, parties, Slots(slots), StageLog(log), "session", observer
-            )
+            shop = Workshop(Store(base / "store"), backend, parties, Slots(slots), StageLog(log), "session", observer)
             study = Study(shop.store, world, planned, [], shop.used, observer)
-            runner = Runner(
-                shop, planned.remaining_tokens(), checkpoint_every_s, snapshot_epochs, study.reached.append
-            )
+            runner = Runner(shop, planned.remaining_tokens(), checkpoint_every_s, snapshot_epochs, study.reached.append)
             await asyncio.gather(*(simulate(instance, runner) for instance in chosen))
             study.rows = read_stages(log)
             return study

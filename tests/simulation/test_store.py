@@ -1,9 +1,10 @@
-import contextlib
 import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -234,8 +235,6 @@ def test_full_disk_keeps_the_older_checkpoint(full_disk: Path) -> None:
 
 def test_files_that_may_not_grow(store: Store) -> None:
     """The same without the right to mount: the kernel refuses to write beyond a size."""
-    import signal
-
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
@@ -303,20 +302,22 @@ def test_a_finished_stage_has_no_checkpoint(store: Store) -> None:
     assert everything(store.folder / "partial") == set()
 
 
-def test_an_entry_cut_off_while_written_is_not_seen(store: Store) -> None:
+KILLED_WRITER = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from raysim.simulation.store import Store
+
+Path.rename = lambda self, target: os.kill(os.getpid(), 9)
+Store(Path(sys.argv[1])).put({"kind": "train", "version": 1, "seed": 1}, {}, {"weights": np.ones(3, np.float32)})
+"""
+
+
+def test_a_writer_killed_before_the_end_leaves_no_entry(store: Store) -> None:
     """A kill leaves at most a draft, which no reader takes for an entry."""
-    pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            real = os.fsync
-
-            def killed(descriptor: int) -> None:
-                real(descriptor)
-                os._exit(9)
-
-            os.fsync = killed  # the last thing before the rename
-            store.put(RECIPE, {}, ARRAYS)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    child = subprocess.run([sys.executable, "-c", KILLED_WRITER, store.folder])
+    assert child.returncode == -9
+    drafts = [path for path in everything(store.folder / "objects") if "entry.json" in path]
+    assert len(drafts) == 1
     assert store.get(KEY) is None
     assert store.put(RECIPE, {}, ARRAYS).key == KEY

@@ -18,8 +18,8 @@ from raysim.simulation.strategy import Assignment, Federation, Member, Result, S
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "single": [{}],
     "centralized": [{}],
-    "incremental": [{}, {"orders": [["c", "a"]]}],
-    "fedavg": [{"rounds": 1}, {"rounds": 3}, {"rounds": 4, "clients": 2}],
+    "incremental": [{}, {"orders": [["c", "a"]], "fraction": 0.5}],
+    "fedavg": [{"rounds": 1}, {"rounds": 3}, {"rounds": 4, "clients": 2}, {"leave_one_out": True}],
     **{
         name: [{"rounds": 3}, {"rounds": 3, "variant": "flower", "clients": 2}]
         for name in ("fedadam", "fedyogi", "fedadagrad")

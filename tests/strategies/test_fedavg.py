@@ -120,3 +120,16 @@ def test_more_clients_than_organizations(federation: Federation) -> None:
 
 def test_order_says_that_they_train_together(federation: Federation) -> None:
     assert make(federation).order == "a + b + c"
+
+
+def test_leave_one_out_adds_every_federation_without_one(federation: Federation) -> None:
+    strategies = FedAvg.variants(FedAvgSettings(leave_one_out=True), federation)
+    assert [s.order for s in strategies] == ["a + b + c", "b + c", "a + c", "a + b"]
+    assert [drawn(s, "m") for s in strategies] == [("a", "b", "c"), ("b", "c"), ("a", "c"), ("a", "b")]
+
+
+def test_leave_one_out_needs_clients_enough(federation: Federation) -> None:
+    with pytest.raises(InputError, match="3 a round, but there are 2"):
+        FedAvg.variants(FedAvgSettings(leave_one_out=True, clients=3), federation)
+    with pytest.raises(InputError, match="needs two organizations"):
+        FedAvg.variants(FedAvgSettings(leave_one_out=True), Federation(federation.members[:1], 1, "reset"))

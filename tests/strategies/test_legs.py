@@ -3,10 +3,10 @@ import itertools
 import pytest
 
 from raysim.errors import InputError
-from raysim.simulation.strategy import Federation, Member, Result, StrategySettings
+from raysim.simulation.strategy import Federation, Member, Result
 from strategies.centralized import Centralized
 from strategies.incremental import MAX_ALL, Incremental, IncrementalSettings
-from strategies.legs import Legs
+from strategies.legs import Legs, LegSettings
 from strategies.single import Single
 
 
@@ -30,13 +30,13 @@ def incremental(federation: Federation, orders) -> list[Incremental]:
 
 
 def test_single_is_an_organization_each(federation: Federation) -> None:
-    strategies = Single.variants(StrategySettings(), federation)
+    strategies = Single.variants(LegSettings(), federation)
     assert [legs_of(s) for s in strategies] == [[("a",)], [("b",)], [("c",)]]
     assert [s.order for s in strategies] == ["a", "b", "c"]
 
 
 def test_centralized_is_one_coalition(federation: Federation) -> None:
-    (strategy,) = Centralized.variants(StrategySettings(), federation)
+    (strategy,) = Centralized.variants(LegSettings(), federation)
     assert legs_of(strategy) == [("a", "b", "c")]
     assert strategy.order == "a + b + c"
 
@@ -92,7 +92,16 @@ def test_milestones_name_who_was_last(federation: Federation) -> None:
 
 
 def test_a_coalition_has_no_last(federation: Federation) -> None:
-    (strategy,) = Centralized.variants(StrategySettings(), federation)
+    (strategy,) = Centralized.variants(LegSettings(), federation)
     state = strategy.init("initial", None)  # type: ignore[arg-type]
     state = strategy.apply(state, [Result(strategy.plan(state)[0], "leg", 1)], "")
     assert [m.last for m in strategy.milestones(state)] == [""]
+
+
+def test_a_fraction_is_of_every_leg(federation: Federation) -> None:
+    settings = IncrementalSettings(orders=[["b", "a"]], fraction=0.25)
+    (strategy,) = Incremental.variants(settings, federation)
+    state = strategy.init("initial", None)  # type: ignore[arg-type]
+    while assignments := strategy.plan(state):
+        assert [a.fraction for a in assignments] == [0.25]
+        state = strategy.apply(state, [Result(assignments[0], "leg", 1)], "")

@@ -1,0 +1,67 @@
+"""A tiny experiment on real code."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from drive import raysim
+
+Tiny = Callable[..., Path]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
+    """Writes an experiment of three organizations that runs in seconds; keyword arguments replace top-level settings."""
+    return _writer(tmp_path, corpus_folders)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict[str, Path]) -> tuple[Path, Path]:
+    """The tiny experiment, run inline to its end: its file and its run folder. Tests work on copies."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = _writer(folder, corpus_folders)()
+    ended = raysim("run", path, "--out", folder / "out")
+    assert ended.returncode == 0, ended.stderr
+    return path, folder / "out"
+
+
+def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
+    def write(name: str = "tiny", **changes: Any) -> Path:
+        raw: dict[str, Any] = {
+            "name": name,
+            "organizations": {
+                organization: {"source": {"path": str(folder)}, "agreement": {"share": "data"}}
+                for organization, folder in corpus_folders.items()
+            },
+            "references": [{"path": str(corpus_folders["alpha"]), "include": ["stat.py"]}],
+            "preparation": {
+                "min_assignments": 0,
+                "min_characters_per_token": 0,
+                "config_or_test_drop_probability": 0,
+                "no_keyword_drop_probability": 0,
+                "validation_share": 0.3,
+            },
+            "tokenizer": {"train": {"on": "organizations", "vocab_size": 400}},
+            "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 32}},
+            "trainer": {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3},
+            "strategies": ["single", "centralized", "incremental", {"fedavg": {"rounds": 2}}, {"fedyogi": {"rounds": 2}}],
+            "measure": {
+                "memorization": {
+                    "prompts": {"function": 1, "prefix": 3},
+                    "prefix_tokens": 24,
+                    "samples": 2,
+                    "new_tokens": 24,
+                    "min_lines": 2,
+                    "when": ["every_stage", "every_round"],
+                }
+            },
+            "execution": {"backend": "inline"},
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(raw | changes, sort_keys=False))
+        return path
+
+    return write
+

@@ -1,0 +1,22 @@
+from raysim.simulation.lineage import Lineage
+
+
+def test_stages_add_up() -> None:
+    one = Lineage().trained("initial", {"a": 100}, {"steps": 5, "learning_rate_sum": 0.5})
+    two = one.trained("one", {"b": 50, "a": 10}, {"steps": 3, "learning_rate_sum": 0.25})
+    assert (one.parents, one.tokens_seen, one.steps, one.learning_rate_sum) == (("initial",), {"a": 100}, 5, 0.5)
+    assert (two.parents, two.tokens_seen, two.steps, two.learning_rate_sum) == (("one",), {"a": 110, "b": 50}, 8, 0.75)
+
+
+def test_clients_of_a_round_step_side_by_side() -> None:
+    server = Lineage(("before",), {"a": 10, "b": 20}, 4, 0.4)
+    a = server.trained("server", {"a": 10}, {"steps": 1, "learning_rate_sum": 0.3})
+    b = server.trained("server", {"b": 20}, {"steps": 2, "learning_rate_sum": 0.2})
+    both = server.aggregated(["stage a", "stage b"], [a, b])
+    assert both == Lineage(("stage a", "stage b"), {"a": 20, "b": 40}, 6, 0.4 + 0.3)
+
+
+def test_a_client_that_sat_out_is_not_counted_again() -> None:
+    server = Lineage((), {"a": 10, "b": 20}, 4, 0.0)
+    a = server.trained("server", {"a": 10}, {"steps": 1, "learning_rate_sum": 0.0})
+    assert server.aggregated(["stage a"], [a]).tokens_seen == {"a": 20, "b": 20}

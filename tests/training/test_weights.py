@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+import torch
+
+from raysim.errors import InputError
+from raysim.training.models import ModelSettings, build_model, initial_recipe, initial_weights
+from raysim.training.organization import ModelSpec
+from raysim.training.weights import assign, flatten, layout_of
+
+
+def build(spec: ModelSpec, seed: int = 0) -> torch.nn.Module:
+    return build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context, seed)
+
+
+@pytest.fixture(params=["gpt2", "llama"])
+def spec(request: pytest.FixtureRequest, gpt2_spec, llama_spec: ModelSpec) -> ModelSpec:
+    return gpt2_spec() if request.param == "gpt2" else llama_spec
+
+
+def test_round_trip(spec: ModelSpec) -> None:
+    source, target = build(spec, 1), build(spec, 2)
+    flat = flatten(source)
+    assert (flat.dtype, flat.ndim) == (np.float32, 1)
+    assert not np.array_equal(flatten(target), flat)
+    assign(target, flat)
+    assert np.array_equal(flatten(target), flat)
+    for (name, one), (_, other) in zip(source.state_dict().items(), target.state_dict().items(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_the_layout_says_where_each_parameter_lies(spec: ModelSpec) -> None:
+    model = build(spec)
+    flat, layout = flatten(model), layout_of(model)
+    parameters = dict(model.named_parameters())
+    assert list(layout.names) == list(parameters)
+    offset = 0
+    for name, shape, size in zip(layout.names, layout.shapes, layout.sizes, strict=True):
+        part = flat[offset : offset + size].reshape(shape)
+        assert np.array_equal(part, parameters[name].detach().numpy()), name
+        offset += size
+    assert offset == flat.size == layout.num_parameters
+
+
+def test_a_tied_embedding_stands_in_it_once(gpt2_spec) -> None:
+    model = build(gpt2_spec())
+    # Embeddings of 300 and 64 rows of 16; a block of width 16; a last norm. The output layer is the embedding.
+    block = 2 * 32 + (16 * 48 + 48) + (16 * 16 + 16) + (16 * 64 + 64) + (64 * 16 + 16)
+    assert layout_of(model).num_parameters == 300 * 16 + 64 * 16 + block + 32
+    assert sum(p.numel() for p in model.parameters()) == flatten(model).size
+    changed = flatten(model)
+    changed[:16] = 7.0
+    assign(model, changed)
+    assert model.lm_head.weight[0].tolist() == model.transformer.wte.weight[0].tolist() == [7.0] * 16
+
+
+def test_untied_embeddings_are_two(llama_spec: ModelSpec) -> None:
+    model = build(llama_spec)
+    # Two embeddings of 300 rows of 16; four projections; three of the feed-forward layer; three norms.
+    assert flatten(model).size == 2 * 300 * 16 + 4 * 16 * 16 + 3 * 16 * 24 + 3 * 16
+    assert not torch.equal(model.model.embed_tokens.weight, model.lm_head.weight)
+
+
+def test_read_only_arrays_are_enough_and_stay_as_they_are(spec: ModelSpec) -> None:
+    model = build(spec)
+    flat = flatten(model) + np.float32(1)
+    flat.flags.writeable = False
+    assign(model, flat)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert np.array_equal(flat, flat)
+    assert flat.any()
+
+
+def test_flatten_is_a_copy(spec: ModelSpec) -> None:
+    model = build(spec)
+    flat = flatten(model)
+    before = flat.copy()
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    assert np.array_equal(flat, before)
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_weights_of_another_model(spec: ModelSpec, change: int) -> None:
+    model = build(spec)
+    size = flatten(model).size
+    with pytest.raises(ValueError, match=f"{size + change} elements do not fit a model of {size}"):
+        assign(model, np.zeros(size + change, np.float32))
+
+
+def test_state_besides_parameters_is_refused() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    with pytest.raises(InputError, match="would be lost.*running_mean"):
+        layout_of(model)
+
+
+# Models.
+
+
+def test_initial_weights_follow_the_seed_and_leave_the_global_generator_alone(gpt2_spec) -> None:
+    spec = gpt2_spec()
+
+    def weights(seed: int) -> np.ndarray:
+        recipe = initial_recipe(spec.settings.recipe(spec.vocab_size, spec.bos_id, spec.context), seed, "2")
+        flat, info = initial_weights(spec.settings, spec.vocab_size, spec.bos_id, spec.context, recipe)
+        assert info == {"parameters": flat.size, "dropout": 0.1, "context": 64}
+        return flat
+
+    before = torch.random.get_rng_state()
+    one, again, other = weights(1), weights(1), weights(2)
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_dropout_is_set_everywhere(gpt2_spec) -> None:
+    model = build(gpt2_spec(dropout=0.25))
+    rates = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+    assert rates == {0.25}
+    assert {module.p for module in build(gpt2_spec(None)).modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+
+
+def test_models_are_built_in_evaluation_mode(spec: ModelSpec) -> None:
+    assert not any(module.training for module in build(spec).modules())
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "gpt2", "n_layers": 2}, "n_layers: unknown field; known for gpt2: .*n_layer,"),
+        ({"model_type": "gpt22"}, "cannot be built"),
+        ({"model_type": "gpt2", "n_embd": 10, "n_head": 3}, "cannot be built"),
+        ({"model_type": "gpt2", "vocab_size": 10}, "vocabulary of 10 is smaller than the tokenizer's 300"),
+        ({"model_type": "gpt2", "n_positions": 8}, "context of 8 tokens is shorter than the 64"),
+    ],
+)
+def test_bad_configs(config: dict, message: str) -> None:
+    with pytest.raises(InputError, match=f"model.*{message}"):
+        build_model(ModelSettings(config=config), 300, 0, 64)
+
+
+def test_old_names_of_config_fields_are_known() -> None:
+    """transformers takes rope_theta, and makes rope_parameters of it."""
+    size = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = build_model(ModelSettings(config={"model_type": "llama", "rope_theta": 5.0, **size}), 300, 0, 64)
+    assert model.config.rope_parameters["rope_theta"] == 5.0
+
+
+def test_a_saved_checkpoint_comes_back(gpt2_spec, tmp_path) -> None:
+    model = build(gpt2_spec(), 3)
+    model.save_pretrained(tmp_path)
+    loaded = build_model(ModelSettings(pretrained=str(tmp_path)), 300, 0, 64, seed=9)
+    assert np.array_equal(flatten(loaded), flatten(model))
