@@ -1,5 +1,6 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -152,6 +153,8 @@ def _print(value: Any, view: Any, as_json: bool) -> None:
 
 def main() -> NoReturn:
     """Entry point of the console script: errors become a readable line and an exit code."""
+    # A scheduler's SIGTERM ends a run as a Ctrl-C does: actors are told, and the same command goes on later.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except RaysimError as error:

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a tiny corpus of real code, a tokenizer trained on it, tiny models, and the one Ray session."""
+"""Fixtures for all tests: a tiny corpus of real code, a tokenizer trained on it, tiny models, the one Ray session."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Dependencies run one way: cli -> run -> {simulation, memorization, effectiveness, report} -> training -> corpus -> basics.
+"""Dependencies run one way: cli -> run -> {simulation, memorization, effectiveness, report} -> training -> corpus.
 
 Imports are read from the source, those inside functions and under TYPE_CHECKING too.
 """

@@ -2,8 +2,8 @@
 
 `DynamicCache` copies all keys and values at every token, and would hold those of a prompt once for each sample. Here
 what the samples generate goes into buffers of its final length, and on a CPU attention reads the prompt's part once for
-all samples of the prompt (as in Juravsky et al., Hydragen, arXiv 2402.05099): the softmax over both parts is put together
-from the two partial ones by their log-sum-exp. Models see a Hugging Face cache as ever.
+all samples of the prompt (as in Juravsky et al., Hydragen, arXiv 2402.05099): the softmax over both parts is put
+together from the two partial ones by their log-sum-exp. Models see a Hugging Face cache as ever.
 """
 
 from typing import Any

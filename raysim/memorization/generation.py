@@ -65,20 +65,19 @@ class _Rows:
     Attributes:
         index: int64, which row of the batch each is.
         seen: int64 ``[rows, length + new_tokens]``, prompt and continuation; padding repeats a token of the prompt.
-        mask: bool ``[rows, length + new_tokens]``, False on padding; None if there is none.
+        mask: bool ``[rows, length + new_tokens]``, False on padding.
         offsets: int64, padding tokens before the prompt.
         uniforms: float64 ``[rows, new_tokens]``.
     """
 
     index: torch.Tensor
     seen: torch.Tensor
-    mask: torch.Tensor | None
+    mask: torch.Tensor
     offsets: torch.Tensor
     uniforms: torch.Tensor
 
     def select(self, keep: torch.Tensor) -> "_Rows":
-        mask = None if self.mask is None else self.mask[keep]
-        return _Rows(self.index[keep], self.seen[keep], mask, self.offsets[keep], self.uniforms[keep])
+        return _Rows(self.index[keep], self.seen[keep], self.mask[keep], self.offsets[keep], self.uniforms[keep])
 
 
 class Generator:
@@ -174,21 +173,19 @@ class Generator:
         length = max(map(len, tokens))
         padded = torch.tensor([[row[0]] * (length - len(row)) + row for row in tokens], device=self._device)
         offsets = torch.tensor([length - len(row) for row in tokens], device=self._device)
-        mask = None
-        if bool(offsets.any()):
-            mask = torch.arange(length + num_steps, device=self._device)[None, :] >= offsets[:, None]
+        mask = torch.arange(length + num_steps, device=self._device)[None, :] >= offsets[:, None]
         cache = DynamicCache(config=self._model.config)
         first = (torch.arange(length, device=self._device)[None, :] - offsets[:, None]).clamp_(min=0)
-        logits = self._forward(padded, None if mask is None else mask[:, :length], first, cache)
+        logits = self._forward(padded, mask[:, :length], first, cache)
         logits = logits.repeat_interleave(samples, 0)
         share_prefix = can_share_prefix(self._model, cache)
-        share_out(cache, None if mask is None else mask[:, :length], samples, num_steps - 1, share_prefix)
+        share_out(cache, mask[:, :length] if bool(offsets.any()) else None, samples, num_steps - 1, share_prefix)
 
         uniforms = sample_uniforms(seed, ids, samples, settings.new_tokens)
         rows = _Rows(
             index=torch.arange(len(logits), device=self._device),
             seen=torch.cat([padded, padded[:, :1].expand(-1, num_steps)], 1).repeat_interleave(samples, 0),
-            mask=None if mask is None else mask.repeat_interleave(samples, 0),
+            mask=mask.repeat_interleave(samples, 0),
             offsets=offsets.repeat_interleave(samples),
             uniforms=torch.from_numpy(uniforms).to(self._device),
         )
@@ -221,15 +218,14 @@ class Generator:
             if share_prefix:
                 logits = self._forward_shared(chosen[:, None], positions[:, None], cache)
             else:
-                seen_mask = None if rows.mask is None else rows.mask[:, : length + done]
-                logits = self._forward(chosen[:, None], seen_mask, positions[:, None], cache)
+                logits = self._forward(chosen[:, None], rows.mask[:, : length + done], positions[:, None], cache)
         self._collect(rows, torch.ones(len(rows.index), dtype=torch.bool), length, num_steps, result)
         return result
 
     def _forward(
         self,
         tokens: torch.Tensor,
-        mask: torch.Tensor | None,
+        mask: torch.Tensor,
         positions: torch.Tensor,
         cache: DynamicCache,
         **options: Any,
@@ -251,7 +247,8 @@ class Generator:
         usual = config._attn_implementation
         config._attn_implementation = SHARED_PREFIX
         try:
-            return self._forward(tokens, None, positions, cache, shared_cache=cache)
+            # The layers know the padding; a mask is given because models warn of a missing one where BOS also pads.
+            return self._forward(tokens, torch.ones_like(tokens), positions, cache, shared_cache=cache)
         finally:
             config._attn_implementation = usual
 

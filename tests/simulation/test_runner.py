@@ -198,7 +198,7 @@ def test_a_cut_stage_goes_on_from_its_checkpoint_to_the_same_bits(run_study, tmp
 
 
 def test_snapshots_of_a_stage_that_was_cut_without_them(run_study, tmp_path: Path) -> None:
-    """Whether snapshots are wanted is not in the key, so a checkpoint may have come past epochs without leaving them."""
+    """Whether snapshots are wanted is not in the key, so a checkpoint may have come past epochs without them."""
     with pytest.raises(Cut):
         run_study(CutBackend(25), [BOTH], folder=tmp_path, checkpoint_every_s=0.0)
     study = run_study(InlineBackend(), [BOTH], folder=tmp_path, snapshot_epochs=True)
@@ -222,8 +222,8 @@ def test_snapshots_are_the_models_after_each_epoch(run_study) -> None:
 
 
 def test_a_failed_stage_names_itself(run_study) -> None:
-    with pytest.raises(RunError, match=r"^single alpha, stage 1: alpha: loss .* at step \d+ .*not finite"):
-        run_study(InlineBackend(), ["single"], learning_rate=1e30, organizations=("alpha", "beta"))
+    with pytest.raises(RunError, match=r"^incremental alpha > beta, stage 1: alpha: loss .* at step 2 .*not finite"):
+        run_study(InlineBackend(), [BOTH], learning_rate=1e30)
 
 
 # The ledger.

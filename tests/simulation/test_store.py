@@ -215,7 +215,7 @@ def test_full_disk(full_disk: Path, what: str) -> None:
     noise = np.random.Generator(np.random.Philox(1)).bytes(400_000)
     big = {"arrays": BIG} if what == "arrays" else {"tables": {"t": pa.table({"noise": [noise]})}}
     before = everything(full_disk / "objects")
-    with pytest.raises(RunError, match="No space left|cannot write"):
+    with pytest.raises(RunError, match="cannot write"):
         store.put(RECIPE, {}, **big)  # type: ignore[arg-type]
     assert everything(full_disk / "objects") - {KEY[:2]} == before
     assert store.get(key_of(small)) is not None

@@ -1,4 +1,4 @@
-"""What every strategy that is found through the entry points must keep, and a foreign one that needs no change elsewhere."""
+"""What every strategy that is found through the entry points must keep; see test_runner for a foreign one."""
 
 import copy
 import json

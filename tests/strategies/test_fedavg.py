@@ -1,6 +1,8 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from raysim.errors import InputError
@@ -8,12 +10,12 @@ from raysim.simulation.strategy import Federation, Member, Result
 from strategies.fedavg import FedAvg, FedAvgSettings, weighted_average
 
 
-def make(federation: Federation, **settings: int) -> FedAvg:
+def make(federation: Federation, **settings: Any) -> FedAvg:
     (strategy,) = FedAvg.variants(FedAvgSettings(**settings), federation)
     return strategy
 
 
-def f32(*values: float) -> np.ndarray:
+def f32(*values: float) -> npt.NDArray[np.float32]:
     return np.array(values, np.float32)
 
 

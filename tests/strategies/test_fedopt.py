@@ -59,7 +59,7 @@ def test_yogi_comes_down_where_changes_became_small(federation: Federation, play
 
 @pytest.mark.parametrize(("variant", "expected"), [("paper", 0.2337), ("flower", 0.1592)])
 def test_fedadam_variants_differ(variant: str, expected: float, federation: Federation, play) -> None:
-    """Two rounds in which the mean moves by 2, with eta 0.1 and the defaults: Flower corrects the bias, the paper does not."""
+    """Two rounds in which the mean moves by 2, with eta 0.1: Flower corrects the bias, the paper does not."""
     strategy = strategy_of(FedAdam, federation, eta=0.1, variant=variant)
     last = play(strategy, [0], lambda _, __, w: w + np.float32(2))[-1]
     assert last.tensors["weights"][0] == pytest.approx(expected, abs=5e-5)

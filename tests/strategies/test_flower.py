@@ -1,7 +1,7 @@
 """raysim's server steps beside Flower's own classes, run for real on the same arrays."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class ThreeNodes:
 
 
 @pytest.fixture(scope="module")
-def flower() -> Callable[..., Step]:
+def flower() -> Iterator[Callable[..., Step]]:
     """Makes a function (round, server weights, client weights) -> new server weights out of a Flower strategy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of click, on import
@@ -67,7 +67,7 @@ def clients_of(number: int, weights: Flat) -> list[Flat]:
     """Three clients that moved away from `weights`, each parameter at its own scale."""
     generator = np.random.Generator(np.random.Philox([number, 7]))
     scale = np.logspace(-4, 1, SIZE).astype(np.float32)
-    return [weights + scale * generator.standard_normal(SIZE, np.float32) for _ in COUNTS]
+    return [np.add(weights, scale * generator.standard_normal(SIZE, np.float32), dtype=np.float32) for _ in COUNTS]
 
 
 PAIRS = {

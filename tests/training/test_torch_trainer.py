@@ -191,7 +191,7 @@ def test_a_kept_client_that_is_cut_in_its_second_round(model, sequences, make_ta
 
 
 def test_two_kept_rounds_equal_one_of_twice_the_epochs(gpt2_spec, sequences, make_task) -> None:
-    """Where the batches are the same: all sequences in one, no dropout, so that seeds decide nothing but their order."""
+    """Where seeds decide nothing: one sequence, so that all batches are the same, and no dropout."""
     model = build(gpt2_spec(dropout=0.0))
     start = flatten(model)
     same = {"batch_size": 1, "horizon_epochs": 6, "keep_state": True, "schedule": "cosine"}
@@ -330,8 +330,9 @@ def like_machines() -> str:
 
 
 GOLDEN = {
-    "torch 2.13.0+cpu, transformers 5.23, x86_64, GenuineIntel, AVX512": "197e18da4f77e169371c84289b333bdf5d3ada7d899ef82aa153931131910aa2",
-}
+    "torch 2.13.0+cpu, transformers 5.23, x86_64, GenuineIntel, AVX512":
+        "197e18da4f77e169371c84289b333bdf5d3ada7d899ef82aa153931131910aa2",
+}  # fmt: skip
 """For each kind of machine the hash of the weights; the test says which one to add."""
 
 
