@@ -47,7 +47,7 @@ TO_ADD: dict[str, str] = {
     "incremental": "strategies: [{incremental: {orders: all}}]",
     "federated": "strategies: [{fedavg: {rounds: 10}}]",
     "half": "strategies: [{single: {label: single_half, fraction: 0.5}}]",
-    "mix": "strategies: [{centralized: {label: centralized_equal, fraction: 0.33}}], with one over the number of organizations",
+    "mix": "strategies: [{centralized: {label: centralized_equal, fraction: 0.33}}], one over the organizations",
     "without": "strategies: [{fedavg: {leave_one_out: true}}]",
 }
 """The line of the experiment that adds what a contrast lacks. The arms of F1 are known by 'half' and 'equal' in their

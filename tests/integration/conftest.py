@@ -13,7 +13,7 @@ Tiny = Callable[..., Path]
 
 @pytest.fixture
 def tiny(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
-    """Writes an experiment of three organizations that runs in seconds; keyword arguments replace top-level settings."""
+    """Writes an experiment of three organizations that runs in seconds; arguments replace top-level settings."""
     return _writer(tmp_path, corpus_folders)
 
 
@@ -46,7 +46,13 @@ def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
             "tokenizer": {"train": {"on": "organizations", "vocab_size": 400}},
             "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 32}},
             "trainer": {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3},
-            "strategies": ["single", "centralized", "incremental", {"fedavg": {"rounds": 2}}, {"fedyogi": {"rounds": 2}}],
+            "strategies": [
+                "single",
+                "centralized",
+                "incremental",
+                {"fedavg": {"rounds": 2}},
+                {"fedyogi": {"rounds": 2}},
+            ],
             "measure": {
                 "memorization": {
                     "prompts": {"function": 1, "prefix": 3},
@@ -64,4 +70,3 @@ def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
         return path
 
     return write
-

@@ -111,7 +111,9 @@ def test_no_cluster_at_the_address(tiny: Callable[..., Path], tmp_path: Path) ->
     assert "127.0.0.1:1" in ended.stderr
 
 
-def test_unreadable_files_are_counted(tiny: Callable[..., Path], tmp_path: Path, corpus_folders: dict[str, Path]) -> None:
+def test_unreadable_files_are_counted(
+    tiny: Callable[..., Path], tmp_path: Path, corpus_folders: dict[str, Path]
+) -> None:
     import json
     import shutil
 

@@ -44,7 +44,9 @@ def test_doctor_knows_the_versions() -> None:
     facts = json.loads(raysim("doctor", "--json").stdout)
     import torch
 
-    assert facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
+    assert (
+        facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
+    )
 
 
 def test_report_of_no_run(tmp_path: Path) -> None:
