@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -12,10 +12,12 @@ from raysim.corpus.sources import SourceSettings, read_source
 from raysim.corpus.tokens import CodeTokenizer, load_tokenizer, train_tokenizer
 from raysim.errors import BoundaryError, InputError
 from raysim.experiment import LoadedExperiment
-from raysim.recipe import key_of, seed_of
+from raysim.recipe import canonical_json, key_of
 from raysim.simulation.backends import Backend
+from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.loop import Instance
 from raysim.simulation.planner import Plan
+from raysim.simulation.registry import variants
 from raysim.simulation.store import Store
 from raysim.simulation.world import World
 from raysim.training.organization import Inventory, ModelSpec, Organization, Preparing
@@ -34,6 +36,7 @@ class Assembly:
         references: files that are public.
         tokenizer: of all.
         instances: every setting in every order at every seed.
+        crossings: what it took to get here: inventories, and texts for a tokenizer that is trained on organizations.
     """
 
     organizations: Mapping[str, Any]
@@ -41,6 +44,7 @@ class Assembly:
     references: tuple[SourceFile, ...]
     tokenizer: CodeTokenizer
     instances: tuple[Instance, ...]
+    crossings: tuple[Crossing, ...]
 
 
 async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> Assembly:
@@ -56,7 +60,7 @@ async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> 
         name: backend.spawn(Organization, name, settings, loaded.base, cache / name)
         for name, settings in experiment.organizations.items()
     }
-    tokenizer = await _tokenizer(loaded, backend, store, organizations, references)
+    tokenizer, shared = await _tokenizer(loaded, backend, store, organizations, references)
     memorization = experiment.measure.memorization
     preparing = Preparing(
         preparation=experiment.preparation,
@@ -70,7 +74,8 @@ async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> 
     context = experiment.trainer.sequence_length
     if memorization and memorization.prompts.prefix:
         context = max(context, memorization.prefix_tokens + memorization.new_tokens)
-    spec = ModelSpec(experiment.model, tokenizer.vocab_size, tokenizer.bos_id, context)
+    spec = ModelSpec(experiment.model.resolved(loaded.base), tokenizer.vocab_size, tokenizer.bos_id, context)
+    libraries = f"torch {version('torch')}, transformers {version('transformers')}"
     worlds = [
         World(
             spec=spec,
@@ -79,7 +84,7 @@ async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> 
             inventories=inventories,
             split_seed=experiment.split_seed,
             seed=seed,
-            torch_version=version("torch"),
+            libraries=libraries,
         )
         for seed in experiment.seed
     ]
@@ -87,9 +92,15 @@ async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> 
         Instance(setting.label, strategy, world)
         for world in worlds
         for setting in loaded.settings
-        for strategy in setting.strategy_class.variants(setting.settings, world.federation)
+        for strategy in variants(setting.label, setting.strategy_class, setting.settings, world.federation)
     )
-    return Assembly(organizations, inventories, references, tokenizer, instances)
+    told = [Crossing.of(name, SERVER, "inventory", content_of(inventory)) for name, inventory in inventories.items()]
+    return Assembly(organizations, inventories, references, tokenizer, instances, (*shared, *told))
+
+
+def content_of(inventory: Inventory) -> bytes:
+    """What crosses of an inventory."""
+    return canonical_json(asdict(inventory)).encode()
 
 
 def check_agreements(loaded: LoadedExperiment, plan: Plan) -> None:
@@ -127,10 +138,11 @@ async def _tokenizer(
     store: Store,
     organizations: Mapping[str, Any],
     references: tuple[SourceFile, ...],
-) -> CodeTokenizer:
+) -> tuple[CodeTokenizer, list[Crossing]]:
+    """The tokenizer, and the texts that crossed for it."""
     settings = loaded.experiment.tokenizer
     if settings.train is None:
-        return load_tokenizer(settings, loaded.base)
+        return load_tokenizer(settings, loaded.base), []
     if settings.train.on == "references":
         if not references:
             raise InputError(
@@ -138,19 +150,27 @@ async def _tokenizer(
             )
         texts = [source.text for source in references]
         content = fingerprint(references)
+        crossings = []
     else:
         shared = await asyncio.gather(*(backend.call(party, "share_texts") for party in organizations.values()))
         texts = [text for part in shared for text in part]
-        content = f"{seed_of(*texts):016x}"
+        content = key_of({"kind": "texts", "version": 1, "texts": texts})
+        crossings = [
+            Crossing.of(name, SERVER, "texts", canonical_json(part).encode())
+            for name, part in zip(organizations, shared, strict=True)
+        ]
     recipe = {
         "kind": "tokenizer",
         "version": TOKENIZER_VERSION,
         "content": content,
         "settings": settings.train.model_dump(mode="json"),
+        "seed": loaded.experiment.split_seed,
         "tokenizers": version("tokenizers"),
     }
     entry = store.get(key_of(recipe))
     if entry is None:
-        tokenizer = train_tokenizer(texts, settings.train.vocab_size)
+        tokenizer = train_tokenizer(
+            texts, settings.train.vocab_size, sample_bytes=settings.train.sample, seed=loaded.experiment.split_seed
+        )
         entry = store.put(recipe, {"json": tokenizer.json, "bos_id": tokenizer.bos_id})
-    return CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"])
+    return CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"]), crossings

@@ -1,5 +1,6 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 
 from raysim import __version__
-from raysim.errors import RaysimError
+from raysim.errors import RaysimError, RunError
 
 if TYPE_CHECKING:
     from raysim.run import Options
@@ -161,7 +162,13 @@ def main() -> NoReturn:
         _err.print("[red]error:[/red]", end=" ")
         _err.print(str(error), markup=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        _err.print(f"error: the disk is full{place}; free some room, then run the same command again", markup=False)
+        raise SystemExit(RunError.exit_code) from None
     except KeyboardInterrupt:
         _err.print("\nstopped; the same command goes on from here", markup=False)
-        raise SystemExit(3) from None
+        raise SystemExit(RunError.exit_code) from None
     raise SystemExit(0)

@@ -116,7 +116,7 @@ def scoring_recipe(world: World, model: Key, organization: str, batch_size: int)
         world.tokenizer,
         world.trainer.sequence_length,
         batch_size,
-        world.torch_version,
+        world.libraries,
     )
 
 

@@ -67,7 +67,7 @@ def generation_recipe(world: World, model: Key, organization: str, settings: Mem
         "sequence_length": world.trainer.sequence_length,
         "threads": world.trainer.threads,
         "seed": world.split_seed,
-        "torch": world.torch_version,
+        "libraries": world.libraries,
     }
 
 

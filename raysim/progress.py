@@ -16,6 +16,7 @@ COST = {"train": 3.0, "losses": 1.0, "generate": 2.0}
 A generated token costs one, at about half the speed of a batch: it comes in steps of one token a row."""
 
 _PLAIN_EVERY_S = 15.0
+_PACE_KNOWN_AFTER_S = 10.0
 _NAMES = {"train": "training", "losses": "scoring", "generate": "generating", "aggregate": "aggregating"}
 
 
@@ -71,9 +72,8 @@ class ConsoleObserver:
         self._console.print(f"[bold]{name}[/bold]")
 
     def expect(self, tokens: dict[str, int]) -> None:
-        """Tokens of each kind that this run has to compute; the clock of the time left starts here."""
+        """Tokens of each kind that this run has to compute."""
         self._left = sum(COST.get(kind, 0.0) * count for kind, count in tokens.items())
-        self._started_s = time.monotonic()
 
     def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
         task = None
@@ -120,6 +120,8 @@ class ConsoleObserver:
         return dict(self._counts)
 
     def _account(self, running: _Running, tokens: int) -> None:
+        if not self._done:
+            self._started_s = time.monotonic()  # from here the pace can be told; starting actors says nothing of it
         step = COST.get(running.kind, 0.0) * (tokens - running.done)
         running.done = tokens
         self._done += step
@@ -127,8 +129,10 @@ class ConsoleObserver:
     def _time_left(self) -> str:
         left = self._left - self._done
         elapsed_s = time.monotonic() - self._started_s
-        if self._done <= 0 or left <= 0:
-            return "nearly done" if self._done > 0 else "time left not known yet"
+        if elapsed_s < _PACE_KNOWN_AFTER_S or self._done <= 0:
+            return "time left not known yet"
+        if left <= 0:
+            return "nearly done"
         return f"about {_duration(elapsed_s * left / self._done)} left"
 
     def _render(self) -> Group:

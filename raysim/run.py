@@ -147,7 +147,8 @@ async def _run(
     for name, tables in measurer.tables.items():
         write_joined(folder, name, tables)
     entries = [entry for key in sorted(workshop.used) if (entry := store.peek(key))]
-    write_rows(folder, "ledger", ledger_rows(entries, store))
+    before = [{**crossing.to_json(), "work": "preparation"} for crossing in assembly.crossings]
+    write_rows(folder, "ledger", before + ledger_rows(entries, store))
 
 
 async def _all(awaitables: Any) -> None:

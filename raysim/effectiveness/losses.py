@@ -46,7 +46,7 @@ def losses_recipe(
     tokenizer: str,
     length: int,
     batch_size: int,
-    torch: str,
+    libraries: str,
 ) -> dict[str, Any]:
     """Recipe of the losses of one model on one organization's validation split."""
     return {
@@ -58,7 +58,7 @@ def losses_recipe(
         "tokenizer": tokenizer,
         "sequence_length": length,
         "batch_size": batch_size,
-        "torch": torch,
+        "libraries": libraries,
     }
 
 

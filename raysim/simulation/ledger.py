@@ -61,10 +61,12 @@ def crossings_of(entry: Entry, store: Store) -> list[tuple[Key, Crossing]]:
             found.append(_of_array(source, "weights", SERVER, site, "weights"))
     if site and entry.recipe["kind"] in ("train", "snapshot"):
         found.append(_of_array(entry, "weights", site, SERVER, "weights"))
+    past = store.peek(entry.recipe["client_state"]) if entry.recipe.get("client_state") else None
+    if site and past:
+        found += [_of_array(past, name, _shelf(site), site, "client state") for name in _moments(past)]
     if site and entry.recipe["kind"] == "train":
         found.append(Crossing.of(site, SERVER, "metrics", canonical_json(entry.info["metrics"]).encode()))
-        moments = (name for name in entry.arrays() if name != "weights")
-        found += [_of_array(entry, name, site, f"{site} (its shelf)", "client state") for name in moments]
+        found += [_of_array(entry, name, site, _shelf(site), "client state") for name in _moments(entry)]
     return [(entry.key, crossing) for crossing in found]
 
 
@@ -72,6 +74,15 @@ def ledger_rows(entries: Iterable[Entry], store: Store) -> list[dict[str, Any]]:
     """Rows of ``ledger.parquet``, sorted."""
     rows = [{**c.to_json(), "work": key} for entry in entries for key, c in crossings_of(entry, store)]
     return sorted(rows, key=lambda row: tuple(row.values()))
+
+
+def _shelf(site: str) -> str:
+    """A site's own part of the store, from which the server reads nothing."""
+    return f"{site} (its shelf)"
+
+
+def _moments(entry: Entry) -> list[str]:
+    return [name for name in entry.arrays() if name != "weights"]
 
 
 def _of_array(entry: Entry, name: str, sender: str, receiver: str, kind: str) -> Crossing:

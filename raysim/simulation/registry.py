@@ -25,11 +25,23 @@ def resolve(entry: str | dict[str, Any], where: str) -> tuple[str, type[Strategy
     known = {point.name: point for point in entry_points(group=GROUP)}
     if name not in known:
         raise InputError(f"{where}: unknown strategy {name!r}; known: {', '.join(sorted(known)) or 'none installed'}")
-    strategy_class: type[Strategy] = known[name].load()
+    try:
+        strategy_class: type[Strategy] = known[name].load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"{where}: strategy {name!r} ({known[name].value}) cannot be loaded: {error}") from error
     settings = validate(strategy_class.Settings, raw or {}, f"{where}.{name}")
     return settings.label or name, strategy_class, settings
 
 
-def variants(strategy_class: type[Strategy], settings: StrategySettings, federation: Federation) -> list[Strategy]:
-    """The instances of a setting."""
-    return list(strategy_class.variants(settings, federation))
+def variants(
+    label: str, strategy_class: type[Strategy], settings: StrategySettings, federation: Federation
+) -> list[Strategy]:
+    """The instances of a setting.
+
+    Raises:
+        InputError: settings that do not fit the federation, with the setting's label before the message.
+    """
+    try:
+        return list(strategy_class.variants(settings, federation))
+    except InputError as error:
+        raise InputError(f"strategies: {label}: {error}") from None

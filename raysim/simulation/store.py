@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from raysim.recipe import Key, canonical_json, file_sha256, key_of
 
 _ENTRY_FILE = "entry.json"
 _FORMAT = 1
+_ABANDONED_AFTER_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Store:
                 directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: cannot be used as a store: {error}") from None
+        self._sweep()
 
     def has(self, key: Key) -> bool:
         """Whether there is an entry, without a look at its content."""
@@ -148,6 +151,13 @@ class Store:
         with suppress(FileNotFoundError):
             place.rename(self._trash / f"{key}-{uuid.uuid4().hex[:8]}")
 
+    def _sweep(self) -> None:
+        """Removes drafts that a kill left behind; a fresh one may be another run's, at work right now."""
+        for draft in (*self._objects.glob("*/.*"), *self._partial.glob("*/.*")):
+            with suppress(FileNotFoundError):
+                if time.time() - draft.stat().st_mtime > _ABANDONED_AFTER_S:
+                    shutil.rmtree(draft, ignore_errors=True)
+
     def _place(self, key: Key) -> Path:
         return self._objects / key[:2] / key
 
@@ -172,7 +182,8 @@ class Store:
             for name, array in arrays.items():
                 files[f"{name}.npy"] = _save_array(draft / f"{name}.npy", array)
             for name, table in tables.items():
-                pq.write_table(table, draft / f"{name}.parquet")
+                with _durable(draft / f"{name}.parquet") as file:
+                    pq.write_table(table, file)
                 files[f"{name}.parquet"] = _facts(draft / f"{name}.parquet")
             body = {"format": _FORMAT, "key": key, "recipe": recipe, "info": info, "files": files}
             with _durable(draft / _ENTRY_FILE) as file:

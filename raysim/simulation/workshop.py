@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.arrow import table_bytes
-from raysim.errors import DamagedEntry
+from raysim.errors import DamagedEntry, RunError
 from raysim.recipe import Key, canonical_json, key_of
 from raysim.simulation.backends import Backend
 from raysim.simulation.ledger import SERVER, Crossing
@@ -79,7 +79,7 @@ class Workshop:
         """
         self.used.add(key)
         if key not in self._flights:
-            self._flights[key] = asyncio.ensure_future(work())
+            self._flights[key] = asyncio.ensure_future(_named(label, work))
         entry, record = await asyncio.shield(self._flights[key])
         self._ended(replace(record, setting=setting, label=label))
         return entry
@@ -161,3 +161,13 @@ class Workshop:
         settings.add(record.setting)
         self._log.append(record, self._session)
         self.observer.ended(record)
+
+
+async def _named(label: str, work: Callable[[], Awaitable[Done]]) -> Done:
+    """`work`, whose errors name it."""
+    try:
+        return await work()
+    except RunError as error:
+        if str(error).startswith(label):
+            raise
+        raise RunError(f"{label}: {error}") from error

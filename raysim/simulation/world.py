@@ -27,7 +27,7 @@ class World:
         inventories: of all organizations, in the order of the experiment.
         split_seed: of split, packing and prompts.
         seed: of training.
-        torch_version: part of every recipe of numerics.
+        libraries: their versions, part of every recipe of numerics.
     """
 
     spec: ModelSpec
@@ -36,7 +36,7 @@ class World:
     inventories: Mapping[str, Inventory]
     split_seed: int
     seed: int
-    torch_version: str
+    libraries: str
 
     @cached_property
     def model_recipe(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class World:
     @cached_property
     def initial(self) -> dict[str, Any]:
         """Recipe of the weights that every setting starts from."""
-        return initial_recipe(self.model_recipe, self.seed, self.torch_version)
+        return initial_recipe(self.model_recipe, self.seed, self.libraries)
 
     @cached_property
     def federation(self) -> Federation:
@@ -87,7 +87,7 @@ class World:
             "fraction": assignment.fraction,
             "horizon_epochs": assignment.horizon_epochs,
             "seed": self.seed,
-            "torch": self.torch_version,
+            "libraries": self.libraries,
             "ranks": 1,
         }
 

@@ -39,6 +39,12 @@ class ModelSettings(Settings):
             raise ValueError("config needs a model_type, for example gpt2 or llama")
         return self
 
+    def resolved(self, base: Path) -> "ModelSettings":
+        """With a checkpoint's folder made absolute, if there is one of that name in `base`; else it is a hub name."""
+        if self.pretrained is None or not (base / self.pretrained).is_dir():
+            return self
+        return self.model_copy(update={"pretrained": str((base / self.pretrained).resolve())})
+
     def recipe(self, vocab_size: int, bos_id: int, context: int) -> dict[str, Any]:
         """What decides the architecture (and, for a checkpoint, its content)."""
         return {
@@ -143,9 +149,9 @@ def dropout_of(config: Any) -> float:
     return max((float(getattr(config, name, 0.0) or 0.0) for name in _DROPOUT_FIELDS), default=0.0)
 
 
-def initial_recipe(model_recipe: dict[str, Any], seed: int, torch_version: str) -> dict[str, Any]:
+def initial_recipe(model_recipe: dict[str, Any], seed: int, libraries: str) -> dict[str, Any]:
     """Recipe of the weights that every setting starts from: H(seed, model)."""
-    return {"kind": "initial", "version": INITIAL_VERSION, "model": model_recipe, "seed": seed, "torch": torch_version}
+    return {"kind": "initial", "version": INITIAL_VERSION, "model": model_recipe, "seed": seed, "libraries": libraries}
 
 
 def initial_weights(

@@ -161,7 +161,11 @@ def make_optimizer(model: "PreTrainedModel", settings: TrainerSettings) -> "torc
 
 def _arrays(model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> dict[str, Flat]:
     """Weights and moments as flat buffers, all in the order of `model.parameters()`."""
-    moments = {name: flatten_tensors([optimizer.state[p][name] for p in model.parameters()]) for name in _MOMENTS}
+    # A parameter that never had a gradient has no moments yet; zeros are what it would start with.
+    moments = {
+        name: flatten_tensors([optimizer.state[p].get(name, p.new_zeros(p.shape)) for p in model.parameters()])
+        for name in _MOMENTS
+    }
     return {"weights": flatten(model), **moments}
 
 

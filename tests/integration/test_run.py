@@ -146,24 +146,23 @@ def _kill_after(args: list[str], log: Path, computed: int, kill: signal.Signals)
 
 
 @pytest.mark.slow
-def test_equal_tables_on_ray_embedded_and_by_address(
-    finished: tuple[Path, Path], tiny: Callable[..., Path], tmp_path: Path
-) -> None:
-    """Inline; Ray with 1 and 2 organizations at a time; a cluster that was there before."""
+def test_equal_tables_on_a_ray_of_its_own(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    """Inline against Ray with 1 and 2 organizations at a time."""
     path, inline = finished
-    expected = hashes(inline)
     for slots in (1, 2):
         out = tmp_path / f"ray{slots}"
         ended = raysim("run", path, "--out", out, "--set", "execution.backend=ray", "--set", f"execution.slots={slots}")
         assert ended.returncode == 0, ended.stderr
-        assert hashes(out) == expected
+        assert hashes(out) == hashes(inline)
+
+
+@pytest.mark.slow
+def test_equal_tables_on_a_cluster(finished: tuple[Path, Path], tmp_path: Path, ray_session: None) -> None:
+    """Inline against a cluster that was there before, by address."""
     import ray
 
-    head = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        out = tmp_path / "cluster"
-        ended = raysim("run", path, "--out", out, "--address", head.address_info["gcs_address"])
-    finally:
-        ray.shutdown()
+    path, inline = finished
+    address = ray.get_runtime_context().gcs_address
+    ended = raysim("run", path, "--out", tmp_path / "cluster", "--address", address)
     assert ended.returncode == 0, ended.stderr
-    assert hashes(out) == expected
+    assert hashes(tmp_path / "cluster") == hashes(inline)

@@ -51,7 +51,7 @@ def make_world() -> MakeWorld:
             inventories={name: inventory(name, count) for name, count in sequences.items()},
             split_seed=1,
             seed=seed,
-            torch_version="2",
+            libraries="2",
         )
 
     return make
@@ -161,7 +161,7 @@ def run_study(
                 inventories=inventories,
                 split_seed=1,
                 seed=seed,
-                torch_version=version("torch"),
+                libraries=version("torch"),
             )
             if instances is not None:
                 chosen = instances(world)

@@ -98,7 +98,7 @@ WORLDS: dict[str, list[Any]] = {
     "inventories": [{"a": inventory("a", "other files"), "b": inventory("b")}],
     "split_seed": [2],
     "seed": [2],
-    "torch_version": ["2.1"],
+    "libraries": ["2.1"],
 }
 
 
@@ -196,7 +196,7 @@ def initial_key(**changed: Any) -> str:
 
 
 def test_initial_weights_depend_on_model_seed_and_torch_alone() -> None:
-    assert len({initial_key(), initial_key(seed=2), initial_key(torch_version="3")}) == 3
+    assert len({initial_key(), initial_key(seed=2), initial_key(libraries="3")}) == 3
     assert len({initial_key(spec=spec) for spec in [SPEC, *WORLDS["spec"]]}) == 7
     for name in ("trainer", "tokenizer", "inventories", "split_seed"):
         assert initial_key(**{name: WORLDS[name][0]}) == initial_key()

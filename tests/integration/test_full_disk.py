@@ -1,0 +1,37 @@
+"""A disk that is full: a clear error that names the stage, the last good state kept, and the run goes on when there is room."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from drive import hashes, raysim
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB, which the weights of the tiny experiment fill."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"cannot mount a small disk here: {made.stderr.strip()}")
+    yield mount
+    subprocess.run(["umount", mount], check=True)
+
+
+def test_full_disk_names_the_stage_and_resumes(
+    tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, small_disk: Path
+) -> None:
+    path, out = tiny(), tmp_path / "out"
+    ended = raysim("run", path, "--out", out, "--store", small_disk / "store")
+    assert ended.returncode == 3, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ", stage " in ended.stderr or ", round " in ended.stderr
+    assert "No space left" in ended.stderr
+    assert not list((small_disk / "store").glob("objects/*/.*"))
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    ended = raysim("run", path, "--out", out, "--store", small_disk / "store")
+    assert ended.returncode == 0, ended.stderr
+    assert "cached" in ended.stdout
+    assert hashes(out) == hashes(finished_once[1])
