@@ -56,6 +56,13 @@ class RunFolder:
             file.flush()
             yield
 
+    def is_finished(self) -> bool:
+        """Whether a run has come to its end here before."""
+        try:
+            return bool(json.loads(self.manifest.read_text(encoding="utf-8")).get("finished"))
+        except (OSError, ValueError):
+            return False
+
     def write_manifest(self, **facts: Any) -> None:
         """Writes the manifest anew, keeping when the run was first created."""
         created = facts.get("created")

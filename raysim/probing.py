@@ -22,7 +22,7 @@ from raysim.memorization.clones import clone_rows
 from raysim.memorization.lineindex import LineIndex, build_index
 from raysim.memorization.matching import count_copies, prompt_context, truth_windows
 from raysim.memorization.pipeline import map_tables
-from raysim.memorization.prompts import extract_prompts, mark_eligible
+from raysim.memorization.prompts import extract_prompts, mark_eligible, split_batches
 from raysim.memorization.settings import MemorizationSettings
 from raysim.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
 from raysim.recipe import Key, key_of
@@ -175,7 +175,7 @@ class Probing:
             }
             arguments = {
                 "spec": world.spec,
-                "tokenizer": self._assembly.tokenizer,
+                "tokenizer": self._shop.backend.share(self._assembly.tokenizer),
                 "settings": settings,
                 "precision": settings.precision or world.trainer.precision,
                 "threads": world.trainer.threads,
@@ -214,7 +214,7 @@ class Probing:
                 "secret": self._secret,
                 "indexes": {name: self._shop.backend.share(index) for name, index in indexes.items()},
                 "reference": self._shop.backend.share(reference),
-                "contexts": {name: told.context for name, told in self._told.items()},
+                "contexts": {name: self._shop.backend.share(told.context) for name, told in self._told.items()},
             }
             work = [with_columns(generated[m, o].table("generations"), model=m, organization=o) for m, o in pending]
             once = dict.fromkeys(self._assembly.organizations, 1)
@@ -404,15 +404,11 @@ def prompts_at(organization: Organization, settings: MemorizationSettings, split
 
 def prompt_batches(organization: Organization, settings: MemorizationSettings, split_seed: int) -> list[pa.Table]:
     """A visitor that makes the batches in which an organization's prompts are answered, by workers that act for it."""
-    from raysim.memorization.generation import split_batches  # imports torch
-
     return split_batches(prompts_at(organization, settings, split_seed), settings)
 
 
 def tell(organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes) -> Told:
     """A visitor that tells what may be told of an organization's prompts."""
-    from raysim.memorization.generation import split_batches  # imports torch
-
     prompts = prompts_at(organization, settings, split_seed)
     return Told(
         facts=prompts.select(_FACTS),

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 from raysim.errors import InputError
 from raysim.memorization.cache import SHARED_PREFIX, can_share_prefix, share_out
-from raysim.memorization.prompts import PREFIX, Tokenizer
+from raysim.memorization.prompts import PREFIX, Tokenizer, split_batches
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.memorization.settings import MemorizationSettings, Precision
 from raysim.training.models import context_of
@@ -39,23 +39,6 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 _CHECK_EVERY = 16
 # Rows are let go of (which copies the cache) when at most this share of them goes on.
 _KEEP_SHARE = 0.75
-
-
-def split_batches(prompts: pa.Table, settings: MemorizationSettings) -> list[pa.Table]:
-    """Prompts that are generated together: of similar length, with or without stop strings, ordered by their id.
-
-    A pure function of the table (not of the order of its rows) and the settings; splitting a batch again gives it back.
-    """
-    per_batch = max(1, settings.batch_size // settings.samples)
-    kinds, ids = prompts["kind"].to_pylist(), prompts["prompt"].to_pylist()
-    lengths = [len(tokens) for tokens in prompts["tokens"].to_pylist()]
-    organizations = prompts["organization"].to_pylist()
-    order = sorted(range(len(ids)), key=lambda i: (kinds[i] == PREFIX, lengths[i], ids[i], organizations[i]))
-    batches: list[list[int]] = []
-    for stops in (True, False):
-        part = [i for i in order if (kinds[i] != PREFIX) == stops]
-        batches += [part[at : at + per_batch] for at in range(0, len(part), per_batch)]
-    return [prompts.take(batch) for batch in batches]
 
 
 @dataclass

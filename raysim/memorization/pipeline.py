@@ -75,6 +75,7 @@ def _map_with_ray(
         num_gpus=num_gpus or None,
         batch_size=None,
         batch_format="pyarrow",
+        max_restarts=0,  # what a dead worker had is asked for again by the next run of the command; see the store
     )
     answer: Any
     for answer in answers.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -10,7 +10,6 @@ from raysim.memorization.pipeline import fetch
 from raysim.memorization.settings import MemorizationSettings, Precision
 
 if TYPE_CHECKING:
-    from raysim.corpus.tokens import CodeTokenizer
     from raysim.training.organization import ModelSpec
 
 WORK_SCHEMA = pa.schema([("model", pa.string()), ("organization", pa.string()), ("batch", pa.int32())])
@@ -22,7 +21,7 @@ class GenerateStep:
 
     Args:
         spec: of the model.
-        tokenizer: of the run.
+        tokenizer: of the run, or a reference to it.
         settings: of sampling.
         precision: of the weights while generating.
         threads: of a worker.
@@ -36,7 +35,7 @@ class GenerateStep:
     def __init__(
         self,
         spec: "ModelSpec",
-        tokenizer: "CodeTokenizer",
+        tokenizer: Any,
         settings: MemorizationSettings,
         precision: Precision,
         threads: int,
@@ -52,7 +51,7 @@ class GenerateStep:
 
         model = build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._generator = Generator(model, tokenizer, settings, threads, dtype=dtype)
+        self._generator = Generator(model, fetch(tokenizer), settings, threads, dtype=dtype)
         self._seed = seed
         self._weights = weights
         self._prompts = prompts
@@ -94,7 +93,7 @@ class MatchStep:
         secret: key of all line hashes.
         indexes: by organization, made there; or references to them.
         reference: of public code, or a reference to it.
-        contexts: by organization: see `raysim.memorization.matching.prompt_context`.
+        contexts: by organization: see `raysim.memorization.matching.prompt_context`; or references to them.
     """
 
     def __init__(
@@ -103,13 +102,13 @@ class MatchStep:
         secret: bytes,
         indexes: Mapping[str, Any],
         reference: Any,
-        contexts: Mapping[str, pa.Table],
+        contexts: Mapping[str, Any],
     ) -> None:
         self._settings = settings
         self._secret = secret
         self._indexes = {name: fetch(index) for name, index in indexes.items()}
         self._reference = fetch(reference)
-        self._contexts = contexts
+        self._contexts = {name: fetch(context) for name, context in contexts.items()}
 
     def __call__(self, generations: pa.Table) -> pa.Table:
         """Generations of one model at one organization, which two columns name, to one row of packed tables."""

@@ -14,7 +14,7 @@ class Lineage:
     Attributes:
         parents: keys that it was made from.
         tokens_seen: training tokens by organization, repetitions included.
-        steps: optimizer steps on the longest path; clients of a round step side by side.
+        steps: optimizer steps, those of all clients of a round added up, as their tokens are.
         learning_rate_sum: sum of the learning rates of those steps.
     """
 
@@ -41,6 +41,6 @@ class Lineage:
         return Lineage(
             tuple(parents),
             seen,
-            max(client.steps for client in clients),
-            max(client.learning_rate_sum for client in clients),
+            self.steps + sum(client.steps - self.steps for client in clients),
+            self.learning_rate_sum + sum(client.learning_rate_sum - self.learning_rate_sum for client in clients),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysim.recipe import Key, key_of, seed_of
+from raysim.simulation.backends import Backend, InlineBackend
 from raysim.simulation.host import StrategyHost, Turn
 from raysim.simulation.ledger import Crossing
 from raysim.simulation.lineage import Lineage
@@ -65,7 +66,7 @@ class Runner:
         self._on_model = on_model
         self._coalitions: dict[tuple[tuple[str, ...], float], tuple[Any, list[Crossing]]] = {}
         self._forming = asyncio.Lock()
-        self._hosts: dict[Instance, Any] = {}
+        self._hosts: dict[Instance, tuple[Backend, Any]] = {}
         self._tensors_at: dict[Instance, Key] = {}
         self._lineages: dict[Key, Lineage] = {}
 
@@ -78,8 +79,10 @@ class Runner:
 
     async def begin(self, instance: Instance) -> Turn:
         await self.initial(instance.world)
-        self._hosts[instance] = self._shop.backend.spawn(StrategyHost, instance.strategy)
-        return await self._shop.backend.call(self._hosts[instance], "begin", instance.world.initial_key())
+        # A strategy that does not aggregate holds nothing but keys: a process for each order would only cost memory.
+        backend = self._shop.backend if instance.strategy.aggregates else InlineBackend()
+        self._hosts[instance] = backend, backend.spawn(StrategyHost, instance.strategy)
+        return await self._ask(instance, "begin", instance.world.initial_key())
 
     async def train(self, instance: Instance, turn: Turn, assignment: Assignment) -> Result:
         world = instance.world
@@ -96,9 +99,8 @@ class Runner:
         return Result(assignment, key, world.num_sequences(assignment))
 
     async def apply(self, instance: Instance, turn: Turn, results: list[Result]) -> Turn:
-        backend, host = self._shop.backend, self._hosts[instance]
         if not instance.strategy.aggregates:
-            return await backend.call(host, "book", results)
+            return await self._ask(instance, "book", results)
         parent = turn.control["model"]
         recipe = instance.world.aggregation(instance.strategy, parent, results)
         key = key_of(recipe)
@@ -109,15 +111,21 @@ class Runner:
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
         if self._tensors_at.get(instance) == key:
-            return await backend.call(host, "turn")
-        return await backend.call(host, "adopt", entry.info["control"])
+            return await self._ask(instance, "turn")
+        return await self._ask(instance, "adopt", entry.info["control"])
 
     async def reached(self, instance: Instance, turn: Turn, milestone: Milestone) -> None:
         self._on_model(ReachedModel(instance, milestone, self._lineages[milestone.model]))
 
     async def finish(self, instance: Instance) -> None:
-        self._shop.backend.dismiss(self._hosts.pop(instance))
+        backend, host = self._hosts.pop(instance)
+        backend.dismiss(host)
         self._tensors_at.pop(instance, None)
+
+    async def _ask(self, instance: Instance, method: str, *args: Any) -> Any:
+        """Calls the host of an instance's strategy."""
+        backend, host = self._hosts[instance]
+        return await backend.call(host, method, *args)
 
     async def _stage(self, world: World, assignment: Assignment, label: str, priority: float) -> Done:
         shop = self._shop
@@ -193,7 +201,7 @@ class Runner:
         started_s = time.monotonic()
         tensors = (await shop.entry(parent)).arrays() if self._tensors_at.get(instance) != parent else None
         weights = [await shop.share(result.key) for result in results]
-        control, tensors = await shop.backend.call(self._hosts[instance], "aggregate", tensors, results, key, *weights)
+        control, tensors = await self._ask(instance, "aggregate", tensors, results, key, *weights)
         self._tensors_at[instance] = key
         entry = await asyncio.to_thread(shop.store.put, recipe, {"control": control}, tensors)
         return entry, StageRecord(key, "aggregate", "", "", "computed", time.monotonic() - started_s)

@@ -1,4 +1,4 @@
-"""A disk that is full: a clear error that names the stage, the last good state kept, and the run goes on when there is room."""
+"""A full disk: a clear error that names the stage, the last good state kept, and the run goes on when there is room."""
 
 import subprocess
 from collections.abc import Callable, Iterator

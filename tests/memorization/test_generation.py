@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from raysim.errors import InputError
-from raysim.memorization.generation import Generator, split_batches
+from raysim.memorization.generation import Generator
+from raysim.memorization.prompts import split_batches
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.memorization.settings import MemorizationSettings
 from raysim.training.models import ModelSettings, build_model

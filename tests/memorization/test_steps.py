@@ -7,10 +7,10 @@ import pytest
 
 from raysim.arrow import table_of
 from raysim.corpus.files import SourceFile
-from raysim.memorization.generation import split_batches
 from raysim.memorization.lineindex import build_index
 from raysim.memorization.matching import match, prompt_context
 from raysim.memorization.pipeline import map_tables
+from raysim.memorization.prompts import split_batches
 from raysim.memorization.settings import MemorizationSettings, PromptCounts
 from raysim.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
 from raysim.training.models import ModelSettings, build_model
