@@ -135,7 +135,9 @@ async def _run(
 
     def on_model(model: ReachedModel) -> None:
         reached.append(model)
-        scoring.append(asyncio.ensure_future(measurer.score(model)))
+        score = asyncio.ensure_future(measurer.score(model))
+        score.add_done_callback(lambda s: s.cancelled() or s.exception())  # awaited when training has ended
+        scoring.append(score)
 
     runner = Runner(
         workshop,

@@ -6,6 +6,7 @@ their own ids, so the order in which tables come back means nothing, and both ba
 
 import logging
 import pickle
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -60,6 +61,7 @@ def _map_with_ray(
     step: type, step_arguments: dict[str, Any], blocks: list[pa.Table], workers: int, num_gpus: float
 ) -> Iterator[pa.Table]:
     import ray.data
+    from ray.util.annotations import RayDeprecationWarning
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     source = ray.data.from_arrow(blocks)
@@ -67,16 +69,19 @@ def _map_with_ray(
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.execution_options.preserve_order = False
-    answers = source.map_batches(
-        _Worker,
-        fn_constructor_kwargs={"step": step, "step_arguments": step_arguments},
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        num_cpus=1,
-        num_gpus=num_gpus or None,
-        batch_size=None,
-        batch_format="pyarrow",
-        max_restarts=0,  # what a dead worker had is asked for again by the next run of the command; see the store
-    )
+    with warnings.catch_warnings():
+        # max_restarts has no named parameter in this Ray, and what has none is deprecated.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        answers = source.map_batches(
+            _Worker,
+            fn_constructor_kwargs={"step": step, "step_arguments": step_arguments},
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=1,
+            num_gpus=num_gpus or None,
+            batch_size=None,
+            batch_format="pyarrow",
+            max_restarts=0,  # what a dead worker had is asked for again by the next run of the command
+        )
     answer: Any
     for answer in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
         if _ERROR in answer.column_names:

@@ -240,7 +240,10 @@ def _durable(path: Path) -> Iterator[Any]:
 
 def _save_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
     with _durable(path) as file:
-        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        array = np.ascontiguousarray(array)
+        # Not np.save, whose error on a full disk does not say that it is full.
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
     return _facts(path)
 
 

@@ -79,7 +79,9 @@ class Workshop:
         """
         self.used.add(key)
         if key not in self._flights:
-            self._flights[key] = asyncio.ensure_future(_named(label, work))
+            self._flights[key] = flight = asyncio.ensure_future(_named(label, work))
+            # Whoever waits is told of an error; once the run stops for one, nobody may be left to hear of a second.
+            flight.add_done_callback(lambda f: f.cancelled() or f.exception())
         entry, record = await asyncio.shield(self._flights[key])
         self._ended(replace(record, setting=setting, label=label))
         return entry
@@ -170,4 +172,4 @@ async def _named(label: str, work: Callable[[], Awaitable[Done]]) -> Done:
     except RunError as error:
         if str(error).startswith(label):
             raise
-        raise RunError(f"{label}: {error}") from error
+        raise type(error)(f"{label}: {error}") from error

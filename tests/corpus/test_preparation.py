@@ -219,7 +219,7 @@ def test_every_file_is_kept_or_counted_on_real_code() -> None:
     [
         ([], OFF, None, ["0 files left of 0"]),
         ([good(1)], OFF, None, ["1 files left of 1"]),
-        ([good(1), good(2)], OFF, 80, ["1 over the limit", "raise limit (now 80 bytes)"]),
+        ([good(1), good(2)], OFF, 80, ["2 over a quarter of the limit", "raise limit (now 80 bytes)"]),
         ([SourceFile("z.py", "x", "r")] * 2, PreparationSettings(), None, ["1 copy of another", "1 fewer than 5"]),
         ([good(1), good(2)], OFF.model_copy(update={"split_by": "repository"}), None, ["split_by: file"]),
     ],
