@@ -88,7 +88,7 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     }
     with folder.locked():
         store = Store(folder.store)
-        nothing_to_do = folder.is_finished() and not _pending(loaded, store)
+        nothing_to_do = folder.is_finished() and not any(_look_ahead(loaded, store).pending.values())
         folder.write_manifest(**facts, finished=None)
         # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
         backend = InlineBackend() if nothing_to_do else open_backend(loaded, options.address)
@@ -104,15 +104,23 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     return Outcome(folder, observer.counts(), time.monotonic() - started_s)
 
 
-def _pending(loaded: LoadedExperiment, store: Store) -> int:
-    """Tokens of all the work that the store does not have."""
+@dataclass(frozen=True)
+class _Outlook:
+    """What a run would do, found out in this process: no actors, no training."""
 
-    async def count() -> int:
+    assembly: Assembly
+    plan: Plan
+    pending: dict[str, int]
+
+
+def _look_ahead(loaded: LoadedExperiment, store: Store) -> _Outlook:
+    async def look() -> _Outlook:
         assembly = await assemble(loaded, InlineBackend(), store)
         planned = await plan(assembly.instances)
-        return sum(pending_tokens(loaded, assembly, planned, store).values())
+        check_agreements(loaded, planned)
+        return _Outlook(assembly, planned, pending_tokens(loaded, assembly, planned, store))
 
-    return asyncio.run(count())
+    return asyncio.run(look())
 
 
 async def _run(
@@ -186,19 +194,12 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     """
     loaded, folder = options.load()
     experiment = loaded.experiment
-    backend = InlineBackend()
-
-    async def prepared(store: Store) -> tuple[Assembly, Plan]:
-        assembly = await assemble(loaded, backend, store)
-        return assembly, await plan(assembly.instances)
-
     with scratch_store(folder) as store:
-        assembly, planned = asyncio.run(prepared(store))
-        check_agreements(loaded, planned)
-        pending = pending_tokens(loaded, assembly, planned, store)
-        summary = planned.summary(store.has)
-    world = assembly.instances[0].world
-    slots = slot_count(loaded, backend)
+        outlook = _look_ahead(loaded, store)
+        summary = outlook.plan.summary(store.has)
+    planned = outlook.plan
+    world = outlook.assembly.instances[0].world
+    slots = slot_count(loaded, InlineBackend())
     stages = planned.unique_stages()
     entries = {
         "weights": len(stages) + len(set(planned.aggregations)) + len(experiment.seed),
@@ -207,7 +208,7 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     costs = estimate(
         planned,
         parameter_count(world),
-        pending,
+        outlook.pending,
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,
         entries,
