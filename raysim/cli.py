@@ -1,11 +1,11 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
 import errno
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import click
 import typer
 from rich.console import Console
 
@@ -22,6 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Simulate collaborative training of code language models, and measure whose code they give away.",
 )
+
+_TYPER_INTERRUPTED = 130
+"""What typer makes of a Ctrl-C."""
 
 _out = Console(highlight=False)
 if not _out.is_terminal:
@@ -154,10 +157,13 @@ def _print(value: Any, view: Any, as_json: bool) -> None:
 
 def main() -> NoReturn:
     """Entry point of the console script: errors become a readable line and an exit code."""
-    # A scheduler's SIGTERM ends a run as a Ctrl-C does: actors are told, and the same command goes on later.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        code = app(standalone_mode=False)
+        if code == _TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
     except RaysimError as error:
         _err.print("[red]error:[/red]", end=" ")
         _err.print(str(error), markup=False, soft_wrap=True)
@@ -171,4 +177,4 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _err.print("\nstopped; the same command goes on from here", markup=False)
         raise SystemExit(RunError.exit_code) from None
-    raise SystemExit(0)
+    raise SystemExit(code or 0)

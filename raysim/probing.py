@@ -6,7 +6,7 @@ prompt ids, generated text, counts, and hashes that are keyed with a secret of t
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -325,11 +325,11 @@ class Probing:
         store: Callable[[list[pa.Table]], dict[str, pa.Table]],
     ) -> None:
         """Maps `step` over `work` and stores each piece when its last part has come."""
-        results: Iterator[pa.Table] = map_tables(step, arguments, work, self._workers, self._shop.backend.name)
+        results = map_tables(step, arguments, work, self._workers, self._shop.backend.name)
         started_s = time.monotonic()
         for piece in pieces.values():
             self._shop.observer.started(key_of(piece.recipe), piece.recipe["kind"], piece.label, piece.tokens)
-        while (table := await asyncio.to_thread(next, results, None)) is not None:
+        async for table in _as_they_come(results):
             probe = table["model"][0].as_py(), table["organization"][0].as_py()
             piece = pieces[probe]
             piece.parts.append(table)
@@ -379,6 +379,24 @@ class Probing:
     async def _visit_all(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         parties = self._assembly.organizations.values()
         return list(await asyncio.gather(*(self._shop.backend.call(p, "visit", function, *args) for p in parties)))
+
+
+async def _as_they_come(results: Generator[pa.Table, None, None]) -> AsyncIterator[pa.Table]:
+    """The items of a generator that blocks, each fetched in a thread.
+
+    A cancelled wait lets that thread come to an end first: it would outlive Ray, and start one of its own.
+    """
+    while True:
+        step = asyncio.ensure_future(asyncio.to_thread(next, results, None))
+        try:
+            table = await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait([step])
+            results.close()
+            raise
+        if table is None:
+            return
+        yield table
 
 
 def _done(piece: _Piece) -> Entry:

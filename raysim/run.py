@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import tempfile
 import time
 import uuid
@@ -94,6 +95,8 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
         backend = InlineBackend() if nothing_to_do else open_backend(loaded, options.address)
         try:
             asyncio.run(_run(loaded, folder, store, backend, observer))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
         finally:
             backend.close()
         folder.write_manifest(**facts, finished=now())
@@ -127,6 +130,10 @@ async def _run(
     loaded: LoadedExperiment, folder: RunFolder, store: Store, backend: Backend, observer: ConsoleObserver
 ) -> None:
     experiment = loaded.experiment
+    task = asyncio.current_task()
+    assert task is not None, "it runs in one"
+    # A scheduler's SIGTERM ends a run as a Ctrl-C does.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     observer.phase("Preparing the corpora")
     assembly = await assemble(loaded, backend, store)
     planned = await plan(assembly.instances)

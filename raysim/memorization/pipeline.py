@@ -7,7 +7,7 @@ their own ids, so the order in which tables come back means nothing, and both ba
 import logging
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -27,7 +27,7 @@ def map_tables(
     workers: int,
     backend: Backend,
     num_gpus: float = 0,
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     """Applies ``step(**step_arguments)`` to each table and yields the answers as they come, in any order.
 
     Empty answers and the metadata of schemas are left out. With Ray each worker is an actor of one CPU, so at least one
@@ -59,7 +59,7 @@ def map_tables(
 
 def _map_with_ray(
     step: type, step_arguments: dict[str, Any], blocks: list[pa.Table], workers: int, num_gpus: float
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     import ray.data
     from ray.util.annotations import RayDeprecationWarning
 
