@@ -7,6 +7,7 @@ Both backends run the same plain objects and give the same bits. Actors reserve 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from raysim.errors import InputError, RaysimError, RunError
@@ -98,6 +99,9 @@ class RayBackend:
 
         for name, value in _RAY_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        if address and (Path.home() / ".ray" / "auth_token").is_file():
+            # `ray start` asks for a token wherever there is one; a driver that connects must say that it has it.
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
         import ray.exceptions
 
