@@ -59,10 +59,6 @@ class Entry:
         """The table `name`."""
         return pq.read_table(self.folder / f"{name}.parquet")
 
-    def sha256(self, array: str) -> str:
-        """Hash of the file that holds `array`."""
-        return self.files[f"{array}.npy"]["sha256"]
-
     def num_bytes(self) -> int:
         """Size of all files."""
         return sum(int(f["bytes"]) for f in self.files.values())

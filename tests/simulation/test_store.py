@@ -64,7 +64,7 @@ def test_sizes_and_hashes_are_those_of_the_files(store: Store) -> None:
     files = ["weights.npy", "counts.npy", "rows.parquet"]
     assert entry.num_bytes() == sum((entry.folder / name).stat().st_size for name in files)
     hashed = subprocess.run(["sha256sum", entry.folder / "weights.npy"], capture_output=True, text=True, check=True)
-    assert entry.sha256("weights") == hashed.stdout.split()[0]
+    assert entry.files["weights.npy"]["sha256"] == hashed.stdout.split()[0]
 
 
 def test_arrays_in_any_memory_order(store: Store) -> None:
