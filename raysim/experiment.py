@@ -15,6 +15,7 @@ from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
 from raysim.memorization.settings import MemorizationSettings
 from raysim.simulation.registry import resolve
+from raysim.simulation.retention import StoreSettings
 from raysim.simulation.strategy import Strategy, StrategySettings
 from raysim.training.models import ModelSettings
 from raysim.training.organization import OrganizationSettings
@@ -30,7 +31,13 @@ class ExecutionSettings(Settings):
     slots: int | None = pydantic.Field(
         default=None, ge=1, description="organizations at work at once; unset: CPUs over trainer.threads"
     )
+    replicas: int | None = pydantic.Field(
+        default=None, ge=1, description="actors of one organization at most, for work side by side; unset: as slots"
+    )
     checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
+    retries: int = pydantic.Field(
+        default=3, ge=0, description="of work whose process or node was lost; then the run ends, resumable"
+    )
 
 
 class MeasureSettings(Settings):
@@ -57,6 +64,7 @@ class Experiment(Settings):
     strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(min_length=1)
     measure: MeasureSettings = MeasureSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    store: StoreSettings = StoreSettings()
 
     @pydantic.field_validator("name")
     @classmethod

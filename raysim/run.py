@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +17,20 @@ from raysim.errors import RunError
 from raysim.estimate import estimate, matmul_rate
 from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
-from raysim.measure import Measurer, pending_tokens
+from raysim.measure import Measurer, Measuring, measuring, pending_tokens
+from raysim.probing import models_per_job
 from raysim.progress import ConsoleObserver
+from raysim.recipe import Key
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
 from raysim.simulation.backends import Backend, InlineBackend, RayBackend
+from raysim.simulation.claims import Claims
+from raysim.simulation.crew import Crew
 from raysim.simulation.ledger import ledger_rows
 from raysim.simulation.loop import simulate
 from raysim.simulation.planner import Plan, plan
-from raysim.simulation.runner import ReachedModel, Runner
+from raysim.simulation.retention import Retention
+from raysim.simulation.retrying import Retrying, RetryPolicy
+from raysim.simulation.runner import Runner
 from raysim.simulation.slots import Slots
 from raysim.simulation.stagelog import StageLog
 from raysim.simulation.store import Store
@@ -88,17 +94,18 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
         **provenance(),
     }
     with folder.locked():
-        store = Store(folder.store)
-        nothing_to_do = folder.is_finished() and not any(_look_ahead(loaded, store).pending.values())
-        folder.write_manifest(**facts, finished=None)
-        # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
-        backend = InlineBackend() if nothing_to_do else open_backend(loaded, options.address)
-        try:
-            asyncio.run(_run(loaded, folder, store, backend, observer))
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-        finally:
-            backend.close()
+        store, claims = Store(folder.store), Claims(folder.store)
+        with claims.at_work():
+            nothing_to_do = folder.is_finished() and not any(_look_ahead(loaded, store).pending.values())
+            folder.write_manifest(**facts, finished=None)
+            # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
+            backend = InlineBackend() if nothing_to_do else open_backend(loaded, options.address)
+            try:
+                asyncio.run(_run(loaded, folder, store, claims, backend, observer))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
+            finally:
+                backend.close()
         folder.write_manifest(**facts, finished=now())
         observer.phase("Writing the report")
         from raysim.report.html import write_report  # imports plotly and scipy
@@ -113,21 +120,34 @@ class _Outlook:
 
     assembly: Assembly
     plan: Plan
+    measures: dict[Key, Measuring]
     pending: dict[str, int]
 
 
 def _look_ahead(loaded: LoadedExperiment, store: Store) -> _Outlook:
-    async def look() -> _Outlook:
-        assembly = await assemble(loaded, InlineBackend(), store)
-        planned = await plan(assembly.instances)
-        check_agreements(loaded, planned)
-        return _Outlook(assembly, planned, pending_tokens(loaded, assembly, planned, store))
+    return asyncio.run(_outlook(loaded, _crew_of_one(), store))
 
-    return asyncio.run(look())
+
+def _crew_of_one() -> Crew:
+    """Everything in this process, one thing after the other: for looking at what is there."""
+    return Crew(InlineBackend(), Slots(1), Retrying(RetryPolicy(0), lambda _: None))
+
+
+async def _outlook(loaded: LoadedExperiment, crew: Crew, store: Store) -> _Outlook:
+    assembly = await assemble(loaded, crew, store)
+    planned = await plan(assembly.instances)
+    check_agreements(loaded, planned)
+    measures = measuring(loaded, assembly, planned)
+    return _Outlook(assembly, planned, measures, pending_tokens(planned, measures, store))
 
 
 async def _run(
-    loaded: LoadedExperiment, folder: RunFolder, store: Store, backend: Backend, observer: ConsoleObserver
+    loaded: LoadedExperiment,
+    folder: RunFolder,
+    store: Store,
+    claims: Claims,
+    backend: Backend,
+    observer: ConsoleObserver,
 ) -> None:
     experiment = loaded.experiment
     task = asyncio.current_task()
@@ -135,42 +155,40 @@ async def _run(
     # A scheduler's SIGTERM ends a run as a Ctrl-C does.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     observer.phase("Preparing the corpora")
-    assembly = await assemble(loaded, backend, store)
-    planned = await plan(assembly.instances)
-    check_agreements(loaded, planned)
-    observer.expect(pending_tokens(loaded, assembly, planned, store))
+    crew = open_crew(loaded, backend, observer.note)
+    outlook = await _outlook(loaded, crew, store)
+    assembly, planned = outlook.assembly, outlook.plan
+    observer.expect(outlook.pending)
+    recipes = {**planned.recipes, **{key: measure.recipe for key, measure in outlook.measures.items()}}
+    claims.write(folder.path, {*recipes, *assembly.used}, planned.recipes)
 
-    slots = slot_count(loaded, backend)
-    session = uuid.uuid4().hex[:8]
-    log = StageLog(folder.stages)
-    workshop = Workshop(store, backend, assembly.organizations, Slots(slots), log, session, observer)
-    measurer = Measurer(loaded, assembly, workshop, slots, folder.path / ".secret")
-    reached: list[ReachedModel] = []
-    scoring: list[asyncio.Future[Any]] = []
-
-    def on_model(model: ReachedModel) -> None:
-        reached.append(model)
-        score = asyncio.ensure_future(measurer.score(model))
-        score.add_done_callback(lambda s: s.cancelled() or s.exception())  # awaited when training has ended
-        scoring.append(score)
-
+    retention = Retention(
+        experiment.store.keep, recipes, planned.leaves, claimed=lambda: claims.arrays_of_others(folder.path)
+    )
+    workshop = Workshop(store, crew, retention, StageLog(folder.stages), uuid.uuid4().hex[:8], observer)
+    world = assembly.instances[0].world
+    wave = models_per_job(parameter_count(world)) if retention.bounded else None
+    measurer = Measurer(loaded, assembly, workshop, crew.slots.count, folder.path / ".secret", wave)
     runner = Runner(
         workshop,
-        planned.remaining_tokens(),
+        planned.urgency(),
         experiment.execution.checkpoint_every_s,
         measurer.wants_epochs,
-        on_model,
+        measurer.take,
     )
     observer.phase("Training")
-    await _all(simulate(instance, runner) for instance in assembly.instances)
-    await _all(scoring)
-    if experiment.measure.memorization:
-        observer.phase("Probing for memorization")
-        await measurer.probe(reached)
+    try:
+        await _all(simulate(instance, runner) for instance in assembly.instances)
+        if experiment.measure.memorization:
+            observer.phase("Probing for memorization")
+        await measurer.finish()
+    except BaseException:
+        measurer.abandon()
+        raise
 
     observer.phase("Writing the tables")
     initial = {i.world.seed: (await runner.initial(i.world)).info for i in assembly.instances}
-    write_rows(folder, "models", model_rows(reached, initial))
+    write_rows(folder, "models", model_rows(measurer.reached, initial))
     corpora, drops = corpora_rows(assembly.inventories.values())
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
@@ -179,6 +197,8 @@ async def _run(
     entries = [entry for key in sorted(workshop.used) if (entry := store.peek(key))]
     before = [{**crossing.to_json(), "work": "preparation"} for crossing in assembly.crossings]
     write_rows(folder, "ledger", before + ledger_rows(entries, store))
+    used = {*workshop.used, *assembly.used}
+    claims.write(folder.path, used, retention.kept(used))
 
 
 async def _all(awaitables: Any) -> None:
@@ -204,21 +224,15 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     with scratch_store(folder) as store:
         outlook = _look_ahead(loaded, store)
         summary = outlook.plan.summary(store.has)
-    planned = outlook.plan
-    world = outlook.assembly.instances[0].world
     slots = slot_count(loaded, InlineBackend())
-    stages = planned.unique_stages()
-    entries = {
-        "weights": len(stages) + len(set(planned.aggregations)) + len(experiment.seed),
-        "client_states": sum(stage.assignment.keep_state for stage in stages.values()),
-    }
     costs = estimate(
-        planned,
-        parameter_count(world),
+        outlook.plan,
+        {key: measure.recipe for key, measure in outlook.measures.items()},
+        parameter_count(outlook.assembly.instances[0].world),
         outlook.pending,
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,
-        entries,
+        experiment.store.keep,
     )
     return {"name": experiment.name, "strategies": summary, **costs, "slots": slots}
 
@@ -245,7 +259,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     """
     loaded, folder = options.load()
     with scratch_store(folder) as store:
-        assembly = asyncio.run(assemble(loaded, InlineBackend(), store))
+        assembly = asyncio.run(assemble(loaded, _crew_of_one(), store))
     return {
         "name": loaded.experiment.name,
         "organizations": {name: asdict(inventory) for name, inventory in assembly.inventories.items()},
@@ -272,6 +286,14 @@ def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
     if address is None and loaded.experiment.execution.backend == "inline":
         return InlineBackend()
     return RayBackend(address, None)
+
+
+def open_crew(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], None]) -> Crew:
+    """The crew of an experiment, with nobody in it yet."""
+    execution, slots = loaded.experiment.execution, slot_count(loaded, backend)
+    # In one process nothing is gained by a second party of the same site.
+    replicas = 1 if isinstance(backend, InlineBackend) else execution.replicas or slots
+    return Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(execution.retries), note))
 
 
 def slot_count(loaded: LoadedExperiment, backend: Backend) -> int:

@@ -23,7 +23,8 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
         f" at most {tokens['generate']:,} to generate.",
         f"About {_hours(planned['hours'])} at {planned['assumed_flop_per_s'] / 1e9:,.0f} GFLOP/s, which"
         f" {planned['slots']} slot(s) of this machine should reach (6 FLOP a parameter and training token);"
-        f" the store will hold about {_bytes(planned['bytes'])}.",
+        f" the store will hold about {_bytes(planned['peak_bytes'])} at most,"
+        f" {_bytes(planned['bytes'])} in the end (store.keep: {planned['keep']}).",
         "Settings share stages that begin alike, so their sum may be more than what is computed.",
     ]
     return Group(table, Text("\n".join(lines)))
