@@ -1,6 +1,7 @@
 """One experiment: a YAML file, validated before anything starts."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -123,14 +124,28 @@ def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
     Raises:
         InputError: whatever is wrong with it, every problem on a line of its own.
     """
-    raw = apply_overrides(load_yaml(path), overrides)
-    experiment = validate(Experiment, raw, str(path))
+    return _resolve(apply_overrides(load_yaml(path), overrides), str(path), path.resolve().parent)
+
+
+def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
+    """The experiment that a run's manifest tells of.
+
+    Raises:
+        InputError: it is none of this version.
+    """
+    if not manifest.get("base"):
+        raise InputError("manifest.json: does not say where its experiment lay; run the run again to write it anew")
+    return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
+
+
+def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
+    experiment = validate(Experiment, raw, origin)
     settings: list[Setting] = []
     for number, entry in enumerate(experiment.strategies):
-        label, strategy_class, strategy_settings = resolve(entry, f"{path}: strategies[{number}]")
+        label, strategy_class, strategy_settings = resolve(entry, f"{origin}: strategies[{number}]")
         if label in [setting.label for setting in settings]:
             raise InputError(
-                f"{path}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
+                f"{origin}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
             )
         settings.append(Setting(label, strategy_class, strategy_settings))
-    return LoadedExperiment(experiment, path.resolve().parent, tuple(settings))
+    return LoadedExperiment(experiment, base, tuple(settings))

@@ -1,40 +1,29 @@
 """Composes the parts: what `raysim inspect`, `plan`, `run` and `report` do."""
 
 import asyncio
-import os
 import signal
 import tempfile
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raysim.assembly import Assembly, assemble, check_agreements
-from raysim.errors import RunError
+from raysim.assembly import assemble
 from raysim.estimate import estimate, matmul_rate
+from raysim.execution import open_backend, open_crew, slot_count
 from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
-from raysim.measure import Measurer, Measuring, measuring, pending_tokens
-from raysim.probing import models_per_job
+from raysim.outlook import crew_of_one, look_ahead, look_ahead_here
+from raysim.performing import perform
 from raysim.progress import ConsoleObserver
-from raysim.recipe import Key
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
-from raysim.simulation.backends import Backend, InlineBackend, RayBackend
+from raysim.simulation.backends import Backend, InlineBackend
 from raysim.simulation.claims import Claims
-from raysim.simulation.crew import Crew
 from raysim.simulation.ledger import ledger_rows
-from raysim.simulation.loop import simulate
-from raysim.simulation.planner import Plan, plan
 from raysim.simulation.retention import Retention
-from raysim.simulation.retrying import Retrying, RetryPolicy
-from raysim.simulation.runner import Runner
-from raysim.simulation.slots import Slots
-from raysim.simulation.stagelog import StageLog
 from raysim.simulation.store import Store
-from raysim.simulation.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -88,15 +77,16 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     facts = {
         "name": loaded.experiment.name,
         "experiment": loaded.experiment.model_dump(mode="json"),
+        "base": str(loaded.base),
+        "store": str(options.store.resolve()) if options.store else None,
         "organizations": list(loaded.experiment.organizations),
         "command": options.command,
-        "created": now(),
         **provenance(),
     }
     with folder.locked():
         store, claims = Store(folder.store), Claims(folder.store)
         with claims.at_work():
-            nothing_to_do = folder.is_finished() and not any(_look_ahead(loaded, store).pending.values())
+            nothing_to_do = folder.is_finished() and not any(look_ahead_here(loaded, store).pending.values())
             folder.write_manifest(**facts, finished=None)
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
             backend = InlineBackend() if nothing_to_do else open_backend(loaded, options.address)
@@ -114,33 +104,6 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     return Outcome(folder, observer.counts(), time.monotonic() - started_s)
 
 
-@dataclass(frozen=True)
-class _Outlook:
-    """What a run would do, found out in this process: no actors, no training."""
-
-    assembly: Assembly
-    plan: Plan
-    measures: dict[Key, Measuring]
-    pending: dict[str, int]
-
-
-def _look_ahead(loaded: LoadedExperiment, store: Store) -> _Outlook:
-    return asyncio.run(_outlook(loaded, _crew_of_one(), store))
-
-
-def _crew_of_one() -> Crew:
-    """Everything in this process, one thing after the other: for looking at what is there."""
-    return Crew(InlineBackend(), Slots(1), Retrying(RetryPolicy(0), lambda _: None))
-
-
-async def _outlook(loaded: LoadedExperiment, crew: Crew, store: Store) -> _Outlook:
-    assembly = await assemble(loaded, crew, store)
-    planned = await plan(assembly.instances)
-    check_agreements(loaded, planned)
-    measures = measuring(loaded, assembly, planned)
-    return _Outlook(assembly, planned, measures, pending_tokens(planned, measures, store))
-
-
 async def _run(
     loaded: LoadedExperiment,
     folder: RunFolder,
@@ -149,68 +112,38 @@ async def _run(
     backend: Backend,
     observer: ConsoleObserver,
 ) -> None:
-    experiment = loaded.experiment
-    task = asyncio.current_task()
-    assert task is not None, "it runs in one"
-    # A scheduler's SIGTERM ends a run as a Ctrl-C does.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    keep = loaded.experiment.store.keep
+    stop_on_sigterm()
     observer.phase("Preparing the corpora")
     crew = open_crew(loaded, backend, observer.note)
-    outlook = await _outlook(loaded, crew, store)
+    outlook = await look_ahead(loaded, crew, store)
     assembly, planned = outlook.assembly, outlook.plan
     observer.expect(outlook.pending)
     recipes = {**planned.recipes, **{key: measure.recipe for key, measure in outlook.measures.items()}}
     claims.write(folder.path, {*recipes, *assembly.used}, planned.recipes)
-
-    retention = Retention(
-        experiment.store.keep, recipes, planned.leaves, claimed=lambda: claims.arrays_of_others(folder.path)
-    )
-    workshop = Workshop(store, crew, retention, StageLog(folder.stages), uuid.uuid4().hex[:8], observer)
-    world = assembly.instances[0].world
-    wave = models_per_job(parameter_count(world)) if retention.bounded else None
-    measurer = Measurer(loaded, assembly, workshop, crew.slots.count, folder.path / ".secret", wave)
-    runner = Runner(
-        workshop,
-        planned.urgency(),
-        experiment.execution.checkpoint_every_s,
-        measurer.wants_epochs,
-        measurer.take,
-    )
-    observer.phase("Training")
-    try:
-        await _all(simulate(instance, runner) for instance in assembly.instances)
-        if experiment.measure.memorization:
-            observer.phase("Probing for memorization")
-        await measurer.finish()
-    except BaseException:
-        measurer.abandon()
-        raise
+    retention = Retention(keep, recipes, planned.leaves, claimed=lambda: claims.arrays_of_others(folder.path))
+    done = await perform(loaded, outlook, crew, store, retention, folder.stages, folder.secret, observer)
 
     observer.phase("Writing the tables")
-    initial = {i.world.seed: (await runner.initial(i.world)).info for i in assembly.instances}
-    write_rows(folder, "models", model_rows(measurer.reached, initial))
+    initial = {i.world.seed: (await done.runner.initial(i.world)).info for i in assembly.instances}
+    write_rows(folder, "models", model_rows(done.measurer.reached, initial))
     corpora, drops = corpora_rows(assembly.inventories.values())
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
-    for name, tables in measurer.tables.items():
+    for name, tables in done.measurer.tables.items():
         write_joined(folder, name, tables)
-    entries = [entry for key in sorted(workshop.used) if (entry := store.peek(key))]
+    used = {*done.workshop.used, *assembly.used}
+    entries = [entry for key in sorted(used) if (entry := store.peek(key))]
     before = [{**crossing.to_json(), "work": "preparation"} for crossing in assembly.crossings]
     write_rows(folder, "ledger", before + ledger_rows(entries, store))
-    used = {*workshop.used, *assembly.used}
     claims.write(folder.path, used, retention.kept(used))
 
 
-async def _all(awaitables: Any) -> None:
-    """Waits for all; the first failure stops the rest and is raised."""
-    tasks = [asyncio.ensure_future(a) for a in awaitables]
-    try:
-        await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
+def stop_on_sigterm() -> None:
+    """Has a scheduler's SIGTERM end this task as a Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None, "it runs in one"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def plan_experiment(options: Options) -> dict[str, Any]:
@@ -222,33 +155,19 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     loaded, folder = options.load()
     experiment = loaded.experiment
     with scratch_store(folder) as store:
-        outlook = _look_ahead(loaded, store)
+        outlook = look_ahead_here(loaded, store)
         summary = outlook.plan.summary(store.has)
     slots = slot_count(loaded, InlineBackend())
     costs = estimate(
         outlook.plan,
         {key: measure.recipe for key, measure in outlook.measures.items()},
-        parameter_count(outlook.assembly.instances[0].world),
+        outlook.assembly.instances[0].world.spec.count_parameters(),
         outlook.pending,
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,
         experiment.store.keep,
     )
     return {"name": experiment.name, "strategies": summary, **costs, "slots": slots}
-
-
-def parameter_count(world: Any) -> int:
-    """Parameters of a world's model, built without memory for its weights."""
-    import torch
-
-    from raysim.training.models import build_model
-    from raysim.training.weights import layout_of
-
-    spec = world.spec
-    if spec.settings.pretrained is not None:
-        return layout_of(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)).num_parameters
-    with torch.device("meta"):
-        return layout_of(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)).num_parameters
 
 
 def inspect_experiment(options: Options) -> dict[str, Any]:
@@ -259,7 +178,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     """
     loaded, folder = options.load()
     with scratch_store(folder) as store:
-        assembly = asyncio.run(assemble(loaded, _crew_of_one(), store))
+        assembly = asyncio.run(assemble(loaded, crew_of_one(), store))
     return {
         "name": loaded.experiment.name,
         "organizations": {name: asdict(inventory) for name, inventory in assembly.inventories.items()},
@@ -275,36 +194,3 @@ def scratch_store(folder: RunFolder) -> Iterator[Store]:
         return
     with tempfile.TemporaryDirectory(prefix="raysim-") as scratch:
         yield Store(Path(scratch))
-
-
-def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
-    """The backend that an experiment asks for; an address always means Ray.
-
-    Raises:
-        InputError: no cluster answers at the address.
-    """
-    if address is None and loaded.experiment.execution.backend == "inline":
-        return InlineBackend()
-    return RayBackend(address, None)
-
-
-def open_crew(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], None]) -> Crew:
-    """The crew of an experiment, with nobody in it yet."""
-    execution, slots = loaded.experiment.execution, slot_count(loaded, backend)
-    # In one process nothing is gained by a second party of the same site.
-    replicas = 1 if isinstance(backend, InlineBackend) else execution.replicas or slots
-    return Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(execution.retries), note))
-
-
-def slot_count(loaded: LoadedExperiment, backend: Backend) -> int:
-    """Organizations at work at once."""
-    execution, threads = loaded.experiment.execution, loaded.experiment.trainer.threads
-    if isinstance(backend, RayBackend) and execution.slots and execution.slots * threads > backend.cpus():
-        raise RunError(
-            f"execution.slots: {execution.slots} organizations of {threads} threads at once need more than the"
-            f" {backend.cpus()} CPUs of this Ray cluster; lower it"
-        )
-    if execution.slots:
-        return execution.slots
-    cpus = backend.cpus() if isinstance(backend, RayBackend) else os.cpu_count() or 1
-    return max(1, cpus // threads)

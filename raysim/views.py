@@ -55,6 +55,43 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
     return Group(sizes, drops, licences)
 
 
+def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:
+    """What was verified, when nothing was found."""
+    work = ", ".join(f"{count} {kind}" for kind, count in sorted(made.items()))
+    return Text(f"{entries:,} entries hashed, all as they were written. Made once more, to the same bits: {work}.")
+
+
+def store_view(usage: Mapping[str, Any]) -> RenderableType:
+    """Entries and bytes by kind of work and by run."""
+    kinds = Table(title=f"Store {usage['store']}", title_justify="left")
+    for column in ("work", "entries", "bytes", "arrays let go"):
+        kinds.add_column(column, justify="left" if column == "work" else "right")
+    for kind, row in sorted(usage["kinds"].items()):
+        kinds.add_row(kind, f"{row['entries']:,}", _bytes(row["bytes"]), f"{row['arrays let go']:,}")
+    kinds.add_section()
+    kinds.add_row("all", f"{usage['entries']:,}", _bytes(usage["bytes"]), "")
+    runs = Table(title="Who needs it", title_justify="left")
+    for column in ("run", "entries", "bytes", "needed by no other", "bytes"):
+        runs.add_column(column, justify="left" if column == "run" else "right")
+    for row in usage["runs"]:
+        alone = row["alone"]
+        sizes = [f"{row['entries']:,}", _bytes(row["bytes"]), f"{alone['entries']:,}", _bytes(alone["bytes"])]
+        runs.add_row(Text(row["run"]), *sizes)
+    nobody = usage["no run"]
+    runs.add_row("no run", f"{nobody['entries']:,}", _bytes(nobody["bytes"]), "", "")
+    return Group(kinds, runs)
+
+
+def garbage_view(garbage: Mapping[str, Any]) -> RenderableType:
+    """What was removed, or would be."""
+    return Text(
+        f"{garbage['store']}: {_bytes(garbage['bytes'])} in {garbage['removed']:,} entries that no run refers to,"
+        f" the arrays of {garbage['arrays let go']:,} entries that no run counts on, and"
+        f" {garbage['checkpoints and damaged entries']:,} left-over checkpoints and damaged entries;"
+        f" {garbage['kept']:,} entries stay."
+    )
+
+
 def _hours(hours: float) -> str:
     if hours * 3600 < 90:
         return f"{hours * 3600:.0f} s"

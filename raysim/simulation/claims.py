@@ -66,6 +66,11 @@ class Claims:
             draft.unlink(missing_ok=True)
             raise RunError(f"{path}: cannot be written: {error.strerror or error}; free some room") from error
 
+    def of(self, run: Path) -> Claim | None:
+        """The claim of the run in the folder `run`."""
+        path = self._path(run)
+        return self._read(path) if path.exists() else None
+
     def all(self) -> list[Claim]:
         """Every claim, whether or not its run is there still.
 
@@ -73,6 +78,12 @@ class Claims:
             InputError: a claim that cannot be read: better nothing is removed than something that a run refers to.
         """
         return [self._read(path) for path in sorted(self._folder.glob("*.json"))]
+
+    def forget_gone(self) -> None:
+        """Deletes the claims of runs whose folder is gone."""
+        for path in self._folder.glob("*.json"):
+            if not self._read(path).alive:
+                path.unlink(missing_ok=True)
 
     def arrays_of_others(self, run: Path) -> Set[Key]:
         """Keys whose arrays some other run counts on that is there still."""

@@ -147,7 +147,7 @@ class Store:
         for name in gone:
             (entry.folder / name).unlink(missing_ok=True)
 
-    def keys(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[Key]:
         """All keys that have an entry."""
         for file in self._objects.glob(f"*/[!.]*/{_ENTRY_FILE}"):
             yield file.parent.name
