@@ -71,6 +71,11 @@ class Retention:
         """Of `keys` those whose arrays stay when the run has ended."""
         return keys if self._keep == "all" else keys & self._kept
 
+    def begins_again(self, work: Key) -> None:
+        """Says that `work` is done once more and reads its parents' arrays; `ended` comes again, too."""
+        for parent in self._parents.get(work, ()):
+            self._readers[parent].add(work)
+
     def ended(self, work: Key) -> list[Key]:
         """Whose arrays may go now that `work` has ended, which may have happened before."""
         if self._keep == "all":

@@ -161,6 +161,7 @@ class Runner:
             checkpoint_every_s=self._checkpoint_every_s,
             num_sequences=world.num_sequences(assignment),
         )
+        await shop.bring_back(assignment.model, assignment.client_state)
         async with shop.crew.hold(site, priority) as party:
             with shop.store.lease(key) as ours:
                 if not ours:

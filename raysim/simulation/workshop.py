@@ -109,15 +109,23 @@ class Workshop:
         Raises:
             DamagedEntry: it was damaged since.
         """
-        entry = await self.cached(key)
-        if entry is None:
-            raise DamagedEntry(f"store entry {key} was damaged while the run needed it; run the same command again")
-        if not entry.dropped:
-            return entry
-        if self._flights[key].done():
-            self._flights[key] = self._again[key]()
-        await asyncio.shield(self._flights[key])
-        return await self.entry(key)
+        while True:
+            entry = await self.cached(key)
+            if entry is None:
+                raise DamagedEntry(f"store entry {key} was damaged while the run needed it; run the same command again")
+            if not entry.dropped:
+                return entry
+            flight = self._flights.get(key)
+            if flight is None or flight.done():
+                flight = self._flights[key] = self._again[key]()
+            await asyncio.shield(flight)
+
+    async def bring_back(self, *keys: Key | None) -> None:
+        """Makes arrays that were let go. Whoever needs them calls this before it holds a slot: making takes one."""
+        for key in keys:
+            entry = self.store.peek(key) if key else None
+            if entry and entry.dropped:
+                await self.entry(entry.key)
 
     async def share(self, key: Key) -> Any:
         """The weights of `key`, where parties can read them."""
@@ -153,6 +161,7 @@ class Workshop:
         async def work(arrays: bool) -> Done:
             if entry := await self.cached(key, arrays):
                 return entry, StageRecord(key, kind, "", label, "cached", tokens=tokens)
+            await self.bring_back(recipe.get("weights"))
             async with self.crew.hold(site, self._retention.measure_priority) as party:
                 shared = [await self.share(recipe["weights"])] if "weights" in recipe else []
                 self.attempt(key, kind, label, tokens, site)
@@ -177,6 +186,8 @@ class Workshop:
 
     async def _perform(self, key: Key, label: str, work: Work, arrays: bool) -> Done:
         """`work`, tried again where its party is lost or another run has it; its errors name it."""
+        if arrays:
+            self._retention.begins_again(key)
 
         async def attempt() -> Done:
             while True:
@@ -202,7 +213,7 @@ class Workshop:
 
     async def _wait_for_other_run(self, key: Key, label: str) -> None:
         self.observer.note(f"{label}: another run that shares the store is at it; waiting for its result")
-        while not self.store.has(key) and self.store.is_leased(key):
+        while self.store.is_leased(key):
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     def _ended(self, record: StageRecord) -> None:
