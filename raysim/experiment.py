@@ -14,6 +14,7 @@ from raysim.corpus.tokens import TokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
 from raysim.memorization.settings import MemorizationSettings
+from raysim.report.settings import ReportSettings
 from raysim.simulation.registry import resolve
 from raysim.simulation.strategy import Strategy, StrategySettings
 from raysim.training.models import ModelSettings
@@ -56,6 +57,7 @@ class Experiment(Settings):
     trainer: TrainerSettings = TrainerSettings()
     strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(min_length=1)
     measure: MeasureSettings = MeasureSettings()
+    report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()
 
     @pydantic.field_validator("name")

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from raysim.report import budgets, figures, sections
+from raysim.report.figure_kit import DARK
 from raysim.report.findings import FINDINGS, assess
 from raysim.report.folder import open_run
+from raysim.report.order_effects import effects_table
+from raysim.report.orders import orders_table
 from raysim.report.summary import Study
 from raysim.report.tables import TABLES, write_table
 
@@ -15,7 +18,9 @@ _HERE = Path(__file__).parent
 
 
 def write_report(run_dir: Path | str) -> Path:
-    """Writes ``report.html``, and the tables `contrasts` and `findings` that it shows, into a run folder.
+    """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
+
+    These are `contrasts`, `findings`, `orders` and `order_effects`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -23,9 +28,11 @@ def write_report(run_dir: Path | str) -> Path:
     """
     study = Study(open_run(run_dir))
     contrasts, findings = assess(study)
-    write_table(study.run.path, "contrasts", contrasts)
-    write_table(study.run.path, "findings", findings)
-    page = render(study, contrasts.to_pylist(), findings.to_pylist())
+    effects = effects_table(study)
+    derived = {"contrasts": contrasts, "findings": findings, "orders": orders_table(study), "order_effects": effects}
+    for name, table in derived.items():
+        write_table(study.run.path, name, table)
+    page = render(study, contrasts.to_pylist(), findings.to_pylist(), effects.to_pylist())
     path = study.run.path / "report.html"
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(page, encoding="utf-8")
@@ -33,8 +40,10 @@ def write_report(run_dir: Path | str) -> Path:
     return path
 
 
-def render(study: Study, contrasts: list[dict[str, Any]], findings: list[dict[str, Any]]) -> str:
-    """The page of a study whose contrasts and findings were taken, as text."""
+def render(
+    study: Study, contrasts: list[dict[str, Any]], findings: list[dict[str, Any]], effects: list[dict[str, Any]]
+) -> str:
+    """The page of a study whose contrasts, findings and effects of the order were taken, as text."""
     import jinja2
     from plotly.offline import get_plotlyjs
 
@@ -54,7 +63,7 @@ def render(study: Study, contrasts: list[dict[str, Any]], findings: list[dict[st
         script=_trusted(_HERE / "page.js"),
         plotly=_safe(get_plotlyjs()) if drawn else _safe(""),
         specs=script_json({name: figure.spec for name, figure in drawn.items()}),
-        dark=script_json(figures.DARK),
+        dark=script_json(DARK),
         figures=drawn,
         run=study.run,
         manifest=study.run.manifest,

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from raysim.report.figures import all_figures, clone_matrix, owner_heatmap, plain_text
+from raysim.report.figure_kit import plain_text
+from raysim.report.figures import all_figures, clone_matrix, owner_heatmap
 from raysim.report.folder import open_run
 from raysim.report.summary import Study
 
