@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 INK, MUTED, GRID, PAPER, ACCENT = "#1d2327", "#66727b", "#e4e8eb", "#ffffff", "#0f5f87"
+UNKNOWN = "#d2d2d0"
 SCALE = ("#f4f7f9", "#c9dfeb", "#86b9d3", "#3d8ab1", "#0b4a6b")
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DARK: dict[str, str] = {
@@ -20,6 +21,7 @@ DARK: dict[str, str] = {
     GRID: "#2c343a",
     PAPER: "#14181b",
     ACCENT: "#6fb9dc",
+    UNKNOWN: "#3d4043",
     **dict(zip(SCALE, ("#1b2227", "#1f4054", "#2c6b8c", "#58a6cc", "#b9e3f7"), strict=True)),
     **dict(zip(LINES, ("#4ba3d9", "#ee8550", "#3cc29a", "#e0a1c5", "#f0bd4c", "#8fd0f5"), strict=True)),
 }

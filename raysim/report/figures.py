@@ -20,6 +20,7 @@ from raysim.report.figure_kit import (
     rule,
 )
 from raysim.report.order_figures import forgetting, order_positions
+from raysim.report.order_tree import order_trees
 from raysim.report.points import finals
 from raysim.report.summary import Row, Study
 from raysim.report.tables import PUBLIC
@@ -183,5 +184,6 @@ def _step(paths: dict[str, list[Row]]) -> int:
 
 def all_figures(study: Study) -> dict[str, Figure]:
     """Every figure that the tables allow, by name."""
-    made = (make(study) for make in (owner_heatmap, order_positions, forgetting, curves, frontier, clone_matrix))
+    makers = (owner_heatmap, order_positions, forgetting, curves, frontier, clone_matrix)
+    made = [*(make(study) for make in makers), *order_trees(study)]
     return {figure.name: figure for figure in made if figure}

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from raysim.report import budgets, figures, sections
+from raysim.report import budgets, figures, order_sections, sections
 from raysim.report.figure_kit import DARK
 from raysim.report.findings import FINDINGS, assess
 from raysim.report.folder import open_run
@@ -28,11 +28,15 @@ def write_report(run_dir: Path | str) -> Path:
     """
     study = Study(open_run(run_dir))
     contrasts, findings = assess(study)
-    effects = effects_table(study)
-    derived = {"contrasts": contrasts, "findings": findings, "orders": orders_table(study), "order_effects": effects}
+    derived = {
+        "contrasts": contrasts,
+        "findings": findings,
+        "orders": orders_table(study),
+        "order_effects": effects_table(study),
+    }
     for name, table in derived.items():
         write_table(study.run.path, name, table)
-    page = render(study, contrasts.to_pylist(), findings.to_pylist(), effects.to_pylist())
+    page = render(study, {name: table.to_pylist() for name, table in derived.items()})
     path = study.run.path / "report.html"
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(page, encoding="utf-8")
@@ -40,10 +44,8 @@ def write_report(run_dir: Path | str) -> Path:
     return path
 
 
-def render(
-    study: Study, contrasts: list[dict[str, Any]], findings: list[dict[str, Any]], effects: list[dict[str, Any]]
-) -> str:
-    """The page of a study whose contrasts, findings and effects of the order were taken, as text."""
+def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
+    """The page of a study as text, with the rows of the tables derived from it, by name of the table."""
     import jinja2
     from plotly.offline import get_plotlyjs
 
@@ -75,7 +77,9 @@ def render(
         columns=columns,
         rows=rows,
         rarefaction_size=study.rarefaction_size,
-        findings=[_with_contrasts(finding, contrasts) for finding in findings],
+        findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
+        order_blocks=order_sections.order_blocks(study, derived["orders"], derived["order_effects"]),
+        num_open_orders=order_sections.NUM_OPEN_ORDERS,
         evidence=sections.evidence(study),
         num_open=sections.NUM_OPEN,
         budgets=sections.spent(study),

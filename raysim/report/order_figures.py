@@ -15,6 +15,9 @@ from raysim.report.figure_kit import (
 from raysim.report.points import finals
 from raysim.report.summary import Study
 
+MANY_TICKS = 6
+"""Above so many labels, those of a small panel would touch at their usual size."""
+
 
 def order_positions(study: Study) -> Figure | None:
     """Covered lines of each owner in the final incremental models, by its position in the order."""
@@ -46,8 +49,10 @@ def forgetting(study: Study) -> Figure | None:
     reach = sorted({x for found in samples.values() for x, _ in found})
     if len(reach) < 3 or {p.model for p in points if not p.final}.isdisjoint(study.prompts.models):
         return None
-    ticks = {x: "trained" if x == 0 else f"{x:+d}".replace("-", "−") for x in reach}
-    return _owner_panels("forgetting", study, samples, ticks, "stages since", "Covered lines by stages since training")
+    ticks = {x: f"{x:+d}".replace("-", "−") if x else "0" for x in reach}
+    return _owner_panels(
+        "forgetting", study, samples, ticks, "stages since training", "Covered lines by stages since training"
+    )
 
 
 def _owner_panels(
@@ -67,6 +72,7 @@ def _owner_panels(
         layout[f"xaxis{axis}"].update(
             tickvals=list(ticks), ticktext=list(ticks.values()), title={"text": title, "font": {"size": 11}}
         )
+        layout[f"xaxis{axis}"].update(tickangle=0, tickfont={"size": 12 if len(ticks) <= MANY_TICKS else 9})
         layout[f"xaxis{axis}"]["range"] = [min(ticks) - 0.4, max(ticks) + 0.4]
         layout[f"yaxis{axis}"]["range"] = [-0.04 * top, 1.1 * top or 1.0]
         if panel % columns == 0:
