@@ -79,7 +79,6 @@ def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
         rarefaction_size=study.rarefaction_size,
         findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
         order_blocks=order_sections.order_blocks(study, derived["orders"], derived["order_effects"]),
-        num_open_orders=order_sections.NUM_OPEN_ORDERS,
         evidence=sections.evidence(study),
         num_open=sections.NUM_OPEN,
         budgets=sections.spent(study),

@@ -17,11 +17,11 @@ from raysim.report.statistics import t_interval
 from raysim.report.summary import Measure, Study
 from raysim.report.tables import schema
 
-METHODS = ("position", "predecessor", "precedence", "pairwise", "shapley")
 MIN_REGRESSED = 4
 """Below four organizations the regression has about as many coefficients as there are orders."""
 UNITS = {"bits_per_byte": "bits per byte", "exclusive": "lines a prompt", "covered_eligible": "lines a prompt"}
 _ESTIMABLE = 1e-9
+"""How far rounding may move the diagonal of a projection from 1."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Term:
     """What an effect is of.
 
     Attributes:
-        method: one of `METHODS`.
+        method: position, predecessor, precedence, pairwise or shapley.
         organization: the organization a.
         other: the organization b that a stands before, or '' where the method knows none.
         position: where a stands, from 1; only of the method 'position'.
