@@ -28,6 +28,7 @@ class EffectTable:
     """A table of effects.
 
     Attributes:
+        corner: what the rows are.
         groups: what the columns share, with the number of columns.
         columns: their names.
         rows: a name and its cells.
@@ -185,7 +186,7 @@ def _cell(row: dict[str, Any] | None, sign: int, top: float) -> EffectCell:
 
 def _signed(value: float, measure: Measure) -> str:
     digits = 3 if measure[0] == "bits_per_byte" else 2
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+    return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 
 def _percent(share: float | None) -> str:
