@@ -169,6 +169,7 @@ def test_no_course_attributes_nothing():
 numbers = st.floats(-100, 100)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.data())
 def test_contributions_sum_to_final_minus_initial(data):
     """The law of efficiency, over all orders and over some of them."""
@@ -180,6 +181,7 @@ def test_contributions_sum_to_final_minus_initial(data):
     assert total == pytest.approx(gain, abs=1e-9)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.dictionaries(st.frozensets(st.sampled_from(ABC)), numbers))
 def test_attribution_is_the_shapley_value_where_the_order_makes_no_difference(worth):
     def v(names):

@@ -130,6 +130,7 @@ def test_pareto_by_hand():
     assert pareto(found) == {("good",), ("quiet",)}
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(some_outcomes)
 def test_an_order_is_in_the_pareto_set_unless_another_is_as_good_in_both_and_better_in_one(found):
     for one in found:
@@ -160,6 +161,7 @@ def test_of_no_order_none_is_best():
     assert best_ranges([]) == []
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(some_outcomes, st.one_of(st.floats(0, 8), st.sampled_from([0.0, 0.5, 1.0, 2.0, 1e6])))
 def test_whatever_the_weight_the_range_that_holds_it_names_a_best_order(found, weight):
     inside = [one for one in best_ranges(found) if one.low <= weight <= one.high]
@@ -168,6 +170,7 @@ def test_whatever_the_weight_the_range_that_holds_it_names_a_best_order(found, w
     assert all(one.outcome.score(weight) == pytest.approx(best, abs=1e-9) for one in inside)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(some_outcomes)
 def test_ranges_follow_each_other_from_zero_to_infinity(found):
     ranges = best_ranges(found)
