@@ -15,6 +15,7 @@ from raysim.corpus.tokens import TokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
 from raysim.memorization.settings import MemorizationSettings
+from raysim.report.settings import ReportSettings
 from raysim.simulation.registry import resolve
 from raysim.simulation.retention import StoreSettings
 from raysim.simulation.strategy import Strategy, StrategySettings
@@ -64,6 +65,7 @@ class Experiment(Settings):
     trainer: TrainerSettings = TrainerSettings()
     strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(min_length=1)
     measure: MeasureSettings = MeasureSettings()
+    report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()
     store: StoreSettings = StoreSettings()
 

@@ -5,9 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from raysim.report import budgets, figures, sections
+from raysim.report import budgets, figures, order_sections, sections
+from raysim.report.figure_kit import DARK
 from raysim.report.findings import FINDINGS, assess
 from raysim.report.folder import open_run
+from raysim.report.order_effects import effects_table
+from raysim.report.orders import orders_table
 from raysim.report.summary import Study
 from raysim.report.tables import TABLES, write_table
 
@@ -15,7 +18,9 @@ _HERE = Path(__file__).parent
 
 
 def write_report(run_dir: Path | str) -> Path:
-    """Writes ``report.html``, and the tables `contrasts` and `findings` that it shows, into a run folder.
+    """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
+
+    These are `contrasts`, `findings`, `orders` and `order_effects`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -23,9 +28,15 @@ def write_report(run_dir: Path | str) -> Path:
     """
     study = Study(open_run(run_dir))
     contrasts, findings = assess(study)
-    write_table(study.run.path, "contrasts", contrasts)
-    write_table(study.run.path, "findings", findings)
-    page = render(study, contrasts.to_pylist(), findings.to_pylist())
+    derived = {
+        "contrasts": contrasts,
+        "findings": findings,
+        "orders": orders_table(study),
+        "order_effects": effects_table(study),
+    }
+    for name, table in derived.items():
+        write_table(study.run.path, name, table)
+    page = render(study, {name: table.to_pylist() for name, table in derived.items()})
     path = study.run.path / "report.html"
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(page, encoding="utf-8")
@@ -33,8 +44,8 @@ def write_report(run_dir: Path | str) -> Path:
     return path
 
 
-def render(study: Study, contrasts: list[dict[str, Any]], findings: list[dict[str, Any]]) -> str:
-    """The page of a study whose contrasts and findings were taken, as text."""
+def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
+    """The page of a study as text, with the rows of the tables derived from it, by name of the table."""
     import jinja2
     from plotly.offline import get_plotlyjs
 
@@ -54,7 +65,7 @@ def render(study: Study, contrasts: list[dict[str, Any]], findings: list[dict[st
         script=_trusted(_HERE / "page.js"),
         plotly=_safe(get_plotlyjs()) if drawn else _safe(""),
         specs=script_json({name: figure.spec for name, figure in drawn.items()}),
-        dark=script_json(figures.DARK),
+        dark=script_json(DARK),
         figures=drawn,
         run=study.run,
         manifest=study.run.manifest,
@@ -66,7 +77,8 @@ def render(study: Study, contrasts: list[dict[str, Any]], findings: list[dict[st
         columns=columns,
         rows=rows,
         rarefaction_size=study.rarefaction_size,
-        findings=[_with_contrasts(finding, contrasts) for finding in findings],
+        findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
+        order_blocks=order_sections.order_blocks(study, derived["orders"], derived["order_effects"]),
         evidence=sections.evidence(study),
         num_open=sections.NUM_OPEN,
         budgets=sections.spent(study),

@@ -36,6 +36,7 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
     "unknown key": (_set(epochs=3), ["epochs", "unknown key"]),
     "unknown nested key": (lambda raw, _: raw["trainer"].update(epoch=3), ["trainer.epoch", "unknown key", "epochs"]),
     "wrong type": (lambda raw, _: raw["trainer"].update(epochs="many"), ["trainer.epochs", "'many'"]),
+    "weight of leakage below zero": (_set(report={"leakage_weight": -1}), ["report.leakage_weight", "-1"]),
     "missing folder": (
         lambda raw, _: raw["organizations"]["alpha"].update(source={"path": "nowhere"}),
         ["organizations.alpha", "nowhere"],

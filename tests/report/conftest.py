@@ -22,7 +22,7 @@ LEVELS = {"single": 1.1, "centralized": 0.8, "incremental": 0.35, "fedavg": 0.45
 
 @dataclass
 class Options:
-    """What to build. `organizations` may hold hostile names."""
+    """What to build. `organizations` may hold hostile names; all orders are run where `orders` names none."""
 
     organizations: tuple[str, ...] = ORGANIZATIONS
     seeds: tuple[int, ...] = (1,)
@@ -35,6 +35,9 @@ class Options:
     leave_one_out: bool = False
     text: str = "def forward(self, x):\nx = self.norm(x)\nif self.training:\nx = self.drop(x)\nx = x + 1\nreturn x"
     leak: float = 1.0
+    orders: tuple[tuple[str, ...], ...] | None = None
+    probe_stages: bool = True
+    leakage_weight: float | None = None
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -90,13 +93,19 @@ def _models(seed: int, options: Options) -> list[dict[str, Any]]:
             }
         )
 
+    def begin(strategy: str, order: str) -> None:
+        add(strategy, order, "initial", 0, False, key(seed, "initial"), {}, "")
+
     for name in organizations:
+        begin("single", name)
         add("single", name, "stage", 1, True, key(seed, (name,)), {name: tokens[name] * EPOCHS}, name)
     everyone = " + ".join(organizations)
+    begin("centralized", everyone)
     for epoch in range(1, EPOCHS + 1):
         seen = {name: tokens[name] * epoch for name in organizations}
         add("centralized", everyone, "epoch", epoch, epoch == EPOCHS, key(seed, "centralized", epoch), seen, "")
-    for order in itertools.permutations(organizations):
+    for order in options.orders or itertools.permutations(organizations):
+        begin("incremental", " > ".join(order))
         for stage in range(1, len(order) + 1):
             seen = {name: tokens[name] * EPOCHS for name in order[:stage]}
             text, last = " > ".join(order), order[stage - 1]
@@ -106,6 +115,7 @@ def _models(seed: int, options: Options) -> list[dict[str, Any]]:
         federations += [tuple(o for o in organizations if o != left) for left in organizations]
     for strategy in ("fedavg", "fedyogi"):
         for members in federations if strategy == "fedavg" else federations[:1]:
+            begin(strategy, " + ".join(members))
             for index in range(1, 11):
                 seen = {name: tokens[name] * index * options.federated_epochs for name in members}
                 model = key(seed, strategy, members, index)
@@ -144,7 +154,8 @@ def _memorization(
     tables: dict[str, list[dict[str, Any]]] = {"generations": [], "samples": [], "matches": []}
     done: set[str] = set()
     for row in models:
-        if row["model"] in done:
+        unprobed = row["moment"] in ("initial", "stage") and not row["final"] and not options.probe_stages
+        if row["model"] in done or unprobed:
             continue
         done.add(row["model"])
         rng = np.random.default_rng(int(row["model"][:8], 16))
@@ -199,7 +210,7 @@ def _losses(models: list[dict[str, Any]], options: Options) -> list[dict[str, An
         rng = np.random.default_rng(int(model["model"][8:16], 16))
         for organization in options.organizations:
             seen = organization in model["organizations"]
-            nats = 2.9 if seen else 3.5
+            nats = 7.0 if model["moment"] == "initial" else 2.9 if seen else 3.5
             if model["moment"] in ("round", "epoch"):
                 slow = 0.09 if model["strategy"] == "centralized" else 0.12
                 nats += slow * (10 - model["index"]) - (0.1 if model["strategy"] == "centralized" else 0.0)
@@ -262,6 +273,7 @@ def _ledger(models: list[dict[str, Any]], options: Options) -> list[dict[str, An
 
 
 def _manifest(options: Options) -> dict[str, Any]:
+    weighed = {} if options.leakage_weight is None else {"report": {"leakage_weight": options.leakage_weight}}
     return {
         "name": "quickstart",
         "created": "2026-03-02T09:14:00+00:00",
@@ -281,6 +293,7 @@ def _manifest(options: Options) -> dict[str, Any]:
             "trainer": {"epochs": EPOCHS, "learning_rate": 3e-3, "sequence_length": 256, "batch_size": 8},
             "strategies": ["single", "centralized", {"incremental": {"orders": "all"}}, {"fedavg": {"rounds": 10}}],
             "measure": {"memorization": {"samples": options.samples, "min_lines": 6, "when": "every_round"}},
+            **weighed,
         },
     }
 
@@ -288,7 +301,7 @@ def _manifest(options: Options) -> dict[str, Any]:
 def _stages(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     stages, done = [], set()
     for row in models:
-        if row["model"] in done:
+        if row["model"] in done or row["moment"] == "initial":
             continue
         done.add(row["model"])
         kind = "aggregate" if row["moment"] == "round" else "train"

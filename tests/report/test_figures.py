@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from raysim.report.figures import all_figures, clone_matrix, owner_heatmap, plain_text
+from raysim.report.figure_kit import plain_text
+from raysim.report.figures import all_figures, clone_matrix, owner_heatmap
 from raysim.report.folder import open_run
 from raysim.report.summary import Study
 
@@ -15,7 +16,7 @@ def study(run):
 
 
 def test_all_figures_are_drawn(study):
-    assert set(all_figures(study)) == {"owners", "positions", "forgetting", "curves", "frontier", "clones"}
+    assert set(all_figures(study)) == {"owners", "positions", "forgetting", "curves", "frontier", "clones", "tree_0"}
 
 
 def test_the_heatmap_has_a_row_a_model_and_a_column_an_owner(study):
@@ -51,7 +52,7 @@ def test_without_memorization_what_is_left_is_drawn(build_run):
 
 def test_without_losses_what_is_left_is_drawn(build_run):
     figures = all_figures(Study(open_run(build_run(perplexity=False))))
-    assert set(figures) == {"owners", "positions", "forgetting", "curves", "clones"}
+    assert set(figures) == {"owners", "positions", "forgetting", "curves", "clones", "tree_0"}
 
 
 def test_shares_of_clones_are_those_of_the_table(study):

@@ -73,7 +73,7 @@ def test_all_tags_are_closed(page):
 def test_every_figure_on_the_page_has_a_specification(run, page):
     named = re.findall(r'data-figure="(\w+)"', (run / "report.html").read_text(encoding="utf-8"))
     assert sorted(named) == sorted(json.loads(page.scripts[0]))
-    assert len(named) == 6
+    assert len(named) == 7
 
 
 def test_foreign_text_never_becomes_a_tag(hostile):
@@ -109,6 +109,27 @@ def test_the_page_rests_on_tables_that_are_written(run, page):
     assert all(row["statement"] in page.text for row in findings)
 
 
+def test_the_tables_of_orders_are_written_and_shown(run, page):
+    orders = read_table(run, "orders").to_pylist()
+    best = next(row for row in orders if row["rank"] == 1)
+    assert f"At 0.05 bits per byte for an exclusive line a prompt, the best order is {best['order']} :" in page.text
+    assert all(row["order"] in page.text for row in orders)
+    assert read_table(run, "order_effects").num_rows == 5 * (9 + 6 + 3 + 3)
+
+
+def test_the_price_of_leakage_is_the_stated_one(build_run):
+    text = page_of(build_run(leakage_weight=0.25, prompts=4)).text
+    assert "At 0.25 bits per byte" in text
+    assert "report: {leakage_weight: 0.25}" in text
+
+
+def test_four_organizations_are_shown_in_all_their_orders(build_run):
+    page = page_of(build_run(organizations=("meta", "microsoft", "google", "anyscale"), prompts=4, files=2))
+    assert page.open == []
+    assert "All 24 orders, 1 seed." in page.text
+    assert "Pair by pair, all others held still" in page.text
+
+
 def test_settings_with_other_budgets_raise_a_banner(build_run):
     text = page_of(build_run(federated_epochs=2)).text
     assert "Budgets differ." in text
@@ -126,6 +147,10 @@ def test_equal_budgets_raise_no_banner(page):
         ({"perplexity": False}, "This needs both losses and memorization"),
         ({"memorization": False, "perplexity": False}, "Nothing was measured."),
         ({"leak": 0.0}, "F4 inconclusive"),
+        ({"orders": (("meta", "google", "microsoft"),)}, "One order was run"),
+        ({"orders": (("meta", "google"), ("google", "meta"))}, "2 orders do not name every organization"),
+        ({"perplexity": False}, "Ranking orders needs the losses and the memorization"),
+        ({"probe_stages": False}, "Contributions to a measure need it after every stage"),
     ],
 )
 def test_what_is_missing_is_said(build_run, settings, sentence):
