@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.assembly import Assembly, assemble, check_agreements
+from raysim.corpus.diversity import diversities, line_entropy, smallest
 from raysim.errors import RunError
 from raysim.estimate import estimate, matmul_rate
 from raysim.experiment import LoadedExperiment, load_experiment
@@ -246,9 +247,15 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     loaded, folder = options.load()
     with scratch_store(folder) as store:
         assembly = asyncio.run(assemble(loaded, InlineBackend(), store))
+    spectra = {name: inventory.line_spectrum for name, inventory in assembly.inventories.items()}
+    diversity = diversities(spectra)
     return {
         "name": loaded.experiment.name,
-        "organizations": {name: asdict(inventory) for name, inventory in assembly.inventories.items()},
+        "organizations": {
+            name: asdict(inventory) | {"diversity": diversity[name], "line_entropy_bits": line_entropy(spectra[name])}
+            for name, inventory in assembly.inventories.items()
+        },
+        "diversity_lines": smallest(spectra),
         "references": {"files": len(assembly.references), "bytes": sum(f.num_bytes for f in assembly.references)},
     }
 

@@ -27,6 +27,15 @@ def test_all_orders_cost_a_tree(make_world, instances_of, count: int, unique: in
     assert math.factorial(count) * count == naive
 
 
+@pytest.mark.parametrize("design", ["random", "latin"])
+def test_a_sample_of_orders_is_a_part_of_the_tree(make_world, instances_of, design: str) -> None:
+    world = make_world(sequences(5))
+    entry = {"incremental": {"orders": {"sample": 20, "design": design}}}
+    sampled, whole = (plan_of(instances_of(world, [entries])) for entries in (entry, "incremental"))
+    assert len(sampled.unique_stages()) < len(sampled.stages) == 100
+    assert sampled.unique_stages().keys() < whole.unique_stages().keys()
+
+
 def test_a_stage_is_its_prefix(make_world, instances_of) -> None:
     """The key of a stage is one to one with the organizations trained so far, in their order."""
     names = sequences(4)
