@@ -20,7 +20,7 @@ def sequences(count: int) -> dict[str, int]:
 @pytest.mark.parametrize(("count", "unique", "naive"), [(1, 1, 1), (2, 4, 4), (3, 15, 18), (4, 64, 96), (5, 325, 600)])
 def test_all_orders_cost_a_tree(make_world, instances_of, count: int, unique: int, naive: int) -> None:
     names = sequences(count)
-    planned = plan_of(instances_of(make_world(names), ["incremental"]))
+    planned = plan_of(instances_of(make_world(names), [{"incremental": {"orders": "all"}}]))
     assert planned.summary(lambda _: False) == {"incremental": {"naive": naive, "unique": unique, "cached": 0}}
     prefixes = {order[:k] for order in itertools.permutations(names) for k in range(1, count + 1)}
     assert len(prefixes) == unique
