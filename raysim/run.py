@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.assembly import assemble
+from raysim.corpus.diversity import diversities, line_entropy, smallest
 from raysim.estimate import estimate, matmul_rate
 from raysim.execution import open_backend, open_crew, slot_count
 from raysim.experiment import LoadedExperiment, load_experiment
@@ -179,9 +180,15 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     loaded, folder = options.load()
     with scratch_store(folder) as store:
         assembly = asyncio.run(assemble(loaded, crew_of_one(), store))
+    spectra = {name: inventory.line_spectrum for name, inventory in assembly.inventories.items()}
+    diversity = diversities(spectra)
     return {
         "name": loaded.experiment.name,
-        "organizations": {name: asdict(inventory) for name, inventory in assembly.inventories.items()},
+        "organizations": {
+            name: asdict(inventory) | {"diversity": diversity[name], "line_entropy_bits": line_entropy(spectra[name])}
+            for name, inventory in assembly.inventories.items()
+        },
+        "diversity_lines": smallest(spectra),
         "references": {"files": len(assembly.references), "bytes": sum(f.num_bytes for f in assembly.references)},
     }
 

@@ -31,10 +31,13 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
 
 
 def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
-    """Corpora, drops, duplicates and licences."""
+    """Corpora, duplicates, diversity, drops and licences."""
     sizes = Table(title="Corpora after preparation", title_justify="left")
     for column in ("organization", "split", "files", "bytes", "lines", "tokens", "sequences", "duplicate lines"):
         sizes.add_column(column, justify="left" if column in ("organization", "split") else "right")
+    variety = Table(title="Diversity of the training lines", title_justify="left")
+    for column in ("organization", "lines", "distinct", "entropy in bits", "diversity"):
+        variety.add_column(column, justify="left" if column == "organization" else "right")
     drops = Table(title="Left out", title_justify="left")
     for column in ("organization", "reason", "files", "bytes"):
         drops.add_column(column, justify="right" if column in ("files", "bytes") else "left")
@@ -48,11 +51,18 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
             share = f"{twice:,} ({twice / lines:.1%})" if split == "train" and lines else ""
             numbers = [f"{counts[key]:,}" for key in ("files", "bytes", "lines", "tokens", "sequences")]
             sizes.add_row(Text(name), split, *numbers, share)
+        distinct = sum(lines for _, lines in one["line_spectrum"])
+        numbers = [f"{one['splits']['train']['lines']:,}", f"{distinct:,}"]
+        variety.add_row(Text(name), *numbers, f"{one['line_entropy_bits']:.2f}", f"{one['diversity']:.3f}")
         for drop in one["drops"]:
             drops.add_row(Text(name), Text(drop["reason"]), f"{drop['files']:,}", f"{drop['bytes']:,}")
         for licence, files in sorted(one["licences"].items()):
             licences.add_row(Text(name), Text(licence), f"{files:,}")
-    return Group(sizes, drops, licences)
+    note = (
+        f"Diversity is the share of distinct lines to expect among {inspected['diversity_lines']:,} lines, as many as"
+        " the smallest organization has; entropy grows with the size of a corpus."
+    )
+    return Group(sizes, variety, Text(note), drops, licences)
 
 
 def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:

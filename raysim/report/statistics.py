@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from raysim.rarefaction import chance_seen
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -58,22 +60,14 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def rarefied(incidences: Sequence[int], samples: int, size: int) -> float:
-    """Distinct fragments to expect in `size` of `samples` samples, without replacement (Hurlbert, Ecology 52, 1971).
+    """Distinct fragments to expect in `size` of `samples` samples, without replacement; see `raysim.rarefaction`.
 
     Args:
         incidences: for each distinct fragment, in how many samples it stands.
         samples: samples taken.
         size: samples to scale down to, at most `samples`.
     """
-    if not len(incidences) or size == 0:
-        return 0.0
-    from scipy.special import gammaln
-
-    absent = samples - np.asarray(incidences, dtype=np.float64)
-    possible = absent >= size
-    safe = np.where(possible, absent, size)
-    log_missed = gammaln(safe + 1) - gammaln(safe - size + 1) - gammaln(samples + 1) + gammaln(samples - size + 1)
-    return float(np.sum(np.where(possible, -np.expm1(log_missed), 1.0)))
+    return float(np.sum(chance_seen(incidences, samples, size)))
 
 
 def cluster_weights(

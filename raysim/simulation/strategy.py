@@ -32,10 +32,16 @@ class Member:
     Attributes:
         name: of the organization.
         num_sequences: packed training sequences, the number of examples of weighted averages.
+        num_tokens: training tokens.
+        diversity: share of distinct lines to expect among as many training lines as the smallest organization has.
+        duplicate_share: of training lines that stand in more than one place of the organization.
     """
 
     name: str
     num_sequences: int
+    num_tokens: int
+    diversity: float
+    duplicate_share: float
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from raysim.corpus.diversity import diversities
 from raysim.recipe import Key, key_of
 from raysim.simulation.strategy import Assignment, Federation, Member, Result, Strategy
 from raysim.training.models import initial_recipe
@@ -49,7 +50,12 @@ class World:
 
     @cached_property
     def federation(self) -> Federation:
-        members = tuple(Member(name, inventory.sequences) for name, inventory in self.inventories.items())
+        diversity = diversities({name: inventory.line_spectrum for name, inventory in self.inventories.items()})
+        members = tuple(
+            # Rounded to nine places, so that equal corpora tie whatever their sums are rounded to.
+            Member(name, one.sequences, one.tokens, round(diversity[name], 9), one.duplicate_share)
+            for name, one in self.inventories.items()
+        )
         return Federation(members, self.trainer.epochs, self.trainer.client_state)
 
     def sequences_of(self, assignment: Assignment) -> dict[str, int]:

@@ -16,6 +16,7 @@ import pydantic
 
 from raysim.config import Settings, Size
 from raysim.corpus.corpus import Corpus, Packed
+from raysim.corpus.diversity import Spectrum, line_spectrum, num_lines
 from raysim.corpus.duplicates import duplicate_lines
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
@@ -87,6 +88,7 @@ class Inventory:
         drops: ``reason``, ``files``, ``bytes`` for everything that was left out.
         licences: files by stated licence.
         duplicate_lines: significant training lines that stand in more than one place of the organization.
+        line_spectrum: how many distinct significant training lines stand exactly so many times.
     """
 
     organization: str
@@ -96,11 +98,22 @@ class Inventory:
     drops: tuple[dict[str, Any], ...]
     licences: dict[str, int]
     duplicate_lines: int
+    line_spectrum: Spectrum
 
     @property
     def sequences(self) -> int:
         """Packed training sequences."""
         return self.splits["train"]["sequences"]
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens, those in the dropped tail too."""
+        return self.splits["train"]["tokens"]
+
+    @property
+    def duplicate_share(self) -> float:
+        """Duplicate lines over all significant training lines."""
+        return self.duplicate_lines / num_lines(self.line_spectrum)
 
 
 class Site:
@@ -227,6 +240,7 @@ class Organization(TrainingSite):
             drops=tuple({"reason": d.reason, "files": d.files, "bytes": d.num_bytes} for d in corpus.drops),
             licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
             duplicate_lines=duplicated,
+            line_spectrum=line_spectrum(corpus.train),
         )
 
     @property

@@ -40,6 +40,22 @@ def test_inspect_and_plan_leave_nothing_behind(tiny: Callable[..., Path], tmp_pa
     assert not out.exists()
 
 
+def test_inspect_tells_the_diversity_of_the_lines(tiny: Callable[..., Path]) -> None:
+    path = tiny()
+    told = json.loads(raysim("inspect", path, "--json").stdout)
+    organizations = told["organizations"]
+    lines = {name: one["splits"]["train"]["lines"] for name, one in organizations.items()}
+    assert told["diversity_lines"] == min(lines.values())
+    smallest = organizations[min(lines, key=lambda name: lines[name])]
+    distinct = sum(count for _, count in smallest["line_spectrum"])
+    assert smallest["diversity"] == distinct / min(lines.values())
+    shown = raysim("inspect", path).stdout
+    for one in organizations.values():
+        assert 0 < one["diversity"] < 1 < one["line_entropy_bits"]
+        assert f"{one['diversity']:.3f}" in shown
+        assert f"{one['line_entropy_bits']:.2f}" in shown
+
+
 def test_doctor_knows_the_versions() -> None:
     facts = json.loads(raysim("doctor", "--json").stdout)
     import torch

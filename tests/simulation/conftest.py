@@ -45,7 +45,8 @@ def make_world() -> MakeWorld:
 
     def make(sequences: dict[str, int], seed: int = 1, **trainer: Any) -> World:
         def inventory(name: str, count: int) -> Inventory:
-            return Inventory(name, f"train {name}", f"valid {name}", {"train": {"sequences": count}}, (), {}, 0)
+            splits = {"train": {"sequences": count, "tokens": 64 * count}}
+            return Inventory(name, f"train {name}", f"valid {name}", splits, (), {}, 0, ((1, 9),))
 
         return World(
             spec=ModelSpec(ModelSettings(config={"model_type": "gpt2", "n_layer": 1}), 300, 0, 64),

@@ -20,11 +20,20 @@ def sequences(count: int) -> dict[str, int]:
 @pytest.mark.parametrize(("count", "unique", "naive"), [(1, 1, 1), (2, 4, 4), (3, 15, 18), (4, 64, 96), (5, 325, 600)])
 def test_all_orders_cost_a_tree(make_world, instances_of, count: int, unique: int, naive: int) -> None:
     names = sequences(count)
-    planned = plan_of(instances_of(make_world(names), ["incremental"]))
+    planned = plan_of(instances_of(make_world(names), [{"incremental": {"orders": "all"}}]))
     assert planned.summary(lambda _: False) == {"incremental": {"naive": naive, "unique": unique, "cached": 0}}
     prefixes = {order[:k] for order in itertools.permutations(names) for k in range(1, count + 1)}
     assert len(prefixes) == unique
     assert math.factorial(count) * count == naive
+
+
+@pytest.mark.parametrize("design", ["random", "latin"])
+def test_a_sample_of_orders_is_a_part_of_the_tree(make_world, instances_of, design: str) -> None:
+    world = make_world(sequences(5))
+    entry = {"incremental": {"orders": {"sample": 20, "design": design}}}
+    sampled, whole = (plan_of(instances_of(world, [entries])) for entries in (entry, "incremental"))
+    assert len(sampled.unique_stages()) < len(sampled.stages) == 100
+    assert sampled.unique_stages().keys() < whole.unique_stages().keys()
 
 
 def test_a_stage_is_its_prefix(make_world, instances_of) -> None:

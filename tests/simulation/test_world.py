@@ -21,8 +21,8 @@ from strategies.fedopt import FedAdam, FedOptSettings, FedYogi
 
 
 def inventory(name: str, fingerprint: str = "", sequences: int = 3) -> Inventory:
-    splits = {"train": {"sequences": sequences}}
-    return Inventory(name, fingerprint or f"train {name}", f"valid {name}", splits, (), {}, 0)
+    splits = {"train": {"sequences": sequences, "tokens": 64 * sequences}}
+    return Inventory(name, fingerprint or f"train {name}", f"valid {name}", splits, (), {}, 0, ((1, 9),))
 
 
 SPEC = ModelSpec(ModelSettings(config={"model_type": "gpt2", "n_layer": 1}), 300, 0, 64)
@@ -143,9 +143,28 @@ def test_equal_keys_exactly_for_equal_assignments(a: Assignment, b: Assignment) 
     assert (stage_key(assignment=a) == stage_key(assignment=b)) == (a == b)
 
 
+def test_members_are_told_what_the_inventories_say() -> None:
+    """b has the fewest lines, 6. Of a's six lines, each twice, 6 of 12 draws miss one with 6 * 5 / (12 * 11)."""
+    splits = {"train": {"sequences": 3, "tokens": 200}}
+    told = {
+        "a": Inventory("a", "ta", "va", splits, (), {}, 3, ((2, 6),)),
+        "b": Inventory("b", "tb", "vb", splits, (), {}, 0, ((1, 6),)),
+    }
+    expected = round(6 * (1 - 6 * 5 / (12 * 11)) / 6, 9)
+    members = dataclasses.replace(WORLD, inventories=told).federation.members
+    assert members == (Member("a", 3, 200, expected, 0.25), Member("b", 3, 200, 1.0, 0.0))
+
+
+def test_equal_diversities_tie() -> None:
+    """No line stands twice in any of them; the sums are rounded in another way for each size."""
+    told = {str(n): dataclasses.replace(inventory("x"), line_spectrum=((1, n),)) for n in range(3, 400, 7)}
+    members = dataclasses.replace(WORLD, inventories=told).federation.members
+    assert {member.diversity for member in members} == {1.0}
+
+
 # Aggregations.
 
-FEDERATION = Federation((Member("a", 3), Member("b", 3)), 10, "reset")
+FEDERATION = Federation((Member("a", 3, 192, 1.0, 0.0), Member("b", 3, 192, 1.0, 0.0)), 10, "reset")
 RESULTS = [Result(ASSIGNMENT, "stage a", 3), Result(ASSIGNMENT, "stage b", 3)]
 
 

@@ -11,8 +11,9 @@ from raysim.training.weights import Flat
 
 @pytest.fixture
 def federation() -> Federation:
-    """Three organizations of 1, 2 and 5 sequences, 10 epochs, fresh optimizers in each round."""
-    return Federation((Member("a", 1), Member("b", 2), Member("c", 5)), 10, "reset")
+    """Three organizations of 1, 2 and 5 sequences of 64 tokens, 10 epochs, fresh optimizers in each round."""
+    members = (Member("a", 1, 64, 1.0, 0.0), Member("b", 2, 128, 1.0, 0.0), Member("c", 5, 320, 1.0, 0.0))
+    return Federation(members, 10, "reset")
 
 
 Rounds = Callable[..., list[State]]

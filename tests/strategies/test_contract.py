@@ -18,7 +18,12 @@ from raysim.simulation.strategy import Assignment, Federation, Member, Result, S
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "single": [{}],
     "centralized": [{}],
-    "incremental": [{}, {"orders": [["c", "a"]], "fraction": 0.5}],
+    "incremental": [
+        {},
+        {"orders": [["c", "a"]], "fraction": 0.5},
+        {"orders": {"sample": 3, "design": "latin"}},
+        {"orders": "by_size"},
+    ],
     "fedavg": [{"rounds": 1}, {"rounds": 3}, {"rounds": 4, "clients": 2}, {"leave_one_out": True}],
     **{
         name: [{"rounds": 3}, {"rounds": 3, "variant": "flower", "clients": 2}]
@@ -35,7 +40,7 @@ def cases() -> Iterator[Any]:
     for name in sorted(point.name for point in entry_points(group=GROUP)):
         for settings in SETTINGS.get(name, [{}]):
             for client_state in ("reset", "keep"):
-                members = tuple(Member(n, c) for n, c in SEQUENCES.items())
+                members = tuple(Member(n, c, 64 * c, 1.0, 0.0) for n, c in SEQUENCES.items())
                 federation = Federation(members, 4, client_state)
                 _, strategy_class, chosen = resolve({name: settings}, "test")
                 yield pytest.param(strategy_class, chosen, federation, id=f"{name} {settings or ''} {client_state}")

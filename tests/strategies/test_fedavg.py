@@ -83,7 +83,7 @@ def test_kept_clients_go_on_with_their_own_last_stage(federation: Federation, pl
 
 
 def test_a_kept_client_that_is_not_drawn_keeps_its_older_state() -> None:
-    federation = Federation(tuple(Member(n, 1) for n in "abcd"), 10, "keep")
+    federation = Federation(tuple(Member(n, 1, 64, 1.0, 0.0) for n in "abcd"), 10, "keep")
     strategy = make(federation, rounds=4, clients=2)
     state = strategy.init("initial", f32(0))
     last: dict[str, str] = {}
@@ -103,7 +103,7 @@ def drawn(strategy: FedAvg, model: str) -> tuple[str, ...]:
 
 def test_clients_are_drawn_anew_for_each_model_in_the_order_of_the_federation() -> None:
     names = [f"o{i}" for i in range(9)]
-    strategy = make(Federation(tuple(Member(n, 1) for n in names), 1, "reset"), rounds=5, clients=3)
+    strategy = make(Federation(tuple(Member(n, 1, 64, 1.0, 0.0) for n in names), 1, "reset"), rounds=5, clients=3)
     draws = [drawn(strategy, f"model {i}") for i in range(60)]
     assert draws == [drawn(strategy, f"model {i}") for i in range(60)]
     assert all(len(set(d)) == 3 and list(d) == sorted(d) for d in draws)

@@ -90,6 +90,15 @@ def test_the_inventory_counts_what_is_there(make, preparing: Preparing) -> None:
     assert train["files"] + inventory.splits["valid"]["files"] == 5
 
 
+def test_the_spectrum_is_that_of_the_training_lines(make, preparing: Preparing) -> None:
+    organization = make()
+    inventory = organization.prepare(preparing)
+    lines = Counter(line.strip() for f in organization.corpus.train for line in f.text.split("\n") if line.strip())
+    assert inventory.line_spectrum == tuple(sorted(Counter(lines.values()).items()))
+    assert inventory.duplicate_share == inventory.duplicate_lines / inventory.splits["train"]["lines"]
+    assert inventory.tokens == inventory.splits["train"]["tokens"]
+
+
 def test_duplicate_lines_are_counted(tmp_path: Path, preparing: Preparing) -> None:
     """Four lines stand in two files; with windows of 3 lines, that is 8 lines in more than one place."""
     same = "def f(values):\n    total = sum(values)\n\n    mean = total / len(values)\n    return mean\n"

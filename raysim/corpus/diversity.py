@@ -1,0 +1,62 @@
+"""How diverse the lines of a corpus are: a property of the data, before any training."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from raysim.corpus.files import SourceFile
+from raysim.corpus.lines import significant_lines
+from raysim.rarefaction import chance_seen
+
+Spectrum = tuple[tuple[int, int], ...]
+"""How many distinct lines stand exactly so many times: ascending pairs (times, lines). Counts only, no content."""
+
+
+def line_spectrum(files: Iterable[SourceFile]) -> Spectrum:
+    """The abundances of the significant lines of `files`."""
+    abundances = Counter(line for source in files for line in significant_lines(source.text)[0])
+    return tuple(sorted(Counter(abundances.values()).items()))
+
+
+def num_lines(spectrum: Spectrum) -> int:
+    """Significant lines, repeats counted."""
+    return sum(times * lines for times, lines in spectrum)
+
+
+def diversities(spectra: Mapping[str, Spectrum]) -> dict[str, float]:
+    """For each corpus its rarefied richness, as a share, all at the size of the smallest.
+
+    That is the share of distinct lines to expect among m lines drawn without replacement, where m is the number of
+    lines of the smallest corpus (see `raysim.rarefaction`): 1 if no line stands twice, 1 / m if one line makes up the
+    corpus. It is unbiased: a corpus that is larger, but drawn from the same lines, is expected to be as diverse. It
+    does not see that lines differ by a name only, nor in which order they stand.
+
+    Raises:
+        ValueError: a corpus without a line.
+    """
+    size = smallest(spectra)
+    return {name: _rarefied_richness(spectrum, size) / size for name, spectrum in spectra.items()}
+
+
+def smallest(spectra: Mapping[str, Spectrum]) -> int:
+    """Lines of the smallest corpus, the size at which all are compared.
+
+    Raises:
+        ValueError: a corpus without a line.
+    """
+    empty = [name for name, spectrum in spectra.items() if not spectrum]
+    if empty:
+        raise ValueError(f"{empty[0]} has no line; there is nothing to compare")
+    return min(map(num_lines, spectra.values()))
+
+
+def line_entropy(spectrum: Spectrum) -> float:
+    """Shannon entropy of the lines, in bits (Bell System Technical Journal 27, 1948). It grows with the corpus."""
+    total = num_lines(spectrum)
+    return sum(lines * times / total * math.log2(total / times) for times, lines in spectrum)
+
+
+def _rarefied_richness(spectrum: Spectrum, size: int) -> float:
+    """Distinct lines to expect among `size` lines."""
+    seen = chance_seen([times for times, _ in spectrum], num_lines(spectrum), size)
+    return math.fsum(float(chance) * lines for chance, (_, lines) in zip(seen, spectrum, strict=True))
