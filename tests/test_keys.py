@@ -5,6 +5,7 @@ it decides none; a field that no table knows fails here, until someone has decid
 """
 
 import dataclasses
+import math
 import re
 import sys
 import typing
@@ -37,6 +38,7 @@ from raysim.training.models import ModelSettings
 from raysim.training.organization import Inventory, ModelSpec
 from raysim.training.trainer import TrainerSettings
 from strategies.fedavg import FedAvg, FedAvgSettings
+from strategies.fedopt import FedAdagrad, FedAdam, FedOptSettings, FedYogi
 
 # What the work is done with: each kind of work from the real functions, its inputs side by side.
 
@@ -110,7 +112,7 @@ def keys_of(inputs: Inputs, strategy: Strategy | None = None) -> dict[str, Key]:
     }
     for kind, recipe in recipes.items():
         assert recipe["kind"] == kind
-    return {"packing": packing_key(corpus, seed)} | {kind: key_of(recipe) for kind, recipe in recipes.items()}
+    return {"packing": packing_key(seed)} | {kind: key_of(recipe) for kind, recipe in recipes.items()}
 
 
 KINDS = set(keys_of(BASE))
@@ -330,6 +332,18 @@ def test_other_organizations_are_not_in_the_key_of_a_stage() -> None:
     assert {kind for kind in KINDS if keys_of(more)[kind] != keys_of(BASE)[kind]} == {"match", "prompts", "clones"}
 
 
+def test_a_sum_is_named_by_how_it_is_made_and_not_by_who_was_asked() -> None:
+    """Who trains is in the keys of the results, so that settings that come to the same results share the model."""
+
+    def key(strategy: Strategy) -> Key:
+        return keys_of(BASE, strategy)["aggregate"]
+
+    for changed in ({"label": "x"}, {"rounds": 3}, {"local_epochs": 2}, {"clients": 1}):
+        assert key(FedAvg(FedAvgSettings(**changed), FEDERATION)) == keys_of(BASE)["aggregate"]
+    adaptive = [key(optimizer(FedOptSettings(), FEDERATION)) for optimizer in (FedAdam, FedYogi, FedAdagrad)]
+    assert len({keys_of(BASE)["aggregate"], *adaptive}) == 4
+
+
 @pytest.mark.parametrize("results", [BASE.results[::-1], BASE.results[:1]], ids=["order", "participation"])
 def test_order_and_participation_are_in_the_key_of_a_sum(results: tuple[Result, ...]) -> None:
     assert keys_of(replaced(BASE, "results", results))["aggregate"] != keys_of(BASE)["aggregate"]
@@ -357,6 +371,20 @@ def test_a_local_checkpoint_is_named_by_its_content(tmp_path: Path) -> None:
 def test_a_checkpoint_folder_without_a_config(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no config\.json"):
         keys_of(replaced(BASE, "world.spec.settings", ModelSettings(pretrained=str(tmp_path))))
+
+
+# The recipe itself.
+
+
+def test_the_order_of_a_recipe_does_not_count() -> None:
+    recipe = BASE.world.stage(ASSIGNMENT)
+    assert key_of(dict(reversed(recipe.items()))) == key_of(recipe)
+
+
+@pytest.mark.parametrize("recipe", [{"kind": "k"}, {"version": 1}, {"kind": "k", "version": 1, "rate": math.nan}])
+def test_a_recipe_says_kind_and_version_and_has_no_nan(recipe: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        key_of(recipe)
 
 
 # Versions: of the kinds of work, of libraries, and of Python.

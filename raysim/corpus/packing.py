@@ -30,20 +30,13 @@ def packing_seed(split_seed: int, train_fingerprint: str, tokenizer_fingerprint:
     return seed_of(split_seed, "packing", train_fingerprint, tokenizer_fingerprint, sequence_length)
 
 
-def packing_key(train_fingerprint: str, seed: int) -> Key:
-    """Names the sequences of a training split, whose `packing_seed` stands for tokenizer and length.
+def packing_key(seed: int) -> Key:
+    """Names the sequences that a `packing_seed` gives.
 
     NumPy may draw another permutation from the same seed in another release (NEP 19).
     """
-    return key_of(
-        {
-            "kind": "packing",
-            "version": PACKING_VERSION,
-            "corpus": train_fingerprint,
-            "seed": seed,
-            "libraries": versions_of("tokenizers", "numpy"),
-        }
-    )
+    libraries = versions_of("tokenizers", "numpy")
+    return key_of({"kind": "packing", "version": PACKING_VERSION, "seed": seed, "libraries": libraries})
 
 
 def pack(files: Sequence[SourceFile], tokenizer: CodeTokenizer, sequence_length: int, seed: int) -> Packed:

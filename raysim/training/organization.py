@@ -262,7 +262,7 @@ class Organization(TrainingSite):
             preparing.tokenizer.fingerprint,
             preparing.sequence_length,
         )
-        shard = self._cache / packing_key(corpus.train_fingerprint, seed)
+        shard = self._cache / packing_key(seed)
         if not shard.exists():
             store_packed(pack(corpus.train, preparing.tokenizer, preparing.sequence_length, seed), shard)
         return load_packed(shard)
