@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from raysim.experiment import Experiment, LoadedExperiment, load_experiment
 from raysim.measure import scoring_recipe
 from raysim.probes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
 from raysim.probing import wanted
-from raysim.recipe import Key, key_of, versions_of
+from raysim.recipe import Key, key_of
 from raysim.simulation.backends import InlineBackend
 from raysim.simulation.loop import Instance
 from raysim.simulation.planner import Plan, plan
@@ -227,7 +227,7 @@ def others_of(value: Any) -> list[Any]:
         case int():
             return [value + 1, value * 2, value * 1000, value // 2, 1, 0]
         case float():
-            return [value / 2, value * 2, (value + 1) / 2, value + 1, 0.0, 1.0]
+            return [value / 2, value * 2, (value + 1) / 2, 0.0]
         case str():
             return [f"{value}x"]
         case list() | tuple():
@@ -256,9 +256,7 @@ def present(raw: dict[str, Any], path: str) -> Any:
     """The value of a field, default or not."""
     value: Any = Experiment.model_validate(raw)
     for name in path.split("."):
-        value = value[int(name)] if isinstance(value, list) else value[name] if isinstance(value, dict) else getattr(
-            value, name
-        )  # fmt: skip
+        value = value[name] if isinstance(value, dict) else getattr(value, name)
     return value
 
 
@@ -378,17 +376,10 @@ def test_what_decides_no_number_changes_no_key(path: str, folder: Path, base_key
 
 @pytest.mark.parametrize("library", ["torch", "transformers", "tokenizers", "numpy"])
 def test_libraries_are_in_the_keys_of_all_that_they_compute(
-    library: str, folder: Path, base_keys: Keys, monkeypatch: pytest.MonkeyPatch
+    library: str, folder: Path, base_keys: Keys, pretend_update: Callable[[str], None]
 ) -> None:
-    import raysim.recipe
-
-    installed = raysim.recipe.version
-    monkeypatch.setattr(raysim.recipe, "version", lambda name: "99" if name == library else installed(name))
-    versions_of.cache_clear()
-    try:
-        keys = keys_of(folder, RAW)
-    finally:
-        versions_of.cache_clear()
+    pretend_update(library)
+    keys = keys_of(folder, RAW)
     for kind in ("initial", "train", "losses", "generate", "match", "aggregate"):
         assert not keys[kind] & base_keys[kind]
     assert keys["clones"] == base_keys["clones"]
@@ -444,7 +435,7 @@ def test_places_do_not_count(folder: Path, base_keys: Keys, tmp_path: Path) -> N
 
 
 def test_another_process_finds_the_same_keys(folder: Path, base_keys: Keys, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "other")
+    shutil.copytree(folder, tmp_path / "other", ignore=shutil.ignore_patterns("store"))
     code = (
         "import runpy, sys, json, pathlib\n"
         "test = runpy.run_path(sys.argv[1])\n"
