@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from raysim.corpus.corpus import fingerprint
 from raysim.corpus.files import SourceFile
 from raysim.corpus.sources import SourceSettings, read_source
-from raysim.corpus.tokens import CodeTokenizer, load_tokenizer, train_tokenizer
+from raysim.corpus.tokens import CodeTokenizer, TrainedTokenizerSettings, load_tokenizer, train_tokenizer
 from raysim.errors import BoundaryError, InputError, RunError
 from raysim.experiment import LoadedExperiment
-from raysim.recipe import Key, canonical_json, key_of
+from raysim.recipe import Key, canonical_json, key_of, versions_of
 from raysim.simulation.crew import Crew
 from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.loop import Instance
@@ -101,7 +100,7 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store) -> Assemb
     if memorization and memorization.prompts.prefix:
         context = max(context, memorization.prefix_tokens + memorization.new_tokens)
     spec = ModelSpec(experiment.model.resolved(loaded.base), tokenizer.vocab_size, tokenizer.bos_id, context)
-    libraries = f"torch {version('torch')}, transformers {version('transformers')}"
+    libraries = versions_of("torch", "transformers", "tokenizers", "numpy")
     worlds = [
         World(
             spec=spec,
@@ -122,6 +121,18 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store) -> Assemb
     )
     told = [Crossing.of(name, SERVER, "inventory", content_of(inventory)) for name, inventory in inventories.items()]
     return Assembly(inventories, references, tokenizer, instances, (*shared, *told), used)
+
+
+def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:
+    """Recipe of a tokenizer that is trained on the texts that `content` names."""
+    return {
+        "kind": "tokenizer",
+        "version": TOKENIZER_VERSION,
+        "content": content,
+        "settings": settings.model_dump(mode="json"),
+        "seed": split_seed,
+        "libraries": versions_of("tokenizers", "numpy"),
+    }
 
 
 def content_of(inventory: Inventory) -> bytes:
@@ -177,19 +188,12 @@ async def _tokenizer(
         organizations = list(loaded.experiment.organizations)
         shared = await asyncio.gather(*(crew.call(name, "share_texts") for name in organizations))
         texts = [text for part in shared for text in part]
-        content = key_of({"kind": "texts", "version": 1, "texts": texts})
+        content = key_of({"kind": "texts", "version": 1, "texts": sorted(texts)})
         crossings = [
             Crossing.of(name, SERVER, "texts", canonical_json(part).encode())
             for name, part in zip(organizations, shared, strict=True)
         ]
-    recipe = {
-        "kind": "tokenizer",
-        "version": TOKENIZER_VERSION,
-        "content": content,
-        "settings": settings.train.model_dump(mode="json"),
-        "seed": loaded.experiment.split_seed,
-        "tokenizers": version("tokenizers"),
-    }
+    recipe = tokenizer_recipe(settings.train, content, loaded.experiment.split_seed)
     entry = store.get(key_of(recipe))
     if entry is None:
         tokenizer = train_tokenizer(

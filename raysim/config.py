@@ -11,9 +11,9 @@ from raysim.errors import InputError
 
 
 class Settings(pydantic.BaseModel):
-    """Base of all settings: frozen, strict about unknown keys, documented by field."""
+    """Base of all settings: frozen, strict about unknown keys, documented by field; no number is infinite or NaN."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 S = TypeVar("S", bound=Settings)

@@ -13,7 +13,8 @@ from raysim.arrow import with_columns
 from raysim.assembly import Assembly
 from raysim.effectiveness.losses import file_losses, losses_recipe
 from raysim.experiment import LoadedExperiment
-from raysim.probing import Probing, generation_recipe, wanted
+from raysim.probes import generation_recipe
+from raysim.probing import Probing, wanted
 from raysim.recipe import Key, key_of
 from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.runner import ReachedModel
@@ -162,6 +163,7 @@ def scoring_recipe(world: World, model: Key, organization: str, batch_size: int)
         world.tokenizer,
         world.trainer.sequence_length,
         batch_size,
+        world.trainer.threads,
         world.libraries,
     )
 

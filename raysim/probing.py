@@ -23,6 +23,7 @@ from raysim.memorization.lineindex import LineIndex, build_index
 from raysim.memorization.matching import count_copies
 from raysim.memorization.settings import MemorizationSettings
 from raysim.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
+from raysim.probes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
 from raysim.recipe import Key, key_of
 from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.runner import ReachedModel
@@ -30,7 +31,6 @@ from raysim.simulation.stagelog import Kind, StageRecord
 from raysim.simulation.store import Entry
 from raysim.simulation.strategy import Milestone
 from raysim.simulation.workshop import Done, Workshop
-from raysim.simulation.world import World
 from raysim.visitors import Told, clones_at, index_at, prompt_batches, tell
 
 _JOB_WEIGHTS_BYTES = 1 << 30
@@ -49,24 +49,6 @@ def wanted(milestone: Milestone, settings: MemorizationSettings) -> bool:
     if milestone.moment == "initial":
         return settings.when != ("final",)
     return f"every_{milestone.moment}" in settings.when
-
-
-def generation_recipe(world: World, model: Key, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
-    """Recipe of the answers of `model` to an organization's prompts. Its ``seed`` is the split's: never the model's."""
-    inventory = world.inventories[organization]
-    return {
-        **settings.generation_recipe(world.trainer.precision),
-        "kind": "generate",
-        "weights": model,
-        "model": world.model_recipe,
-        "tokenizer": world.tokenizer,
-        "prompts": settings.prompt_recipe(),
-        "corpus": [inventory.train_fingerprint, inventory.valid_fingerprint],
-        "sequence_length": world.trainer.sequence_length,
-        "threads": world.trainer.threads,
-        "seed": world.split_seed,
-        "libraries": world.libraries,
-    }
 
 
 class Probing:
@@ -172,16 +154,11 @@ class Probing:
 
     async def _match(self, models: Mapping[Key, ReachedModel], generated: Mapping[Probe, Entry]) -> dict[Probe, Entry]:
         """Every answer against the lines of all organizations."""
-        recipe = {
-            **self._settings.matching_recipe(),
-            "kind": "match",
-            "corpora": {name: i.train_fingerprint for name, i in self._assembly.inventories.items()},
-            "references": fingerprint(self._assembly.references),
-        }
-        pieces = {
-            (model, name): Piece({**recipe, "generations": entry.key}, f"{models[model].name}, prompts of {name}", 0, 1)
-            for (model, name), entry in generated.items()
-        }
+        references = fingerprint(self._assembly.references)
+        pieces: dict[Probe, Piece] = {}
+        for (model, name), entry in generated.items():
+            recipe = match_recipe(self._world, entry.key, self._settings, references)
+            pieces[model, name] = Piece(recipe, f"{models[model].name}, prompts of {name}", 0, 1)
         await self._jobs.look_up(pieces)
         pending = {probe: piece for probe, piece in pieces.items() if piece.entry is None}
         if pending:
@@ -210,28 +187,13 @@ class Probing:
 
     async def _compare(self) -> dict[str, list[pa.Table]]:
         """Copies of what the prompts lead to, and clones between the corpora: from line hashes, before any model."""
-        inventories = self._assembly.inventories
-        corpora = {name: i.train_fingerprint for name, i in inventories.items()}
-        common = {
-            **self._settings.matching_recipe(),
-            "corpora": corpora,
-            "references": fingerprint(self._assembly.references),
-        }
+        references = fingerprint(self._assembly.references)
         tables: dict[str, list[pa.Table]] = {
             name: [] for name in ("prompts", "generations", "samples", "matches", "clones")
         }
         seen: set[str] = set()
         for name, told in self._told.items():
-            prompts = {
-                **common,
-                "kind": "prompts",
-                "organization": name,
-                "prompts": self._settings.prompt_recipe(),
-                "split_seed": self._loaded.experiment.split_seed,
-                "tokenizer": self._world.tokenizer,
-                "sequence_length": self._world.trainer.sequence_length,
-                "valid": inventories[name].valid_fingerprint,
-            }
+            prompts = prompts_recipe(self._world, name, self._settings, references)
             entry = await self._shop.once(
                 key_of(prompts),
                 "",
@@ -242,7 +204,7 @@ class Probing:
             fresh = [prompt not in seen for prompt in table["prompt"].to_pylist()]
             seen |= set(table["prompt"].to_pylist())
             tables["prompts"].append(table.filter(pa.array(fresh)))
-            clones = {**common, "kind": "clones", "organization": name}
+            clones = clones_recipe(self._world, name, self._settings, references)
             entry = await self._shop.once(
                 key_of(clones), "", f"clones of {name}", partial(self._find_clones, clones, name)
             )

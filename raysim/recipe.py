@@ -4,9 +4,12 @@ Every piece of work is a pure function of its recipe, so the hash of the recipe 
 takes its seed from the recipe and a purpose.
 """
 
+import functools
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,13 @@ def key_of(recipe: Mapping[str, Any]) -> Key:
 def seed_of(*parts: str | int) -> int:
     """A 63-bit seed for one purpose, for example ``seed_of(stage_key, "batch order", epoch)``."""
     return int.from_bytes(hashlib.sha256(canonical_json(parts).encode()).digest()[:8], "big") >> 1
+
+
+@functools.cache
+def versions_of(*libraries: str) -> str:
+    """The versions of libraries whose code decides numbers, for a recipe; ``python`` is the running one's grammar."""
+    grammar = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return ", ".join(f"{name} {grammar if name == 'python' else version(name)}" for name in libraries)
 
 
 def file_sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ import shutil
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,6 +86,23 @@ def llama_spec() -> "ModelSpec":
     size = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = {"model_type": "llama", "num_key_value_heads": 2, "tie_word_embeddings": False, **size}
     return model_spec(config, 300, 0.0)
+
+
+@pytest.fixture
+def pretend_update(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Makes another version of a library, or of ``python``, be the one that recipes see."""
+    from raysim import recipe
+
+    installed = recipe.version
+
+    def update(library: str) -> None:
+        recipe.versions_of.cache_clear()
+        if library == "python":
+            monkeypatch.setattr(recipe, "sys", SimpleNamespace(version_info=(3, 99)))
+        monkeypatch.setattr(recipe, "version", lambda name: "99" if name == library else installed(name))
+
+    yield update
+    recipe.versions_of.cache_clear()
 
 
 @pytest.fixture(scope="session")

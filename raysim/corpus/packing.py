@@ -13,7 +13,10 @@ from raysim.corpus.corpus import Packed
 from raysim.corpus.files import SourceFile
 from raysim.corpus.tokens import CodeTokenizer
 from raysim.errors import DamagedEntry, InputError
-from raysim.recipe import seed_of
+from raysim.recipe import Key, key_of, seed_of, versions_of
+
+PACKING_VERSION = 1
+"""Numerics version of packing; part of the recipes of what is trained on sequences, and of what is asked about them."""
 
 PADDING = -1
 """Fills the last window of a validation file; never a token id."""
@@ -25,6 +28,15 @@ _REST = "packing.json"
 def packing_seed(split_seed: int, train_fingerprint: str, tokenizer_fingerprint: str, sequence_length: int) -> int:
     """The seed of a packing: the same for every model, so that all see the same sequences."""
     return seed_of(split_seed, "packing", train_fingerprint, tokenizer_fingerprint, sequence_length)
+
+
+def packing_key(seed: int) -> Key:
+    """Names the sequences that a `packing_seed` gives.
+
+    NumPy may draw another permutation from the same seed in another release (NEP 19).
+    """
+    libraries = versions_of("tokenizers", "numpy")
+    return key_of({"kind": "packing", "version": PACKING_VERSION, "seed": seed, "libraries": libraries})
 
 
 def pack(files: Sequence[SourceFile], tokenizer: CodeTokenizer, sequence_length: int, seed: int) -> Packed:

@@ -46,6 +46,7 @@ def losses_recipe(
     tokenizer: str,
     length: int,
     batch_size: int,
+    threads: int,
     libraries: str,
 ) -> dict[str, Any]:
     """Recipe of the losses of one model on one organization's validation split."""
@@ -58,6 +59,7 @@ def losses_recipe(
         "tokenizer": tokenizer,
         "sequence_length": length,
         "batch_size": batch_size,
+        "threads": threads,
         "libraries": libraries,
     }
 

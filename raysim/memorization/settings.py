@@ -6,6 +6,8 @@ import pydantic
 from pydantic import Field
 
 from raysim.config import Settings
+from raysim.corpus.packing import PACKING_VERSION
+from raysim.recipe import versions_of
 
 PROMPTS_VERSION = 1
 GENERATION_VERSION = 2
@@ -45,11 +47,9 @@ class MemorizationSettings(Settings):
     function_tokens: int = Field(default=512, ge=2, description="longest function prompt, its BOS included")
     samples: int = Field(default=5, ge=1, description="continuations of each prompt")
     new_tokens: int = Field(default=128, ge=1, description="longest continuation")
-    temperature: float = Field(
-        default=0.6, ge=0, allow_inf_nan=False, description="0 takes the likeliest token (greedy)"
-    )
+    temperature: float = Field(default=0.6, ge=0, description="0 takes the likeliest token (greedy)")
     top_p: float = Field(default=0.6, gt=0, le=1)
-    repetition_penalty: float = Field(default=1.1, gt=0, allow_inf_nan=False, description="1 is none")
+    repetition_penalty: float = Field(default=1.1, gt=0, description="1 is none")
     min_lines: int = Field(default=6, ge=1, description="consecutive significant lines that make a match")
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
@@ -74,6 +74,9 @@ class MemorizationSettings(Settings):
         return {
             "kind": "prompts",
             "version": PROMPTS_VERSION,
+            "packing": PACKING_VERSION,
+            # Which files parse, and so which functions there are, is up to the grammar of the running Python.
+            "libraries": versions_of("python", "tokenizers", "numpy"),
             "counts": self.prompts.model_dump(),
             "prefix_tokens": self.prefix_tokens,
             "function_tokens": self.function_tokens,

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from raysim.corpus.diversity import diversities
+from raysim.corpus.packing import PACKING_VERSION
 from raysim.recipe import Key, key_of
 from raysim.simulation.strategy import Assignment, Federation, Member, Result, Strategy
 from raysim.training.models import initial_recipe
@@ -87,6 +88,7 @@ class World:
             "corpora": [self.inventories[name].train_fingerprint for name in assignment.organizations],
             "tokenizer": self.tokenizer,
             "split_seed": self.split_seed,
+            "packing": PACKING_VERSION,
             "model": self.model_recipe,
             "trainer": self.trainer.recipe(),
             "epochs": assignment.epochs,
@@ -110,6 +112,8 @@ class World:
             "strategy": strategy.recipe(),
             "state": model,
             "results": [result.key for result in results],
+            # Equal corpora have equal results, but a strategy remembers client states by name.
+            "organizations": [result.assignment.organizations for result in results],
             "num_sequences": [result.num_sequences for result in results],
         }
 

@@ -20,7 +20,7 @@ from raysim.corpus.diversity import Spectrum, line_spectrum, num_lines
 from raysim.corpus.duplicates import duplicate_lines
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
-from raysim.corpus.packing import load_packed, pack, packing_seed, store_packed
+from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed
 from raysim.corpus.preparation import PreparationSettings, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokens import CodeTokenizer
@@ -280,7 +280,7 @@ class Organization(TrainingSite):
             preparing.tokenizer.fingerprint,
             preparing.sequence_length,
         )
-        shard = self._cache / f"{corpus.train_fingerprint[:16]}-{seed:016x}"
+        shard = self._cache / packing_key(seed)
         if not shard.exists():
             store_packed(pack(corpus.train, preparing.tokenizer, preparing.sequence_length, seed), shard)
         return load_packed(shard)

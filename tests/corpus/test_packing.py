@@ -7,7 +7,7 @@ import pytest
 
 from raysim.corpus.corpus import Packed
 from raysim.corpus.files import SourceFile
-from raysim.corpus.packing import PADDING, encode_validation, load_packed, pack, packing_seed, store_packed
+from raysim.corpus.packing import PADDING, encode_validation, load_packed, pack, store_packed
 from raysim.corpus.tokens import CodeTokenizer, train_tokenizer
 from raysim.errors import DamagedEntry, InputError
 
@@ -110,17 +110,6 @@ def test_damaged_folders_are_named(tokenizer: CodeTokenizer, tmp_path: Path, dam
         (shard / "packing.json").write_text(json.dumps(rest | {"shape": [1, 8]}))
     with pytest.raises(DamagedEntry, match="shard: not a packed corpus"):
         load_packed(shard)
-
-
-def test_packing_seed_depends_on_each_part() -> None:
-    seeds = {
-        packing_seed(1, "a", "b", 8),
-        packing_seed(2, "a", "b", 8),
-        packing_seed(1, "x", "b", 8),
-        packing_seed(1, "a", "x", 8),
-        packing_seed(1, "a", "b", 9),
-    }
-    assert len(seeds) == 5
 
 
 @pytest.mark.parametrize("num_bytes", [1, 3, 4, 5, 8, 9])

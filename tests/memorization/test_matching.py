@@ -184,3 +184,19 @@ def test_copies_of_the_true_continuation_by_hand() -> None:
         ("short", None, None, None),
         ("finished", 0, 0, 0),
     ]
+
+
+def test_another_secret_gives_the_same_tables() -> None:
+    """So the secret of a run, which keys all line hashes, stands in no recipe."""
+    owners = {"X": "a\nb\nc\nd\na\nb", "Y": "c\nd\ne\nf"}
+    asked = prompts(p="z\na\n", q="c\n").append_column("truth", pa.array(["b\nc\nd\n", "d\ne\n"]))
+    told = []
+    for secret in (b"one", b"another"):
+        indexes = {name: build_index([SourceFile("f.py", text, "r")], 2, secret) for name, text in owners.items()}
+        reference = build_index([SourceFile("f.py", "e\nf", "r")], 2, secret)
+        answers = generations(("p", 0, "b\nc\nq\n", 0), ("q", 0, "d\ne\nf\n", 0))
+        context = prompt_context(asked, settings(2), secret)
+        copies = count_copies(truth_windows(asked, settings(2), secret), indexes, {"p": "X", "q": "Y"}, reference)
+        told.append((*match(answers, context, indexes, reference, settings(2), secret), copies))
+    assert all(one.equals(other) for one, other in zip(*told, strict=True))
+    assert told[0][0]["covered"].to_pylist() == [2, 1, 0, 3]

@@ -3,40 +3,6 @@ import pytest
 from raysim.config import validate
 from raysim.errors import InputError
 from raysim.memorization.settings import MemorizationSettings
-from raysim.recipe import key_of
-
-
-def keys(**changes: object) -> tuple[str, str, str]:
-    settings = validate(MemorizationSettings, {"prompts": {"function": 3}, **changes}, "test")
-    return (
-        key_of(settings.prompt_recipe()),
-        key_of(settings.generation_recipe("bf16")),
-        key_of(settings.matching_recipe()),
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "changed"),
-    [
-        ({"prompts": {"function": 4}}, (True, False, False)),
-        ({"prompts": {"function": 3, "held_out": 1}}, (True, False, False)),
-        ({"prefix_tokens": 32}, (True, False, False)),
-        ({"function_tokens": 32}, (True, False, False)),
-        ({"new_tokens": 64}, (True, True, False)),
-        ({"samples": 1}, (False, True, False)),
-        ({"temperature": 0}, (False, True, False)),
-        ({"top_p": 1.0}, (False, True, False)),
-        ({"repetition_penalty": 1.0}, (False, True, False)),
-        ({"stop": ["\nwith"]}, (False, True, False)),
-        ({"precision": "fp32"}, (False, True, False)),
-        ({"precision": "bf16"}, (False, False, False)),  # what the trainer has
-        ({"batch_size": 5}, (False, True, False)),
-        ({"min_lines": 4}, (False, False, True)),
-        ({"when": "every_stage"}, (False, False, False)),
-    ],
-)
-def test_each_setting_is_in_the_recipes_it_belongs_to(change: dict[str, object], changed: tuple[bool, ...]) -> None:
-    assert tuple(a != b for a, b in zip(keys(), keys(**change), strict=True)) == changed
 
 
 def test_when_is_one_or_several() -> None:

@@ -82,12 +82,3 @@ def test_finite_over_50_rounds(cls: type[FedOpt], variant: str, federation: Fede
     for state in states:
         assert all(np.isfinite(tensor).all() for tensor in state.tensors.values())
     assert states[-1].tensors["weights"][0] == 0.0
-
-
-def test_every_number_of_the_optimizer_is_in_the_recipe(federation: Federation) -> None:
-    changes = {"eta": 0.5, "beta_1": 0.5, "beta_2": 0.5, "tau": 0.5, "variant": "flower"}
-    base = strategy_of(FedAdam, federation).recipe()
-    for name, value in changes.items():
-        assert strategy_of(FedAdam, federation, **{name: value}).recipe() == {**base, name: value}
-    assert len({str(strategy_of(c, federation, beta_1=0.9).recipe()) for c in (FedAdam, FedYogi, FedAdagrad)}) == 3
-    assert strategy_of(FedAdam, federation, rounds=7, label="x").recipe() == base

@@ -1,0 +1,61 @@
+"""Recipes of probing: what decides a model's answers, whose lines they are, and what the corpora have in common.
+
+The secret that keys a run's line hashes stands in none of them: tables hold counts and places, never such a hash.
+"""
+
+from typing import Any
+
+from raysim.memorization.settings import MemorizationSettings
+from raysim.recipe import Key
+from raysim.simulation.world import World
+
+
+def generation_recipe(world: World, model: Key, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
+    """Recipe of the answers of `model` to an organization's prompts. Its ``seed`` is the split's: never the model's."""
+    inventory = world.inventories[organization]
+    return {
+        **settings.generation_recipe(world.trainer.precision),
+        "kind": "generate",
+        "weights": model,
+        "model": world.model_recipe,
+        "tokenizer": world.tokenizer,
+        "prompts": settings.prompt_recipe(),
+        "corpus": [inventory.train_fingerprint, inventory.valid_fingerprint],
+        "sequence_length": world.trainer.sequence_length,
+        "threads": world.trainer.threads,
+        "seed": world.split_seed,
+        "libraries": world.libraries,
+    }
+
+
+def match_recipe(world: World, generations: Key, settings: MemorizationSettings, references: str) -> dict[str, Any]:
+    """Recipe of whose lines the answers named by `generations` repeat; `references` is a fingerprint.
+
+    The prompts, whose last lines count as context, stand in the recipe of the answers.
+    """
+    return {**_compared(world, settings, references), "kind": "match", "generations": generations}
+
+
+def prompts_recipe(world: World, organization: str, settings: MemorizationSettings, references: str) -> dict[str, Any]:
+    """Recipe of the facts about an organization's prompts, with how often what they lead to stands elsewhere."""
+    return {
+        **_compared(world, settings, references),
+        "kind": "prompts",
+        "organization": organization,
+        "prompts": settings.prompt_recipe(),
+        "split_seed": world.split_seed,
+        "tokenizer": world.tokenizer,
+        "sequence_length": world.trainer.sequence_length,
+        "valid": world.inventories[organization].valid_fingerprint,
+    }
+
+
+def clones_recipe(world: World, organization: str, settings: MemorizationSettings, references: str) -> dict[str, Any]:
+    """Recipe of what an organization's training split shares with all others and with the references."""
+    return {**_compared(world, settings, references), "kind": "clones", "organization": organization}
+
+
+def _compared(world: World, settings: MemorizationSettings, references: str) -> dict[str, Any]:
+    """The lines that are compared, and how. By name, because the tables name owners."""
+    corpora = {name: inventory.train_fingerprint for name, inventory in world.inventories.items()}
+    return {**settings.matching_recipe(), "corpora": corpora, "references": references}

@@ -1,0 +1,439 @@
+"""Every declared input of every kind of work is in its key, and what decides no number is not.
+
+Fields are found by introspection and changed one at a time. The tables say which kinds of work a field decides, or why
+it decides none; a field that no table knows fails here, until someone has decided.
+"""
+
+import dataclasses
+import math
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import annotated_types
+import numpy as np
+import pydantic
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from raysim.assembly import tokenizer_recipe
+from raysim.config import Settings
+from raysim.corpus.packing import packing_key, packing_seed
+from raysim.corpus.tokens import TrainedTokenizerSettings
+from raysim.effectiveness.losses import PerplexitySettings
+from raysim.errors import InputError
+from raysim.measure import scoring_recipe
+from raysim.memorization.settings import MemorizationSettings, PromptCounts
+from raysim.probes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
+from raysim.recipe import Key, key_of
+from raysim.simulation.strategy import Assignment, Federation, Member, Result
+from raysim.simulation.world import World
+from raysim.training.models import ModelSettings
+from raysim.training.organization import Inventory, ModelSpec
+from raysim.training.trainer import TrainerSettings
+from strategies.fedavg import FedAvg, FedAvgSettings
+from strategies.fedopt import FedAdagrad, FedAdam, FedOptSettings, FedYogi
+
+# Each kind of work from the real functions, their inputs side by side.
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that recipes are made of, except for versions; keys of earlier work are given, not followed."""
+
+    world: World
+    assignment: Assignment
+    results: tuple[Result, ...]
+    perplexity: PerplexitySettings
+    memorization: MemorizationSettings
+    tokenizer: TrainedTokenizerSettings
+    texts: str
+    references: str
+    model: Key
+    stage: Key
+    epoch: int
+    generations: Key
+
+
+def inventory(name: str) -> Inventory:
+    splits = {"train": {"files": 2, "sequences": 3, "tokens": 190}, "valid": {"tokens": 5}}
+    return Inventory(
+        name, f"train {name}", f"valid {name}", splits, ({"reason": "r", "files": 1},), {"MIT": 1}, 0, ((1, 9),)
+    )
+
+
+CONFIG = {"model_type": "gpt2", "n_layer": 1, "resid_pdrop": 0.0}
+ASSIGNMENT = Assignment(("a",), "model", 2, 4, "stage", True)
+BASE = Inputs(
+    world=World(
+        ModelSpec(ModelSettings(config=CONFIG), 300, 0, 64),
+        TrainerSettings(sequence_length=64),
+        "tokenizer",
+        {name: inventory(name) for name in "ab"},
+        split_seed=1,
+        seed=1,
+        libraries="torch 2",
+    ),
+    assignment=ASSIGNMENT,
+    results=(Result(ASSIGNMENT, "stage a", 3), Result(dataclasses.replace(ASSIGNMENT, organizations=("b",)), "b", 3)),
+    perplexity=PerplexitySettings(),
+    memorization=MemorizationSettings(prompts=PromptCounts(function=3, prefix=2), precision="fp32"),
+    tokenizer=TrainedTokenizerSettings(),
+    texts="texts",
+    references="references",
+    model="model",
+    stage="stage",
+    epoch=1,
+    generations="generations",
+)
+FEDERATION = Federation((Member("a", 3, 190, 1.0, 0.0), Member("b", 3, 190, 1.0, 0.0)), 10, "reset")
+
+
+def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
+    """The key of each kind of work; what is asked of one organization is asked of ``a``."""
+    world, memorization = dataclasses.replace(inputs.world), inputs.memorization  # anew: a world keeps its recipes
+    corpus = world.inventories["a"].train_fingerprint
+    seed = packing_seed(world.split_seed, corpus, world.tokenizer, world.trainer.sequence_length)
+    recipes = {
+        "tokenizer": tokenizer_recipe(inputs.tokenizer, inputs.texts, world.split_seed),
+        "initial": world.initial,
+        "train": world.stage(inputs.assignment),
+        "snapshot": World.snapshot(inputs.stage, inputs.epoch),
+        "aggregate": world.aggregation(strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results),
+        "losses": scoring_recipe(world, inputs.model, "a", inputs.perplexity.batch_size),
+        "generate": generation_recipe(world, inputs.model, "a", memorization),
+        "match": match_recipe(world, inputs.generations, memorization, inputs.references),
+        "prompts": prompts_recipe(world, "a", memorization, inputs.references),
+        "clones": clones_recipe(world, "a", memorization, inputs.references),
+    }
+    for kind, recipe in recipes.items():
+        assert recipe["kind"] == kind
+    return {"packing": packing_key(seed)} | {kind: key_of(recipe) for kind, recipe in recipes.items()}
+
+
+KINDS = set(keys_of(BASE))
+MODEL = "initial train losses generate"
+
+DECIDES: dict[str, str] = {
+    "world.spec.settings.config": MODEL,
+    "world.spec.settings.pretrained": MODEL,
+    "world.spec.settings.dropout": MODEL,
+    "world.spec.vocab_size": MODEL,
+    "world.spec.bos_id": MODEL,
+    "world.spec.context": MODEL,
+    **{f"world.trainer.{name}": "train" for name in (
+        "backend", "batch_size", "learning_rate", "schedule", "warmup_fraction", "weight_decay", "adam_betas",
+        "adam_epsilon", "gradient_clip", "device",
+    )},
+    "world.trainer.sequence_length": "packing train losses generate prompts",
+    "world.trainer.precision": "train",  # and of generation, where that has none of its own
+    "world.trainer.threads": "train losses generate",
+    "world.tokenizer": "packing train losses generate prompts",
+    "world.inventories.a.train_fingerprint": "packing train generate match prompts clones",
+    "world.inventories.a.valid_fingerprint": "losses generate prompts",
+    "world.inventories.b.train_fingerprint": "match prompts clones",
+    "world.split_seed": "tokenizer packing train generate prompts",
+    "world.seed": "initial train",
+    "world.libraries": MODEL,
+    **{f"assignment.{field.name}": "train" for field in dataclasses.fields(Assignment)},
+    "results.0.key": "aggregate",
+    "results.0.num_sequences": "aggregate",
+    "results.0.assignment.organizations": "aggregate",
+    "perplexity.batch_size": "losses",
+    "memorization.prompts.function": "generate prompts",
+    "memorization.prompts.prefix": "generate prompts",
+    "memorization.prompts.held_out": "generate prompts",
+    "memorization.prefix_tokens": "generate prompts",
+    "memorization.function_tokens": "generate prompts",
+    "memorization.new_tokens": "generate prompts",
+    **{f"memorization.{name}": "generate" for name in (
+        "samples", "temperature", "top_p", "repetition_penalty", "stop", "precision", "batch_size",
+    )},
+    "memorization.min_lines": "match prompts clones",
+    "tokenizer.on": "tokenizer",
+    "tokenizer.vocab_size": "tokenizer",
+    "tokenizer.sample": "tokenizer",
+    "texts": "tokenizer",
+    "references": "match prompts clones",
+    "model": "aggregate losses generate",
+    "stage": "snapshot",
+    "epoch": "snapshot",
+    "generations": "match",
+}  # fmt: skip
+"""Which kinds of work a field decides by itself; what follows from another key is not repeated."""
+
+_NAMED = "the mapping names the organization"
+_COUNTED = "follows from the corpus and the tokenizer; what is trained on reaches an aggregation with its result"
+DECIDES_NOTHING: dict[str, str] = {
+    "world.trainer.epochs": "the assignment says how many; see the plan",
+    "world.trainer.client_state": "the assignment says what goes on; see the plan",
+    "memorization.when": "which models are asked, not what they answer",
+    **{f"results.0.assignment.{name}": "in the key of the result" for name in (
+        "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction",
+    )},
+    "results.0.weights": "named by the key of the result",
+    "world.inventories.b.valid_fingerprint": "it is not asked",
+    **{f"world.inventories.{name}.organization": _NAMED for name in "ab"},
+    **{f"world.inventories.{name}.splits": _COUNTED for name in "ab"},
+    **{f"world.inventories.{name}.drops": "what is not there" for name in "ab"},
+    **{f"world.inventories.{name}.licences": "in the fingerprint" for name in "ab"},
+    **{f"world.inventories.{name}.duplicate_lines": "follows from the corpus" for name in "ab"},
+    **{f"world.inventories.{name}.line_spectrum": "follows from the corpus" for name in "ab"},
+}  # fmt: skip
+
+
+def leaves(value: Any, path: str = "") -> Iterator[str]:
+    """Paths of the fields of nested dataclasses and settings; of a tuple its first entry stands for all."""
+    prefix = f"{path}." if path else ""
+    if isinstance(value, Settings):
+        children = {name: getattr(value, name) for name in type(value).model_fields}
+    elif dataclasses.is_dataclass(value):
+        children = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, Mapping) and any(map(dataclasses.is_dataclass, value.values())):
+        children = dict(value)
+    elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+        children = {"0": value[0]}
+    else:
+        yield path
+        return
+    for name, child in children.items():
+        yield from leaves(child, f"{prefix}{name}")
+
+
+def get(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = value[0] if name == "0" else value[name] if isinstance(value, Mapping) else getattr(value, name)
+    return value
+
+
+def replaced(value: Any, path: str, new: Any) -> Any:
+    """A copy of `value` with another field; settings are validated anew.
+
+    Raises:
+        pydantic.ValidationError: the settings do not allow it.
+    """
+    name, _, rest = path.partition(".")
+    child = replaced(get(value, name), rest, new) if rest else new
+    if isinstance(value, Settings):
+        if len(choices(type(value), name)) == 1:  # there is no other value yet, but there may be
+            return value.model_copy(update={name: child})
+        return type(value)(**{**dict(value), name: child})
+    if isinstance(value, Mapping):
+        return {**value, name: child}
+    return (child, *value[1:]) if isinstance(value, tuple) else dataclasses.replace(value, **{name: child})
+
+
+def choices(owner: type, name: str) -> tuple[Any, ...]:
+    """The values of a field that is a Literal."""
+    annotation = typing.get_type_hints(owner).get(name)
+    return typing.get_args(annotation) if typing.get_origin(annotation) is typing.Literal else ()
+
+
+# Where a type does not say enough of what is allowed.
+DRAWN: dict[str, st.SearchStrategy[Any]] = {
+    "fraction": st.floats(0, 1, exclude_min=True),
+    "config": st.fixed_dictionaries(
+        {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
+    ),
+    "memorization.precision": st.sampled_from(["fp32", "bf16"]),  # none is the trainer's
+    "pretrained": st.sampled_from([f"someone/model-{number}" for number in range(9)]),
+    "organizations": st.permutations("ab").flatmap(lambda order: st.sampled_from([tuple(order), tuple(order[:1])])),
+    "weights": st.lists(st.floats(width=32), max_size=3).map(lambda values: np.array(values, np.float32)),
+    "drops": st.lists(st.fixed_dictionaries({"reason": st.text(), "files": st.integers(0)})).map(tuple),
+}
+
+
+def values(owner: type, name: str) -> st.SearchStrategy[Any]:
+    """Values of a field by its type and the bounds that it declares."""
+    if len(only := choices(owner, name)) == 1:
+        return st.sampled_from([*only, "another"])
+    if not issubclass(owner, Settings):
+        return st.from_type(typing.get_type_hints(owner)[name])
+    field = owner.model_fields[name]
+    bounds = [m for m in field.metadata if isinstance(m, annotated_types.BaseMetadata)]
+    parts = typing.get_args(field.annotation)
+    kinds: tuple[Any, ...] = parts if type(None) in parts else (field.annotation,)
+    # A bound is for the number, not for its absence.
+    annotations: list[Any] = [Annotated[k, *bounds] if bounds and k is not type(None) else k for k in kinds]
+    return st.one_of([st.from_type(annotation) for annotation in annotations])
+
+
+def same(one: Any, other: Any) -> bool:
+    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+
+
+# A base on which a field means something, where that is not the usual one.
+GIVEN = {"world.spec.settings.pretrained": ("world.spec.settings", ModelSettings(pretrained="someone/model"))}
+
+
+def test_every_field_has_been_decided_on() -> None:
+    assert set(leaves(BASE)) == {*DECIDES, *DECIDES_NOTHING}
+    assert not DECIDES.keys() & DECIDES_NOTHING
+    assert {kind for kinds in DECIDES.values() for kind in kinds.split()} == KINDS
+
+
+@pytest.mark.parametrize("path", [*DECIDES, *DECIDES_NOTHING])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(data=st.data())
+def test_a_field_changes_the_keys_that_it_decides_and_no_other(path: str, data: st.DataObject) -> None:
+    base = replaced(BASE, *GIVEN[path]) if path in GIVEN else BASE
+    parent, _, name = path.rpartition(".")
+    owner = type(get(base, parent) if parent else base)
+    strategy = DRAWN[path] if path in DRAWN else DRAWN[name] if name in DRAWN else values(owner, name)
+
+    def draw() -> Inputs:
+        try:
+            return replaced(base, path, data.draw(strategy))
+        except pydantic.ValidationError:
+            assume(False)
+            raise
+
+    one, other = draw(), draw()
+    assume(not same(get(one, path), get(other, path)))
+    before, after = keys_of(one), keys_of(other)
+    assert {kind for kind in KINDS if before[kind] != after[kind]} == set(DECIDES.get(path, "").split())
+
+
+def test_precision_of_generation_is_the_trainers_unless_it_has_its_own() -> None:
+    unset = replaced(BASE, "memorization.precision", None)
+    assert keys_of(unset) == keys_of(BASE)
+    bf16 = [keys_of(replaced(base, "world.trainer.precision", "bf16")) for base in (BASE, unset)]
+    assert bf16[0]["generate"] == keys_of(BASE)["generate"]
+    assert bf16[1]["generate"] != keys_of(BASE)["generate"]
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_equal_keys_exactly_for_equal_assignments(data: st.DataObject) -> None:
+    names = st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "a")])
+    few, state = st.integers(1, 2), st.sampled_from([None, "s"])
+    drawn = st.builds(
+        Assignment, names, st.sampled_from("mn"), few, few, state, st.booleans(), st.sampled_from([0.5, 1])
+    )
+    one, other = data.draw(drawn), data.draw(drawn)
+    keys = [keys_of(replaced(BASE, "assignment", assignment))["train"] for assignment in (one, other)]
+    assert (keys[0] == keys[1]) == (one == other)
+
+
+def test_another_name_is_another_owner() -> None:
+    """Corpora are named by their content; tables of owners, and what a strategy remembers, by organization."""
+    inventories = {"a": BASE.world.inventories["a"], "z": BASE.world.inventories["b"]}
+    renamed = replaced(BASE, "world.inventories", inventories)
+    assert {kind for kind in KINDS if keys_of(renamed)[kind] != keys_of(BASE)[kind]} == {"match", "prompts", "clones"}
+
+
+def test_other_organizations_are_not_in_the_key_of_a_stage() -> None:
+    """A corpus that a stage does not train on does not decide it: sweeps over organizations share stages."""
+    more = replaced(BASE, "world.inventories", {**BASE.world.inventories, "c": inventory("c")})
+    assert {kind for kind in KINDS if keys_of(more)[kind] != keys_of(BASE)[kind]} == {"match", "prompts", "clones"}
+
+
+def test_a_sum_is_named_by_how_it_is_made_and_not_by_who_was_asked() -> None:
+    """Who trains is in the keys of the results, so that settings that come to the same results share the model."""
+
+    def key(strategy: FedAvg) -> Key:
+        return keys_of(BASE, strategy)["aggregate"]
+
+    for changed in ({"label": "x"}, {"rounds": 3}, {"local_epochs": 2}, {"clients": 1}, {"leave_one_out": True}):
+        assert key(FedAvg(FedAvgSettings.model_validate(changed), FEDERATION)) == keys_of(BASE)["aggregate"]
+    adaptive = [key(optimizer(FedOptSettings(), FEDERATION)) for optimizer in (FedAdam, FedYogi, FedAdagrad)]
+    assert len({keys_of(BASE)["aggregate"], *adaptive}) == 4
+
+
+@pytest.mark.parametrize("results", [BASE.results[::-1], BASE.results[:1]], ids=["order", "participation"])
+def test_order_and_participation_are_in_the_key_of_a_sum(results: tuple[Result, ...]) -> None:
+    assert keys_of(replaced(BASE, "results", results))["aggregate"] != keys_of(BASE)["aggregate"]
+
+
+def test_a_local_checkpoint_is_named_by_its_content(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_bytes(b"1")
+
+    def key(name: str) -> Key:
+        return keys_of(replaced(BASE, "world.spec.settings", ModelSettings(pretrained=str(tmp_path / name))))["initial"]
+
+    first = key("one")
+    assert key("two") == first
+    (tmp_path / "two/README.md").write_text("no part of the model")
+    assert key("two") == first
+    (tmp_path / "two/model.safetensors").write_bytes(b"2")
+    second = key("two")
+    (tmp_path / "two/config.json").write_text('{"n_layer": 3}')
+    assert len({first, second, key("two")}) == 3
+
+
+def test_a_checkpoint_folder_without_a_config(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no config\.json"):
+        keys_of(replaced(BASE, "world.spec.settings", ModelSettings(pretrained=str(tmp_path))))
+
+
+# The recipe itself.
+
+
+def test_the_order_of_a_recipe_does_not_count() -> None:
+    recipe = BASE.world.stage(ASSIGNMENT)
+    assert key_of(dict(reversed(recipe.items()))) == key_of(recipe)
+
+
+@pytest.mark.parametrize("recipe", [{"kind": "k"}, {"version": 1}, {"kind": "k", "version": 1, "rate": math.nan}])
+def test_a_recipe_says_kind_and_version_and_has_no_nan(recipe: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        key_of(recipe)
+
+
+# Versions: of the kinds of work, of libraries, and of Python.
+
+VERSIONS: dict[str, str] = {
+    "TOKENIZER_VERSION": "tokenizer",
+    "PACKING_VERSION": "packing train generate prompts",
+    "INITIAL_VERSION": "initial",
+    "TRAIN_VERSION": "train snapshot",
+    "AGGREGATE_VERSION": "aggregate",
+    "LOSSES_VERSION": "losses",
+    "PROMPTS_VERSION": "generate prompts",
+    "GENERATION_VERSION": "generate",
+    "MATCHING_VERSION": "match prompts clones",
+}
+
+
+def test_every_numerics_version_has_been_decided_on() -> None:
+    declared = re.compile(r"^([A-Z_]*VERSION) = \d+$", re.MULTILINE)
+    root = Path(__file__).parent.parent
+    paths = [*root.glob("raysim/**/*.py"), *root.glob("strategies/**/*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in paths]
+    assert {name for source in sources for name in declared.findall(source)} == set(VERSIONS)
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_numerics_version_is_in_the_keys_of_its_kind(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys_of(BASE)
+    for module in [module for path, module in sys.modules.items() if path.startswith("raysim.")]:
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, 1000)
+    after = keys_of(BASE)
+    assert {kind for kind in KINDS if before[kind] != after[kind]} == set(VERSIONS[name].split())
+
+
+LIBRARIES = {
+    "numpy": "tokenizer packing generate prompts",
+    "tokenizers": "tokenizer packing generate prompts",
+    "python": "generate prompts",
+    "torch": "",
+    "transformers": "",
+}
+"""Which kinds name a library in their own recipe; the others find it in `World.libraries`."""
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_is_in_the_keys_of_what_it_decides(library: str, pretend_update: Callable[[str], None]) -> None:
+    before = keys_of(BASE)
+    pretend_update(library)
+    after = keys_of(BASE)
+    assert {kind for kind in KINDS if before[kind] != after[kind]} == set(LIBRARIES[library].split())
