@@ -345,7 +345,7 @@ def test_every_settings_class_is_reached() -> None:
             yield found
             yield from below(found)
 
-    of_strategies = {owner for point in STRATEGIES.values() for owner in point.Settings.__mro__}
+    of_strategies = {owner for point in STRATEGIES.values() for owner in point.Settings.__mro__} | ORDERS.keys()
     reached = {*PATHS.values(), *of_strategies}
     reached |= {
         found for owner in PATHS.values() for f in owner.model_fields.values() for found in settings_in(f.annotation)
@@ -458,6 +458,18 @@ STRATEGIES: dict[str, Any] = {point.name: point.load() for point in entry_points
 STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
     ("incremental", "orders"): [[["a", "b"]]],
 }
+ORDERS: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
+    STRATEGIES["incremental"].Settings.model_fields["orders"].annotation: {
+        "all": ({"all": True}, {"by": "size"}),
+        "listed": ({"listed": [["a", "b"]]}, {"listed": [["b", "a"]]}),
+        "sample": ({"sample": 1}, {"sample": 2}),
+        "seed": ({"sample": 1, "seed": 1}, {"sample": 1, "seed": 2}),
+        "design": ({"sample": 3, "seed": 1}, {"sample": 3, "seed": 1, "design": "latin"}),
+        "by": ({"by": "size"}, {"by": "diversity"}),
+        "descending": ({"by": "size"}, {"by": "size", "descending": True}),
+    }
+}
+"""For each setting of orders two values that ask for other orders."""
 OF_NO_STRATEGY = {"label": "names the setting in tables"}
 
 
@@ -494,6 +506,14 @@ def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, world: Wo
             break
     assert found
     assert (found[-1] == before) == (field in OF_NO_STRATEGY)
+
+
+def test_each_setting_of_orders_changes_the_plan(world: World) -> None:
+    for owner, cases in ORDERS.items():
+        assert cases.keys() == owner.model_fields.keys()
+        for name, pair in cases.items():
+            one, other = (plan_keys(world, "incremental", {"orders": orders}) for orders in pair)
+            assert one != other, name
 
 
 def test_the_number_of_sequences_is_in_the_key_of_a_sum(world: World) -> None:
