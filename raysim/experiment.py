@@ -13,6 +13,7 @@ from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokens import TokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
+from raysim.grid import check_sweep
 from raysim.memorization.settings import MemorizationSettings
 from raysim.simulation.registry import resolve
 from raysim.simulation.strategy import Strategy, StrategySettings
@@ -57,6 +58,9 @@ class Experiment(Settings):
     strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(min_length=1)
     measure: MeasureSettings = MeasureSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    sweep: dict[str, list[Any]] = pydantic.Field(
+        default={}, description="values for settings, by path as for --set: a run for every combination"
+    )
 
     @pydantic.field_validator("name")
     @classmethod
@@ -84,6 +88,12 @@ class Experiment(Settings):
         if len(set(seed)) < len(seed):
             raise ValueError("a seed is named twice")
         return seed
+
+    @pydantic.field_validator("sweep")
+    @classmethod
+    def _sweepable(cls, sweep: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        check_sweep(sweep)
+        return sweep
 
 
 @dataclass(frozen=True)

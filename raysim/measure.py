@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +120,13 @@ def scoring_recipe(world: World, model: Key, organization: str, batch_size: int)
     )
 
 
-def pending_tokens(loaded: LoadedExperiment, assembly: Assembly, plan: Plan, store: Store) -> dict[str, int]:
-    """Tokens of each kind of work that the store does not have yet."""
+def pending_work(loaded: LoadedExperiment, assembly: Assembly, plan: Plan, store: Store) -> dict[str, dict[Key, int]]:
+    """For each kind of work the pieces that the store does not have yet: their keys, and the tokens each takes."""
     experiment = loaded.experiment
-    pending = {
-        "train": sum(stage.num_tokens for key, stage in plan.unique_stages().items() if not store.has(key)),
-        "losses": 0,
-        "generate": 0,
+    pending: dict[str, dict[Key, int]] = {
+        "train": {key: stage.num_tokens for key, stage in plan.unique_stages().items() if not store.has(key)},
+        "losses": {},
+        "generate": {},
     }
     scored, probed = set(), set()
     settings = experiment.measure.memorization
@@ -135,11 +135,18 @@ def pending_tokens(loaded: LoadedExperiment, assembly: Assembly, plan: Plan, sto
         for name, inventory in assembly.inventories.items():
             if experiment.measure.perplexity and (key, name) not in scored:
                 scored.add((key, name))
-                recipe = scoring_recipe(world, key, name, experiment.measure.perplexity.batch_size)
-                pending["losses"] += 0 if store.has(key_of(recipe)) else inventory.splits["valid"]["tokens"]
+                work = key_of(scoring_recipe(world, key, name, experiment.measure.perplexity.batch_size))
+                if not store.has(work):
+                    pending["losses"][work] = inventory.splits["valid"]["tokens"]
             if settings and wanted(model.milestone, settings) and (key, name) not in probed:
                 probed.add((key, name))
-                recipe = generation_recipe(world, key, name, settings)
-                tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
-                pending["generate"] += 0 if store.has(key_of(recipe)) else tokens
+                work = key_of(generation_recipe(world, key, name, settings))
+                if not store.has(work):
+                    tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
+                    pending["generate"][work] = tokens
     return pending
+
+
+def token_counts(work: Mapping[str, Mapping[Key, int]]) -> dict[str, int]:
+    """Tokens of each kind of `work`, as `pending_work` tells it."""
+    return {kind: sum(pieces.values()) for kind, pieces in work.items()}

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +17,9 @@ from raysim.errors import RunError
 from raysim.estimate import estimate, matmul_rate
 from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
-from raysim.measure import Measurer, pending_tokens
+from raysim.measure import Measurer, pending_work, token_counts
 from raysim.progress import ConsoleObserver
+from raysim.recipe import Key
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
 from raysim.simulation.backends import Backend, InlineBackend, RayBackend
 from raysim.simulation.ledger import ledger_rows
@@ -70,8 +71,17 @@ class Outcome:
     seconds: float
 
 
-def run(options: Options, observer: ConsoleObserver) -> Outcome:
+Opener = Callable[[LoadedExperiment, str | None], Backend]
+"""Opens the backend that an experiment asks for, at an address or, without one, here."""
+
+
+def run(options: Options, observer: ConsoleObserver, opener: Opener | None = None) -> Outcome:
     """Runs an experiment to its end, from wherever an earlier run of it stopped.
+
+    Args:
+        options: of the command line.
+        observer: is told what happens.
+        opener: of the backend, which is closed when the run ends; `open_backend` if it is left out.
 
     Raises:
         InputError: something is wrong with the experiment; nothing was trained.
@@ -89,10 +99,10 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     }
     with folder.locked():
         store = Store(folder.store)
-        nothing_to_do = folder.is_finished() and not any(_look_ahead(loaded, store).pending.values())
+        nothing_to_do = folder.is_finished() and not any(look_ahead(loaded, store).work.values())
         folder.write_manifest(**facts, finished=None)
         # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
-        backend = InlineBackend() if nothing_to_do else open_backend(loaded, options.address)
+        backend = InlineBackend() if nothing_to_do else (opener or open_backend)(loaded, options.address)
         try:
             asyncio.run(_run(loaded, folder, store, backend, observer))
         except asyncio.CancelledError:
@@ -108,20 +118,32 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
 
 
 @dataclass(frozen=True)
-class _Outlook:
-    """What a run would do, found out in this process: no actors, no training."""
+class Outlook:
+    """What a run would do, found out in this process: no actors, no training.
+
+    Attributes:
+        assembly: its parties.
+        plan: its stages and models.
+        work: that the store does not have yet; see `pending_work`.
+    """
 
     assembly: Assembly
     plan: Plan
-    pending: dict[str, int]
+    work: dict[str, dict[Key, int]]
 
 
-def _look_ahead(loaded: LoadedExperiment, store: Store) -> _Outlook:
-    async def look() -> _Outlook:
+def look_ahead(loaded: LoadedExperiment, store: Store) -> Outlook:
+    """Prepares and plans a run, and raises whatever it would raise before its first stage.
+
+    Raises:
+        InputError: whatever is wrong with the experiment.
+    """
+
+    async def look() -> Outlook:
         assembly = await assemble(loaded, InlineBackend(), store)
         planned = await plan(assembly.instances)
         check_agreements(loaded, planned)
-        return _Outlook(assembly, planned, pending_tokens(loaded, assembly, planned, store))
+        return Outlook(assembly, planned, pending_work(loaded, assembly, planned, store))
 
     return asyncio.run(look())
 
@@ -138,7 +160,7 @@ async def _run(
     assembly = await assemble(loaded, backend, store)
     planned = await plan(assembly.instances)
     check_agreements(loaded, planned)
-    observer.expect(pending_tokens(loaded, assembly, planned, store))
+    observer.expect(token_counts(pending_work(loaded, assembly, planned, store)))
 
     slots = slot_count(loaded, backend)
     session = uuid.uuid4().hex[:8]
@@ -200,27 +222,34 @@ def plan_experiment(options: Options) -> dict[str, Any]:
         InputError: whatever is wrong with the experiment.
     """
     loaded, folder = options.load()
-    experiment = loaded.experiment
     with scratch_store(folder) as store:
-        outlook = _look_ahead(loaded, store)
+        outlook = look_ahead(loaded, store)
         summary = outlook.plan.summary(store.has)
+    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, outlook, set())}
+
+
+def costs(loaded: LoadedExperiment, outlook: Outlook, known: set[Key]) -> dict[str, Any]:
+    """What the work of a run costs that is not yet in `known`; adds its keys there."""
+    trainer = loaded.experiment.trainer
     planned = outlook.plan
-    world = outlook.assembly.instances[0].world
+    stages = {key: stage for key, stage in planned.unique_stages().items() if key not in known}
+    starts = {instance.world.initial_key() for instance in outlook.assembly.instances} - known
+    aggregations = set(planned.aggregations) - known
+    work = {kind: {key: n for key, n in pieces.items() if key not in known} for kind, pieces in outlook.work.items()}
     slots = slot_count(loaded, InlineBackend())
-    stages = planned.unique_stages()
-    entries = {
-        "weights": len(stages) + len(set(planned.aggregations)) + len(experiment.seed),
-        "client_states": sum(stage.assignment.keep_state for stage in stages.values()),
-    }
-    costs = estimate(
+    found = estimate(
         planned,
-        parameter_count(world),
-        outlook.pending,
-        matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
+        parameter_count(outlook.assembly.instances[0].world),
+        token_counts(work),
+        matmul_rate(trainer.precision, trainer.threads),
         slots,
-        entries,
+        {
+            "weights": len(stages) + len(aggregations) + len(starts),
+            "client_states": sum(stage.assignment.keep_state for stage in stages.values()),
+        },
     )
-    return {"name": experiment.name, "strategies": summary, **costs, "slots": slots}
+    known |= stages.keys() | aggregations | starts | {key for pieces in work.values() for key in pieces}
+    return {**found, "slots": slots}
 
 
 def parameter_count(world: Any) -> int:
@@ -238,7 +267,7 @@ def parameter_count(world: Any) -> int:
 
 
 def inspect_experiment(options: Options) -> dict[str, Any]:
-    """What every organization keeps and drops, prepared without any training.
+    """What every organization keeps and drops, prepared without any training; of a sweep, under its base values.
 
     Raises:
         InputError: whatever is wrong with the experiment.
@@ -248,6 +277,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
         assembly = asyncio.run(assemble(loaded, InlineBackend(), store))
     return {
         "name": loaded.experiment.name,
+        "sweep": loaded.experiment.sweep,
         "organizations": {name: asdict(inventory) for name, inventory in assembly.inventories.items()},
         "references": {"files": len(assembly.references), "bytes": sum(f.num_bytes for f in assembly.references)},
     }
