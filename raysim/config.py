@@ -162,7 +162,7 @@ def _called(entry: Any) -> tuple[str, str]:
     if not isinstance(entry, dict) or len(entry) != 1:
         return "", ""
     name, settings = next(iter(entry.items()))
-    return str(isinstance(settings, dict) and settings.get("label") or name), str(name)
+    return str((isinstance(settings, dict) and settings.get("label")) or name), str(name)
 
 
 def _copy(value: Any) -> Any:

@@ -4,6 +4,7 @@ A point is what ``raysim run EXPERIMENT --set sweep={} --set PATH=VALUE`` would 
 reported as a run of its own is, and stages that do not depend on a swept setting are computed by the first point alone.
 """
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -75,12 +76,7 @@ def load_sweep(options: Options) -> Sweep:
     loaded, folder = options.load()
     points: list[Point] = []
     for place in grid(loaded.experiment.sweep) if loaded.experiment.sweep else []:
-        own = replace(
-            options,
-            out=folder.path / POINTS / place.name,
-            store=folder.store,
-            overrides=(*options.overrides, *place.overrides),
-        )
+        own = _options(options, place, folder)
         with _naming(place):
             points.append(Point(place, own, own.load()[0]))
     return Sweep(loaded.experiment, folder, tuple(points))
@@ -170,6 +166,15 @@ def plan(options: Options) -> dict[str, Any]:
         "hours": round(sum(point["hours"] for point in points), 4),
         "bytes": sum(point["bytes"] for point in points),
     }
+
+
+def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
+    """What runs a point alone, with the command that a person would type for it."""
+    out, overrides = folder.path / POINTS / place.name, (*options.overrides, *place.overrides)
+    words = ["raysim", "run", str(options.experiment), "--out", str(out), "--store", str(folder.store)]
+    words += [word for override in overrides for word in ("--set", override)]
+    words += ["--address", options.address] if options.address else []
+    return replace(options, out=out, store=folder.store, overrides=overrides, command=shlex.join(words))
 
 
 def _new_tokens(sweep: Sweep) -> list[dict[str, int]]:

@@ -14,7 +14,6 @@ from raysim.report.figures import (
     _panel,
     plain_text,
 )
-from raysim.report.points import FAMILIES
 from raysim.report.sweep import SweepStudy, Trial
 
 _LOGARITHMIC_FROM = 5.0
@@ -53,7 +52,7 @@ def frontier(sweep: SweepStudy) -> Figure | None:
 
 
 def along(sweep: SweepStudy, path: str) -> Figure | None:
-    """Quality and leakage along a swept number: a dot a point, a line a setting through the means over the others."""
+    """Quality and leakage along a swept number: a pale line for each value of the others, a full one for their mean."""
     numbers = sweep.numbers(path)
     panels = [panel for panel in _PANELS if any(trial.row.mean(panel[0]) is not None for trial in sweep.trials)]
     if not numbers or not panels:
@@ -72,19 +71,15 @@ def along(sweep: SweepStudy, path: str) -> Figure | None:
         )
         layout[f"yaxis{axis}"]["rangemode"] = "normal" if measure == "bits_per_byte" else "tozero"
         for label, trials in _settings(sweep).items():
-            dots = [
-                (numbers[point.values[path]], value)
-                for trial in trials
-                if (value := trial.row.mean(measure)) is not None
-                for point in trial.points
-            ]
+            lines = _lines(sweep, path, measure, trials)
             color, symbol = _style(sweep, label)
             places = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "legendgroup": label, "name": plain_text(label)}
-            groups = {x: [y for at, y in dots if at == x] for x in sorted({x for x, _ in dots})}
-            if any(len(set(values)) > 1 for values in groups.values()):
-                faint = {"color": color, "size": 5, "opacity": 0.45}
-                data.append(_marks(dots, color, [""] * len(dots), marker=faint, showlegend=False, **places))
-            means = [(x, sum(values) / len(values)) for x, values in groups.items()]
+            if len({tuple(line) for line in lines}) > 1:
+                for line in lines:
+                    faint = {"mode": "lines", "line": {"color": color, "width": 1}, "opacity": 0.4, "showlegend": False}
+                    data.append(_marks(line, color, [""] * len(line), **faint, **places))
+            values = {x: [y for line in lines for at, y in line if at == x] for x in numbers.values()}
+            means = [(x, sum(known) / len(known)) for x, known in sorted(values.items()) if known]
             style = {"line": {"color": color, "width": 2}, "marker": {"color": color, "size": 8, "symbol": symbol}}
             if means:
                 trace = _marks(means, color, None, mode="lines+markers", showlegend=panel == 0, **style, **places)
@@ -92,15 +87,33 @@ def along(sweep: SweepStudy, path: str) -> Figure | None:
                 data.append(trace)
     layout["legend"] = {"orientation": "h", "x": 0, "y": 1.14, "yanchor": "bottom"}
     layout["margin"]["t"] = 80
-    number = list(sweep.parameters).index(path)
     about = f"Quality and memorization along {sweep.parameters[path]}"
-    return _figure(f"along{number}", {"data": data, "layout": layout}, 340, about)
+    return _figure(figure_name(sweep, path), {"data": data, "layout": layout}, 340, about)
 
 
 def sweep_figures(sweep: SweepStudy) -> dict[str, Figure]:
     """Every figure that the points allow, by name."""
     made = [frontier(sweep), *(along(sweep, path) for path in sweep.parameters)]
     return {figure.name: figure for figure in made if figure}
+
+
+def _lines(sweep: SweepStudy, path: str, measure: str, trials: list[Trial]) -> list[list[tuple[float, float]]]:
+    """A measure along the swept `path`: a line for each combination of the other parameters."""
+    numbers = sweep.numbers(path)
+    found: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for trial in trials:
+        value = trial.row.mean(measure)
+        if value is None:
+            continue
+        for point in trial.points:
+            others = tuple(text for other, text in point.values.items() if other != path)
+            found.setdefault(others, []).append((numbers[point.values[path]], value))
+    return [sorted(line) for line in found.values()]
+
+
+def figure_name(sweep: SweepStudy, path: str) -> str:
+    """Names the figure along the swept `path` on the page."""
+    return f"along{list(sweep.parameters).index(path)}"
 
 
 def _settings(sweep: SweepStudy) -> dict[str, list[Trial]]:
@@ -116,7 +129,7 @@ def _style(sweep: SweepStudy, label: str) -> tuple[str, str]:
     """Colour and symbol of a setting."""
     labels = list(_settings(sweep))
     family = _settings(sweep)[label][0].row.family
-    return LINES[labels.index(label) % len(LINES)], SYMBOLS[FAMILIES[FAMILIES.index(family)]]
+    return LINES[labels.index(label) % len(LINES)], SYMBOLS[family]
 
 
 def _described(sweep: SweepStudy, trial: Trial) -> str:

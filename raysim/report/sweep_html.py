@@ -6,7 +6,7 @@ from pathlib import Path
 from raysim.report import sweep_sections
 from raysim.report.page import render_page, write_page
 from raysim.report.sweep import SweepStudy, open_sweep
-from raysim.report.sweep_figures import sweep_figures
+from raysim.report.sweep_figures import figure_name, sweep_figures
 from raysim.report.tables import TABLES, write_table
 
 
@@ -25,16 +25,18 @@ def write_sweep_report(folder: Path | str) -> Path:
 def render(sweep: SweepStudy) -> str:
     """The page of a sweep, as text."""
     columns, lines = sweep_sections.comparison(sweep)
-    swept = [(path, short, sweep.values(path)) for path, short in sweep.parameters.items()]
+    drawn = sweep_figures(sweep)
+    along = [(path, figure_name(sweep, path)) for path in sweep.parameters]
     return render_page(
         "sweep.html.j2",
-        sweep_figures(sweep),
+        drawn,
         run=sweep.run,
         manifest=sweep.run.manifest,
         experiment=json.dumps(sweep.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False),
         headline=sweep_sections.headline(sweep),
         numbers=sweep_sections.key_numbers(sweep),
-        parameters=swept,
+        parameters=sweep.parameters,
+        along=[(path, name) for path, name in along if name in drawn],
         columns=columns,
         lines=lines,
         points=sweep_sections.points(sweep),

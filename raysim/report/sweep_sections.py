@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raysim.report.sections import Number, Shown, counted, duration, listed, quantity, shown
+from raysim.report.sections import WORDS, Number, Shown, counted, duration, listed, quantity, shown
 from raysim.report.sweep import SweepStudy, Trial, plain_value
 
 COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("bits_per_byte", "Bits per byte", "joint validation", -1),
     ("log_perplexity", "Perplexity", "of a token", -1),
     ("accuracy", "Next token", "ranked first", 1),
-    ("exclusive", "Exclusive lines", "one owner's alone, a prompt", -1),
+    ("exclusive", "Exclusive lines", "one owner's, a prompt", -1),
     ("ratio_eligible", "Covered lines", "an eligible prompt", -1),
-    ("matched_share", "Samples matched", "95 % Wilson interval", -1),
+    ("matched_share", "Matched", "of the samples; 95 %", -1),
 )
 """Measure, heading, what it is, and the sign of what is better."""
 
@@ -56,11 +56,16 @@ def comparison(sweep: SweepStudy) -> tuple[list[tuple[str, str, str, int]], list
 
 def headline(sweep: SweepStudy) -> str:
     """What was swept, in a sentence or two."""
-    swept = [f"{short} ({', '.join(map(plain_value, sweep.values(path)))})" for path, short in sweep.parameters.items()]
-    text = f"{counted(len(sweep.points), 'point').capitalize()}: every combination of {listed(swept)}."
+    swept = [
+        f"{short} ({', '.join(_brief(plain_value(text)) for text in sweep.values(path))})"
+        for path, short in sweep.parameters.items()
+    ]
+    kind = "combination" if len(swept) > 1 else "value"
+    text = f"{counted(len(sweep.points), 'point').capitalize()}: every {kind} of {listed(swept)}."
     finished = sum(point.finished for point in sweep.points)
     if finished < len(sweep.points):
-        text += f" {counted(finished, 'point').capitalize()} so far; the same command goes on."
+        number = WORDS[finished] if finished < len(WORDS) else str(finished)
+        text += f" {number.capitalize()} of them finished; the same command goes on."
     return text
 
 
@@ -106,6 +111,10 @@ def points(sweep: SweepStudy) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _brief(text: str, longest: int = 40) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _named(sweep: SweepStudy, trial: Trial) -> str:

@@ -62,7 +62,7 @@ def sweep_summary(folder: Path | str) -> "Group":
         for short in sweep.parameters.values():
             table.add_column(Text(short), no_wrap=True, overflow="ellipsis", max_width=18)
         table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1)
-        shown = [i for i, column in enumerate(columns) if column[0] in _SHORT]
+        shown = [i for i, column in enumerate(columns) if column[0] in _SHORT and column[0] != "accuracy"]
         for i in shown:
             table.add_column(_SHORT[columns[i][0]], justify="right", no_wrap=True)
         for line in lines:
