@@ -43,6 +43,7 @@ class Options:
         overrides: ``a.b=c`` assignments.
         address: of a Ray cluster; None: a Ray of our own.
         command: as it was typed, for the manifest.
+        point: which point of a sweep this is, for the manifest; empty: none.
     """
 
     experiment: Path
@@ -51,6 +52,7 @@ class Options:
     overrides: tuple[str, ...] = ()
     address: str | None = None
     command: str = ""
+    point: str = ""
 
     def load(self) -> tuple[LoadedExperiment, RunFolder]:
         """The validated experiment and its run folder.
@@ -91,6 +93,7 @@ def run(options: Options, observer: ConsoleObserver, opener: Opener | None = Non
     loaded, folder = options.load()
     facts = {
         "name": loaded.experiment.name,
+        "point": options.point,
         "experiment": loaded.experiment.model_dump(mode="json"),
         "organizations": list(loaded.experiment.organizations),
         "command": options.command,

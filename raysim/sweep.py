@@ -174,7 +174,9 @@ def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
     words = ["raysim", "run", str(options.experiment), "--out", str(out), "--store", str(folder.store)]
     words += [word for override in overrides for word in ("--set", override)]
     words += ["--address", options.address] if options.address else []
-    return replace(options, out=out, store=folder.store, overrides=overrides, command=shlex.join(words))
+    return replace(
+        options, out=out, store=folder.store, overrides=overrides, command=shlex.join(words), point=place.name
+    )
 
 
 def _new_tokens(sweep: Sweep) -> list[dict[str, int]]:

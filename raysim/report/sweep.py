@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import exp
+from math import exp, prod
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +79,26 @@ class SweepStudy:
     @cached_property
     def trials(self) -> list[Trial]:
         """Every setting at every point, by setting and then in the order of the points."""
-        found: dict[tuple[str, str], dict[Any, Trial]] = {}
+        found: dict[tuple[str, str], dict[Any, list[Trial]]] = {}
         for point, study in self.studies:
             for row in study.final_rows():
                 ends = [p for p in finals(study.points) if p.strategy == row.strategy and row.order in ("", p.order)]
                 models = tuple(sorted(p.model for p in ends))
-                alike = found.setdefault((row.strategy, row.order), {})
                 same = models, tuple(sorted(row.cells.items(), key=lambda cell: cell[0]))
-                points = (*alike[same].points, point) if same in alike else (point,)
-                alike[same] = Trial(points, row, sum(p.tokens for p in ends) / len(ends))
-        trials = [trial for alike in found.values() for trial in alike.values()]
+                trial = Trial((point,), row, sum(p.tokens for p in ends) / len(ends))
+                found.setdefault((row.strategy, row.order), {}).setdefault(same, []).append(trial)
+        place = {point.name: i for i, point in enumerate(self.points)}
+        trials: list[Trial] = []
+        for alike in found.values():
+            joined = [trial for group in alike.values() for trial in self._joined(group)]
+            trials += sorted(joined, key=lambda trial: place[trial.points[0].name])
         return sorted(trials, key=lambda trial: FAMILIES.index(trial.row.family))
+
+    def _joined(self, trials: list[Trial]) -> list[Trial]:
+        """Equal trials as one, if their points are all combinations of the values that they have; else as they are."""
+        joined = replace(trials[0], points=tuple(point for trial in trials for point in trial.points))
+        num_combinations = prod(len(joined.values(path)) for path in self.parameters)
+        return [joined] if len(joined.points) == num_combinations else trials
 
     def values(self, path: str) -> list[str]:
         """All values of the swept `path`, as JSON."""

@@ -118,9 +118,10 @@ def _brief(text: str, longest: int = 40) -> str:
 
 
 def _named(sweep: SweepStudy, trial: Trial) -> str:
+    """A setting and those of its parameters that it depends on."""
     given = [(short, sweep.shown(path, trial.values(path))) for path, short in sweep.parameters.items()]
-    where = ", ".join(f"{short} {value}" for short, value in given)
-    return f"{trial.row.label} with {where}"
+    where = ", ".join(f"{short} {_brief(value)}" for short, value in given if value != "any")
+    return f"{trial.row.label} with {where}" if where else trial.row.label
 
 
 def _is_best(trial: Trial, rivals: Sequence[Trial], measure: str, sign: int) -> bool:

@@ -19,10 +19,16 @@ _SHORT = {
     "parses": "Parses",
     "exclusive": "Exclusive",
     "ratio": "Ratio",
-    "ratio_eligible": "Covered",
     "matched_share": "Matched",
 }
 """The columns of the scoreboard for which 100 characters leave room."""
+_SWEPT = {
+    "bits_per_byte": "Bits/byte",
+    "exclusive": "Exclusive",
+    "ratio_eligible": "Covered",
+    "matched_share": "Matched",
+}
+"""Those of a sweep, beside its parameters."""
 
 
 def summary_table(run_dir: Path | str) -> "Group":
@@ -60,11 +66,11 @@ def sweep_summary(folder: Path | str) -> "Group":
     if lines and columns:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
         for short in sweep.parameters.values():
-            table.add_column(Text(short), no_wrap=True, overflow="ellipsis", max_width=18)
-        table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1)
-        shown = [i for i, column in enumerate(columns) if column[0] in _SHORT and column[0] != "accuracy"]
+            table.add_column(Text(short), no_wrap=True, overflow="ellipsis", max_width=14)
+        table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1, min_width=16)
+        shown = [i for i, column in enumerate(columns) if column[0] in _SWEPT]
         for i in shown:
-            table.add_column(_SHORT[columns[i][0]], justify="right", no_wrap=True)
+            table.add_column(_SWEPT[columns[i][0]], justify="right", no_wrap=True)
         for line in lines:
             cells = [(line.cells[i][0].text, "bold" if line.cells[i][1] else "") for i in shown]
             values = map(Text, line.values)
@@ -93,7 +99,7 @@ def _scoreboard(study: Study) -> list[object]:
         return [Text("No final model was measured yet."), Text("")]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", width=WIDTH)
     table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1)
-    shown = [i for i, (measure, _, _) in enumerate(columns) if measure in _SHORT and measure != "ratio_eligible"]
+    shown = [i for i, (measure, _, _) in enumerate(columns) if measure in _SHORT]
     for i in shown:
         table.add_column(_SHORT[columns[i][0]], justify="right", no_wrap=True)
     for row, cells in rows:

@@ -81,6 +81,14 @@ def test_equal_models_that_are_measured_otherwise_stay_apart(build_sweep):
     assert [len(trial.points) for trial in centralized] == [1, 1]
 
 
+def test_equal_trials_at_some_combinations_alone_stay_apart(build_sweep):
+    leaks = {("1", "1"): 1.0, ("1", "2"): 0.0, ("2", "1"): 0.0, ("2", "2"): 1.0}
+    runs = [(values, {"leak": leak, "prompts": 2, "files": 2}) for values, leak in leaks.items()]
+    trials = open_sweep(build_sweep({"a": "a", "b": "b"}, runs)).trials
+    assert [len(t.points) for t in trials if t.row.family == "centralized"] == [1, 1, 1, 1]
+    assert [t.points[0].name for t in trials if t.row.family == "centralized"] == [f"point-{n}" for n in (1, 2, 3, 4)]
+
+
 def test_the_measures_are_those_of_the_points_own_study(folder, sweep):
     trial = next(t for t in sweep.trials if t.row.strategy == "fedavg" and t.points[0].name == "point-3")
     own = next(r for r in Study(open_run(folder / "points/point-3")).final_rows() if r.strategy == "fedavg")
