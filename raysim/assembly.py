@@ -4,23 +4,24 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from raysim.corpus.corpus import fingerprint
 from raysim.corpus.files import SourceFile
 from raysim.corpus.sources import SourceSettings, read_source
 from raysim.corpus.tokens import CodeTokenizer, load_tokenizer, train_tokenizer
-from raysim.errors import BoundaryError, InputError
+from raysim.errors import BoundaryError, InputError, RunError
 from raysim.experiment import LoadedExperiment
-from raysim.recipe import canonical_json, key_of
-from raysim.simulation.backends import Backend
+from raysim.recipe import Key, canonical_json, key_of
+from raysim.simulation.crew import Crew
 from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.loop import Instance
 from raysim.simulation.planner import Plan
 from raysim.simulation.registry import variants
 from raysim.simulation.store import Store
 from raysim.simulation.world import World
-from raysim.training.organization import Inventory, ModelSpec, Organization, Preparing
+from raysim.training.organization import Inventory, ModelSpec, Organization, OrganizationSettings, Preparing
 
 TOKENIZER_VERSION = 1
 """Numerics version of training a tokenizer."""
@@ -31,24 +32,45 @@ class Assembly:
     """Everything that is there before the first stage.
 
     Attributes:
-        organizations: the parties by name.
-        inventories: what they told of their corpora.
+        inventories: what the organizations told of their corpora, by name.
         references: files that are public.
         tokenizer: of all.
         instances: every setting in every order at every seed.
         crossings: what it took to get here: inventories, and texts for a tokenizer that is trained on organizations.
+        used: keys of the store entries that it took.
     """
 
-    organizations: Mapping[str, Any]
     inventories: Mapping[str, Inventory]
     references: tuple[SourceFile, ...]
     tokenizer: CodeTokenizer
     instances: tuple[Instance, ...]
     crossings: tuple[Crossing, ...]
+    used: frozenset[Key]
 
 
-async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> Assembly:
-    """Reads the references, gets the tokenizer, and has every organization prepare its corpus.
+class _Recruiter:
+    """Makes parties of one organization; from the second on they must tell what the first one told."""
+
+    def __init__(self, crew: Crew, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
+        self._crew = crew
+        self._arguments = name, settings, base, cache
+        self.preparing: Preparing | None = None
+        self.inventory: Inventory | None = None
+
+    async def __call__(self) -> Any:
+        party = self._crew.backend.spawn(Organization, *self._arguments)
+        if self.preparing:
+            told = await self._crew.backend.call(party, "prepare", self.preparing)
+            if self.inventory and told != self.inventory:
+                raise RunError(
+                    f"organizations.{self._arguments[0]}: its files have changed since the run began, or are others on"
+                    " another node; make them the same everywhere and run the same command again"
+                )
+        return party
+
+
+async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store) -> Assembly:
+    """Reads the references, gets the tokenizer, enlists the organizations and has each prepare its corpus.
 
     Raises:
         InputError: something that the experiment names is missing, empty or too short.
@@ -56,11 +78,13 @@ async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> 
     experiment = loaded.experiment
     references = _read_references(loaded)
     cache = store.folder / "shards"
-    organizations = {
-        name: backend.spawn(Organization, name, settings, loaded.base, cache / name)
+    recruiters = {
+        name: _Recruiter(crew, name, settings, loaded.base, cache / name)
         for name, settings in experiment.organizations.items()
     }
-    tokenizer, shared = await _tokenizer(loaded, backend, store, organizations, references)
+    for name, recruiter in recruiters.items():
+        crew.enlist(name, recruiter)
+    tokenizer, shared, used = await _tokenizer(loaded, crew, store, references)
     memorization = experiment.measure.memorization
     preparing = Preparing(
         preparation=experiment.preparation,
@@ -69,8 +93,10 @@ async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> 
         sequence_length=experiment.trainer.sequence_length,
         min_lines=memorization.min_lines if memorization else 6,
     )
-    found = await asyncio.gather(*(backend.call(party, "prepare", preparing) for party in organizations.values()))
-    inventories: dict[str, Inventory] = dict(zip(organizations, found, strict=True))
+    found = await asyncio.gather(*(crew.call(name, "prepare", preparing) for name in recruiters))
+    inventories: dict[str, Inventory] = dict(zip(recruiters, found, strict=True))
+    for name, recruiter in recruiters.items():
+        recruiter.preparing, recruiter.inventory = preparing, inventories[name]
     context = experiment.trainer.sequence_length
     if memorization and memorization.prompts.prefix:
         context = max(context, memorization.prefix_tokens + memorization.new_tokens)
@@ -95,7 +121,7 @@ async def assemble(loaded: LoadedExperiment, backend: Backend, store: Store) -> 
         for strategy in variants(setting.label, setting.strategy_class, setting.settings, world.federation)
     )
     told = [Crossing.of(name, SERVER, "inventory", content_of(inventory)) for name, inventory in inventories.items()]
-    return Assembly(organizations, inventories, references, tokenizer, instances, (*shared, *told))
+    return Assembly(inventories, references, tokenizer, instances, (*shared, *told), used)
 
 
 def content_of(inventory: Inventory) -> bytes:
@@ -133,16 +159,12 @@ def _read_references(loaded: LoadedExperiment) -> tuple[SourceFile, ...]:
 
 
 async def _tokenizer(
-    loaded: LoadedExperiment,
-    backend: Backend,
-    store: Store,
-    organizations: Mapping[str, Any],
-    references: tuple[SourceFile, ...],
-) -> tuple[CodeTokenizer, list[Crossing]]:
-    """The tokenizer, and the texts that crossed for it."""
+    loaded: LoadedExperiment, crew: Crew, store: Store, references: tuple[SourceFile, ...]
+) -> tuple[CodeTokenizer, list[Crossing], frozenset[Key]]:
+    """The tokenizer, the texts that crossed for it, and the key of its entry if it was trained."""
     settings = loaded.experiment.tokenizer
     if settings.train is None:
-        return load_tokenizer(settings, loaded.base), []
+        return load_tokenizer(settings, loaded.base), [], frozenset()
     if settings.train.on == "references":
         if not references:
             raise InputError(
@@ -152,7 +174,8 @@ async def _tokenizer(
         content = fingerprint(references)
         crossings = []
     else:
-        shared = await asyncio.gather(*(backend.call(party, "share_texts") for party in organizations.values()))
+        organizations = list(loaded.experiment.organizations)
+        shared = await asyncio.gather(*(crew.call(name, "share_texts") for name in organizations))
         texts = [text for part in shared for text in part]
         content = key_of({"kind": "texts", "version": 1, "texts": texts})
         crossings = [
@@ -173,4 +196,4 @@ async def _tokenizer(
             texts, settings.train.vocab_size, sample_bytes=settings.train.sample, seed=loaded.experiment.split_seed
         )
         entry = store.put(recipe, {"json": tokenizer.json, "bos_id": tokenizer.bos_id})
-    return CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"]), crossings
+    return CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"]), crossings, frozenset({entry.key})

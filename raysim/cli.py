@@ -23,6 +23,9 @@ app = typer.Typer(
     help="Simulate collaborative training of code language models, and measure whose code they give away.",
 )
 
+store_app = typer.Typer(no_args_is_help=True, help="What lies in a store, which run needs it, and how to tidy it up.")
+app.add_typer(store_app, name="store")
+
 _TYPER_INTERRUPTED = 130
 """What typer makes of a Ctrl-C."""
 
@@ -35,6 +38,10 @@ ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.")]
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Store of results. Default: OUT/store.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Overrides one setting.")]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", help="Of a Ray cluster, for example auto. Default: a Ray of our own.")
+]
+StoreArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A store, or the folder of a run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
 
 
@@ -51,9 +58,7 @@ def run(
     out: OutOption = None,
     store: StoreOption = None,
     overrides: SetOption = None,
-    address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster, for example auto. Default: a Ray of our own.")
-    ] = None,
+    address: AddressOption = None,
 ) -> None:
     """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
     from raysim.progress import ConsoleObserver
@@ -114,6 +119,49 @@ def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a
     write = write_sweep_report if is_sweep(run_dir) else write_report
     write(run_dir)
     _print_summary(run_dir)
+
+
+@app.command()
+def verify(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a finished run.")],
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Pieces of work to make once more. Default: all of them.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Relative L2 distance let pass, for another kind of machine. 0: equal bits.")
+    ] = 0.0,
+    address: AddressOption = None,
+) -> None:
+    """Hashes every store entry, makes the work of a run once more and compares bits; repairs nothing."""
+    from raysim.progress import ConsoleObserver
+    from raysim.verify import verify_run
+    from raysim.views import verification_view
+
+    with ConsoleObserver(_out) as observer:
+        found = verify_run(run_dir, sample, tolerance, address, observer)
+    _out.print(verification_view(found.entries, found.made))
+
+
+@store_app.command("show")
+def store_show(path: StoreArgument, as_json: JsonOption = False) -> None:
+    """Says what lies in a store, and which run needs it."""
+    from raysim.tidying import store_usage
+    from raysim.views import store_view
+
+    _print(store_usage(path), store_view, as_json)
+
+
+@store_app.command("gc")
+def store_gc(
+    path: StoreArgument,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only says what would go.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Removes what no run refers to any more."""
+    from raysim.tidying import collect_garbage
+    from raysim.views import garbage_view
+
+    _print(collect_garbage(path, dry_run), garbage_view, as_json)
 
 
 @app.command()

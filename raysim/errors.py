@@ -35,3 +35,11 @@ class RunError(RaysimError):
 
 class DamagedEntry(RunError):
     """A store entry does not have the content that its hash promises."""
+
+
+class PartyLost(RunError):
+    """The process that did a piece of work is gone, or something that it held: the work itself is as good as before."""
+
+
+class OutOfMemory(PartyLost):
+    """Memory ran out under a piece of work; the message names the setting to lower."""

@@ -1,6 +1,7 @@
 """One experiment: a YAML file, validated before anything starts."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from raysim.errors import InputError
 from raysim.grid import check_sweep
 from raysim.memorization.settings import MemorizationSettings
 from raysim.simulation.registry import resolve
+from raysim.simulation.retention import StoreSettings
 from raysim.simulation.strategy import Strategy, StrategySettings
 from raysim.training.models import ModelSettings
 from raysim.training.organization import OrganizationSettings
@@ -31,7 +33,13 @@ class ExecutionSettings(Settings):
     slots: int | None = pydantic.Field(
         default=None, ge=1, description="organizations at work at once; unset: CPUs over trainer.threads"
     )
+    replicas: int | None = pydantic.Field(
+        default=None, ge=1, description="actors of one organization at most, for work side by side; unset: as slots"
+    )
     checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
+    retries: int = pydantic.Field(
+        default=3, ge=0, description="of work whose process or node was lost; then the run ends, resumable"
+    )
 
 
 class MeasureSettings(Settings):
@@ -58,6 +66,7 @@ class Experiment(Settings):
     strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(min_length=1)
     measure: MeasureSettings = MeasureSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    store: StoreSettings = StoreSettings()
     sweep: dict[str, list[Any]] = pydantic.Field(
         default={}, description="values for settings, by path as for --set: a run for every combination"
     )
@@ -125,14 +134,28 @@ def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
     Raises:
         InputError: whatever is wrong with it, every problem on a line of its own.
     """
-    raw = apply_overrides(load_yaml(path), overrides)
-    experiment = validate(Experiment, raw, str(path))
+    return _resolve(apply_overrides(load_yaml(path), overrides), str(path), path.resolve().parent)
+
+
+def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
+    """The experiment that a run's manifest tells of.
+
+    Raises:
+        InputError: it is none of this version.
+    """
+    if not manifest.get("base"):
+        raise InputError("manifest.json: does not say where its experiment lay; run the run again to write it anew")
+    return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
+
+
+def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
+    experiment = validate(Experiment, raw, origin)
     settings: list[Setting] = []
     for number, entry in enumerate(experiment.strategies):
-        label, strategy_class, strategy_settings = resolve(entry, f"{path}: strategies[{number}]")
+        label, strategy_class, strategy_settings = resolve(entry, f"{origin}: strategies[{number}]")
         if label in [setting.label for setting in settings]:
             raise InputError(
-                f"{path}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
+                f"{origin}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
             )
         settings.append(Setting(label, strategy_class, strategy_settings))
-    return LoadedExperiment(experiment, path.resolve().parent, tuple(settings))
+    return LoadedExperiment(experiment, base, tuple(settings))

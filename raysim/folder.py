@@ -24,6 +24,7 @@ class RunFolder:
         self.store = store or path / "store"
         self.results = path / "results"
         self.stages = path / "stages.jsonl"
+        self.secret = path / ".secret"
         self.manifest = path / "manifest.json"
         self.ledger = path / "ledger.parquet"
         self.report = path / "report.html"
@@ -59,19 +60,34 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether a run has come to its end here before."""
         try:
-            return bool(json.loads(self.manifest.read_text(encoding="utf-8")).get("finished"))
-        except (OSError, ValueError):
+            return bool(self.read_manifest().get("finished"))
+        except InputError:
             return False
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest.
+
+        Raises:
+            InputError: there is none, or it cannot be read.
+        """
+        try:
+            manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.path}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {self.path}`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.manifest}: cannot be read ({error}); run again to write it anew") from None
+        if not isinstance(manifest, dict):
+            raise InputError(f"{self.manifest}: expected a JSON object; run again to write it anew")
+        return manifest
 
     def write_manifest(self, **facts: Any) -> None:
         """Writes the manifest anew, keeping when the run was first created."""
-        created = facts.get("created")
-        if self.manifest.exists():
-            try:
-                created = json.loads(self.manifest.read_text(encoding="utf-8")).get("created", created)
-            except ValueError:
-                created = None
-        facts["created"] = created or now()
+        try:
+            facts["created"] = self.read_manifest()["created"]
+        except (InputError, KeyError):
+            facts["created"] = now()
         draft = self.manifest.with_suffix(".json.new")
         try:
             draft.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

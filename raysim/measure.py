@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from raysim.effectiveness.losses import file_losses, losses_recipe
 from raysim.experiment import LoadedExperiment
 from raysim.probing import Probing, generation_recipe, wanted
 from raysim.recipe import Key, key_of
-from raysim.simulation.planner import Plan
+from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.runner import ReachedModel
 from raysim.simulation.store import Store
+from raysim.simulation.strategy import Milestone
 from raysim.simulation.workshop import Product, Workshop
 from raysim.simulation.world import World
 from raysim.training.organization import ModelSpec, Organization
@@ -34,31 +36,87 @@ class Measurer:
         workshop: does keyed work.
         workers: of the pipeline.
         secret_file: holds the key of line hashes; made if it is not there.
+        wave: models that may wait for prompts while training goes on; then it pauses until they have answered. None:
+            they all wait for the end of training.
     """
 
     def __init__(
-        self, loaded: LoadedExperiment, assembly: Assembly, workshop: Workshop, workers: int, secret_file: Path
+        self,
+        loaded: LoadedExperiment,
+        assembly: Assembly,
+        workshop: Workshop,
+        workers: int,
+        secret_file: Path,
+        wave: int | None,
     ) -> None:
         self._loaded = loaded
         self._assembly = assembly
         self._shop = workshop
-        self._workers = workers
-        self._secret = _read_secret(secret_file)
         self._settings = loaded.experiment.measure.memorization
+        self._probing = self._settings and Probing(
+            loaded, assembly, workshop, self._settings, workers, read_secret(secret_file)
+        )
+        self._wave_size = wave
+        self._waiting: dict[Key, ReachedModel] = {}
+        self._probed: dict[Key, ReachedModel] = {}
         self._scored: set[Key] = set()
+        self._tasks: list[asyncio.Future[None]] = []
+        self._wave: asyncio.Future[None] | None = None
+        self.reached: list[ReachedModel] = []
         self.tables: dict[str, list[pa.Table]] = {name: [] for name in _TABLES}
+
+    def take(self, model: ReachedModel) -> None:
+        """Notes a model that exists now, and starts to score it; `finish` waits for it."""
+        self.reached.append(model)
+        key = model.milestone.model
+        if key not in self._scored:
+            self._scored.add(key)
+            self._start(self._score(model))
+        if self._settings and wanted(model.milestone, self._settings) and key not in self._probed:
+            self._probed[key] = self._waiting[key] = model
+            if self._full and (self._wave is None or self._wave.done()):
+                self._wave = self._start(self._generate_waves())
+
+    async def finish(self) -> None:
+        """Waits for all scores, prompts what was not prompted yet, and compares what was answered."""
+        await asyncio.gather(*self._tasks)
+        if self._probing:
+            for name, parts in (await self._probing.tables(self._probed)).items():
+                self.tables[name] += parts
+
+    def abandon(self) -> None:
+        """Stops whatever `take` has started."""
+        for task in self._tasks:
+            task.cancel()
 
     @property
     def wants_epochs(self) -> bool:
         """Whether models after every epoch are wanted."""
         return self._settings is not None and "every_epoch" in self._settings.when
 
-    async def score(self, model: ReachedModel) -> None:
-        """Losses of `model` on every organization's validation split, once for each model."""
+    @property
+    def _full(self) -> bool:
+        return self._wave_size is not None and len(self._waiting) >= self._wave_size
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())  # awaited when training has ended
+        self._tasks.append(task)
+        return task
+
+    async def _generate_waves(self) -> None:
+        """Has waiting models answer the prompts, while nothing trains: generation takes every slot."""
+        assert self._probing, "only probed models wait"
+        async with self._shop.crew.slots.hold_all(float("inf")):
+            while self._full:
+                wave, self._waiting = self._waiting, {}
+                await self._probing.generate(wave)
+
+    async def _score(self, model: ReachedModel) -> None:
+        """Losses of `model` on every organization's validation split."""
         key, world, settings = model.milestone.model, model.instance.world, self._loaded.experiment.measure.perplexity
-        if settings is None or key in self._scored:
+        if settings is None:
             return
-        self._scored.add(key)
 
         async def at(name: str) -> None:
             entry = await self._shop.visit(
@@ -76,20 +134,8 @@ class Measurer:
 
         await asyncio.gather(*(at(name) for name in world.inventories))
 
-    async def probe(self, reached: Iterable[ReachedModel]) -> None:
-        """Prompts all wanted models, attributes what they answer, and compares the corpora."""
-        settings = self._settings
-        assert settings is not None, "the experiment asks for it"
-        models: dict[Key, ReachedModel] = {}
-        for model in reached:
-            if wanted(model.milestone, settings):
-                models.setdefault(model.milestone.model, model)
-        probing = Probing(self._loaded, self._assembly, self._shop, settings, self._workers, self._secret)
-        for name, parts in (await probing.run(models)).items():
-            self.tables[name] += parts
 
-
-def _read_secret(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
     """The key of a run's line hashes, made at the run's first start."""
     try:
         return path.read_bytes()
@@ -120,33 +166,55 @@ def scoring_recipe(world: World, model: Key, organization: str, batch_size: int)
     )
 
 
-def pending_work(loaded: LoadedExperiment, assembly: Assembly, plan: Plan, store: Store) -> dict[str, dict[Key, int]]:
-    """For each kind of work the pieces that the store does not have yet: their keys, and the tokens each takes."""
+@dataclass(frozen=True)
+class Measuring:
+    """A piece of work on a model that a plan leads to.
+
+    Attributes:
+        recipe: of the work.
+        tokens: that it takes, at most.
+    """
+
+    recipe: Mapping[str, Any]
+    tokens: int
+
+
+def measuring(loaded: LoadedExperiment, assembly: Assembly, plan: Plan) -> dict[Key, Measuring]:
+    """All work that reads the weights of a planned model, in the order of the plan."""
     experiment = loaded.experiment
-    pending: dict[str, dict[Key, int]] = {
-        "train": {key: stage.num_tokens for key, stage in plan.unique_stages().items() if not store.has(key)},
-        "losses": {},
-        "generate": {},
-    }
-    scored, probed = set(), set()
     settings = experiment.measure.memorization
-    for model in plan.models:
+    snapshots = settings is not None and "every_epoch" in settings.when
+    found: dict[Key, Measuring] = {}
+    for model in (*plan.models, *(_epochs(plan) if snapshots else ())):
         key, world = model.milestone.model, model.instance.world
         for name, inventory in assembly.inventories.items():
-            if experiment.measure.perplexity and (key, name) not in scored:
-                scored.add((key, name))
-                work = key_of(scoring_recipe(world, key, name, experiment.measure.perplexity.batch_size))
-                if not store.has(work):
-                    pending["losses"][work] = inventory.splits["valid"]["tokens"]
-            if settings and wanted(model.milestone, settings) and (key, name) not in probed:
-                probed.add((key, name))
-                work = key_of(generation_recipe(world, key, name, settings))
-                if not store.has(work):
-                    tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
-                    pending["generate"][work] = tokens
+            if experiment.measure.perplexity:
+                recipe = scoring_recipe(world, key, name, experiment.measure.perplexity.batch_size)
+                found[key_of(recipe)] = Measuring(recipe, inventory.splits["valid"]["tokens"])
+            if settings and wanted(model.milestone, settings):
+                recipe = generation_recipe(world, key, name, settings)
+                tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
+                found[key_of(recipe)] = Measuring(recipe, tokens)
+    return found
+
+
+def _epochs(plan: Plan) -> Iterable[PlannedModel]:
+    """The models after every epoch of the stages of settings that do not aggregate, which no strategy plans."""
+    for stage in plan.stages:
+        if stage.instance.strategy.aggregates:
+            continue
+        for epoch in range(1, stage.assignment.epochs + 1):
+            key = key_of(World.snapshot(stage.key, epoch))
+            yield PlannedModel(stage.instance, Milestone(key, "epoch", epoch, final=False))
+
+
+def pending_tokens(plan: Plan, measures: Mapping[Key, Measuring], store: Store) -> dict[str, int]:
+    """Tokens of each kind of work that the store does not have yet."""
+    pending = {
+        "train": sum(stage.num_tokens for key, stage in plan.unique_stages().items() if not store.has(key)),
+        "losses": 0,
+        "generate": 0,
+    }
+    for key, measure in measures.items():
+        pending[measure.recipe["kind"]] += 0 if store.has(key) else measure.tokens
     return pending
-
-
-def token_counts(work: Mapping[str, Mapping[Key, int]]) -> dict[str, int]:
-    """Tokens of each kind of `work`, as `pending_work` tells it."""
-    return {kind: sum(pieces.values()) for kind, pieces in work.items()}

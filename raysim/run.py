@@ -1,35 +1,29 @@
 """Composes the parts: what `raysim inspect`, `plan`, `run` and `report` do."""
 
 import asyncio
-import os
 import signal
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raysim.assembly import Assembly, assemble, check_agreements
-from raysim.errors import RunError
+from raysim.assembly import assemble
 from raysim.estimate import estimate, matmul_rate
+from raysim.execution import open_backend, open_crew, slot_count
 from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
-from raysim.measure import Measurer, pending_work, token_counts
+from raysim.outlook import Outlook, crew_of_one, look_ahead, look_ahead_here
+from raysim.performing import perform
 from raysim.progress import ConsoleObserver
-from raysim.recipe import Key
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
-from raysim.simulation.backends import Backend, InlineBackend, RayBackend
+from raysim.simulation.backends import Backend, InlineBackend
+from raysim.simulation.claims import Claims
 from raysim.simulation.ledger import ledger_rows
-from raysim.simulation.loop import simulate
-from raysim.simulation.planner import Plan, plan
-from raysim.simulation.runner import ReachedModel, Runner
-from raysim.simulation.slots import Slots
-from raysim.simulation.stagelog import StageLog
+from raysim.simulation.retention import Retention
 from raysim.simulation.store import Store
-from raysim.simulation.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -77,13 +71,13 @@ Opener = Callable[[LoadedExperiment, str | None], Backend]
 """Opens the backend that an experiment asks for, at an address or, without one, here."""
 
 
-def run(options: Options, observer: ConsoleObserver, opener: Opener | None = None) -> Outcome:
+def run(options: Options, observer: ConsoleObserver, opener: Opener = open_backend) -> Outcome:
     """Runs an experiment to its end, from wherever an earlier run of it stopped.
 
     Args:
         options: of the command line.
         observer: is told what happens.
-        opener: of the backend, which is closed when the run ends; `open_backend` if it is left out.
+        opener: of the backend, which is closed when the run ends.
 
     Raises:
         InputError: something is wrong with the experiment; nothing was trained.
@@ -95,23 +89,25 @@ def run(options: Options, observer: ConsoleObserver, opener: Opener | None = Non
         "name": loaded.experiment.name,
         "point": options.point,
         "experiment": loaded.experiment.model_dump(mode="json"),
+        "base": str(loaded.base),
+        "store": str(options.store.resolve()) if options.store else None,
         "organizations": list(loaded.experiment.organizations),
         "command": options.command,
-        "created": now(),
         **provenance(),
     }
     with folder.locked():
-        store = Store(folder.store)
-        nothing_to_do = folder.is_finished() and not any(look_ahead(loaded, store).work.values())
-        folder.write_manifest(**facts, finished=None)
-        # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
-        backend = InlineBackend() if nothing_to_do else (opener or open_backend)(loaded, options.address)
-        try:
-            asyncio.run(_run(loaded, folder, store, backend, observer))
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-        finally:
-            backend.close()
+        store, claims = Store(folder.store), Claims(folder.store)
+        with claims.at_work():
+            nothing_to_do = folder.is_finished() and not any(look_ahead_here(loaded, store).pending.values())
+            folder.write_manifest(**facts, finished=None)
+            # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
+            backend = InlineBackend() if nothing_to_do else opener(loaded, options.address)
+            try:
+                asyncio.run(_run(loaded, folder, store, claims, backend, observer))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
+            finally:
+                backend.close()
         folder.write_manifest(**facts, finished=now())
         observer.phase("Writing the report")
         from raysim.report.html import write_report  # imports plotly and scipy
@@ -120,102 +116,46 @@ def run(options: Options, observer: ConsoleObserver, opener: Opener | None = Non
     return Outcome(folder, observer.counts(), time.monotonic() - started_s)
 
 
-@dataclass(frozen=True)
-class Outlook:
-    """What a run would do, found out in this process: no actors, no training.
-
-    Attributes:
-        assembly: its parties.
-        plan: its stages and models.
-        work: that the store does not have yet; see `pending_work`.
-    """
-
-    assembly: Assembly
-    plan: Plan
-    work: dict[str, dict[Key, int]]
-
-
-def look_ahead(loaded: LoadedExperiment, store: Store) -> Outlook:
-    """Prepares and plans a run, and raises whatever it would raise before its first stage.
-
-    Raises:
-        InputError: whatever is wrong with the experiment.
-    """
-
-    async def look() -> Outlook:
-        assembly = await assemble(loaded, InlineBackend(), store)
-        planned = await plan(assembly.instances)
-        check_agreements(loaded, planned)
-        return Outlook(assembly, planned, pending_work(loaded, assembly, planned, store))
-
-    return asyncio.run(look())
-
-
 async def _run(
-    loaded: LoadedExperiment, folder: RunFolder, store: Store, backend: Backend, observer: ConsoleObserver
+    loaded: LoadedExperiment,
+    folder: RunFolder,
+    store: Store,
+    claims: Claims,
+    backend: Backend,
+    observer: ConsoleObserver,
 ) -> None:
-    experiment = loaded.experiment
-    task = asyncio.current_task()
-    assert task is not None, "it runs in one"
-    # A scheduler's SIGTERM ends a run as a Ctrl-C does.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    keep = loaded.experiment.store.keep
+    stop_on_sigterm()
     observer.phase("Preparing the corpora")
-    assembly = await assemble(loaded, backend, store)
-    planned = await plan(assembly.instances)
-    check_agreements(loaded, planned)
-    observer.expect(token_counts(pending_work(loaded, assembly, planned, store)))
-
-    slots = slot_count(loaded, backend)
-    session = uuid.uuid4().hex[:8]
-    log = StageLog(folder.stages)
-    workshop = Workshop(store, backend, assembly.organizations, Slots(slots), log, session, observer)
-    measurer = Measurer(loaded, assembly, workshop, slots, folder.path / ".secret")
-    reached: list[ReachedModel] = []
-    scoring: list[asyncio.Future[Any]] = []
-
-    def on_model(model: ReachedModel) -> None:
-        reached.append(model)
-        score = asyncio.ensure_future(measurer.score(model))
-        score.add_done_callback(lambda s: s.cancelled() or s.exception())  # awaited when training has ended
-        scoring.append(score)
-
-    runner = Runner(
-        workshop,
-        planned.remaining_tokens(),
-        experiment.execution.checkpoint_every_s,
-        measurer.wants_epochs,
-        on_model,
-    )
-    observer.phase("Training")
-    await _all(simulate(instance, runner) for instance in assembly.instances)
-    await _all(scoring)
-    if experiment.measure.memorization:
-        observer.phase("Probing for memorization")
-        await measurer.probe(reached)
+    crew = open_crew(loaded, backend, observer.note)
+    outlook = await look_ahead(loaded, crew, store)
+    assembly, planned = outlook.assembly, outlook.plan
+    observer.expect(outlook.pending)
+    recipes = {**planned.recipes, **{key: measure.recipe for key, measure in outlook.measures.items()}}
+    claims.write(folder.path, {*recipes, *assembly.used}, planned.recipes)
+    retention = Retention(keep, recipes, planned.leaves, claimed=lambda: claims.arrays_of_others(folder.path))
+    done = await perform(loaded, outlook, crew, store, retention, folder.stages, folder.secret, observer)
 
     observer.phase("Writing the tables")
-    initial = {i.world.seed: (await runner.initial(i.world)).info for i in assembly.instances}
-    write_rows(folder, "models", model_rows(reached, initial))
+    initial = {i.world.seed: (await done.runner.initial(i.world)).info for i in assembly.instances}
+    write_rows(folder, "models", model_rows(done.measurer.reached, initial))
     corpora, drops = corpora_rows(assembly.inventories.values())
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
-    for name, tables in measurer.tables.items():
+    for name, tables in done.measurer.tables.items():
         write_joined(folder, name, tables)
-    entries = [entry for key in sorted(workshop.used) if (entry := store.peek(key))]
+    used = {*done.workshop.used, *assembly.used}
+    entries = [entry for key in sorted(used) if (entry := store.peek(key))]
     before = [{**crossing.to_json(), "work": "preparation"} for crossing in assembly.crossings]
     write_rows(folder, "ledger", before + ledger_rows(entries, store))
+    claims.write(folder.path, used, retention.kept(used))
 
 
-async def _all(awaitables: Any) -> None:
-    """Waits for all; the first failure stops the rest and is raised."""
-    tasks = [asyncio.ensure_future(a) for a in awaitables]
-    try:
-        await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
+def stop_on_sigterm() -> None:
+    """Has a scheduler's SIGTERM end this task as a Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None, "it runs in one"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def plan_experiment(options: Options) -> dict[str, Any]:
@@ -226,47 +166,25 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     """
     loaded, folder = options.load()
     with scratch_store(folder) as store:
-        outlook = look_ahead(loaded, store)
+        outlook = look_ahead_here(loaded, store)
         summary = outlook.plan.summary(store.has)
-    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, outlook, set())}
+    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, outlook)}
 
 
-def costs(loaded: LoadedExperiment, outlook: Outlook, known: set[Key]) -> dict[str, Any]:
-    """What the work of a run costs that is not yet in `known`; adds its keys there."""
-    trainer = loaded.experiment.trainer
-    planned = outlook.plan
-    stages = {key: stage for key, stage in planned.unique_stages().items() if key not in known}
-    starts = {instance.world.initial_key() for instance in outlook.assembly.instances} - known
-    aggregations = set(planned.aggregations) - known
-    work = {kind: {key: n for key, n in pieces.items() if key not in known} for kind, pieces in outlook.work.items()}
+def costs(loaded: LoadedExperiment, outlook: Outlook) -> dict[str, Any]:
+    """What the work ahead costs on this machine; see `estimate`."""
+    experiment = loaded.experiment
     slots = slot_count(loaded, InlineBackend())
     found = estimate(
-        planned,
-        parameter_count(outlook.assembly.instances[0].world),
-        token_counts(work),
-        matmul_rate(trainer.precision, trainer.threads),
+        outlook.plan,
+        {key: measure.recipe for key, measure in outlook.measures.items()},
+        outlook.assembly.instances[0].world.spec.count_parameters(),
+        outlook.pending,
+        matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,
-        {
-            "weights": len(stages) + len(aggregations) + len(starts),
-            "client_states": sum(stage.assignment.keep_state for stage in stages.values()),
-        },
+        experiment.store.keep,
     )
-    known |= stages.keys() | aggregations | starts | {key for pieces in work.values() for key in pieces}
     return {**found, "slots": slots}
-
-
-def parameter_count(world: Any) -> int:
-    """Parameters of a world's model, built without memory for its weights."""
-    import torch
-
-    from raysim.training.models import build_model
-    from raysim.training.weights import layout_of
-
-    spec = world.spec
-    if spec.settings.pretrained is not None:
-        return layout_of(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)).num_parameters
-    with torch.device("meta"):
-        return layout_of(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)).num_parameters
 
 
 def inspect_experiment(options: Options) -> dict[str, Any]:
@@ -277,7 +195,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     """
     loaded, folder = options.load()
     with scratch_store(folder) as store:
-        assembly = asyncio.run(assemble(loaded, InlineBackend(), store))
+        assembly = asyncio.run(assemble(loaded, crew_of_one(), store))
     return {
         "name": loaded.experiment.name,
         "sweep": loaded.experiment.sweep,
@@ -294,28 +212,3 @@ def scratch_store(folder: RunFolder) -> Iterator[Store]:
         return
     with tempfile.TemporaryDirectory(prefix="raysim-") as scratch:
         yield Store(Path(scratch))
-
-
-def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
-    """The backend that an experiment asks for; an address always means Ray.
-
-    Raises:
-        InputError: no cluster answers at the address.
-    """
-    if address is None and loaded.experiment.execution.backend == "inline":
-        return InlineBackend()
-    return RayBackend(address, None)
-
-
-def slot_count(loaded: LoadedExperiment, backend: Backend) -> int:
-    """Organizations at work at once."""
-    execution, threads = loaded.experiment.execution, loaded.experiment.trainer.threads
-    if isinstance(backend, RayBackend) and execution.slots and execution.slots * threads > backend.cpus():
-        raise RunError(
-            f"execution.slots: {execution.slots} organizations of {threads} threads at once need more than the"
-            f" {backend.cpus()} CPUs of this Ray cluster; lower it"
-        )
-    if execution.slots:
-        return execution.slots
-    cpus = backend.cpus() if isinstance(backend, RayBackend) else os.cpu_count() or 1
-    return max(1, cpus // threads)

@@ -6,32 +6,28 @@ reported as a run of its own is, and stages that do not depend on a swept settin
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from raysim.errors import RaysimError
+from raysim.execution import open_backend
 from raysim.experiment import Experiment, LoadedExperiment
 from raysim.folder import RunFolder, now, provenance
 from raysim.grid import GridPoint, grid, short_names
-from raysim.measure import token_counts
+from raysim.measure import pending_tokens
+from raysim.outlook import Outlook, look_ahead_here
 from raysim.progress import ConsoleObserver
 from raysim.recipe import Key
-from raysim.run import (
-    Opener,
-    Options,
-    Outcome,
-    costs,
-    look_ahead,
-    open_backend,
-    plan_experiment,
-    scratch_store,
-)
+from raysim.run import Opener, Options, Outcome, costs, plan_experiment, scratch_store
 from raysim.run import run as run_experiment
 from raysim.simulation.backends import Backend, RayBackend
+from raysim.simulation.claims import Claims
 from raysim.simulation.planner import Plan
 from raysim.simulation.store import Store
+
+V = TypeVar("V")
 
 POINTS = "points"
 """Folder of the points' run folders, within the sweep's."""
@@ -96,20 +92,21 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     facts = {
         "name": sweep.base.name,
         "experiment": sweep.base.model_dump(mode="json"),
+        "store": str(options.store.resolve()) if options.store else None,
         "parameters": short_names(sweep.base.sweep),
         "points": [
             {"name": point.place.name, "folder": f"{POINTS}/{point.place.name}", "values": dict(point.place.values)}
             for point in sweep.points
         ],
         "command": options.command,
-        "created": now(),
         **provenance(),
     }
     with sweep.folder.locked():
-        observer.phase(f"Checking the {len(sweep.points)} points of the sweep")
-        new = _new_tokens(sweep)
-        sweep.folder.write_manifest(**facts, finished=None)
-        with _one_backend() as opener:
+        store = Store(sweep.folder.store)
+        with Claims(sweep.folder.store).at_work(), _one_backend() as opener:
+            observer.phase(f"Checking the {len(sweep.points)} points of the sweep")
+            new = [ahead.pending for _, ahead in _new_work(sweep, store)]
+            sweep.folder.write_manifest(**facts, finished=None)
             for number, point in enumerate(sweep.points, 1):
                 later = {kind: sum(tokens[kind] for tokens in new[number:]) for kind in new[0]}
                 observer.point(point.place.name, number, len(sweep.points), later)
@@ -132,23 +129,22 @@ def plan(options: Options) -> dict[str, Any]:
     sweep = load_sweep(options)
     if not sweep.points:
         return plan_experiment(options)
-    everything, known = Plan(), set[Key]()
-    points: list[dict[str, Any]] = []
+    everything = Plan()
+    rows: list[dict[str, Any]] = []
+    num_bytes = peak_bytes = 0
     with scratch_store(sweep.folder) as store:
-        for point in sweep.points:
-            with _naming(point.place):
-                outlook = look_ahead(point.loaded, store)
-                stages, earlier = outlook.plan.unique_stages().keys(), {stage.key for stage in everything.stages}
-                cost = costs(point.loaded, outlook, known)
-            everything.stages += outlook.plan.stages
-            everything.models += outlook.plan.models
-            points.append(
+        for point, (planned, new) in zip(sweep.points, _new_work(sweep, store), strict=True):
+            everything.stages += planned.stages
+            cost = costs(point.loaded, new)
+            peak_bytes = max(peak_bytes, num_bytes + cost["peak_bytes"])
+            num_bytes += cost["bytes"]
+            rows.append(
                 {
                     "point": point.place.name,
                     "values": dict(point.place.values),
-                    "naive": len(outlook.plan.stages),
-                    "unique": len(stages),
-                    "new": len(stages - earlier),
+                    "naive": len(planned.stages),
+                    "unique": len(planned.unique_stages()),
+                    "new": len(new.plan.unique_stages()),
                     **cost,
                 }
             )
@@ -158,13 +154,14 @@ def plan(options: Options) -> dict[str, Any]:
     return {
         "name": sweep.base.name,
         "sweep": sweep.base.sweep,
-        "points": points,
+        "points": rows,
         "strategies": summary,
         "stages": {"naive": len(everything.stages), "unique": len(unique), "cached": cached},
-        "models": len({model.milestone.model for model in everything.models}),
-        "tokens": {kind: sum(point["tokens"][kind] for point in points) for kind in points[0]["tokens"]},
-        "hours": round(sum(point["hours"] for point in points), 4),
-        "bytes": sum(point["bytes"] for point in points),
+        "models": sum(row["models"] for row in rows),
+        "tokens": {kind: sum(row["tokens"][kind] for row in rows) for kind in rows[0]["tokens"]},
+        "hours": round(sum(row["hours"] for row in rows), 4),
+        "bytes": num_bytes,
+        "peak_bytes": peak_bytes,
     }
 
 
@@ -179,25 +176,29 @@ def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
     )
 
 
-def _new_tokens(sweep: Sweep) -> list[dict[str, int]]:
-    """For each point the tokens of every kind that neither the store has nor an earlier point computes.
+def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, Outlook]]:
+    """For each point its plan, and what is ahead of it that is in no point before.
 
     Raises:
         InputError: what only a look at the data shows to be wrong with a point.
     """
-    store = Store(sweep.folder.store)
     known: set[Key] = set()
-    found: list[dict[str, int]] = []
     for point in sweep.points:
         with _naming(point.place):
-            work = look_ahead(point.loaded, store).work
-        found.append(token_counts({kind: _without(pieces, known) for kind, pieces in work.items()}))
-        known.update(key for pieces in work.values() for key in pieces)
-    return found
+            outlook = look_ahead_here(point.loaded, store)
+        plan, measures = outlook.plan, _without(outlook.measures, known)
+        new = Plan(
+            stages=[stage for stage in plan.stages if stage.key not in known],
+            models=[model for model in plan.models if model.milestone.model not in known],
+            recipes=_without(plan.recipes, known),
+            buffers=_without(plan.buffers, known),
+        )
+        known |= {*plan.recipes, *outlook.measures, *(model.milestone.model for model in plan.models)}
+        yield plan, Outlook(outlook.assembly, new, measures, pending_tokens(new, measures, store))
 
 
-def _without(pieces: dict[Key, int], known: set[Key]) -> dict[Key, int]:
-    return {key: tokens for key, tokens in pieces.items() if key not in known}
+def _without(found: Mapping[Key, V], known: set[Key]) -> dict[Key, V]:
+    return {key: value for key, value in found.items() if key not in known}
 
 
 @contextmanager

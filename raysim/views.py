@@ -22,7 +22,8 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
         _to_come(planned["tokens"]),
         f"About {_hours(planned['hours'])} at {planned['assumed_flop_per_s'] / 1e9:,.0f} GFLOP/s, which"
         f" {planned['slots']} slot(s) of this machine should reach (6 FLOP a parameter and training token);"
-        f" the store will hold about {_bytes(planned['bytes'])}.",
+        f" the store will hold about {_bytes(planned['peak_bytes'])} at most,"
+        f" {_bytes(planned['bytes'])} in the end (store.keep: {planned['keep']}).",
         "Settings share stages that begin alike, so their sum may be more than what is computed.",
     ]
     return Group(table, Text("\n".join(lines)))
@@ -47,7 +48,8 @@ def _sweep_plan_view(planned: Mapping[str, Any]) -> RenderableType:
     lines = [
         f"{planned['models']} models will exist.",
         _to_come(planned["tokens"]),
-        f"About {_hours(planned['hours'])} for all; the store will hold about {_bytes(planned['bytes'])}.",
+        f"About {_hours(planned['hours'])} for all; the store will hold about {_bytes(planned['peak_bytes'])} at most,"
+        f" {_bytes(planned['bytes'])} in the end.",
     ]
     return Group(table, points, Text("\n".join(lines)))
 
@@ -89,6 +91,43 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
     swept = ", ".join(f"{path} ({len(values)} values)" for path, values in inspected["sweep"].items())
     notes = [Text(f"These are the base values. The sweep over {swept} may change them from point to point.")]
     return Group(sizes, drops, licences, *(notes if swept else []))
+
+
+def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:
+    """What was verified, when nothing was found."""
+    work = ", ".join(f"{count} {kind}" for kind, count in sorted(made.items()))
+    return Text(f"{entries:,} entries hashed, all as they were written. Made once more, to the same bits: {work}.")
+
+
+def store_view(usage: Mapping[str, Any]) -> RenderableType:
+    """Entries and bytes by kind of work and by run."""
+    kinds = Table(title=f"Store {usage['store']}", title_justify="left")
+    for column in ("work", "entries", "bytes", "arrays let go"):
+        kinds.add_column(column, justify="left" if column == "work" else "right")
+    for kind, row in sorted(usage["kinds"].items()):
+        kinds.add_row(kind, f"{row['entries']:,}", _bytes(row["bytes"]), f"{row['arrays let go']:,}")
+    kinds.add_section()
+    kinds.add_row("all", f"{usage['entries']:,}", _bytes(usage["bytes"]), "")
+    runs = Table(title="Who needs it", title_justify="left")
+    for column in ("run", "entries", "bytes", "needed by no other", "bytes"):
+        runs.add_column(column, justify="left" if column == "run" else "right")
+    for row in usage["runs"]:
+        alone = row["alone"]
+        sizes = [f"{row['entries']:,}", _bytes(row["bytes"]), f"{alone['entries']:,}", _bytes(alone["bytes"])]
+        runs.add_row(Text(row["run"]), *sizes)
+    nobody = usage["no run"]
+    runs.add_row("no run", f"{nobody['entries']:,}", _bytes(nobody["bytes"]), "", "")
+    return Group(kinds, runs)
+
+
+def garbage_view(garbage: Mapping[str, Any]) -> RenderableType:
+    """What was removed, or would be."""
+    return Text(
+        f"{garbage['store']}: {_bytes(garbage['bytes'])} in {garbage['removed']:,} entries that no run refers to,"
+        f" the arrays of {garbage['arrays let go']:,} entries that no run counts on, and"
+        f" {garbage['checkpoints and damaged entries']:,} left-over checkpoints and damaged entries;"
+        f" {garbage['kept']:,} entries stay."
+    )
 
 
 def _hours(hours: float) -> str:

@@ -71,7 +71,7 @@ class SourceSettings(Settings):
         given = [kind for kind in _KINDS if getattr(self, kind)]
         if len(given) != 1:
             raise ValueError(f"a source is exactly one of {', '.join(_KINDS)}; this one has {given or 'none'}")
-        if "column" in self.model_fields_set and self.files is None:
+        if self.column != type(self).model_fields["column"].default and self.files is None:
             raise ValueError("column goes with files (for the hub: hub.column)")
         return self
 

@@ -1,5 +1,6 @@
 """Lets a model continue prompts, many at once. Only used where there is a model, so torch is imported at the top."""
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,9 @@ class Generator:
         self._threads = threads
         self._device = torch.device(device)
         self._context = context_of(model.config)
+        # transformers 5.24 renamed the argument.
+        takes_cache = "cache" in inspect.signature(model.forward).parameters
+        self._cache_argument = "cache" if takes_cache else "past_key_values"
         self._ends = sorted({tokenizer.bos_id, *_end_tokens(model.config.eos_token_id)})
 
     def generate(self, weights: npt.NDArray[np.float32] | None, prompts: pa.Table, seed: int) -> pa.Table:
@@ -218,9 +222,9 @@ class Generator:
             input_ids=tokens,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_argument: cache},
             **options,
         )
         return output.logits[:, -1].float()

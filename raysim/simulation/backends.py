@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from raysim.errors import InputError, RaysimError, RunError
+from raysim.errors import InputError, OutOfMemory, PartyLost, RaysimError
 
 # Telemetry off, no warning about accelerator variables, no progress bars of Ray's own.
 _RAY_ENVIRONMENT = {
@@ -48,8 +48,16 @@ class Backend(Protocol):
         """Puts a large value where every party reads it; pass the answer as an argument of its own."""
         ...
 
+    async def answers(self, party: Any) -> bool:
+        """Whether a party is there and takes calls."""
+        ...
+
     def dismiss(self, party: Any) -> None:
-        """Ends a party."""
+        """Ends a party, which may be gone already."""
+        ...
+
+    def explain(self, error: Exception) -> Exception:
+        """What an error of this backend means: the one that the work raised, or `PartyLost`."""
         ...
 
     def close(self) -> None:
@@ -81,8 +89,14 @@ class InlineBackend:
     def share(self, value: Any) -> Any:
         return value
 
+    async def answers(self, party: Any) -> bool:
+        return True
+
     def dismiss(self, party: Any) -> None:
         del party
+
+    def explain(self, error: Exception) -> Exception:
+        return error
 
     def close(self) -> None:
         """Nothing was started."""
@@ -116,7 +130,8 @@ class RayBackend:
                 if address:
                     ray.init(address=address, **options)
                 else:
-                    ray.init(num_cpus=num_cpus, include_dashboard=False, **options)
+                    # "local": else Ray would join any cluster that `ray start` left a note of, even one that is gone.
+                    ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **options)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 where = f"--address {address}" if address else "embedded Ray"
                 raise InputError(f"{where}: no Ray cluster answers: {str(error).splitlines()[0]}") from error
@@ -126,7 +141,8 @@ class RayBackend:
         return int(self._ray.cluster_resources().get("CPU", 1))
 
     def spawn(self, plain_class: type, *args: Any) -> Any:
-        actor = self._ray.remote(num_cpus=0)(plain_class).remote(*args)
+        # Spread, since what reserves no CPU would otherwise gather on one node.
+        actor = self._ray.remote(num_cpus=0, scheduling_strategy="SPREAD")(plain_class).remote(*args)
         self._actors.append(actor)
         return actor
 
@@ -134,14 +150,14 @@ class RayBackend:
         try:
             return await getattr(party, method).remote(*args)
         except self._ray.exceptions.RayError as error:
-            raise _plain(error, self._ray) from error
+            raise self.explain(error) from error
 
     async def stream(self, party: Any, method: str, *args: Any) -> AsyncIterator[Any]:
         try:
             async for reference in getattr(party, method).options(num_returns="streaming").remote(*args):
                 yield await reference
         except self._ray.exceptions.RayError as error:
-            raise _plain(error, self._ray) from error
+            raise self.explain(error) from error
 
     def refer(self, party: Any, method: str, *args: Any) -> Any:
         return getattr(party, method).remote(*args)
@@ -149,9 +165,38 @@ class RayBackend:
     def share(self, value: Any) -> Any:
         return self._ray.put(value)
 
+    async def answers(self, party: Any) -> bool:
+        try:
+            await party.__ray_ready__.remote()
+        except self._ray.exceptions.RayError:
+            return False
+        return True
+
     def dismiss(self, party: Any) -> None:
-        self._actors.remove(party)
+        self._actors = [actor for actor in self._actors if actor is not party]
         self._ray.kill(party)
+
+    def explain(self, error: Exception) -> Exception:
+        """What an exception that Ray raised means.
+
+        Whatever is lost with a process or a node - an actor, an object that it held, a worker of Ray Data - is a
+        `PartyLost`; what a method raised comes out as it was raised.
+        """
+        exceptions = self._ray.exceptions
+        cause = getattr(error, "cause", None)
+        for found in (cause, error):
+            if isinstance(found, RaysimError):
+                return found
+        for found in (cause, error):
+            if isinstance(found, exceptions.OutOfMemoryError):
+                return OutOfMemory(
+                    "a node of the Ray cluster ran out of memory, so Ray ended a process on it; lower execution.slots"
+                    " or execution.replicas (processes at once), or trainer.batch_size (memory of one)"
+                )
+            if isinstance(found, _lost(exceptions)):
+                first = str(found).strip().partition("\n")[0].rstrip(". ")
+                return PartyLost(f"{first[:1].lower()}{first[1:]}; if memory ran out, lower trainer.batch_size")
+        return error
 
     def close(self) -> None:
         for actor in self._actors:
@@ -176,11 +221,10 @@ def _require_listener(address: str) -> None:
         raise InputError(f"--address {address}: no Ray cluster answers there: {error.strerror or error}") from None
 
 
-def _plain(error: Exception, ray: Any) -> Exception:
-    """The error that was raised inside an actor, or a `RunError` that says that the actor is gone."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, RaysimError):
-        return cause
-    if isinstance(error, ray.exceptions.RayActorError):
-        return RunError(f"an actor died: {str(error).splitlines()[0]}; if memory ran out, lower trainer.batch_size")
-    return error
+def _lost(exceptions: Any) -> tuple[type[Exception], ...]:
+    return (
+        exceptions.RayActorError,
+        exceptions.NodeDiedError,
+        exceptions.WorkerCrashedError,
+        exceptions.ObjectLostError,
+    )

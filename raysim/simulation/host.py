@@ -46,8 +46,9 @@ class StrategyHost:
         return self._turn(self._strategy.apply(self._state, results, ""))
 
     def adopt(self, control: Mapping[str, Any]) -> Turn:
-        """Takes over a state that was aggregated before, leaving its tensors in the store."""
-        return self._turn(State(**control))
+        """Takes over a state that was aggregated before; its tensors stay in the store, unless this host has them."""
+        mine = self._state
+        return self._turn(State(**control, tensors=mine.tensors if mine and mine.model == control["model"] else {}))
 
     def turn(self) -> Turn:
         """The turn of the present state, once more."""

@@ -82,7 +82,7 @@ def _shelf(site: str) -> str:
 
 
 def _moments(entry: Entry) -> list[str]:
-    return [name for name in entry.arrays() if name != "weights"]
+    return [name for name in entry.array_names() if name != "weights"]
 
 
 def _of_array(entry: Entry, name: str, sender: str, receiver: str, kind: str) -> Crossing:

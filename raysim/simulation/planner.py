@@ -1,7 +1,8 @@
 """Plans a run: the loop with a trainer that returns only keys."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from raysim.recipe import Key, key_of
 from raysim.simulation.host import NO_WEIGHTS, StrategyHost, Turn
@@ -30,11 +31,18 @@ class PlannedModel:
 
 @dataclass
 class Plan:
-    """All stages and models of all instances, in the order in which they would be asked for."""
+    """All stages and models of all instances, in the order in which they would be asked for.
+
+    Attributes:
+        recipes: of initial weights, stages and aggregations, by key, in that order.
+        buffers: flat buffers of the size of the model that each of these puts into the store.
+    """
 
     stages: list[PlannedStage] = field(default_factory=list)
     models: list[PlannedModel] = field(default_factory=list)
     aggregations: list[Key] = field(default_factory=list)
+    recipes: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
+    buffers: dict[Key, int] = field(default_factory=dict)
 
     def summary(self, cached: Callable[[Key], bool]) -> dict[str, dict[str, int]]:
         """For each setting: stages if every order ran alone (naive), unique ones, and those in the store."""
@@ -52,17 +60,34 @@ class Plan:
             found.setdefault(stage.key, stage)
         return found
 
-    def remaining_tokens(self) -> dict[tuple[Instance, int], float]:
-        """For (instance, turn): training tokens on the longest path from there to the instance's end."""
-        longest: dict[Instance, dict[int, int]] = {}
+    @property
+    def leaves(self) -> frozenset[Key]:
+        """Final models."""
+        return frozenset(model.milestone.model for model in self.models if model.milestone.final)
+
+    def urgency(self) -> dict[tuple[Instance, int], float]:
+        """For (instance, turn) how urgent its stages are.
+
+        The longest path comes first: the training tokens of the whole instance, whichever of its clients has most in
+        a turn. Among paths as long, what is nearer to the end comes first, so that a tree of orders is walked depth
+        first and few of its models are waiting for their successors.
+        """
+        paths: dict[Instance, dict[int, int]] = {}
         for stage in self.stages:
-            turns = longest.setdefault(stage.instance, {})
+            turns = paths.setdefault(stage.instance, {})
             turns[stage.turn] = max(turns.get(stage.turn, 0), stage.num_tokens)
         return {
-            (instance, turn): float(sum(tokens for later, tokens in turns.items() if later >= turn))
-            for instance, turns in longest.items()
+            (instance, turn): sum(turns.values()) + turn / (1 + max(turns))
+            for instance, turns in paths.items()
             for turn in turns
         }
+
+    def add(self, recipe: Mapping[str, Any], buffers: int) -> Key:
+        """Notes work that puts so many buffers into the store."""
+        key = key_of(recipe)
+        self.recipes[key] = recipe
+        self.buffers[key] = buffers
+        return key
 
 
 class Planner:
@@ -74,11 +99,11 @@ class Planner:
 
     async def begin(self, instance: Instance) -> Turn:
         host = self._hosts[instance] = StrategyHost(instance.strategy)
-        return host.begin(instance.world.initial_key())
+        return host.begin(self.plan.add(instance.world.initial, 1))
 
     async def train(self, instance: Instance, turn: Turn, assignment: Assignment) -> Result:
         world = instance.world
-        key = key_of(world.stage(assignment))
+        key = self.plan.add(world.stage(assignment), 3 if assignment.keep_state else 1)
         tokens = world.num_tokens(assignment)
         self.plan.stages.append(PlannedStage(key, instance, turn.control["round"], assignment, tokens))
         return Result(assignment, key, world.num_sequences(assignment), NO_WEIGHTS)
@@ -88,9 +113,9 @@ class Planner:
         if not instance.strategy.aggregates:
             return host.book(results)
         parent = turn.control["model"]
-        key = key_of(instance.world.aggregation(instance.strategy, parent, results))
-        self.plan.aggregations.append(key)
-        host.aggregate(None, results, key, *(r.weights for r in results))
+        recipe = instance.world.aggregation(instance.strategy, parent, results)
+        _, tensors = host.aggregate(None, results, key_of(recipe), *(r.weights for r in results))
+        self.plan.aggregations.append(self.plan.add(recipe, len(tensors)))
         return host.turn()
 
     async def reached(self, instance: Instance, turn: Turn, milestone: Milestone) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from raysim.errors import PartyLost
 from raysim.recipe import Key, key_of, seed_of
 from raysim.simulation.backends import Backend, InlineBackend
 from raysim.simulation.host import StrategyHost, Turn
@@ -16,7 +18,7 @@ from raysim.simulation.loop import Instance
 from raysim.simulation.stagelog import StageRecord
 from raysim.simulation.store import Entry
 from raysim.simulation.strategy import Assignment, Milestone, Result
-from raysim.simulation.workshop import Done, Product, Workshop
+from raysim.simulation.workshop import Done, Product, Taken, Work, Workshop
 from raysim.simulation.world import World
 from raysim.training.models import initial_weights
 from raysim.training.organization import Coalition, ModelSpec, Site
@@ -64,8 +66,7 @@ class Runner:
         self._checkpoint_every_s = checkpoint_every_s
         self._snapshot_epochs = snapshot_epochs
         self._on_model = on_model
-        self._coalitions: dict[tuple[tuple[str, ...], float], tuple[Any, list[Crossing]]] = {}
-        self._forming = asyncio.Lock()
+        self._pooled: dict[str, list[Crossing]] = {}
         self._hosts: dict[Instance, tuple[Backend, Any]] = {}
         self._tensors_at: dict[Instance, Key] = {}
         self._lineages: dict[Key, Lineage] = {}
@@ -89,13 +90,15 @@ class Runner:
         key = key_of(world.stage(assignment))
         label = f"{instance.name}, {_moment(instance, turn)}: {' + '.join(assignment.organizations)}"
         priority = self._priorities[instance, turn.control["round"]]
-        entry = await self._shop.once(
-            key, instance.label, label, lambda: self._stage(world, assignment, label, priority)
-        )
+
+        def work(arrays: bool) -> Awaitable[Done]:
+            return self._stage(world, assignment, label, priority, arrays)
+
+        entry = await self._shop.once(key, instance.label, label, work)
         shown = world.tokens_shown(assignment)
         self._lineages[key] = self._lineages[assignment.model].trained(assignment.model, shown, entry.info["metrics"])
         if self._snapshot_epochs and not instance.strategy.aggregates:
-            self._reach_snapshots(instance, turn, assignment, key)
+            self._reach_snapshots(instance, turn, assignment, key, label, work)
         return Result(assignment, key, world.num_sequences(assignment))
 
     async def apply(self, instance: Instance, turn: Turn, results: list[Result]) -> Turn:
@@ -106,12 +109,10 @@ class Runner:
         key = key_of(recipe)
         label = f"{instance.name}, {_moment(instance, turn)}: aggregation"
         entry = await self._shop.once(
-            key, instance.label, label, lambda: self._aggregate(instance, parent, results, recipe)
+            key, instance.label, label, lambda arrays: self._aggregate(instance, turn, results, recipe, label, arrays)
         )
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
-        if self._tensors_at.get(instance) == key:
-            return await self._ask(instance, "turn")
         return await self._ask(instance, "adopt", entry.info["control"])
 
     async def reached(self, instance: Instance, turn: Turn, milestone: Milestone) -> None:
@@ -123,19 +124,32 @@ class Runner:
         self._tensors_at.pop(instance, None)
 
     async def _ask(self, instance: Instance, method: str, *args: Any) -> Any:
-        """Calls the host of an instance's strategy."""
-        backend, host = self._hosts[instance]
-        return await backend.call(host, method, *args)
+        """Calls the host of an instance's strategy; a lost one is replaced and asked again.
 
-    async def _stage(self, world: World, assignment: Assignment, label: str, priority: float) -> Done:
+        What a host held is in the store, or comes along: `args` must be all that a new one needs.
+        """
+        attempt = partial(self._call_host, instance, method, *args)
+        return await self._shop.crew.retrying.run(f"{instance.name}: strategy", attempt)
+
+    async def _call_host(self, instance: Instance, method: str, *args: Any) -> Any:
+        backend, host = self._hosts[instance]
+        try:
+            return await backend.call(host, method, *args)
+        except PartyLost:
+            backend.dismiss(host)
+            self._hosts[instance] = backend, backend.spawn(StrategyHost, instance.strategy)
+            self._tensors_at.pop(instance, None)
+            raise
+
+    async def _stage(self, world: World, assignment: Assignment, label: str, priority: float, arrays: bool) -> Done:
         shop = self._shop
         recipe = world.stage(assignment)
         key = key_of(recipe)
         tokens = world.num_tokens(assignment)
-        if (entry := await shop.cached(key)) and self._snapshots_present(key, assignment.epochs):
+        entry = await shop.cached(key, arrays)
+        if entry and self._snapshots_present(key, assignment.epochs, arrays):
             return entry, StageRecord(key, "train", "", label, "cached", tokens=tokens)
-        site, crossings = await self._site(world, assignment)
-        site_name = "+".join(assignment.organizations)
+        site = self._site(world, assignment)
         task = Task(
             label=label,
             settings=world.trainer,
@@ -147,88 +161,116 @@ class Runner:
             checkpoint_every_s=self._checkpoint_every_s,
             num_sequences=world.num_sequences(assignment),
         )
-        async with shop.slots.hold(site_name, priority):
-            past = await shop.entry(assignment.client_state) if assignment.client_state else None
-            partial = await asyncio.to_thread(shop.store.get_partial, key)
-            if partial:
-                # It may come from a run that wanted no snapshots, past epochs whose models are wanted now.
-                steps_per_epoch = math.ceil(world.num_sequences(assignment) / world.trainer.batch_size)
-                if not self._snapshots_present(key, int(partial.info["counters"]["step"]) // steps_per_epoch):
-                    partial = None
-            weights = await shop.share(assignment.model)
-            shop.observer.started(key, "train", label, tokens)
-            started_s = time.monotonic()
-            stream = shop.backend.stream(
-                site, "train", world.spec, task, weights, _train_state(past), _train_state(partial)
-            )
-            update = None
-            async for event in stream:
-                match event:
-                    case Progress():
-                        note = f"epoch {event.epoch}/{assignment.epochs}, loss {event.loss:.2f}"
-                        shop.observer.progressed(key, tokens * event.step // event.steps, note)
-                    case Checkpoint(state):
-                        step, info = int(state.counters["step"]), {"counters": dict(state.counters)}
-                        await asyncio.to_thread(shop.store.put_partial, recipe, step, info, state.arrays)
-                    case Snapshot():
-                        snapshot = world.snapshot(key, event.epoch)
-                        await asyncio.to_thread(
-                            shop.store.put, snapshot, {"site": site_name}, {"weights": event.weights}
-                        )
-                    case Update():
-                        update = event
-            seconds = time.monotonic() - started_s
-        assert update is not None, "a trainer ends with its update"
-        state = update.client_state
-        info = {
-            "site": site_name,
-            "metrics": dict(update.metrics),
-            "counters": dict(state.counters) if state else None,
-            "train_seconds": round(update.seconds, 3),
-            "crossings": [crossing.to_json() for crossing in crossings],
-        }
-        arrays = {**(state.arrays if state else {}), "weights": update.weights}
-        entry = await asyncio.to_thread(shop.store.put, recipe, info, arrays)
+        async with shop.crew.hold(site, priority) as party:
+            with shop.store.lease(key) as ours:
+                if not ours:
+                    raise Taken
+                past = await shop.entry(assignment.client_state) if assignment.client_state else None
+                checkpoint = await asyncio.to_thread(shop.store.get_partial, key)
+                if checkpoint:
+                    # It may come from a run that wanted no snapshots, past epochs whose models are wanted now.
+                    steps_per_epoch = math.ceil(world.num_sequences(assignment) / world.trainer.batch_size)
+                    finished = int(checkpoint.info["counters"]["step"]) // steps_per_epoch
+                    if not self._snapshots_present(key, finished, arrays):
+                        checkpoint = None
+                weights = await shop.share(assignment.model)
+                shop.attempt(key, "train", label, tokens, site)
+                started_s = time.monotonic()
+                stream = shop.backend.stream(
+                    party, "train", world.spec, task, weights, _train_state(past), _train_state(checkpoint)
+                )
+                update = None
+                async for event in stream:
+                    match event:
+                        case Progress():
+                            note = f"epoch {event.epoch}/{assignment.epochs}, loss {event.loss:.2f}"
+                            shop.observer.progressed(key, tokens * event.step // event.steps, note)
+                        case Checkpoint(state):
+                            step, info = int(state.counters["step"]), {"counters": dict(state.counters)}
+                            await asyncio.to_thread(shop.store.put_partial, recipe, step, info, state.arrays)
+                        case Snapshot():
+                            snapshot = world.snapshot(key, event.epoch)
+                            content = {"weights": event.weights}
+                            await asyncio.to_thread(shop.store.put, snapshot, {"site": site}, content)
+                        case Update():
+                            update = event
+                seconds = time.monotonic() - started_s
+                assert update is not None, "a trainer ends with its update"
+                state = update.client_state
+                info = {
+                    "site": site,
+                    "metrics": dict(update.metrics),
+                    "counters": dict(state.counters) if state else None,
+                    "train_seconds": round(update.seconds, 3),
+                    "crossings": [crossing.to_json() for crossing in self._pooled.get(site, ())],
+                }
+                content = {**(state.arrays if state else {}), "weights": update.weights}
+                entry = await asyncio.to_thread(shop.store.put, recipe, info, content)
         return entry, StageRecord(key, "train", "", label, "computed", seconds, tokens)
 
     async def _aggregate(
-        self, instance: Instance, parent: Key, results: list[Result], recipe: Mapping[str, Any]
+        self,
+        instance: Instance,
+        turn: Turn,
+        results: list[Result],
+        recipe: Mapping[str, Any],
+        label: str,
+        arrays: bool,
     ) -> Done:
-        shop = self._shop
-        key = key_of(recipe)
-        if entry := await shop.cached(key):
+        shop, key = self._shop, key_of(recipe)
+        if entry := await shop.cached(key, arrays):
             return entry, StageRecord(key, "aggregate", "", "", "cached")
+        if arrays:  # asked for again when the instance's own host is rounds ahead, or gone
+            instance = replace(instance)
+            self._hosts[instance] = shop.backend, shop.backend.spawn(StrategyHost, instance.strategy)
         started_s = time.monotonic()
-        tensors = (await shop.entry(parent)).arrays() if self._tensors_at.get(instance) != parent else None
         weights = [await shop.share(result.key) for result in results]
-        control, tensors = await self._ask(instance, "aggregate", tensors, results, key, *weights)
-        self._tensors_at[instance] = key
+        shop.attempt(key, "aggregate", label, 0, instance.name)
+        parent = turn.control["model"]
+        tensors = None
+        if self._tensors_at.get(instance) != parent:
+            tensors = (await shop.entry(parent)).arrays()
+            await self._call_host(instance, "adopt", turn.control)
+        control, tensors = await self._call_host(instance, "aggregate", tensors, results, key, *weights)
+        if arrays:
+            await self.finish(instance)
+        else:
+            self._tensors_at[instance] = key
         entry = await asyncio.to_thread(shop.store.put, recipe, {"control": control}, tensors)
         return entry, StageRecord(key, "aggregate", "", "", "computed", time.monotonic() - started_s)
 
-    async def _site(self, world: World, assignment: Assignment) -> tuple[Any, list[Crossing]]:
-        """The party that trains an assignment, and what its making moved."""
-        shop, names = self._shop, assignment.organizations
+    def _site(self, world: World, assignment: Assignment) -> str:
+        """The site that trains an assignment; a coalition is enlisted, and made of its members' sequences."""
+        names = assignment.organizations
         if len(names) == 1:
-            return shop.organizations[names[0]], []
-        coalition = names, assignment.fraction
-        async with self._forming:
-            if coalition not in self._coalitions:
-                site = "+".join(names)
-                counts = world.sequences_of(assignment)
-                parts = [await shop.backend.call(shop.organizations[o], "share_sequences", counts[o]) for o in names]
-                moved = [Crossing.of(o, site, "sequences", p.tobytes()) for o, p in zip(names, parts, strict=True)]
-                self._coalitions[coalition] = shop.backend.spawn(Coalition, site, parts), moved
-        return self._coalitions[coalition]
+            return names[0]
+        crew, counts = self._shop.crew, world.sequences_of(assignment)
+        site = "+".join(names) + (f" ({assignment.fraction:g})" if assignment.fraction < 1 else "")
 
-    def _snapshots_present(self, key: Key, epochs: int) -> bool:
-        """Whether nothing is missing of the first `epochs` epochs of a stage."""
-        wanted = range(1, epochs + 1) if self._snapshot_epochs else ()
-        return all(self._shop.store.has(key_of(World.snapshot(key, epoch))) for epoch in wanted)
+        async def make() -> Any:
+            parts = [await crew.call(name, "share_sequences", counts[name]) for name in names]
+            self._pooled[site] = [
+                Crossing.of(name, site, "sequences", part.tobytes()) for name, part in zip(names, parts, strict=True)
+            ]
+            return crew.backend.spawn(Coalition, site, parts)
 
-    def _reach_snapshots(self, instance: Instance, turn: Turn, assignment: Assignment, key: Key) -> None:
+        if site not in crew:
+            crew.enlist(site, make)
+        return site
+
+    def _snapshots_present(self, key: Key, epochs: int, arrays: bool) -> bool:
+        """Whether nothing is missing of the first `epochs` epochs of a stage, nor, with `arrays`, was let go."""
+        store = self._shop.store
+        wanted = [key_of(World.snapshot(key, e)) for e in range(1, epochs + 1)] if self._snapshot_epochs else []
+        if not all(map(store.has, wanted)):
+            return False
+        return not arrays or not any(entry.dropped for k in wanted if (entry := store.peek(k)))
+
+    def _reach_snapshots(
+        self, instance: Instance, turn: Turn, assignment: Assignment, key: Key, label: str, work: Work
+    ) -> None:
         """Reports the models after every epoch of a stage."""
-        whole, past = self._lineages[key], self._lineages[assignment.model]
+        shop, whole, past = self._shop, self._lineages[key], self._lineages[assignment.model]
         last = assignment.organizations[0] if len(assignment.organizations) == 1 else ""
         for epoch in range(1, assignment.epochs + 1):
             share = epoch / assignment.epochs
@@ -237,7 +279,8 @@ class Runner:
             lineage = past.trained(key, shown, metrics)
             index = turn.control["round"] * assignment.epochs + epoch
             snapshot = key_of(World.snapshot(key, epoch))
-            self._shop.used.add(snapshot)
+            shop.used.add(snapshot)
+            shop.can_make(snapshot, label, work)
             self._on_model(ReachedModel(instance, Milestone(snapshot, "epoch", index, False, last), lineage))
 
 

@@ -1,29 +1,45 @@
-"""Slots: how many sites work at once, and who goes first."""
+"""Slots: how many sites work at once, how many of one site, and who goes first."""
 
 import asyncio
-import heapq
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(order=True)
+class _Waiter:
+    rank: tuple[float, int]
+    site: Hashable = field(compare=False)
+    turn: asyncio.Future[None] = field(compare=False)
 
 
 class Slots:
-    """Hands out `count` slots; a site takes one at a time, and waiting work with the highest priority goes first.
+    """Hands out `count` slots, at most `per_site` of them to one site; the highest priority goes first.
 
-    A site that is busy does not hold a slot back from other sites. Equal priorities go in the order of asking.
+    A site that can take no more does not hold a slot back from others. Equal priorities go in the order of asking. Work
+    that an idle party can do goes before work for which one more party would have to be made: see `staff`.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, per_site: int = 1) -> None:
+        self.count = count
         self._free = count
-        self._busy: set[Hashable] = set()
-        self._waiting: list[tuple[float, int, Hashable, asyncio.Future[None]]] = []
+        self._per_site = per_site
+        self._busy: Counter[Hashable] = Counter()
+        self._staff: Counter[Hashable] = Counter()
+        self._waiting: list[_Waiter] = []
         self._numbers = itertools.count()
+
+    def staff(self, site: Hashable, parties: int) -> None:
+        """Says that `site` has so many parties now; a site of which nothing was said counts as having one."""
+        self._staff[site] = parties
 
     @asynccontextmanager
     async def hold(self, site: Hashable, priority: float) -> AsyncIterator[None]:
-        """A slot for `site`, as soon as one is free, the site is idle, and nobody before it can have it."""
+        """A slot for `site`, as soon as one is free, the site can take it, and nobody before it can have it."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (-priority, next(self._numbers), site, turn))
+        self._waiting.append(_Waiter((-priority, next(self._numbers)), site, turn))
         self._serve()
         try:
             await turn
@@ -36,23 +52,34 @@ class Slots:
         finally:
             self._release(site)
 
+    @asynccontextmanager
+    async def hold_all(self, priority: float) -> AsyncIterator[None]:
+        """Every slot, for work that takes the whole machine."""
+        async with AsyncExitStack() as stack:
+            for _ in range(self.count):
+                await stack.enter_async_context(self.hold(object(), priority))
+            yield
+
     def _release(self, site: Hashable) -> None:
         self._free += 1
-        self._busy.discard(site)
+        self._busy[site] -= 1
         self._serve()
 
     def _serve(self) -> None:
-        passed_over = []
-        while self._free and self._waiting:
-            waiter = heapq.heappop(self._waiting)
-            _, _, site, turn = waiter
-            if turn.cancelled():
-                continue
-            if site in self._busy:
-                passed_over.append(waiter)
-                continue
+        self._waiting = [waiter for waiter in self._waiting if not waiter.turn.cancelled()]
+        while self._free and (waiter := self._next()):
+            self._waiting.remove(waiter)
             self._free -= 1
-            self._busy.add(site)
-            turn.set_result(None)
-        for waiter in passed_over:
-            heapq.heappush(self._waiting, waiter)
+            self._busy[waiter.site] += 1
+            waiter.turn.set_result(None)
+
+    def _next(self) -> _Waiter | None:
+        """Who goes next: the first whose site has an idle party, else the first whose site may have one more."""
+        another = None
+        for waiter in sorted(self._waiting):
+            busy = self._busy[waiter.site]
+            if busy < min(max(1, self._staff[waiter.site]), self._per_site):
+                return waiter
+            if another is None and busy < self._per_site:
+                another = waiter
+        return another

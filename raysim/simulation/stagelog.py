@@ -1,4 +1,7 @@
-"""`stages.jsonl`: a line for each piece of work as it ends, and what a person is shown meanwhile."""
+"""`stages.jsonl`: a line for each piece of work as it ends, and what a person is shown meanwhile.
+
+`attempts.jsonl`, beside it, has a line each time a party starts on a piece of work: what was lost shows there.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -22,7 +25,7 @@ class StageRecord:
         status: whether it was computed now or found in the store.
         seconds: it took, waiting for a slot not counted; 0 for what was cached.
         tokens: it trained on, scored or generated.
-        attempts: started, in this run of the command.
+        attempts: parties that started on it, in this run of the command.
     """
 
     key: Key
@@ -36,25 +39,37 @@ class StageRecord:
 
 
 class StageLog:
-    """Appends to `stages.jsonl`. A line that a crash tore is left behind and ignored by `read_stages`."""
+    """Appends to `stages.jsonl` and `attempts.jsonl`. A line that a crash tore is left behind, and ignored by
+    `read_stages`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            with path.open("ab") as file:
-                file.write(b"\n")
+        self._attempts = path.with_name("attempts.jsonl")
+        for log in (self._path, self._attempts):
+            if log.exists() and log.stat().st_size and not log.read_bytes().endswith(b"\n"):
+                with log.open("ab") as file:
+                    file.write(b"\n")
 
     def append(self, record: StageRecord, session: str) -> None:
         """Writes one line; `session` tells this run of the command from earlier ones on the same folder."""
         row = asdict(record) | {"seconds": round(record.seconds, 3), "session": session}
         if record.seconds:
             row["tokens_per_s"] = round(record.tokens / record.seconds, 1)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        _append(self._path, row)
+
+    def attempt(self, key: Key, kind: Kind, label: str, site: str, number: int, session: str) -> None:
+        """Writes that `site` starts on a piece of work, for the time `number` (from 1) in this session."""
+        row = {"key": key, "kind": kind, "label": label, "site": site, "attempt": number, "session": session}
+        _append(self._attempts, row)
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def read_stages(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a `stages.jsonl`."""
+    """All whole lines of a `stages.jsonl` or `attempts.jsonl`."""
     if not path.exists():
         return []
     rows = []

@@ -2,8 +2,10 @@
 
 An entry holds flat arrays, tables and one JSON of facts. It is written beside its place and renamed into it, so a
 reader sees all of it or nothing; two runs that write the same key write the same content, and the second gives way.
+The arrays of an entry may be let go: its facts, its tables and the hashes of its arrays stay.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -38,7 +40,8 @@ class Entry:
         folder: where its files lie.
         recipe: what it is the result of.
         info: small JSON facts of the result.
-        files: for each file its ``sha256`` and ``bytes``.
+        files: for each file its ``sha256`` and ``bytes``, also for those that were let go.
+        dropped: files that were let go.
     """
 
     key: Key
@@ -46,6 +49,7 @@ class Entry:
     recipe: Mapping[str, Any]
     info: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
+    dropped: frozenset[str] = frozenset()
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """The array `name`, memory-mapped and read-only."""
@@ -53,15 +57,19 @@ class Entry:
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays by name, memory-mapped."""
-        return {Path(file).stem: self.array(Path(file).stem) for file in self.files if file.endswith(".npy")}
+        return {name: self.array(name) for name in self.array_names()}
+
+    def array_names(self) -> list[str]:
+        """Names of all arrays, also of those that were let go."""
+        return [Path(file).stem for file in self.files if _is_array(file)]
 
     def table(self, name: str) -> pa.Table:
         """The table `name`."""
         return pq.read_table(self.folder / f"{name}.parquet")
 
     def num_bytes(self) -> int:
-        """Size of all files."""
-        return sum(int(f["bytes"]) for f in self.files.values())
+        """Size of all files that are there."""
+        return sum(int(facts["bytes"]) for name, facts in self.files.items() if name not in self.dropped)
 
 
 class Store:
@@ -72,8 +80,9 @@ class Store:
         self._objects = folder / "objects"
         self._partial = folder / "partial"
         self._trash = folder / "damaged"
+        self._leases = folder / "leases"
         try:
-            for directory in (self._objects, self._partial):
+            for directory in (self._objects, self._partial, self._leases):
                 directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: cannot be used as a store: {error}") from None
@@ -89,7 +98,12 @@ class Store:
         Raises:
             DamagedEntry: it is there, but its content is not what it was; `discard` it and compute it again.
         """
-        return self._read(self._place(key), key)
+        try:
+            return self._read(self._place(key), key)
+        except DamagedEntry:
+            if self._peek_dropped(key) is None:
+                raise
+            return self._read(self._place(key), key)  # its arrays were let go while they were being read
 
     def peek(self, key: Key) -> Entry | None:
         """The entry of `key`, its facts verified but not its files.
@@ -106,17 +120,68 @@ class Store:
         arrays: Mapping[str, npt.NDArray[Any]] | None = None,
         tables: Mapping[str, pa.Table] | None = None,
     ) -> Entry:
-        """Writes the result of `recipe`, or gives way to an equal entry that is there.
+        """Writes the result of `recipe`, or gives way to an equal entry that is there; arrays that it let go come back.
 
         Raises:
-            RunError: the disk is full or cannot be written; nothing half-written is left.
+            RunError: the disk is full or cannot be written; nothing half-written is left. Or arrays come back other
+                than they were.
         """
         key = key_of(recipe)
-        self._write(self._place(key), key, recipe, info, arrays or {}, tables or {})
+        there = self._peek_dropped(key)
+        if there:
+            self._bring_back(there, arrays or {})
+        else:
+            self._write(self._place(key), key, recipe, info, arrays or {}, tables or {})
         shutil.rmtree(self._partial / key, ignore_errors=True)
         entry = self.peek(key)
         assert entry is not None, "it was written just now"
         return entry
+
+    def drop_arrays(self, key: Key) -> None:
+        """Lets the arrays of `key` go, if it is there and has any; a kill leaves them, or their names as let go."""
+        entry = self.peek(key)
+        gone = frozenset() if entry is None else frozenset(name for name in entry.files if _is_array(name))
+        if entry is None or not gone - entry.dropped:
+            return
+        self._write_facts(entry, gone)
+        for name in gone:
+            (entry.folder / name).unlink(missing_ok=True)
+
+    def __iter__(self) -> Iterator[Key]:
+        """All keys that have an entry."""
+        for file in self._objects.glob(f"*/[!.]*/{_ENTRY_FILE}"):
+            yield file.parent.name
+
+    def remove(self, key: Key) -> None:
+        """Deletes an entry: first its facts, so that a kill leaves none that looks whole."""
+        place = self._place(key)
+        (place / _ENTRY_FILE).unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+
+    @contextmanager
+    def lease(self, key: Key) -> Iterator[bool]:
+        """Holds the work of `key` for this process, or says that another one has it; ends with the process.
+
+        A lease saves work and guards nothing: two processes that do the same work write the same entry.
+        """
+        path = self._leases / key
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                path.unlink(missing_ok=True)
+
+    def is_leased(self, key: Key) -> bool:
+        """Whether some process does the work of `key` right now."""
+        if not (self._leases / key).exists():
+            return False
+        with self.lease(key) as ours:
+            return not ours
 
     def put_partial(
         self, recipe: Mapping[str, Any], step: int, info: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
@@ -137,6 +202,47 @@ class Store:
             except DamagedEntry:
                 shutil.rmtree(folder, ignore_errors=True)
         return None
+
+    def _peek_dropped(self, key: Key) -> Entry | None:
+        """The entry of `key` if some of its arrays were let go."""
+        try:
+            entry = self.peek(key)
+        except DamagedEntry:
+            return None
+        return entry if entry and entry.dropped else None
+
+    def _bring_back(self, entry: Entry, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Writes arrays of `entry` that were let go, each whole or not at all, and then their names as there."""
+        draft = entry.folder.with_name(f".{entry.folder.name}.{uuid.uuid4().hex}")
+        try:
+            draft.mkdir()
+            for name in entry.dropped:
+                found = _save_array(draft / name, arrays[Path(name).stem])
+                if found != entry.files[name]:
+                    raise RunError(
+                        f"store {self.folder}: {name} of {entry.key} was let go and comes out otherwise now; its bits"
+                        " were made on another kind of machine. Give another --store"
+                    )
+            for name in entry.dropped:
+                (draft / name).replace(entry.folder / name)
+            self._write_facts(entry, frozenset())
+        except OSError as error:
+            raise self._unwritable(entry.key, error) from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _write_facts(self, entry: Entry, dropped: frozenset[str]) -> None:
+        """Replaces the facts of an entry by ones that differ in what was let go."""
+        draft = entry.folder / f".{_ENTRY_FILE}.{uuid.uuid4().hex}"
+        try:
+            _save_facts(draft, entry.key, entry.recipe, entry.info, entry.files, dropped)
+            draft.replace(entry.folder / _ENTRY_FILE)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise self._unwritable(entry.key, error) from error
+
+    def _unwritable(self, key: Key, error: OSError) -> RunError:
+        return RunError(f"store {self.folder}: cannot write {key}: {error.strerror or error}; free some room")
 
     def discard(self, key: Key) -> None:
         """Moves a damaged entry out of the way, for a person to look at; it may be gone: another run moved it."""
@@ -181,9 +287,7 @@ class Store:
                 with _durable(draft / f"{name}.parquet") as file:
                     pq.write_table(table, file)
                 files[f"{name}.parquet"] = _facts(draft / f"{name}.parquet")
-            body = {"format": _FORMAT, "key": key, "recipe": recipe, "info": info, "files": files}
-            with _durable(draft / _ENTRY_FILE) as file:
-                file.write(json.dumps({**body, "sha256": _digest(body)}, indent=1).encode())
+            _save_facts(draft / _ENTRY_FILE, key, recipe, info, files)
             try:
                 draft.rename(place)
             except OSError:
@@ -193,9 +297,7 @@ class Store:
                 self._set_aside(place, key)
                 draft.rename(place)
         except OSError as error:
-            raise RunError(
-                f"store {self.folder}: cannot write {key}: {error.strerror or error}; free some room"
-            ) from error
+            raise self._unwritable(key, error) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -211,14 +313,34 @@ class Store:
             digest = body.pop("sha256")
             if digest != _digest(body) or body["key"] != key or key_of(body["recipe"]) != key:
                 raise DamagedEntry(f"store entry {key}: {_ENTRY_FILE} is not what was written")
-            entry = Entry(key, place, body["recipe"], body["info"], body["files"])
+            dropped = frozenset(body.get("dropped", ()))
+            entry = Entry(key, place, body["recipe"], body["info"], body["files"], dropped)
             if verify:
                 for name, facts in entry.files.items():
-                    if file_sha256(place / name) != facts["sha256"]:
+                    if name not in dropped and file_sha256(place / name) != facts["sha256"]:
                         raise DamagedEntry(f"store entry {key}: {name} is not what was written")
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
         return entry
+
+
+def _is_array(file: str) -> bool:
+    return file.endswith(".npy")
+
+
+def _save_facts(
+    path: Path,
+    key: Key,
+    recipe: Mapping[str, Any],
+    info: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, Any]],
+    dropped: frozenset[str] = frozenset(),
+) -> None:
+    body: dict[str, Any] = {"format": _FORMAT, "key": key, "recipe": recipe, "info": info, "files": files}
+    if dropped:
+        body["dropped"] = sorted(dropped)
+    with _durable(path) as file:
+        file.write(json.dumps({**body, "sha256": _digest(body)}, indent=1).encode())
 
 
 def _digest(body: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,19 +13,26 @@ import pyarrow as pa
 from raysim.arrow import table_bytes
 from raysim.errors import DamagedEntry, RunError
 from raysim.recipe import Key, canonical_json, key_of
-from raysim.simulation.backends import Backend
+from raysim.simulation.crew import Crew
 from raysim.simulation.ledger import SERVER, Crossing
-from raysim.simulation.slots import Slots
-from raysim.simulation.stagelog import Observer, StageLog, StageRecord
+from raysim.simulation.retention import Retention
+from raysim.simulation.stagelog import Kind, Observer, StageLog, StageRecord
 from raysim.simulation.store import Entry, Store
 
 _SHARED_WEIGHTS = 8
 """Sets of weights kept where parties can read them, beside those in the store."""
 
-MEASURE_PRIORITY = -1.0
-"""Measuring waits while a stage could train, whose priority is its remaining tokens."""
+_LOOK_AGAIN_S = 0.5
+"""Between two looks at work that another run is doing."""
 
 Done = tuple[Entry, StageRecord]
+
+Work = Callable[[bool], Awaitable[Done]]
+"""Finds or makes a result; called with True it must bring arrays that were let go."""
+
+
+class Taken(Exception):
+    """Another run that shares the store is doing this work."""
 
 
 @dataclass(frozen=True)
@@ -42,61 +49,62 @@ class Workshop:
 
     Args:
         store: where results lie.
-        backend: where parties live.
-        organizations: the parties by name.
-        slots: how many of them work at once.
-        log: of finished work.
+        crew: the parties that do it.
+        retention: says whose arrays may go when work has ended.
+        log: of finished work, and of attempts.
         session: names this run of the command in the log.
         observer: is told for people.
     """
 
     def __init__(
-        self,
-        store: Store,
-        backend: Backend,
-        organizations: Mapping[str, Any],
-        slots: Slots,
-        log: StageLog,
-        session: str,
-        observer: Observer,
+        self, store: Store, crew: Crew, retention: Retention, log: StageLog, session: str, observer: Observer
     ) -> None:
         self.store = store
-        self.backend = backend
-        self.organizations = organizations
-        self.slots = slots
+        self.crew = crew
+        self.backend = crew.backend
         self.observer = observer
         self.used: set[Key] = set()
+        self._retention = retention
         self._log = log
         self._session = session
+        self._attempts: Counter[Key] = Counter()
         self._flights: dict[Key, asyncio.Future[Done]] = {}
+        self._again: dict[Key, Callable[[], asyncio.Future[Done]]] = {}
         self._logged: dict[Key, set[str]] = {}
         self._shared: OrderedDict[Key, Any] = OrderedDict()
 
-    async def once(self, key: Key, setting: str, label: str, work: Callable[[], Awaitable[Done]]) -> Entry:
-        """The result of `work`, logged under `setting`.
+    async def once(self, key: Key, setting: str, label: str, work: Work) -> Entry:
+        """The result of `work`, logged under `setting`; tried again if its party is lost.
 
         Single flight: whoever asks for a key while its work is under way waits for the same result.
         """
         self.used.add(key)
+        self.can_make(key, label, work)
         if key not in self._flights:
-            self._flights[key] = flight = asyncio.ensure_future(_named(label, work))
-            # Whoever waits is told of an error; once the run stops for one, nobody may be left to hear of a second.
-            flight.add_done_callback(lambda f: f.cancelled() or f.exception())
+            self._flights[key] = self._fly(key, label, work, arrays=False)
         entry, record = await asyncio.shield(self._flights[key])
         self._ended(replace(record, setting=setting, label=label))
         return entry
 
-    async def cached(self, key: Key) -> Entry | None:
-        """The verified entry, or None; a damaged one is reported and moved away, so that it is computed again."""
+    def can_make(self, key: Key, label: str, work: Work) -> None:
+        """Says how the arrays of `key` come about, should they be needed after they were let go."""
+        self._again[key] = lambda: self._fly(key, label, work, arrays=True)
+
+    async def cached(self, key: Key, arrays: bool = False) -> Entry | None:
+        """The verified entry, or None; with `arrays`, also None if its arrays were let go.
+
+        A damaged one is reported and moved away, so that it is computed again.
+        """
         try:
-            return await asyncio.to_thread(self.store.get, key)
+            entry = await asyncio.to_thread(self.store.get, key)
         except DamagedEntry as error:
             self.observer.note(f"{error}; it is moved to the store's folder 'damaged' and computed again")
             self.store.discard(key)
             return None
+        return None if entry and arrays and entry.dropped else entry
 
     async def entry(self, key: Key) -> Entry:
-        """The entry of work that this run has done or found.
+        """The entry of work that this run has done or found, with its arrays: made again if they were let go.
 
         Raises:
             DamagedEntry: it was damaged since.
@@ -104,7 +112,12 @@ class Workshop:
         entry = await self.cached(key)
         if entry is None:
             raise DamagedEntry(f"store entry {key} was damaged while the run needed it; run the same command again")
-        return entry
+        if not entry.dropped:
+            return entry
+        if self._flights[key].done():
+            self._flights[key] = self._again[key]()
+        await asyncio.shield(self._flights[key])
+        return await self.entry(key)
 
     async def share(self, key: Key) -> Any:
         """The weights of `key`, where parties can read them."""
@@ -116,6 +129,12 @@ class Workshop:
         self._shared.move_to_end(key)
         return self._shared[key]
 
+    def attempt(self, key: Key, kind: Kind, label: str, tokens: int, site: str) -> None:
+        """Says that `site` starts on a piece of work now."""
+        self._attempts[key] += 1
+        self._log.attempt(key, kind, label, site, self._attempts[key], self._session)
+        self.observer.started(key, kind, label, tokens)
+
     async def visit(
         self,
         recipe: Mapping[str, Any],
@@ -124,32 +143,67 @@ class Workshop:
         function: Callable[..., Product],
         *args: Any,
         tokens: int = 0,
-        setting: str = "",
     ) -> Entry:
         """Keyed work of ``function(site, *args)``, with weights before `args` if the recipe names some.
 
         What it brings back is a crossing from the site to the server.
         """
-        key = key_of(recipe)
+        key, kind = key_of(recipe), recipe["kind"]
 
-        async def work() -> Done:
-            if entry := await self.cached(key):
-                return entry, StageRecord(key, recipe["kind"], "", label, "cached", tokens=tokens)
-            async with self.slots.hold(site, MEASURE_PRIORITY):
+        async def work(arrays: bool) -> Done:
+            if entry := await self.cached(key, arrays):
+                return entry, StageRecord(key, kind, "", label, "cached", tokens=tokens)
+            async with self.crew.hold(site, self._retention.measure_priority) as party:
                 shared = [await self.share(recipe["weights"])] if "weights" in recipe else []
-                self.observer.started(key, recipe["kind"], label, tokens)
+                self.attempt(key, kind, label, tokens, site)
                 started_s = time.monotonic()
-                product: Product = await self.backend.call(self.organizations[site], "visit", function, *shared, *args)
+                product: Product = await self.backend.call(party, "visit", function, *shared, *args)
                 seconds = time.monotonic() - started_s
             content = canonical_json(dict(product.info)).encode()
             content += b"".join(array.tobytes() for array in product.arrays.values())
             content += b"".join(table_bytes(table) for table in product.tables.values())
-            crossing = Crossing.of(site, SERVER, recipe["kind"], content)
+            crossing = Crossing.of(site, SERVER, kind, content)
             info = {**product.info, "site": site, "crossings": [crossing.to_json()]}
             entry = await asyncio.to_thread(self.store.put, recipe, info, product.arrays, product.tables)
-            return entry, StageRecord(key, recipe["kind"], "", label, "computed", seconds, tokens)
+            return entry, StageRecord(key, kind, "", label, "computed", seconds, tokens)
 
-        return await self.once(key, setting, label, work)
+        return await self.once(key, "", label, work)
+
+    def _fly(self, key: Key, label: str, work: Work, arrays: bool) -> asyncio.Future[Done]:
+        flight = asyncio.ensure_future(self._perform(key, label, work, arrays))
+        # Whoever waits is told of an error; once the run stops for one, nobody may be left to hear of a second.
+        flight.add_done_callback(lambda f: f.cancelled() or f.exception())
+        return flight
+
+    async def _perform(self, key: Key, label: str, work: Work, arrays: bool) -> Done:
+        """`work`, tried again where its party is lost or another run has it; its errors name it."""
+
+        async def attempt() -> Done:
+            while True:
+                try:
+                    return await work(arrays)
+                except Taken:
+                    await self._wait_for_other_run(key, label)
+
+        try:
+            entry, record = await self.crew.retrying.run(label, attempt)
+        except RunError as error:
+            if str(error).startswith(label):
+                raise
+            raise type(error)(f"{label}: {error}") from error
+        if record.status == "computed":
+            record = replace(record, attempts=max(1, self._attempts[key]))
+            if arrays:
+                self._log.append(replace(record, label=f"{label}, once more for its arrays"), self._session)
+        for unused in self._retention.ended(key):
+            await asyncio.to_thread(self.store.drop_arrays, unused)
+            self._shared.pop(unused, None)
+        return entry, record
+
+    async def _wait_for_other_run(self, key: Key, label: str) -> None:
+        self.observer.note(f"{label}: another run that shares the store is at it; waiting for its result")
+        while not self.store.has(key) and self.store.is_leased(key):
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     def _ended(self, record: StageRecord) -> None:
         """Logs once for each setting and key; what another setting of this run computed is cached for the next."""
@@ -163,13 +217,3 @@ class Workshop:
         settings.add(record.setting)
         self._log.append(record, self._session)
         self.observer.ended(record)
-
-
-async def _named(label: str, work: Callable[[], Awaitable[Done]]) -> Done:
-    """`work`, whose errors name it."""
-    try:
-        return await work()
-    except RunError as error:
-        if str(error).startswith(label):
-            raise
-        raise type(error)(f"{label}: {error}") from error

@@ -1,5 +1,6 @@
 """Models of the field: any Hugging Face causal language model, from a config or from a checkpoint."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,18 @@ def context_of(config: Any) -> int | None:
 def dropout_of(config: Any) -> float:
     """The largest dropout rate of a Hugging Face config."""
     return max((float(getattr(config, name, 0.0) or 0.0) for name in _DROPOUT_FIELDS), default=0.0)
+
+
+def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, context: int) -> int:
+    """Parameters of a model, built without memory for its weights unless a checkpoint must tell.
+
+    Raises:
+        InputError: the model cannot be built, or has state besides its parameters.
+    """
+    import torch
+
+    with torch.device("meta") if settings.pretrained is None else nullcontext():
+        return layout_of(build_model(settings, vocab_size, bos_id, context)).num_parameters
 
 
 def initial_recipe(model_recipe: dict[str, Any], seed: int, libraries: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from raysim.corpus.preparation import PreparationSettings, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokens import CodeTokenizer
 from raysim.errors import BoundaryError, InputError
-from raysim.training.models import ModelSettings, build_model
+from raysim.training.models import ModelSettings, build_model, count_parameters
 from raysim.training.torch_trainer import TorchTrainer
 from raysim.training.trainer import Event, Task, TrainState
 from raysim.training.weights import Flat
@@ -72,6 +72,10 @@ class ModelSpec:
     vocab_size: int
     bos_id: int
     context: int
+
+    def count_parameters(self) -> int:
+        """Parameters of the model."""
+        return count_parameters(self.settings, self.vocab_size, self.bos_id, self.context)
 
 
 @dataclass(frozen=True)

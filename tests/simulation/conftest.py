@@ -13,9 +13,12 @@ import pytest
 from raysim.corpus.sources import SourceSettings
 from raysim.recipe import Key
 from raysim.simulation.backends import Backend
+from raysim.simulation.crew import Crew
 from raysim.simulation.loop import Instance, simulate
 from raysim.simulation.planner import Plan, plan
 from raysim.simulation.registry import resolve
+from raysim.simulation.retention import Keep, Retention
+from raysim.simulation.retrying import Retrying, RetryPolicy
 from raysim.simulation.runner import ReachedModel, Runner
 from raysim.simulation.slots import Slots
 from raysim.simulation.stagelog import Kind, StageLog, StageRecord, read_stages
@@ -137,6 +140,9 @@ def run_study(
         organizations: tuple[str, ...] = ("alpha", "beta"),
         folder: Path | None = None,
         slots: int = 1,
+        replicas: int = 1,
+        retries: int = 0,
+        keep: Keep = "all",
         seed: int = 1,
         snapshot_epochs: bool = False,
         checkpoint_every_s: float = 1e6,
@@ -146,13 +152,23 @@ def run_study(
         base = folder or tmp_path_factory.mktemp("study")
 
         async def perform() -> Study:
-            parties, inventories = {}, {}
+            observer, log = Recorder(), base / "stages.jsonl"
+            crew = Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(retries), observer.note))
+            inventories = {}
+
+            def enlist(name: str) -> None:
+                async def make() -> Any:
+                    source = SourceSettings(path=str(corpus_folders[name]))
+                    settings = OrganizationSettings(source=source, agreement=Agreement(share="data"))
+                    party = backend.spawn(Organization, name, settings, base, shards / name)
+                    inventories[name] = await backend.call(party, "prepare", preparing)
+                    return party
+
+                crew.enlist(name, make)
+
             for name in organizations:
-                source = SourceSettings(path=str(corpus_folders[name]))
-                settings = OrganizationSettings(source=source, agreement=Agreement(share="data"))
-                parties[name] = backend.spawn(Organization, name, settings, base, shards / name)
-            for name, party in parties.items():
-                inventories[name] = await backend.call(party, "prepare", preparing)
+                enlist(name)
+                await crew.any(name)
             defaults = {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3}
             world = World(
                 spec=gpt2_spec(vocab_size=preparing.tokenizer.vocab_size),
@@ -172,11 +188,11 @@ def run_study(
                     variants = strategy_class.variants(settings, world.federation)
                     chosen += [Instance(label, strategy, world) for strategy in variants]
             planned = await plan(chosen)
-            observer, log = Recorder(), base / "stages.jsonl"
             log.unlink(missing_ok=True)
-            shop = Workshop(Store(base / "store"), backend, parties, Slots(slots), StageLog(log), "session", observer)
+            retention = Retention(keep, planned.recipes, planned.leaves)
+            shop = Workshop(Store(base / "store"), crew, retention, StageLog(log), "session", observer)
             study = Study(shop.store, world, planned, [], shop.used, observer)
-            runner = Runner(shop, planned.remaining_tokens(), checkpoint_every_s, snapshot_epochs, study.reached.append)
+            runner = Runner(shop, planned.urgency(), checkpoint_every_s, snapshot_epochs, study.reached.append)
             await asyncio.gather(*(simulate(instance, runner) for instance in chosen))
             study.rows = read_stages(log)
             return study

@@ -95,20 +95,25 @@ def test_cached_counts_what_the_store_has(make_world, instances_of) -> None:
     }
 
 
-def test_stages_of_one_organization_are_the_longest_way_first(make_world, instances_of) -> None:
-    """Priorities: tokens on the way to the end. 10, 20 and 30 sequences of 64 tokens, 4 epochs each."""
-    (instance,) = instances_of(make_world(sequences(3)), [{"incremental": {"orders": [["o0", "o2", "o1"]]}}])
-    remaining = plan_of([instance]).remaining_tokens()
-    assert remaining == {
-        (instance, 0): (10 + 30 + 20) * 64 * 4,
-        (instance, 1): (30 + 20) * 64 * 4,
-        (instance, 2): 20 * 64 * 4,
+def test_the_longest_path_first_and_within_it_the_deepest(make_world, instances_of) -> None:
+    """10, 20 and 30 sequences of 64 tokens, 4 epochs each; a turn later is nearer to the end."""
+    world = make_world(sequences(3))
+    (whole,) = instances_of(world, [{"incremental": {"orders": [["o0", "o2", "o1"]]}}])
+    (part,) = instances_of(world, [{"incremental": {"orders": [["o0", "o2"]]}}])
+    longest, shorter = (10 + 30 + 20) * 64 * 4, (10 + 30) * 64 * 4
+    assert plan_of([whole, part]).urgency() == {
+        (whole, 0): longest,
+        (whole, 1): longest + 1 / 3,
+        (whole, 2): longest + 2 / 3,
+        (part, 0): shorter,
+        (part, 1): shorter + 1 / 2,
     }
 
 
 def test_a_round_is_as_long_as_its_longest_client(make_world, instances_of) -> None:
     (instance,) = instances_of(make_world(sequences(3)), [{"fedavg": {"rounds": 2}}])
-    assert plan_of([instance]).remaining_tokens() == {(instance, 0): 2 * 30 * 64 * 2, (instance, 1): 30 * 64 * 2}
+    length = 2 * 30 * 64 * 2
+    assert plan_of([instance]).urgency() == {(instance, 0): length, (instance, 1): length + 1 / 2}
 
 
 def test_models_of_a_federation(make_world, instances_of) -> None:

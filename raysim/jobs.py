@@ -1,0 +1,173 @@
+"""Keyed work that goes through the pipeline: many pieces a job, each stored when its last part has come.
+
+A job whose worker is lost is started again for what it had not delivered; parts that have come are not asked for twice.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from raysim.arrow import table_bytes
+from raysim.memorization.pipeline import map_tables
+from raysim.recipe import Key, key_of
+from raysim.simulation.ledger import SERVER, Crossing
+from raysim.simulation.stagelog import StageRecord
+from raysim.simulation.store import Entry
+from raysim.simulation.workshop import Done, Workshop
+
+Probe = tuple[Key, str]
+"""A model, and the organization whose prompts it is asked."""
+
+
+@dataclass
+class Piece:
+    """One piece of keyed work on its way through the pipeline.
+
+    Attributes:
+        recipe: of the work.
+        label: names it for people.
+        tokens: that it takes.
+        num_parts: answers that it is made of.
+        entry: in the store, once it is there.
+        parts: that have come, by number.
+    """
+
+    recipe: Mapping[str, Any]
+    label: str
+    tokens: int
+    num_parts: int
+    entry: Entry | None = None
+    parts: dict[int, pa.Table] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.recipe)
+
+    @property
+    def finished(self) -> Entry:
+        """Its entry, after it has been through the pipeline or was found in the store."""
+        assert self.entry is not None, "every piece has been through the pipeline or was in the store"
+        return self.entry
+
+
+Pieces = Mapping[Probe, Piece]
+
+
+@dataclass(frozen=True)
+class Job:
+    """How the pieces of one kind go through the pipeline.
+
+    Attributes:
+        step: a class of `raysim.memorization.steps`.
+        arguments: makes its keyword arguments, anew for each attempt: references may be lost with a node.
+        work: the table that asks for one part of a probe's piece.
+        part: which part an answer is.
+        tables: what is stored of a piece, from its parts in order.
+    """
+
+    step: type
+    arguments: Callable[[], Awaitable[dict[str, Any]]]
+    work: Callable[[Probe, int], pa.Table]
+    part: Callable[[pa.Table], int]
+    tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+
+
+class Jobs:
+    """Runs jobs on `workers` workers of the pipeline."""
+
+    def __init__(self, workshop: Workshop, workers: int) -> None:
+        self._shop = workshop
+        self._workers = workers
+
+    async def look_up(self, pieces: Pieces) -> None:
+        """Takes what the store has."""
+        for piece in pieces.values():
+            piece.entry = await self._shop.cached(piece.key)
+            if piece.entry:
+                await self._finish(piece, 0.0, "cached")
+
+    async def run(self, job: Job, pieces: Pieces) -> None:
+        """Makes the entries of `pieces`.
+
+        Raises:
+            RunError: workers were lost again and again, without a part in between.
+        """
+
+        def delivered() -> int:
+            return sum(piece.num_parts if piece.entry else len(piece.parts) for piece in pieces.values())
+
+        kinds = " and ".join(sorted({piece.recipe["kind"] for piece in pieces.values()}))
+        attempt = lambda: self._attempt(job, {p: piece for p, piece in pieces.items() if not piece.entry})  # noqa: E731
+        await self._shop.crew.retrying.run(f"pipeline ({kinds})", attempt, delivered)
+
+    async def _attempt(self, job: Job, pieces: Pieces) -> None:
+        missing = [
+            job.work(probe, part)
+            for probe, piece in pieces.items()
+            for part in range(piece.num_parts)
+            if part not in piece.parts
+        ]
+        arguments = await job.arguments()
+        started_s = time.monotonic()
+        for (_, site), piece in pieces.items():
+            self._shop.attempt(piece.key, piece.recipe["kind"], piece.label, piece.tokens, site)
+        async for answer in self._answers(map_tables(job.step, arguments, missing, self._workers, self._backend.name)):
+            probe = answer["model"][0].as_py(), answer["organization"][0].as_py()
+            piece = pieces[probe]
+            piece.parts[job.part(answer)] = answer
+            if len(piece.parts) < piece.num_parts:
+                done = piece.tokens * len(piece.parts) // piece.num_parts
+                self._shop.observer.progressed(piece.key, done, "")
+                continue
+            tables = job.tables([piece.parts[part] for part in range(piece.num_parts)])
+            content = b"".join(table_bytes(table) for table in tables.values())
+            crossing = Crossing.of(probe[1], SERVER, piece.recipe["kind"], content)
+            info = {"site": probe[1], "crossings": [crossing.to_json()]}
+            piece.entry = await asyncio.to_thread(self._shop.store.put, piece.recipe, info, None, tables)
+            piece.parts.clear()
+            now_s = time.monotonic()
+            await self._finish(piece, now_s - started_s, "computed")
+            started_s = now_s
+
+    @property
+    def _backend(self) -> Any:
+        return self._shop.crew.backend
+
+    async def _answers(self, results: Generator[pa.Table, None, None]) -> AsyncIterator[pa.Table]:
+        try:
+            async for table in _as_they_come(results):
+                yield table
+        except Exception as error:
+            explained = self._backend.explain(error)
+            if explained is error:
+                raise
+            raise explained from error
+
+    async def _finish(self, piece: Piece, seconds: float, status: Literal["computed", "cached"]) -> None:
+        async def done(_: bool) -> Done:
+            record = StageRecord(piece.key, piece.recipe["kind"], "", piece.label, status, seconds, piece.tokens)
+            return piece.finished, record
+
+        await self._shop.once(piece.key, "", piece.label, done)
+
+
+async def _as_they_come(results: Generator[pa.Table, None, None]) -> AsyncIterator[pa.Table]:
+    """The items of a generator that blocks, each fetched in a thread.
+
+    A cancelled wait lets that thread come to an end first: it would outlive Ray, and start one of its own.
+    """
+    while True:
+        step = asyncio.ensure_future(asyncio.to_thread(next, results, None))
+        try:
+            table = await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait([step])
+            results.close()
+            raise
+        if table is None:
+            return
+        yield table
