@@ -60,15 +60,14 @@ def run(
     overrides: SetOption = None,
     address: AddressOption = None,
 ) -> None:
-    """Runs an experiment; the same command again goes on where it stopped."""
+    """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
     from raysim.progress import ConsoleObserver
-    from raysim.report.terminal import summary_table
-    from raysim.run import run as run_experiment
+    from raysim.sweep import run as run_all
 
     options = _options(experiment, out, store, overrides, address)
     with ConsoleObserver(_out) as observer:
-        outcome = run_experiment(options, observer)
-    _out.print(summary_table(outcome.folder.path))
+        outcome = run_all(options, observer)
+    _print_summary(outcome.folder.path)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.counts.items()))
     _out.print(f"[dim]{outcome.seconds:.0f} s; {counts}[/dim]", soft_wrap=True)
 
@@ -82,10 +81,10 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Says what a run would do and cost, without training."""
-    from raysim.run import plan_experiment
+    from raysim.sweep import plan as plan_all
     from raysim.views import plan_view
 
-    planned = plan_experiment(_options(experiment, out, store, overrides, None))
+    planned = plan_all(_options(experiment, out, store, overrides, None))
     _print(planned, plan_view, as_json)
 
 
@@ -106,18 +105,20 @@ def inspect(
 
 
 @app.command()
-def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run.")]) -> None:
-    """Writes the report of a run anew, from its results alone."""
+def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep.")]) -> None:
+    """Writes the report of a run or a sweep anew, from its results alone."""
     from raysim.errors import InputError
     from raysim.report.html import write_report
-    from raysim.report.terminal import summary_table
+    from raysim.report.sweep import is_sweep
+    from raysim.report.sweep_html import write_sweep_report
 
     if not (run_dir / "manifest.json").is_file():
         raise InputError(
             f"{run_dir}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {run_dir}`"
         )
-    write_report(run_dir)
-    _out.print(summary_table(run_dir))
+    write = write_sweep_report if is_sweep(run_dir) else write_report
+    write(run_dir)
+    _print_summary(run_dir)
 
 
 @app.command()
@@ -192,6 +193,13 @@ def _options(
 
     command = " ".join(["raysim", *sys.argv[1:]])
     return Options(experiment, out, store, tuple(overrides or ()), address, command)
+
+
+def _print_summary(run_dir: Path) -> None:
+    from raysim.report.sweep import is_sweep
+    from raysim.report.terminal import summary_table, sweep_summary
+
+    _out.print(sweep_summary(run_dir) if is_sweep(run_dir) else summary_table(run_dir))
 
 
 def _print(value: Any, view: Any, as_json: bool) -> None:

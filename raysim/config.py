@@ -105,26 +105,70 @@ def load_yaml(path: Path) -> dict[str, Any]:
 def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Applies ``a.b=c`` assignments (``c`` is YAML) to a copy of `raw`.
 
+    A path runs through mappings, and through the list ``strategies`` by an entry's label, or by its name:
+    ``strategies.fedyogi.eta=0.03``.
+
     Raises:
-        InputError: no ``=``, or a path that runs through something that is no mapping.
+        InputError: no ``=``, a path that runs through something else, or a strategy that is not there.
     """
     result = _copy(raw)
     for override in overrides:
         path, separator, text = override.partition("=")
         if not separator or not path.strip():
             raise InputError(f"--set {override}: expected name=value, for example --set trainer.epochs=5")
-        *parents, leaf = path.strip().split(".")
-        node = result
-        for name in parents:
-            node = node.setdefault(name, {})
-            if not isinstance(node, dict):
-                raise InputError(f"--set {override}: {name!r} is not a mapping, so nothing can be set inside it")
-        node[leaf] = parse_yaml(text, f"--set {override}")
+        _assign(result, path.strip().split("."), parse_yaml(text, f"--set {override}"), f"--set {override}")
     return result
 
 
+def _assign(settings: dict[str, Any], path: list[str], value: Any, origin: str) -> None:
+    """Sets what `path` leads to, making the mappings on the way."""
+    *parents, leaf = path
+    node: Any = settings
+    for depth, name in enumerate(parents):
+        if isinstance(node, list):
+            node, name = _strategy_entry(node, name, origin)
+        if node.get(name) is None:
+            node[name] = {}
+        node = node[name]
+        if isinstance(node, list) and (depth, name) != (0, "strategies"):
+            raise InputError(f"{origin}: {name!r} is a list, of which only strategies are named; set the whole list")
+        if not isinstance(node, dict | list):
+            raise InputError(f"{origin}: {name!r} is not a mapping, so nothing can be set inside it")
+    if isinstance(node, list):
+        node, leaf = _strategy_entry(node, leaf, origin)
+    node[leaf] = value
+
+
+def _strategy_entry(entries: list[Any], label: str, origin: str) -> tuple[dict[str, Any], str]:
+    """The entry of `entries` that `label` means, as a mapping, and the name of its strategy, the mapping's one key."""
+    called = [_called(entry) for entry in entries]
+    found = [i for i, (own, _) in enumerate(called) if own == label]
+    found = found or [i for i, (_, name) in enumerate(called) if name == label]
+    if not found:
+        known = ", ".join(own for own, _ in called if own) or "none"
+        raise InputError(f"{origin}: no entry of strategies is called {label!r}; there are: {known}")
+    if len(found) > 1:
+        raise InputError(f"{origin}: {len(found)} entries of strategies are called {label!r}; give each a label")
+    name = called[found[0]][1]
+    if isinstance(entries[found[0]], str):
+        entries[found[0]] = {name: {}}
+    return entries[found[0]], name
+
+
+def _called(entry: Any) -> tuple[str, str]:
+    """Label and name of an entry of ``strategies``; both empty if it is none, which validation will say."""
+    if isinstance(entry, str):
+        return entry, entry
+    if not isinstance(entry, dict) or len(entry) != 1:
+        return "", ""
+    name, settings = next(iter(entry.items()))
+    return str((isinstance(settings, dict) and settings.get("label")) or name), str(name)
+
+
 def _copy(value: Any) -> Any:
-    return {k: _copy(v) for k, v in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {name: _copy(inner) for name, inner in value.items()}
+    return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
 def validate(settings_class: type[S], raw: Any, origin: str) -> S:

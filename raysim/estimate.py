@@ -1,5 +1,6 @@
 """What a run will cost, before it starts: from its plan and from how fast this machine multiplies matrices."""
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +17,9 @@ _FLOP_PER_PARAMETER = {"train": 6, "losses": 2, "generate": 4}
 """FLOP a token and parameter; Kaplan et al. 2020 (arXiv 2001.08361); generation takes twice its two, in small steps."""
 
 
+@functools.cache
 def matmul_rate(precision: str, threads: int, seconds: float = 0.3) -> float:
-    """FLOP/s of square float matrix products of this machine's CPU, measured now."""
+    """FLOP/s of square float matrix products of this machine's CPU, measured once."""
     import torch
 
     torch.set_num_threads(threads)

@@ -14,6 +14,7 @@ from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokens import TokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
+from raysim.grid import check_sweep
 from raysim.memorization.settings import MemorizationSettings
 from raysim.report.settings import ReportSettings
 from raysim.simulation.registry import resolve
@@ -68,6 +69,9 @@ class Experiment(Settings):
     report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()
     store: StoreSettings = StoreSettings()
+    sweep: dict[str, list[Any]] = pydantic.Field(
+        default={}, description="values for settings, by path as for --set: a run for every combination"
+    )
 
     @pydantic.field_validator("name")
     @classmethod
@@ -95,6 +99,12 @@ class Experiment(Settings):
         if len(set(seed)) < len(seed):
             raise ValueError("a seed is named twice")
         return seed
+
+    @pydantic.field_validator("sweep")
+    @classmethod
+    def _sweepable(cls, sweep: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        check_sweep(sweep)
+        return sweep
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Live progress: which stage, which round, time left. A display on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.console import Console, Group
@@ -41,10 +42,12 @@ class ConsoleObserver:
         self._console = console
         self._left = 0.0
         self._done = 0.0
+        self._later = 0.0
         self._started_s = time.monotonic()
         self._running: dict[Key, _Running] = {}
         self._counts: dict[str, int] = {}
         self._phase = "preparing"
+        self._point = ""
         self._last_plain_s = time.monotonic()
         self._bars = Progress(
             TextColumn("  {task.fields[what]:<11}"),
@@ -71,9 +74,15 @@ class ConsoleObserver:
         self._phase = name
         self._console.print(f"[bold]{name}[/bold]")
 
-    def expect(self, tokens: dict[str, int]) -> None:
+    def expect(self, tokens: Mapping[str, int]) -> None:
         """Tokens of each kind that this run has to compute."""
-        self._left = sum(COST.get(kind, 0.0) * count for kind, count in tokens.items())
+        self._left = self._done + _passes(tokens) + self._later
+
+    def point(self, name: str, number: int, total: int, later: Mapping[str, int]) -> None:
+        """Says which point of a sweep begins now, and what the points after it will have to compute."""
+        self._later = _passes(later)
+        self._point = f"Point {number} of {total}"
+        self._console.print(Text(f"{self._point}: {name}", style="bold"))
 
     def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
         task = None
@@ -138,10 +147,14 @@ class ConsoleObserver:
     def _render(self) -> Group:
         share = 100 * min(1.0, self._done / self._left) if self._left else 0.0
         elapsed_s = time.monotonic() - self._started_s
-        head = Text(
-            f"{self._phase}: {share:.0f} % of the run, {_duration(elapsed_s)} so far, {self._time_left()}", "bold"
-        )
+        where = f"{self._point}, {self._phase.lower()}" if self._point else self._phase
+        head = Text(f"{where}: {share:.0f} % of the run, {_duration(elapsed_s)} so far, {self._time_left()}", "bold")
         return Group(head, self._bars)
+
+
+def _passes(tokens: Mapping[str, int]) -> float:
+    """Forward passes that `tokens` of each kind cost."""
+    return sum(COST.get(kind, 0.0) * count for kind, count in tokens.items())
 
 
 def _duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from raysim.estimate import estimate, matmul_rate
 from raysim.execution import open_backend, open_crew, slot_count
 from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
-from raysim.outlook import crew_of_one, look_ahead, look_ahead_here
+from raysim.outlook import Outlook, crew_of_one, look_ahead, look_ahead_here
 from raysim.performing import perform
 from raysim.progress import ConsoleObserver
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
@@ -38,6 +38,7 @@ class Options:
         overrides: ``a.b=c`` assignments.
         address: of a Ray cluster; None: a Ray of our own.
         command: as it was typed, for the manifest.
+        point: which point of a sweep this is, for the manifest; empty: none.
     """
 
     experiment: Path
@@ -46,6 +47,7 @@ class Options:
     overrides: tuple[str, ...] = ()
     address: str | None = None
     command: str = ""
+    point: str = ""
 
     def load(self) -> tuple[LoadedExperiment, RunFolder]:
         """The validated experiment and its run folder.
@@ -66,8 +68,17 @@ class Outcome:
     seconds: float
 
 
-def run(options: Options, observer: ConsoleObserver) -> Outcome:
+Opener = Callable[[LoadedExperiment, str | None], Backend]
+"""Opens the backend that an experiment asks for, at an address or, without one, here."""
+
+
+def run(options: Options, observer: ConsoleObserver, opener: Opener = open_backend) -> Outcome:
     """Runs an experiment to its end, from wherever an earlier run of it stopped.
+
+    Args:
+        options: of the command line.
+        observer: is told what happens.
+        opener: of the backend, which is closed when the run ends.
 
     Raises:
         InputError: something is wrong with the experiment; nothing was trained.
@@ -77,6 +88,7 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     loaded, folder = options.load()
     facts = {
         "name": loaded.experiment.name,
+        "point": options.point,
         "experiment": loaded.experiment.model_dump(mode="json"),
         "base": str(loaded.base),
         "store": str(options.store.resolve()) if options.store else None,
@@ -90,7 +102,7 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
             nothing_to_do = folder.is_finished() and not any(look_ahead_here(loaded, store).pending.values())
             folder.write_manifest(**facts, finished=None)
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
-            backend = InlineBackend() if nothing_to_do else open_backend(loaded, options.address)
+            backend = InlineBackend() if nothing_to_do else opener(loaded, options.address)
             try:
                 asyncio.run(_run(loaded, folder, store, claims, backend, observer))
             except asyncio.CancelledError:
@@ -154,12 +166,17 @@ def plan_experiment(options: Options) -> dict[str, Any]:
         InputError: whatever is wrong with the experiment.
     """
     loaded, folder = options.load()
-    experiment = loaded.experiment
     with scratch_store(folder) as store:
         outlook = look_ahead_here(loaded, store)
         summary = outlook.plan.summary(store.has)
+    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, outlook)}
+
+
+def costs(loaded: LoadedExperiment, outlook: Outlook) -> dict[str, Any]:
+    """What the work ahead costs on this machine; see `estimate`."""
+    experiment = loaded.experiment
     slots = slot_count(loaded, InlineBackend())
-    costs = estimate(
+    found = estimate(
         outlook.plan,
         {key: measure.recipe for key, measure in outlook.measures.items()},
         outlook.assembly.instances[0].world.spec.count_parameters(),
@@ -168,11 +185,11 @@ def plan_experiment(options: Options) -> dict[str, Any]:
         slots,
         experiment.store.keep,
     )
-    return {"name": experiment.name, "strategies": summary, **costs, "slots": slots}
+    return {**found, "slots": slots}
 
 
 def inspect_experiment(options: Options) -> dict[str, Any]:
-    """What every organization keeps and drops, prepared without any training.
+    """What every organization keeps and drops, prepared without any training; of a sweep, under its base values.
 
     Raises:
         InputError: whatever is wrong with the experiment.
@@ -184,6 +201,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     diversity = diversities(spectra)
     return {
         "name": loaded.experiment.name,
+        "sweep": loaded.experiment.sweep,
         "organizations": {
             name: asdict(inventory) | {"diversity": diversity[name], "line_entropy_bits": line_entropy(spectra[name])}
             for name, inventory in assembly.inventories.items()

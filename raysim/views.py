@@ -9,18 +9,17 @@ from rich.text import Text
 
 
 def plan_view(planned: Mapping[str, Any]) -> RenderableType:
-    """The stages of each setting, and what the rest costs."""
+    """The stages of each setting, and what the rest costs; for a sweep, over all its points."""
+    if "points" in planned:
+        return _sweep_plan_view(planned)
     table = Table(title=f"Plan of {planned['name']}", title_justify="left")
     for column in ("setting", "if every order ran alone", "stages", "in the store", "to compute"):
         table.add_column(column, justify="left" if column == "setting" else "right")
     for label, row in planned["strategies"].items():
-        pending = row["unique"] - row["cached"]
-        table.add_row(label, str(row["naive"]), str(row["unique"]), str(row["cached"]), str(pending))
-    tokens = planned["tokens"]
+        table.add_row(label, *_stages(row))
     lines = [
         f"{planned['parameters']:,} parameters; {planned['models']} models will exist.",
-        f"Still to come: {tokens['train']:,} tokens to train on, {tokens['losses']:,} to score,"
-        f" at most {tokens['generate']:,} to generate.",
+        _to_come(planned["tokens"]),
         f"About {_hours(planned['hours'])} at {planned['assumed_flop_per_s'] / 1e9:,.0f} GFLOP/s, which"
         f" {planned['slots']} slot(s) of this machine should reach (6 FLOP a parameter and training token);"
         f" the store will hold about {_bytes(planned['peak_bytes'])} at most,"
@@ -28,6 +27,43 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
         "Settings share stages that begin alike, so their sum may be more than what is computed.",
     ]
     return Group(table, Text("\n".join(lines)))
+
+
+def _sweep_plan_view(planned: Mapping[str, Any]) -> RenderableType:
+    """The stages of all points together by setting, and what each point adds to those before it."""
+    title = f"Plan of {planned['name']}: a sweep of {len(planned['points'])} points"
+    table = Table(title=title, title_justify="left")
+    for column in ("setting", "if every order of every point ran alone", "stages", "in the store", "to compute"):
+        table.add_column(column, justify="left" if column == "setting" else "right")
+    for label, row in planned["strategies"].items():
+        table.add_row(Text(label), *_stages(row))
+    table.add_section()
+    table.add_row("all, shared ones once", *_stages(planned["stages"]))
+    points = Table(title="Points, in their order", title_justify="left")
+    for column in ("point", "stages", "not in a point before", "tokens to train on", "time"):
+        points.add_column(column, justify="left" if column == "point" else "right")
+    for point in planned["points"]:
+        counts = str(point["unique"]), str(point["new"]), f"{point['tokens']['train']:,}"
+        points.add_row(Text(point["point"]), *counts, _hours(point["hours"]))
+    lines = [
+        f"{planned['models']} models will exist.",
+        _to_come(planned["tokens"]),
+        f"About {_hours(planned['hours'])} for all; the store will hold about {_bytes(planned['peak_bytes'])} at most,"
+        f" {_bytes(planned['bytes'])} in the end.",
+    ]
+    return Group(table, points, Text("\n".join(lines)))
+
+
+def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
+    """Cells of one row of stages: alone, shared, in the store, to compute."""
+    return tuple(str(n) for n in (row["naive"], row["unique"], row["cached"], row["unique"] - row["cached"]))
+
+
+def _to_come(tokens: Mapping[str, int]) -> str:
+    return (
+        f"Still to come: {tokens['train']:,} tokens to train on, {tokens['losses']:,} to score,"
+        f" at most {tokens['generate']:,} to generate."
+    )
 
 
 def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
@@ -62,7 +98,9 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
         f"Diversity is the share of distinct lines to expect among {inspected['diversity_lines']:,} lines, as many as"
         " the smallest organization has; entropy grows with the size of a corpus."
     )
-    return Group(sizes, variety, Text(note), drops, licences)
+    swept = ", ".join(f"{path} ({len(values)} values)" for path, values in inspected["sweep"].items())
+    notes = [Text(f"These are the base values. The sweep over {swept} may change them from point to point.")]
+    return Group(sizes, variety, Text(note), drops, licences, *(notes if swept else []))
 
 
 def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:

@@ -304,6 +304,7 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     "measure.memorization.when": ({}, [{"measure.memorization.when": ["final", "every_round"]}]),
     "measure.memorization.precision": ({}, [{"measure.memorization.precision": "bf16"}]),
     "strategies": ({}, [{"strategies": ["single"]}]),
+    "sweep": ({}, [{"sweep": {"trainer.epochs": [1, 2]}}]),
 }
 """What to change where a type does not tell: first what a field needs to mean something, then other values."""
 
@@ -312,7 +313,12 @@ DECIDES_NOTHING = {
     "organizations.a.agreement.share": "what is allowed, not what comes of it",
     "execution.backend": "where work is done",
     "execution.slots": "how much at once",
+    "execution.replicas": "how much at once",
     "execution.checkpoint_every_s": "training goes on from a checkpoint to the same bits",
+    "execution.retries": "a fault costs time and changes nothing",
+    "store.keep": "what was let go is made again to the same bits",
+    "report.leakage_weight": "of the report, which is no keyed work",
+    "sweep": "each of its points is an experiment of its own",
 }
 ONE_VALUE = {"trainer.backend": "there is one so far; tests/test_keys.py pretends there were another"}
 
@@ -463,7 +469,7 @@ ORDERS: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
         "all": ({"all": True}, {"by": "size"}),
         "listed": ({"listed": [["a", "b"]]}, {"listed": [["b", "a"]]}),
         "sample": ({"sample": 1}, {"sample": 2}),
-        "seed": ({"sample": 1, "seed": 1}, {"sample": 1, "seed": 2}),
+        "seed": ({"sample": 1, "seed": 1}, {"sample": 1, "seed": 5}),
         "design": ({"sample": 3, "seed": 1}, {"sample": 3, "seed": 1, "design": "latin"}),
         "by": ({"by": "size"}, {"by": "diversity"}),
         "descending": ({"by": "size"}, {"by": "size", "descending": True}),

@@ -9,6 +9,7 @@ from raysim.report.figure_kit import (
     INK,
     LINES,
     MUTED,
+    SYMBOLS,
     Figure,
     add_panel,
     checked_figure,
@@ -24,8 +25,6 @@ from raysim.report.order_tree import order_trees
 from raysim.report.points import finals
 from raysim.report.summary import Row, Study
 from raysim.report.tables import PUBLIC
-
-SYMBOLS = {"single": "square", "centralized": "diamond", "incremental": "triangle-up", "federated": "circle"}
 
 
 def owner_heatmap(study: Study) -> Figure | None:

@@ -1,20 +1,17 @@
-"""The report as one HTML file that needs no network: tables and sentences by Jinja, figures by Plotly."""
+"""The report of a run: what its page shows, section by section."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from raysim.report import budgets, figures, order_sections, sections
-from raysim.report.figure_kit import DARK
 from raysim.report.findings import FINDINGS, assess
 from raysim.report.folder import open_run
 from raysim.report.order_effects import effects_table
 from raysim.report.orders import orders_table
+from raysim.report.page import render_page, write_page
 from raysim.report.summary import Study
 from raysim.report.tables import TABLES, write_table
-
-_HERE = Path(__file__).parent
 
 
 def write_report(run_dir: Path | str) -> Path:
@@ -37,36 +34,16 @@ def write_report(run_dir: Path | str) -> Path:
     for name, table in derived.items():
         write_table(study.run.path, name, table)
     page = render(study, {name: table.to_pylist() for name, table in derived.items()})
-    path = study.run.path / "report.html"
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, path)
-    return path
+    return write_page(study.run.path, page)
 
 
 def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
     """The page of a study as text, with the rows of the tables derived from it, by name of the table."""
-    import jinja2
-    from plotly.offline import get_plotlyjs
-
     drawn = figures.all_figures(study)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["quantity"] = sections.quantity
-    environment.filters["signed"] = _signed
     columns, rows = sections.scoreboard(study)
-    return environment.get_template("page.html.j2").render(
-        style=_trusted(_HERE / "page.css"),
-        script=_trusted(_HERE / "page.js"),
-        plotly=_safe(get_plotlyjs()) if drawn else _safe(""),
-        specs=script_json({name: figure.spec for name, figure in drawn.items()}),
-        dark=script_json(DARK),
-        figures=drawn,
+    return render_page(
+        "page.html.j2",
+        drawn,
         run=study.run,
         manifest=study.run.manifest,
         experiment=json.dumps(study.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False),
@@ -93,12 +70,6 @@ def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
     )
 
 
-def script_json(value: Any) -> Any:
-    """JSON that cannot end the script element it stands in, whatever its strings hold."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return _safe(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
-
-
 def _with_contrasts(finding: dict[str, Any], contrasts: list[dict[str, Any]]) -> dict[str, Any]:
     """A finding with its contrasts by name, for the table below it."""
     names: dict[str, list[dict[str, Any]]] = {}
@@ -107,18 +78,3 @@ def _with_contrasts(finding: dict[str, Any], contrasts: list[dict[str, Any]]) ->
             names.setdefault(row["contrast"], []).append(row)
     topic = next(f.topic for f in FINDINGS if f.name == finding["finding"])
     return {**finding, "contrasts": names, "topic": topic, "tone": finding["verdict"].split(" ")[0]}
-
-
-def _signed(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
-
-
-def _trusted(path: Path) -> Any:
-    return _safe(path.read_text(encoding="utf-8"))
-
-
-def _safe(text: str) -> Any:
-    """Marks text of our own, or escaped just now, as not to be escaped again."""
-    import markupsafe
-
-    return markupsafe.Markup(text)

@@ -47,16 +47,16 @@ def headline(study: Study) -> str:
     seeds = len({point.seed for point in finished})
     models = len({point.model for point in study.points if point.moment != "initial"})
     sizes = {point.parameters for point in finished}
-    text = f"{_count(len(names), 'organization').capitalize()} ({_listed(names)}) "
+    text = f"{counted(len(names), 'organization').capitalize()} ({listed(names)}) "
     if not finished:
         return text + "are in this run; no model was finished yet."
     size = f" of {quantity(max(sizes))} parameters" if sizes else ""
-    text += f"in {_count(settings, 'setting')}, under {_count(seeds, 'seed')}: {models} models{size}"
+    text += f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} models{size}"
     cube = study.prompts
     if cube.empty:
         return text + ". Memorization was not measured."
     samples = int(cube.num_samples.max(initial=0))
-    return text + f", each probed with up to {len(cube.prompts)} prompts and {_count(samples, 'sample')} a prompt."
+    return text + f", each probed with up to {len(cube.prompts)} prompts and {counted(samples, 'sample')} a prompt."
 
 
 def key_numbers(study: Study) -> list[Number]:
@@ -112,7 +112,7 @@ def scoreboard(study: Study) -> tuple[list[tuple[str, str, str]], list[tuple[Row
     rows = study.final_rows()
     columns = [column for column in SCOREBOARD if any(row.mean(column[0]) is not None for row in rows)]
     top = max((row.mean("exclusive") or 0.0 for row in rows), default=0.0)
-    return columns, [(row, [_shown(row, name, top) for name, _, _ in columns]) for row in rows]
+    return columns, [(row, [shown(row, name, top) for name, _, _ in columns]) for row in rows]
 
 
 def owner_matrix(study: Study) -> list[tuple[Row, list[str]]]:
@@ -231,7 +231,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _shown(row: Row, name: str, top: float) -> Shown:
+def shown(row: Row, name: str, top: float) -> Shown:
     cell = row.cells.get((name, ""))
     if cell is None:
         return Shown("–")
@@ -286,10 +286,10 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     word = WORDS[number] if number < len(WORDS) else str(number)
     return f"{word} {noun}{'s' * (number != 1)}"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else "none named"

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysim.report import budgets, sections
+from raysim.report import budgets, sections, sweep_sections
 from raysim.report.folder import open_run
 from raysim.report.summary import Study
+from raysim.report.sweep import open_sweep
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -21,6 +22,13 @@ _SHORT = {
     "matched_share": "Matched",
 }
 """The columns of the scoreboard for which 100 characters leave room."""
+_SWEPT = {
+    "bits_per_byte": "Bits/byte",
+    "exclusive": "Exclusive",
+    "ratio_eligible": "Covered",
+    "matched_share": "Matched",
+}
+"""Those of a sweep, beside its parameters."""
 
 
 def summary_table(run_dir: Path | str) -> "Group":
@@ -38,11 +46,48 @@ def summary_table(run_dir: Path | str) -> "Group":
     parts += [Text(f"Budgets differ: {warning}.", style="yellow") for warning in warnings]
     parts += _scoreboard(study)
     parts += _owners(study)
-    report = study.run.path / "report.html"
-    where = str(report) if report.exists() else f"not written yet; raysim report {study.run.path} writes it"
-    # A path must stay in one piece to be copied, however narrow the terminal is.
-    parts.append(Text(f"Report: {where}", overflow="ignore", no_wrap=True))
+    parts.append(_where(study.run.path))
     return Group(*parts)  # type: ignore[arg-type]
+
+
+def sweep_summary(folder: Path | str) -> "Group":
+    """What a sweep found, as one table over settings and points, for ``rich.console.Console.print``.
+
+    Raises:
+        InputError: no folder of a sweep, or tables of another version.
+    """
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    sweep = open_sweep(folder)
+    columns, lines = sweep_sections.comparison(sweep)
+    parts: list[object] = [Text(sweep_sections.headline(sweep)), Text("")]
+    if lines and columns:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
+        for short in sweep.parameters.values():
+            table.add_column(Text(short), no_wrap=True, overflow="ellipsis", max_width=14)
+        table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1, min_width=16)
+        shown = [i for i, column in enumerate(columns) if column[0] in _SWEPT]
+        for i in shown:
+            table.add_column(_SWEPT[columns[i][0]], justify="right", no_wrap=True)
+        for line in lines:
+            cells = [(line.cells[i][0].text, "bold" if line.cells[i][1] else "") for i in shown]
+            values = map(Text, line.values)
+            table.add_row(*values, Text(line.trial.row.label), *(Text(text, style) for text, style in cells))
+        parts += [table, Text(""), Text("Bold: the best of its setting. any: the same whatever the parameter.")]
+    else:
+        parts.append(Text("No final model was measured yet."))
+    return Group(*parts, _where(sweep.run.path))  # type: ignore[arg-type]
+
+
+def _where(run_dir: Path) -> object:
+    """Where the report is; in one piece, so that it can be copied, however narrow the terminal is."""
+    from rich.text import Text
+
+    report = run_dir / "report.html"
+    where = str(report) if report.exists() else f"not written yet; raysim report {run_dir} writes it"
+    return Text(f"Report: {where}", overflow="ignore", no_wrap=True)
 
 
 def _scoreboard(study: Study) -> list[object]:

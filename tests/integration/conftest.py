@@ -18,6 +18,12 @@ def tiny(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
 
 
 @pytest.fixture(scope="session")
+def tiny_writer(corpus_folders: dict[str, Path]) -> Callable[[Path], Tiny]:
+    """Like `tiny`, for fixtures that outlive a test: takes the folder to write into."""
+    return lambda folder: _writer(folder, corpus_folders)
+
+
+@pytest.fixture(scope="session")
 def finished_once(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict[str, Path]) -> tuple[Path, Path]:
     """The tiny experiment, run inline to its end: its file and its run folder. Tests work on copies."""
     folder = tmp_path_factory.mktemp("finished")

@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from raysim.report.html import script_json, write_report
+from raysim.report.html import write_report
+from raysim.report.page import script_json
 from raysim.report.tables import read_table, table_path
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -1,0 +1,67 @@
+"""A report as one HTML file that needs no network: tables and sentences by Jinja, figures by Plotly."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raysim.report import sections
+from raysim.report.figure_kit import DARK, Figure
+
+_HERE = Path(__file__).parent
+
+
+def render_page(template: str, drawn: Mapping[str, Figure], **values: Any) -> str:
+    """The page that `template`, which extends ``base.html.j2``, makes of `values` and of the figures `drawn`."""
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["quantity"] = sections.quantity
+    environment.filters["signed"] = _signed
+    return environment.get_template(template).render(
+        style=_trusted(_HERE / "page.css"),
+        script=_trusted(_HERE / "page.js"),
+        plotly=_safe(get_plotlyjs()) if drawn else _safe(""),
+        specs=script_json({name: figure.spec for name, figure in drawn.items()}),
+        dark=script_json(DARK),
+        figures=drawn,
+        **values,
+    )
+
+
+def write_page(folder: Path, page: str) -> Path:
+    """Writes ``report.html`` into `folder`, all at once or not at all."""
+    path = folder / "report.html"
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(page, encoding="utf-8")
+    os.replace(unfinished, path)
+    return path
+
+
+def script_json(value: Any) -> Any:
+    """JSON that cannot end the script element it stands in, whatever its strings hold."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return _safe(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _trusted(path: Path) -> Any:
+    return _safe(path.read_text(encoding="utf-8"))
+
+
+def _safe(text: str) -> Any:
+    """Marks text of our own, or escaped just now, as not to be escaped again."""
+    import markupsafe
+
+    return markupsafe.Markup(text)

@@ -1,0 +1,31 @@
+"""Progress over the points of a sweep."""
+
+import io
+
+from rich.console import Console
+
+from raysim.progress import ConsoleObserver
+from raysim.simulation.stagelog import StageRecord
+
+
+def test_the_share_is_of_all_points() -> None:
+    out = io.StringIO()
+    observer = ConsoleObserver(Console(file=out))
+
+    def head() -> str:
+        return str(observer._render().renderables[0])
+
+    observer.point("eta=0.01", 1, 2, {"train": 100, "losses": 300})
+    observer.expect({"train": 200, "generate": 150})
+    observer.started("a", "train", "single", 200)
+    observer.ended(StageRecord("a", "train", "single", "single", "computed", 1.0, 200))
+    # Three passes a trained token, one a scored and two a generated one: 600 done of 600 + 300 + 300 + 300.
+    assert "Point 1 of 2, preparing: 40 % of the run" in head()
+    observer.point("eta=0.03", 2, 2, {"train": 0})
+    observer.expect({"train": 100})
+    # 600 done of 600 + 300: what the first point did not need to do is no longer waited for.
+    assert "Point 2 of 2, preparing: 67 % of the run" in head()
+    assert [line for line in out.getvalue().splitlines() if line.startswith("Point")] == [
+        "Point 1 of 2: eta=0.01",
+        "Point 2 of 2: eta=0.03",
+    ]
