@@ -27,7 +27,7 @@ def open_crew(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], 
     execution, slots = loaded.experiment.execution, slot_count(loaded, backend)
     # In one process nothing is gained by a second party of the same site.
     replicas = 1 if isinstance(backend, InlineBackend) else execution.replicas or slots
-    return Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(execution.retries), note))
+    return Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(execution.retries), note, backend.settle))
 
 
 def slot_count(loaded: LoadedExperiment, backend: Backend) -> int:

@@ -5,6 +5,7 @@ A job whose worker is lost is started again for what it had not delivered; parts
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from raysim.arrow import table_bytes
-from raysim.memorization.pipeline import map_tables
+from raysim.memorization.pipeline import IN_FLIGHT, map_tables
 from raysim.recipe import Key, key_of
 from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.stagelog import StageRecord
@@ -101,21 +102,41 @@ class Jobs:
             return sum(piece.num_parts if piece.entry else len(piece.parts) for piece in pieces.values())
 
         kinds = " and ".join(sorted({piece.recipe["kind"] for piece in pieces.values()}))
-        attempt = lambda: self._attempt(job, {p: piece for p, piece in pieces.items() if not piece.entry})  # noqa: E731
+
+        async def attempt() -> None:
+            await self._attempt(job, {probe: piece for probe, piece in pieces.items() if not piece.entry})
+
         await self._shop.crew.retrying.run(f"pipeline ({kinds})", attempt, delivered)
 
     async def _attempt(self, job: Job, pieces: Pieces) -> None:
         missing = [
-            job.work(probe, part)
+            (probe, part)
             for probe, piece in pieces.items()
             for part in range(piece.num_parts)
             if part not in piece.parts
         ]
         arguments = await job.arguments()
+        tables = [job.work(probe, part) for probe, part in missing]
         started_s = time.monotonic()
-        for (_, site), piece in pieces.items():
-            self._shop.attempt(piece.key, piece.recipe["kind"], piece.label, piece.tokens, site)
-        async for answer in self._answers(map_tables(job.step, arguments, missing, self._workers, self._backend.name)):
+        ahead = deque(missing)
+        begun: set[Probe] = set()
+        under_way = 0
+
+        def hand_out() -> None:
+            """Notes the pieces that the pipeline has in hand: it takes its work in order, so much at a time."""
+            nonlocal under_way
+            while ahead and under_way < self._workers * IN_FLIGHT:
+                probe, _ = ahead.popleft()
+                under_way += 1
+                if probe not in begun:
+                    begun.add(probe)
+                    piece = pieces[probe]
+                    self._shop.attempt(piece.key, piece.recipe["kind"], piece.label, piece.tokens, probe[1])
+
+        hand_out()
+        async for answer in self._answers(map_tables(job.step, arguments, tables, self._workers, self._backend.name)):
+            under_way -= 1
+            hand_out()
             probe = answer["model"][0].as_py(), answer["organization"][0].as_py()
             piece = pieces[probe]
             piece.parts[job.part(answer)] = answer
@@ -123,11 +144,11 @@ class Jobs:
                 done = piece.tokens * len(piece.parts) // piece.num_parts
                 self._shop.observer.progressed(piece.key, done, "")
                 continue
-            tables = job.tables([piece.parts[part] for part in range(piece.num_parts)])
-            content = b"".join(table_bytes(table) for table in tables.values())
+            results = job.tables([piece.parts[part] for part in range(piece.num_parts)])
+            content = b"".join(table_bytes(table) for table in results.values())
             crossing = Crossing.of(probe[1], SERVER, piece.recipe["kind"], content)
             info = {"site": probe[1], "crossings": [crossing.to_json()]}
-            piece.entry = await asyncio.to_thread(self._shop.store.put, piece.recipe, info, None, tables)
+            piece.entry = await asyncio.to_thread(self._shop.store.put, piece.recipe, info, None, results)
             piece.parts.clear()
             now_s = time.monotonic()
             await self._finish(piece, now_s - started_s, "computed")

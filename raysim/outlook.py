@@ -52,4 +52,5 @@ def look_ahead_here(loaded: LoadedExperiment, store: Store) -> Outlook:
 
 def crew_of_one() -> Crew:
     """Everything in this process, one thing after the other: for looking at what is there."""
-    return Crew(InlineBackend(), Slots(1), Retrying(RetryPolicy(0), lambda _: None))
+    backend = InlineBackend()
+    return Crew(backend, Slots(1), Retrying(RetryPolicy(0), lambda _: None, backend.settle))

@@ -17,6 +17,9 @@ from raysim.errors import RaysimError
 Backend = Literal["inline", "ray"]
 Step = Callable[[pa.Table], pa.Table]
 
+IN_FLIGHT = 2
+"""Tables that a worker of Ray Data has at a time: one that it works on, and the next."""
+
 _ERROR = "raysim.error"
 
 
@@ -30,9 +33,10 @@ def map_tables(
 ) -> Generator[pa.Table, None, None]:
     """Applies ``step(**step_arguments)`` to each table and yields the answers as they come, in any order.
 
-    Empty answers and the metadata of schemas are left out. With Ray each worker is an actor of one CPU, so at least one
-    CPU must be free of other reservations; large arguments travel once if they are ``ray.put`` before, at the top level
-    of `step_arguments` or as values of a dict in it, which a step resolves by `fetch`.
+    Empty answers and the metadata of schemas are left out. Tables are handed out in their order. With Ray each worker is
+    an actor of one CPU, so at least one CPU must be free of other reservations; large arguments travel once if they are
+    ``ray.put`` before, at the top level of `step_arguments` or as values of a dict in it, which a step resolves by
+    `fetch`.
 
     Args:
         step: a class whose instances map a table to a table.
@@ -63,7 +67,7 @@ def _map_with_ray(
     import ray.data
     from ray.util.annotations import RayDeprecationWarning
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its errors are raised, too
     source = ray.data.from_arrow(blocks)
     for context in (source.context, ray.data.DataContext.get_current()):
         context.enable_progress_bars = False
@@ -75,7 +79,7 @@ def _map_with_ray(
         answers = source.map_batches(
             _Worker,
             fn_constructor_kwargs={"step": step, "step_arguments": step_arguments},
-            compute=ray.data.ActorPoolStrategy(size=workers),
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=IN_FLIGHT),
             num_cpus=1,
             num_gpus=num_gpus or None,
             batch_size=None,

@@ -7,6 +7,7 @@ Both backends run the same plain objects and give the same bits. Actors reserve 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,6 +22,9 @@ _RAY_ENVIRONMENT = {
 
 
 _CONNECT_TIMEOUT_S = 5.0
+
+_SETTLE_TIMEOUT_S = 60.0
+"""Ray 2.60 was seen to declare a node dead 14 s after its end."""
 
 
 class Backend(Protocol):
@@ -58,6 +62,10 @@ class Backend(Protocol):
 
     def explain(self, error: Exception) -> Exception:
         """What an error of this backend means: the one that the work raised, or `PartyLost`."""
+        ...
+
+    async def settle(self) -> None:
+        """Waits until it is known what was lost, so that nothing new is placed there."""
         ...
 
     def close(self) -> None:
@@ -98,6 +106,9 @@ class InlineBackend:
     def explain(self, error: Exception) -> Exception:
         return error
 
+    async def settle(self) -> None:
+        """Nothing is lost here."""
+
     def close(self) -> None:
         """Nothing was started."""
 
@@ -118,10 +129,12 @@ class RayBackend:
             os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
         import ray.exceptions
+        import ray.util.scheduling_strategies
 
         self._ray: Any = ray
         self._ours = not ray.is_initialized()
         self._actors: list[Any] = []
+        self._in_doubt = False
         options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
         if self._ours:
             if address:
@@ -174,7 +187,8 @@ class RayBackend:
 
     def dismiss(self, party: Any) -> None:
         self._actors = [actor for actor in self._actors if actor is not party]
-        self._ray.kill(party)
+        with suppress(self._ray.exceptions.RayError):  # it is gone
+            self._ray.kill(party)
 
     def explain(self, error: Exception) -> Exception:
         """What an exception that Ray raised means.
@@ -194,9 +208,26 @@ class RayBackend:
                     " or execution.replicas (processes at once), or trainer.batch_size (memory of one)"
                 )
             if isinstance(found, _lost(exceptions)):
-                first = str(found).strip().partition("\n")[0].rstrip(". ")
-                return PartyLost(f"{first[:1].lower()}{first[1:]}; if memory ran out, lower trainer.batch_size")
+                if getattr(found, "actor_init_failed", False):
+                    return RunError(str(found))
+                self._in_doubt |= isinstance(found, exceptions.ActorUnavailableError)
+                return PartyLost(_what_was_lost(found, exceptions))
         return error
+
+    async def settle(self) -> None:
+        """Asks every node for a sign of life where an actor could not be reached: Ray takes a while to miss a node."""
+        if not self._in_doubt:
+            return
+        self._in_doubt = False
+        strategies = self._ray.util.scheduling_strategies
+        signs = [
+            self._ray.remote(num_cpus=0, max_retries=0)(_sign_of_life)
+            .options(scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote()
+            for node in self._ray.nodes()
+            if node["Alive"]
+        ]
+        await asyncio.wait([asyncio.ensure_future(_outcome(sign)) for sign in signs], timeout=_SETTLE_TIMEOUT_S)
 
     def close(self) -> None:
         for actor in self._actors:
@@ -219,6 +250,28 @@ def _require_listener(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise InputError(f"--address {address}: no Ray cluster answers there: {error.strerror or error}") from None
+
+
+def _what_was_lost(error: Exception, exceptions: Any) -> str:
+    if isinstance(error, exceptions.ObjectLostError):
+        return "something that it needs was lost with the node that held it"
+    if "node has died" in str(error) or isinstance(error, exceptions.NodeDiedError):
+        return "the node that it ran on was lost"
+    if isinstance(error, exceptions.ActorUnavailableError):
+        return "the process that did it cannot be reached"
+    return (
+        "the process that did it ended unexpectedly; if the system ended it for want of memory, lower"
+        " trainer.batch_size, or execution.slots and execution.replicas"
+    )
+
+
+def _sign_of_life() -> None:
+    """A task that says that its node is there."""
+
+
+async def _outcome(reference: Any) -> None:
+    with suppress(Exception):  # whatever became of it, it is decided
+        await reference
 
 
 def _lost(exceptions: Any) -> tuple[type[Exception], ...]:

@@ -39,10 +39,12 @@ class Retrying:
     Attributes:
         policy: decides.
         note: is told of every failure that is tried again, for a person to see.
+        settle: is awaited before work is tried again.
     """
 
     policy: RetryPolicy
     note: Callable[[str], None]
+    settle: Callable[[], Awaitable[None]]
 
     async def run(self, label: str, work: Callable[[], Awaitable[T]], progress: Callable[[], int] = lambda: 0) -> T:
         """The result of `work`.
@@ -69,4 +71,5 @@ class Retrying:
                         f" {self.policy.retries}). What was finished is kept: the same command goes on from here"
                     ) from error
                 self.note(f"{label}: {error}; trying again ({failures} of {self.policy.retries})")
+            await self.settle()
             await asyncio.sleep(wait_s)

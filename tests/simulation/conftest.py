@@ -154,7 +154,7 @@ def run_study(
 
         async def perform() -> Study:
             observer, log = Recorder(), base / "stages.jsonl"
-            crew = Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(retries), observer.note))
+            crew = Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(retries), observer.note, backend.settle))
             inventories = {}
 
             def enlist(name: str) -> None:
