@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # DeepSpeed, which the demo only reads as code, would otherwise look for a CUDA compiler while it is installed.
 export DS_BUILD_OPS := 0
 
-.PHONY: help install demo test check bench clean
+.PHONY: help install demo test lint check stress bench clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -27,11 +27,16 @@ demo: install  ## Installs, runs experiments/quickstart.yaml on real code, says 
 test: install  ## All tests
 	$(BIN)/python -m pytest
 
-check: install  ## Lint, types, and the tests that take seconds
+lint: install  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
-	$(BIN)/python -m pytest -m 'not slow'
+
+check: lint  ## Lint, types, and the tests that take seconds
+	$(BIN)/python -m pytest -m 'not slow and not stress'
+
+stress: install  ## Twenty kills of processes, nodes and the driver of one run (about 15 minutes)
+	$(BIN)/python -m pytest -m stress
 
 bench: install  ## The benchmarks, one JSON line at the end of each
 	for script in experiments/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

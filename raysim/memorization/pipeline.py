@@ -33,9 +33,9 @@ def map_tables(
 ) -> Generator[pa.Table, None, None]:
     """Applies ``step(**step_arguments)`` to each table and yields the answers as they come, in any order.
 
-    Empty answers and the metadata of schemas are left out. Tables are handed out in their order. With Ray each worker is
-    an actor of one CPU, so at least one CPU must be free of other reservations; large arguments travel once if they are
-    ``ray.put`` before, at the top level of `step_arguments` or as values of a dict in it, which a step resolves by
+    Tables are handed out in their order. Empty answers and the metadata of schemas are left out. With Ray each worker
+    is an actor of one CPU, so at least one CPU must be free of other reservations; large arguments travel once if they
+    are ``ray.put`` before, at the top level of `step_arguments` or as values of a dict in it, which a step resolves by
     `fetch`.
 
     Args:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from raysim.errors import InputError, OutOfMemory, PartyLost, RaysimError
+from raysim.errors import InputError, OutOfMemory, PartyLost, RaysimError, RunError
 
 # Telemetry off, no warning about accelerator variables, no progress bars of Ray's own.
 _RAY_ENVIRONMENT = {
