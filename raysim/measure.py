@@ -37,8 +37,8 @@ class Measurer:
         workshop: does keyed work.
         workers: of the pipeline.
         secret_file: holds the key of line hashes; made if it is not there.
-        wave: models that may wait for prompts while training goes on; then it pauses until they have answered. None:
-            they all wait for the end of training.
+        in_waves: whether training pauses for prompts whenever enough models wait for them; else they all wait for its
+            end.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Measurer:
         workshop: Workshop,
         workers: int,
         secret_file: Path,
-        wave: int | None,
+        in_waves: bool,
     ) -> None:
         self._loaded = loaded
         self._assembly = assembly
@@ -57,7 +57,7 @@ class Measurer:
         self._probing = self._settings and Probing(
             loaded, assembly, workshop, self._settings, workers, read_secret(secret_file)
         )
-        self._wave_size = wave
+        self._in_waves = in_waves
         self._waiting: dict[Key, ReachedModel] = {}
         self._probed: dict[Key, ReachedModel] = {}
         self._scored: set[Key] = set()
@@ -97,7 +97,7 @@ class Measurer:
 
     @property
     def _full(self) -> bool:
-        return self._wave_size is not None and len(self._waiting) >= self._wave_size
+        return bool(self._in_waves and self._probing and len(self._waiting) >= self._probing.models_at_once())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
         task = asyncio.ensure_future(work)

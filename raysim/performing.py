@@ -1,11 +1,14 @@
 """Performs an experiment: trains and measures everything that it leads to, whatever the store has already."""
 
 import asyncio
+import shutil
+import signal
 import uuid
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysim.estimate import footprint
 from raysim.experiment import LoadedExperiment
 from raysim.measure import Measurer
 from raysim.outlook import Outlook
@@ -13,7 +16,7 @@ from raysim.probing import models_per_job
 from raysim.progress import ConsoleObserver
 from raysim.simulation.crew import Crew
 from raysim.simulation.loop import simulate
-from raysim.simulation.retention import Retention
+from raysim.simulation.retention import Keep, Retention
 from raysim.simulation.runner import Runner
 from raysim.simulation.stagelog import StageLog
 from raysim.simulation.store import Store
@@ -56,8 +59,7 @@ async def perform(
     """
     assembly, experiment = outlook.assembly, loaded.experiment
     workshop = Workshop(store, crew, retention, StageLog(log), uuid.uuid4().hex[:8], observer)
-    wave = models_per_job(assembly.instances[0].world.spec.count_parameters()) if retention.bounded else None
-    measurer = Measurer(loaded, assembly, workshop, crew.slots.count, secret_file, wave)
+    measurer = Measurer(loaded, assembly, workshop, crew.slots.count, secret_file, in_waves=retention.bounded)
     runner = Runner(
         workshop,
         outlook.plan.urgency(),
@@ -66,6 +68,9 @@ async def perform(
         measurer.take,
     )
     observer.phase("Training")
+    if outlook.pending["train"]:
+        initial = await runner.initial(assembly.instances[0].world)
+        _warn_of_disk(outlook, initial.info["parameters"], experiment.store.keep, crew.slots.count, store, observer)
     try:
         await _all(simulate(instance, runner) for instance in assembly.instances)
         if experiment.measure.memorization:
@@ -75,6 +80,28 @@ async def perform(
         measurer.abandon()
         raise
     return Performance(runner, measurer, workshop)
+
+
+def _warn_of_disk(
+    outlook: Outlook, parameters: int, keep: Keep, slots: int, store: Store, observer: ConsoleObserver
+) -> None:
+    """Says beforehand if the disk will not hold the store; what is there already counts as free."""
+    measures = {key: measure.recipe for key, measure in outlook.measures.items()}
+    peak, _ = footprint(outlook.plan, measures, keep, slots, models_per_job(parameters))
+    there = sum(entry.num_bytes() for key in outlook.plan.recipes if (entry := store.peek(key)))
+    needed, free = 4 * parameters * peak - there, shutil.disk_usage(store.folder).free
+    if needed > free:
+        observer.note(
+            f"the store will grow by up to {needed / 1e9:,.2f} GB, and {store.folder} has {free / 1e9:,.2f} GB left;"
+            " with store.keep: leaves or metrics it needs less (raysim plan says how much)"
+        )
+
+
+def stop_on_sigterm() -> None:
+    """Has a scheduler's SIGTERM end this task as a Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None, "it runs in one"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _all(awaitables: Iterable[Awaitable[None]]) -> None:

@@ -261,9 +261,7 @@ class Probing:
 
     def _groups(self, pieces: Pieces) -> Iterator[list[Probe]]:
         """What is to generate, cut so that the weights of one job stay within bounds."""
-        initial = self._shop.store.peek(self._world.initial_key())
-        assert initial is not None, "training came first"
-        limit = models_per_job(initial.info["parameters"])
+        limit = self.models_at_once()
         group: list[Probe] = []
         models: set[Key] = set()
         for probe, piece in pieces.items():
@@ -276,6 +274,12 @@ class Probing:
             models.add(probe[0])
         if group:
             yield group
+
+    def models_at_once(self) -> int:
+        """How many models one job of the pipeline holds."""
+        initial = self._shop.store.peek(self._world.initial_key())
+        assert initial is not None, "training came first"
+        return models_per_job(initial.info["parameters"])
 
     @property
     def _names(self) -> list[str]:

@@ -1,7 +1,6 @@
 """Composes the parts: what `raysim inspect`, `plan`, `run` and `report` do."""
 
 import asyncio
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from raysim.execution import open_backend, open_crew, slot_count
 from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
 from raysim.outlook import Outlook, crew_of_one, look_ahead, look_ahead_here
-from raysim.performing import perform
+from raysim.performing import perform, stop_on_sigterm
 from raysim.progress import ConsoleObserver
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
 from raysim.simulation.backends import Backend, InlineBackend
@@ -150,13 +149,6 @@ async def _run(
     before = [{**crossing.to_json(), "work": "preparation"} for crossing in assembly.crossings]
     write_rows(folder, "ledger", before + ledger_rows(entries, store))
     claims.write(folder.path, used, retention.kept(used))
-
-
-def stop_on_sigterm() -> None:
-    """Has a scheduler's SIGTERM end this task as a Ctrl-C does."""
-    task = asyncio.current_task()
-    assert task is not None, "it runs in one"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def plan_experiment(options: Options) -> dict[str, Any]:

@@ -30,7 +30,7 @@ trainer:
 
 strategies:
   - single                   # every organization alone
-{centralized}  - incremental: {{orders: {orders}}}     # one after the other, in every order
+{centralized}  - incremental: {{orders: {orders}}}     # one after the other; {which}
   - fedavg: {{rounds: 10}}
   - fedyogi: {{rounds: 10}}
 
@@ -71,12 +71,14 @@ def write_experiment(file: Path, organizations: Sequence[str]) -> None:
         f"  {yaml.safe_dump(name).splitlines()[0]}: {{source: {source}, agreement: {{share: weights}}}}\n"
         for name, source in sources.items()
     ]
+    few = len(sources) <= 4
     file.write_text(
         _TEMPLATE.format(
             file=file,
             name=file.stem,
             organizations="".join(rows),
-            orders="all" if len(sources) <= 4 else f"[[{', '.join(sources)}]]",
+            orders="all" if few else f"{{sample: {2 * len(sources)}, seed: 1, design: latin}}",
+            which="every order" if few else "a balanced sample of the orders",
             centralized="  # - centralized            # all code in one place: needs share: data of everyone\n",
         ),
         encoding="utf-8",

@@ -13,10 +13,9 @@ from raysim.execution import open_backend, open_crew
 from raysim.experiment import LoadedExperiment, restore_experiment
 from raysim.folder import RunFolder, provenance
 from raysim.outlook import look_ahead
-from raysim.performing import perform
+from raysim.performing import perform, stop_on_sigterm
 from raysim.progress import ConsoleObserver
 from raysim.recipe import Key, seed_of
-from raysim.run import stop_on_sigterm
 from raysim.simulation.backends import Backend
 from raysim.simulation.claims import Claims
 from raysim.simulation.recheck import RecheckStore

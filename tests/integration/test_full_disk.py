@@ -9,17 +9,20 @@ from drive import hashes, raysim
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB, which the weights of the tiny experiment fill."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of the size that the test asks for."""
     mount = tmp_path / "disk"
     mount.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], capture_output=True, text=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", mount], capture_output=True, text=True
+    )
     if made.returncode:
         pytest.skip(f"cannot mount a small disk here: {made.stderr.strip()}")
     yield mount
     subprocess.run(["umount", mount], check=True)
 
 
+@pytest.mark.parametrize("small_disk", ["3m"], indirect=True)  # the weights of the tiny experiment fill it
 def test_full_disk_names_the_stage_and_resumes(
     tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, small_disk: Path
 ) -> None:
@@ -34,4 +37,26 @@ def test_full_disk_names_the_stage_and_resumes(
     ended = raysim("run", path, "--out", out, "--store", small_disk / "store")
     assert ended.returncode == 0, ended.stderr
     assert "cached" in ended.stdout
+    assert hashes(out) == hashes(finished_once[1])
+
+
+@pytest.mark.parametrize("small_disk", ["600k"], indirect=True)
+def test_disk_that_fills_up_within_a_checkpoint(
+    tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, small_disk: Path
+) -> None:
+    """Initial weights of 110 KB fit, two checkpoints of 330 KB do not: the second is written before the first goes."""
+    path, out, store = tiny(), tmp_path / "out", small_disk / "store"
+    often = ["--set", "execution.checkpoint_every_s=0.001", "--set", "execution.slots=1"]
+    ended = raysim("run", path, "--out", out, "--store", store, *often)
+    assert ended.returncode == 3, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ", stage 1: " in ended.stderr
+    assert "No space left" in ended.stderr
+    assert "the store will grow by up to" in ended.stdout
+    assert not list(store.glob("partial/*/.*"))
+    (checkpoint,) = store.glob("partial/*/*")  # the last good state is kept
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    ended = raysim("run", path, "--out", out, "--store", store, *often)
+    assert ended.returncode == 0, ended.stderr
+    assert not checkpoint.exists()
     assert hashes(out) == hashes(finished_once[1])
