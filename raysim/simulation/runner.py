@@ -136,10 +136,20 @@ class Runner:
         try:
             return await backend.call(host, method, *args)
         except PartyLost:
-            backend.dismiss(host)
-            self._hosts[instance] = backend, backend.spawn(StrategyHost, instance.strategy)
-            self._tensors_at.pop(instance, None)
+            self._replace_host(instance)
             raise
+
+    def _replace_host(self, instance: Instance) -> None:
+        backend, host = self._hosts[instance]
+        backend.dismiss(host)
+        self._hosts[instance] = backend, backend.spawn(StrategyHost, instance.strategy)
+        self._tensors_at.pop(instance, None)
+
+    async def _find_host(self, instance: Instance) -> None:
+        """Sees to it that the host of an instance's strategy answers: it may have been lost since it last spoke."""
+        backend, host = self._hosts[instance]
+        if not await backend.answers(host):
+            self._replace_host(instance)
 
     async def _stage(self, world: World, assignment: Assignment, label: str, priority: float, arrays: bool) -> Done:
         shop = self._shop
@@ -226,6 +236,7 @@ class Runner:
             self._hosts[instance] = shop.backend, shop.backend.spawn(StrategyHost, instance.strategy)
         started_s = time.monotonic()
         weights = [await shop.share(result.key) for result in results]
+        await self._find_host(instance)
         shop.attempt(key, "aggregate", label, 0, instance.name)
         parent = turn.control["model"]
         tensors = None
