@@ -22,6 +22,7 @@ from raysim.simulation.store import Store
 from raysim.simulation.strategy import Milestone
 from raysim.simulation.workshop import Product, Workshop
 from raysim.simulation.world import World
+from raysim.training.memory import naming
 from raysim.training.organization import ModelSpec, Organization
 from raysim.training.weights import Flat
 
@@ -151,7 +152,9 @@ def score_at(
     organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
 ) -> Product:
     """A visitor that scores an organization's validation split."""
-    return Product(tables={"losses": file_losses(organization, weights, spec, sequence_length, batch_size, threads)})
+    with naming("measure.perplexity.batch_size"):
+        losses = file_losses(organization, weights, spec, sequence_length, batch_size, threads)
+    return Product(tables={"losses": losses})
 
 
 def scoring_recipe(world: World, model: Key, organization: str, batch_size: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from raysim.arrow import table_bytes
 from raysim.memorization.pipeline import fetch
 from raysim.memorization.settings import MemorizationSettings, Precision
+from raysim.training.memory import naming
 
 if TYPE_CHECKING:
     from raysim.training.organization import ModelSpec
@@ -64,7 +65,8 @@ class GenerateStep:
         for row in work.to_pylist():
             prompts = fetch(self._prompts[row["organization"]])[row["batch"]]
             weights = None if self._loaded == row["model"] else fetch(self._weights[row["model"]])
-            answers = self._generator.generate(weights, prompts, self._seed)
+            with naming("measure.memorization.batch_size"):
+                answers = self._generator.generate(weights, prompts, self._seed)
             self._loaded = row["model"]
             answers = answers.append_column("parses", pa.array(self._parses(prompts, answers), pa.bool_()))
             for position, name in enumerate(WORK_SCHEMA.names):

@@ -25,6 +25,7 @@ from raysim.corpus.preparation import PreparationSettings, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokens import CodeTokenizer
 from raysim.errors import BoundaryError, InputError
+from raysim.training.memory import naming
 from raysim.training.models import ModelSettings, build_model, count_parameters
 from raysim.training.torch_trainer import TorchTrainer
 from raysim.training.trainer import Event, Task, TrainState
@@ -146,9 +147,10 @@ class TrainingSite(Site, ABC):
         self, spec: ModelSpec, task: Task, weights: Flat, client_state: TrainState | None, resume: TrainState | None
     ) -> Iterator[Event]:
         """Trains on this site's sequences; see `raysim.training.trainer.Trainer.train`."""
-        trainer = TorchTrainer(self.model(spec))
-        sequences = self.training_sequences()[: task.num_sequences]
-        yield from trainer.train(task, sequences, weights, client_state, resume)
+        with naming("trainer.batch_size or trainer.sequence_length"):
+            trainer = TorchTrainer(self.model(spec))
+            sequences = self.training_sequences()[: task.num_sequences]
+            yield from trainer.train(task, sequences, weights, client_state, resume)
 
 
 class Coalition(TrainingSite):
