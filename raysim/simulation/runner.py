@@ -156,8 +156,7 @@ class Runner:
         recipe = world.stage(assignment)
         key = key_of(recipe)
         tokens = world.num_tokens(assignment)
-        entry = await shop.cached(key, arrays)
-        if entry and self._snapshots_present(key, assignment.epochs, arrays):
+        if entry := await self._trained(key, assignment, arrays):
             return entry, StageRecord(key, "train", "", label, "cached", tokens=tokens)
         site = self._site(world, assignment)
         task = Task(
@@ -176,6 +175,8 @@ class Runner:
             with shop.store.lease(key) as ours:
                 if not ours:
                     raise Taken
+                if entry := await self._trained(key, assignment, arrays):  # by another run, since the last look
+                    return entry, StageRecord(key, "train", "", label, "cached", tokens=tokens)
                 past = await shop.entry(assignment.client_state) if assignment.client_state else None
                 checkpoint = await asyncio.to_thread(shop.store.get_partial, key)
                 if checkpoint:
@@ -218,6 +219,11 @@ class Runner:
                 content = {**(state.arrays if state else {}), "weights": update.weights}
                 entry = await asyncio.to_thread(shop.store.put, recipe, info, content)
         return entry, StageRecord(key, "train", "", label, "computed", seconds, tokens)
+
+    async def _trained(self, key: Key, assignment: Assignment, arrays: bool) -> Entry | None:
+        """The entry of a stage if nothing is missing of it."""
+        entry = await self._shop.cached(key, arrays)
+        return entry if entry and self._snapshots_present(key, assignment.epochs, arrays) else None
 
     async def _aggregate(
         self,
