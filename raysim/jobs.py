@@ -15,9 +15,9 @@ import pyarrow as pa
 from raysim.arrow import table_bytes
 from raysim.memorization.pipeline import IN_FLIGHT, map_tables
 from raysim.recipe import Key, key_of
+from raysim.simulation.entries import Entry
 from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.stagelog import StageRecord
-from raysim.simulation.store import Entry
 from raysim.simulation.workshop import Done, Workshop
 
 Probe = tuple[Key, str]

@@ -25,10 +25,10 @@ from raysim.memorization.settings import MemorizationSettings
 from raysim.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
 from raysim.probes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
 from raysim.recipe import Key, key_of
+from raysim.simulation.entries import Entry
 from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.runner import ReachedModel
 from raysim.simulation.stagelog import Kind, StageRecord
-from raysim.simulation.store import Entry
 from raysim.simulation.strategy import Milestone
 from raysim.simulation.workshop import Done, Workshop
 from raysim.visitors import Told, clones_at, index_at, prompt_batches, tell

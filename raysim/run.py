@@ -4,13 +4,14 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from raysim.assembly import assemble
 from raysim.corpus.diversity import diversities, line_entropy, smallest
+from raysim.errors import InputError
 from raysim.estimate import estimate, matmul_rate
 from raysim.execution import open_backend, open_crew, slot_count
 from raysim.experiment import LoadedExperiment, load_experiment
@@ -97,6 +98,8 @@ def run(options: Options, observer: ConsoleObserver, opener: Opener = open_backe
     }
     with folder.locked():
         store, claims = Store(folder.store), Claims(folder.store)
+        with suppress(InputError), claims.alone():
+            store.sweep()
         with claims.at_work():
             nothing_to_do = folder.is_finished() and not any(look_ahead_here(loaded, store).pending.values())
             folder.write_manifest(**facts, finished=None)

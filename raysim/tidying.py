@@ -10,8 +10,9 @@ from raysim.errors import InputError
 from raysim.folder import RunFolder
 from raysim.recipe import Key
 from raysim.simulation.claims import Claim, Claims
+from raysim.simulation.entries import Entry
 from raysim.simulation.stagelog import read_stages
-from raysim.simulation.store import Entry, Store
+from raysim.simulation.store import Store
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def collect_garbage(path: Path, dry_run: bool) -> dict[str, Any]:
                 contents.store.drop_arrays(entry.key)
             for leftover in leftovers:
                 shutil.rmtree(leftover, ignore_errors=True)
+            contents.store.sweep()
             Claims(folder).forget_gone()
     return {
         "store": str(folder),

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raysim.recipe import Key, canonical_json
-from raysim.simulation.store import Entry, Store
+from raysim.simulation.entries import Entry
+from raysim.simulation.store import Store
 
 SERVER = "server"
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from raysim.recipe import Key
-from raysim.simulation.store import Entry, Store
+from raysim.simulation.entries import Entry
+from raysim.simulation.store import Store
 
 _VOLATILE = {"train_seconds"}
 """Facts of an entry that say how long something took."""

@@ -11,12 +11,12 @@ from typing import Any
 from raysim.errors import PartyLost
 from raysim.recipe import Key, key_of, seed_of
 from raysim.simulation.backends import Backend, InlineBackend
+from raysim.simulation.entries import Entry
 from raysim.simulation.host import StrategyHost, Turn
 from raysim.simulation.ledger import Crossing
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import Instance
 from raysim.simulation.stagelog import StageRecord
-from raysim.simulation.store import Entry
 from raysim.simulation.strategy import Assignment, Milestone, Result
 from raysim.simulation.workshop import Done, Product, Taken, Work, Workshop
 from raysim.simulation.world import World

@@ -6,70 +6,20 @@ The arrays of an entry may be let go: its facts, its tables and the hashes of it
 """
 
 import fcntl
-import hashlib
-import json
-import os
 import shutil
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from raysim.errors import DamagedEntry, InputError, RunError
-from raysim.recipe import Key, canonical_json, file_sha256, key_of
-
-_ENTRY_FILE = "entry.json"
-_FORMAT = 1
-_ABANDONED_AFTER_S = 3600.0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A finished piece of work in the store.
-
-    Attributes:
-        key: of its recipe.
-        folder: where its files lie.
-        recipe: what it is the result of.
-        info: small JSON facts of the result.
-        files: for each file its ``sha256`` and ``bytes``, also for those that were let go.
-        dropped: files that were let go.
-    """
-
-    key: Key
-    folder: Path
-    recipe: Mapping[str, Any]
-    info: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, Any]]
-    dropped: frozenset[str] = frozenset()
-
-    def array(self, name: str) -> npt.NDArray[Any]:
-        """The array `name`, memory-mapped and read-only."""
-        return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """All arrays by name, memory-mapped."""
-        return {name: self.array(name) for name in self.array_names()}
-
-    def array_names(self) -> list[str]:
-        """Names of all arrays, also of those that were let go."""
-        return [Path(file).stem for file in self.files if _is_array(file)]
-
-    def table(self, name: str) -> pa.Table:
-        """The table `name`."""
-        return pq.read_table(self.folder / f"{name}.parquet")
-
-    def num_bytes(self) -> int:
-        """Size of all files that are there."""
-        return sum(int(facts["bytes"]) for name, facts in self.files.items() if name not in self.dropped)
+from raysim.recipe import Key, key_of
+from raysim.simulation.entries import FACTS_FILE, Entry, is_array, read_entry, write_array, write_entry, write_facts
 
 
 class Store:
@@ -86,11 +36,10 @@ class Store:
                 directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: cannot be used as a store: {error}") from None
-        self._sweep()
 
     def has(self, key: Key) -> bool:
         """Whether there is an entry, without a look at its content."""
-        return (self._place(key) / _ENTRY_FILE).is_file()
+        return (self._place(key) / FACTS_FILE).is_file()
 
     def get(self, key: Key) -> Entry | None:
         """The entry of `key`, its every byte verified, or None.
@@ -99,11 +48,11 @@ class Store:
             DamagedEntry: it is there, but its content is not what it was; `discard` it and compute it again.
         """
         try:
-            return self._read(self._place(key), key)
+            return read_entry(self._place(key), key)
         except DamagedEntry:
             if self._peek_dropped(key) is None:
                 raise
-            return self._read(self._place(key), key)  # its arrays were let go while they were being read
+            return read_entry(self._place(key), key)  # its arrays were let go while they were being read
 
     def peek(self, key: Key) -> Entry | None:
         """The entry of `key`, its facts verified but not its files.
@@ -111,7 +60,7 @@ class Store:
         Raises:
             DamagedEntry: its facts are not what was written.
         """
-        return self._read(self._place(key), key, verify=False)
+        return read_entry(self._place(key), key, verify=False)
 
     def put(
         self,
@@ -140,7 +89,7 @@ class Store:
     def drop_arrays(self, key: Key) -> None:
         """Lets the arrays of `key` go, if it is there and has any; a kill leaves them, or their names as let go."""
         entry = self.peek(key)
-        gone = frozenset() if entry is None else frozenset(name for name in entry.files if _is_array(name))
+        gone = frozenset() if entry is None else frozenset(name for name in entry.files if is_array(name))
         if entry is None or not gone - entry.dropped:
             return
         self._write_facts(entry, gone)
@@ -149,14 +98,21 @@ class Store:
 
     def __iter__(self) -> Iterator[Key]:
         """All keys that have an entry."""
-        for file in self._objects.glob(f"*/[!.]*/{_ENTRY_FILE}"):
+        for file in self._objects.glob(f"*/[!.]*/{FACTS_FILE}"):
             yield file.parent.name
 
     def remove(self, key: Key) -> None:
         """Deletes an entry: first its facts, so that a kill leaves none that looks whole."""
         place = self._place(key)
-        (place / _ENTRY_FILE).unlink(missing_ok=True)
+        (place / FACTS_FILE).unlink(missing_ok=True)
         shutil.rmtree(place, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Removes what kills left half-written. Only for whoever has the store alone: a draft may be at work."""
+        for draft in (*self._objects.glob("*/.*"), *self._partial.glob("*/.*")):
+            shutil.rmtree(draft, ignore_errors=True)
+        for draft in (*self._objects.glob(f"*/*/.{FACTS_FILE}.*"), *self._leases.glob("*")):
+            draft.unlink(missing_ok=True)
 
     @contextmanager
     def lease(self, key: Key) -> Iterator[bool]:
@@ -198,7 +154,7 @@ class Store:
         """The newest checkpoint of an unfinished stage that is whole, or None."""
         for folder in reversed(self._checkpoints(key)):
             try:
-                return self._read(folder, key)
+                return read_entry(folder, key)
             except DamagedEntry:
                 shutil.rmtree(folder, ignore_errors=True)
         return None
@@ -217,7 +173,7 @@ class Store:
         try:
             draft.mkdir()
             for name in entry.dropped:
-                found = _save_array(draft / name, arrays[Path(name).stem])
+                found = write_array(draft / name, arrays[Path(name).stem])
                 if found != entry.files[name]:
                     raise RunError(
                         f"store {self.folder}: {name} of {entry.key} was let go and comes out otherwise now; its bits"
@@ -233,10 +189,10 @@ class Store:
 
     def _write_facts(self, entry: Entry, dropped: frozenset[str]) -> None:
         """Replaces the facts of an entry by ones that differ in what was let go."""
-        draft = entry.folder / f".{_ENTRY_FILE}.{uuid.uuid4().hex}"
+        draft = entry.folder / f".{FACTS_FILE}.{uuid.uuid4().hex}"
         try:
-            _save_facts(draft, entry.key, entry.recipe, entry.info, entry.files, dropped)
-            draft.replace(entry.folder / _ENTRY_FILE)
+            write_facts(draft, replace(entry, dropped=dropped))
+            draft.replace(entry.folder / FACTS_FILE)
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise self._unwritable(entry.key, error) from error
@@ -253,18 +209,11 @@ class Store:
         with suppress(FileNotFoundError):
             place.rename(self._trash / f"{key}-{uuid.uuid4().hex[:8]}")
 
-    def _sweep(self) -> None:
-        """Removes drafts that a kill left behind; a fresh one may be another run's, at work right now."""
-        for draft in (*self._objects.glob("*/.*"), *self._partial.glob("*/.*")):
-            with suppress(FileNotFoundError):
-                if time.time() - draft.stat().st_mtime > _ABANDONED_AFTER_S:
-                    shutil.rmtree(draft, ignore_errors=True)
-
     def _place(self, key: Key) -> Path:
         return self._objects / key[:2] / key
 
     def _checkpoints(self, key: Key) -> list[Path]:
-        return sorted(p.parent for p in (self._partial / key).glob(f"[0-9]*/{_ENTRY_FILE}"))
+        return sorted(p.parent for p in (self._partial / key).glob(f"[0-9]*/{FACTS_FILE}"))
 
     def _write(
         self,
@@ -275,23 +224,15 @@ class Store:
         arrays: Mapping[str, npt.NDArray[Any]],
         tables: Mapping[str, pa.Table],
     ) -> None:
-        if (place / _ENTRY_FILE).is_file():
+        if (place / FACTS_FILE).is_file():
             return
         draft = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
         try:
-            draft.mkdir(parents=True)
-            files = {}
-            for name, array in arrays.items():
-                files[f"{name}.npy"] = _save_array(draft / f"{name}.npy", array)
-            for name, table in tables.items():
-                with _durable(draft / f"{name}.parquet") as file:
-                    pq.write_table(table, file)
-                files[f"{name}.parquet"] = _facts(draft / f"{name}.parquet")
-            _save_facts(draft / _ENTRY_FILE, key, recipe, info, files)
+            write_entry(draft, key, recipe, info, arrays, tables)
             try:
                 draft.rename(place)
             except OSError:
-                if (place / _ENTRY_FILE).is_file():
+                if (place / FACTS_FILE).is_file():
                     return
                 # Entries come into being by a rename, so one without its facts is the ruin of a crash or of a person.
                 self._set_aside(place, key)
@@ -300,70 +241,3 @@ class Store:
             raise self._unwritable(key, error) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-
-    def _read(self, place: Path, key: Key, verify: bool = True) -> Entry | None:
-        try:
-            content = (place / _ENTRY_FILE).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
-        try:
-            body = json.loads(content)
-            digest = body.pop("sha256")
-            if digest != _digest(body) or body["key"] != key or key_of(body["recipe"]) != key:
-                raise DamagedEntry(f"store entry {key}: {_ENTRY_FILE} is not what was written")
-            dropped = frozenset(body.get("dropped", ()))
-            entry = Entry(key, place, body["recipe"], body["info"], body["files"], dropped)
-            if verify:
-                for name, facts in entry.files.items():
-                    if name not in dropped and file_sha256(place / name) != facts["sha256"]:
-                        raise DamagedEntry(f"store entry {key}: {name} is not what was written")
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
-        return entry
-
-
-def _is_array(file: str) -> bool:
-    return file.endswith(".npy")
-
-
-def _save_facts(
-    path: Path,
-    key: Key,
-    recipe: Mapping[str, Any],
-    info: Mapping[str, Any],
-    files: Mapping[str, Mapping[str, Any]],
-    dropped: frozenset[str] = frozenset(),
-) -> None:
-    body: dict[str, Any] = {"format": _FORMAT, "key": key, "recipe": recipe, "info": info, "files": files}
-    if dropped:
-        body["dropped"] = sorted(dropped)
-    with _durable(path) as file:
-        file.write(json.dumps({**body, "sha256": _digest(body)}, indent=1).encode())
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
-
-
-@contextmanager
-def _durable(path: Path) -> Iterator[Any]:
-    """A new binary file that is on the disk, not only in its cache, when the block ends."""
-    with path.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _save_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
-    with _durable(path) as file:
-        array = np.ascontiguousarray(array)
-        # Not np.save, whose error on a full disk does not say that it is full.
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.data)
-    return _facts(path)
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    return {"sha256": file_sha256(path), "bytes": path.stat().st_size}

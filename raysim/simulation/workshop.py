@@ -14,10 +14,11 @@ from raysim.arrow import table_bytes
 from raysim.errors import DamagedEntry, RunError
 from raysim.recipe import Key, canonical_json, key_of
 from raysim.simulation.crew import Crew
+from raysim.simulation.entries import Entry
 from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.retention import Retention
 from raysim.simulation.stagelog import Kind, Observer, StageLog, StageRecord
-from raysim.simulation.store import Entry, Store
+from raysim.simulation.store import Store
 
 _SHARED_WEIGHTS = 8
 """Sets of weights kept where parties can read them, beside those in the store."""

@@ -203,3 +203,76 @@ def test_any_mix_of_work_and_cancellations_is_served_within_the_limits(
         assert all(task.done() for task in s.tasks.values())
 
     play(scene, count)
+
+
+# Several parties of one site.
+
+
+def test_a_site_may_have_as_many_slots_as_it_may_have_parties() -> None:
+    async def scene(s: Scene) -> None:
+        s.slots = Slots(4, per_site=2)
+        for name in ("x1", "x2", "x3", "y1"):
+            await s.ask(name, site=name[0])
+        assert s.working == ["x1", "x2", "y1"]
+        await s.end("x1")
+        assert s.working == ["x2", "y1", "x3"]
+
+    play(scene, 4)
+
+
+def test_an_idle_party_goes_before_one_that_would_have_to_be_made() -> None:
+    """Two sites of one party each; the second piece of x has the higher priority, but needs a new party."""
+
+    async def scene(s: Scene) -> None:
+        s.slots = Slots(2, per_site=2)
+        s.slots.staff("x", 1)
+        s.slots.staff("y", 1)
+        await s.ask("x1", site="x")
+        await s.ask("z1", site="z")
+        await s.ask("x2", site="x", priority=9.0)
+        await s.ask("y1", site="y")
+        await s.end("z1")
+        assert s.working == ["x1", "y1"]
+        await s.end("y1")
+        assert s.working == ["x1", "x2"]
+
+    play(scene, 2)
+
+
+def test_with_two_parties_there_the_priority_counts() -> None:
+    async def scene(s: Scene) -> None:
+        s.slots = Slots(2, per_site=2)
+        s.slots.staff("x", 2)
+        await s.ask("x1", site="x")
+        await s.ask("z1", site="z")
+        await s.ask("x2", site="x", priority=9.0)
+        await s.ask("y1", site="y")
+        await s.end("z1")
+        assert s.working == ["x1", "x2"]
+
+    play(scene, 2)
+
+
+def test_the_whole_machine_is_had_when_everybody_else_is_done() -> None:
+    async def scene(s: Scene) -> None:
+        await s.ask("a", site="a")
+        await s.ask("b", site="b")
+        have, leave = asyncio.Event(), asyncio.Event()
+
+        async def take_all() -> None:
+            async with s.slots.hold_all(float("inf")):
+                have.set()
+                await leave.wait()
+
+        task = asyncio.ensure_future(take_all())
+        await s.ask("c", site="c")
+        await s.end("a")
+        assert (s.working, have.is_set()) == (["b"], False)
+        await s.end("b")
+        assert (s.working, have.is_set()) == ([], True)
+        leave.set()
+        await settle()
+        assert s.working == ["c"]
+        await task
+
+    play(scene, 2)

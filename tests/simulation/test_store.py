@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,8 @@ import pytest
 
 from raysim.errors import DamagedEntry, InputError, RunError
 from raysim.recipe import key_of
-from raysim.simulation.store import Entry, Store
+from raysim.simulation.entries import Entry
+from raysim.simulation.store import Store
 
 RECIPE = {"kind": "train", "version": 1, "seed": 1}
 KEY = key_of(RECIPE)
@@ -305,6 +308,7 @@ def test_a_finished_stage_has_no_checkpoint(store: Store) -> None:
 KILLED_WRITER = """
 import os, sys
 from pathlib import Path
+from typing import Any
 import numpy as np
 from raysim.simulation.store import Store
 
@@ -321,3 +325,99 @@ def test_a_writer_killed_before_the_end_leaves_no_entry(store: Store) -> None:
     assert len(drafts) == 1
     assert store.get(KEY) is None
     assert store.put(RECIPE, {}, ARRAYS).key == KEY
+
+
+# Arrays that are let go.
+
+
+def test_what_is_let_go_leaves_facts_tables_and_hashes(store: Store) -> None:
+    weights, table = np.arange(6, dtype=np.float32), pa.table({"x": [1, 2]})
+    entry = store.put(RECIPE, {"loss": 1.5}, {"weights": weights}, {"t": table})
+    store.drop_arrays(entry.key)
+    hollow = store.get(entry.key)
+    assert hollow is not None
+    assert (hollow.info, hollow.files, hollow.dropped) == (entry.info, entry.files, {"weights.npy"})
+    assert hollow.table("t").equals(table)
+    assert hollow.array_names() == ["weights"]
+    assert hollow.num_bytes() == entry.files["t.parquet"]["bytes"]
+    assert not (entry.folder / "weights.npy").exists()
+    store.drop_arrays(entry.key)
+    assert store.get(entry.key) == hollow
+
+
+def test_arrays_come_back_or_come_out_otherwise(store: Store) -> None:
+    weights = np.arange(6, dtype=np.float32)
+    entry = store.put(RECIPE, {}, {"weights": weights, "m": weights})
+    store.drop_arrays(entry.key)
+    with pytest.raises(RunError, match=r"weights\.npy of .* was let go and comes out otherwise now"):
+        store.put(RECIPE, {}, {"m": weights, "weights": weights + 1})
+    hollow = store.peek(entry.key)
+    assert hollow is not None
+    assert hollow.dropped == {"weights.npy", "m.npy"}
+    assert not list(store.folder.glob("objects/*/.*"))
+    back = store.put(RECIPE, {}, {"weights": weights, "m": weights})
+    assert back == store.get(entry.key) == entry
+    assert np.array_equal(back.array("m"), weights)
+
+
+def test_facts_of_what_was_let_go_are_guarded_too(store: Store) -> None:
+    entry = store.put(RECIPE, {}, {"weights": np.zeros(2, np.float32)})
+    store.drop_arrays(entry.key)
+    facts = entry.folder / "entry.json"
+    facts.write_text(facts.read_text().replace('"weights.npy"\n ]', '"other.npy"\n ]'))
+    with pytest.raises(DamagedEntry, match=r"entry\.json is not what was written"):
+        store.peek(entry.key)
+
+
+def test_letting_go_what_is_not_there(store: Store) -> None:
+    store.drop_arrays("0" * 32)
+    entry = store.put(RECIPE, {"no": "arrays"})
+    store.drop_arrays(entry.key)
+    assert store.get(entry.key) == entry
+
+
+def test_keys_and_removal(store: Store) -> None:
+    keys = {store.put({**RECIPE, "n": n}, {}).key for n in range(3)}
+    assert set(store) == keys
+    gone = keys.pop()
+    store.remove(gone)
+    assert set(store) == keys
+    assert not store.has(gone)
+
+
+def test_half_written_things_go_when_nobody_is_at_work(store: Store) -> None:
+    entry = store.put(RECIPE, {}, {"weights": np.zeros(2, np.float32)})
+    drafts = [entry.folder.with_name(".draft"), store.folder / "partial" / "key" / ".0001.x"]
+    for draft in drafts:
+        draft.mkdir(parents=True)
+        (draft / "weights.npy").write_bytes(b"half")
+    (entry.folder / ".entry.json.x").write_bytes(b"half")
+    Store(store.folder)
+    assert all(draft.exists() for draft in drafts)  # another run may be writing them
+    store.sweep()
+    assert not any(draft.exists() for draft in drafts)
+    assert sorted(path.name for path in entry.folder.iterdir()) == ["entry.json", "weights.npy"]
+    assert store.get(entry.key) == entry
+
+
+def _lease(folder: Path, held: Any, leave: Any) -> None:
+    with Store(folder).lease("key") as ours:
+        assert ours
+        held.set()
+        leave.wait()
+
+
+def test_a_lease_is_held_by_one_process_and_ends_with_it(store: Store) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, leave = context.Event(), context.Event()
+    other = context.Process(target=_lease, args=(store.folder, held, leave))
+    other.start()
+    assert held.wait(60)
+    assert store.is_leased("key")
+    with store.lease("key") as ours:
+        assert not ours
+    other.kill()
+    other.join()
+    assert not store.is_leased("key")
+    with store.lease("key") as ours:
+        assert ours
