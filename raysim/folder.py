@@ -29,6 +29,23 @@ class RunFolder:
         self.ledger = path / "ledger.parquet"
         self.report = path / "report.html"
 
+    @classmethod
+    def reopen(cls, path: Path) -> "RunFolder":
+        """The folder of a run that is there, with the store that it has.
+
+        Raises:
+            InputError: no run folder, or its store is gone.
+        """
+        named = cls(path).read_manifest().get("store")
+        folder = cls(path, (path / named).resolve() if named else None)
+        if not folder.store.is_dir():
+            raise InputError(f"{path}: its store is not at {folder.store}; run its command again with --store")
+        return folder
+
+    def store_for_manifest(self) -> str | None:
+        """The way from here to a store elsewhere: the two may move together; None: it is inside."""
+        return None if self.store == self.path / "store" else os.path.relpath(self.store.resolve(), self.path.resolve())
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the folder for this process; the lock goes with it, however it ends.

@@ -91,7 +91,7 @@ def run(options: Options, observer: ConsoleObserver, opener: Opener = open_backe
         "point": options.point,
         "experiment": loaded.experiment.model_dump(mode="json"),
         "base": str(loaded.base),
-        "store": str(options.store.resolve()) if options.store else None,
+        "store": folder.store_for_manifest(),
         "organizations": list(loaded.experiment.organizations),
         "command": options.command,
         **provenance(),

@@ -92,7 +92,7 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     facts = {
         "name": sweep.base.name,
         "experiment": sweep.base.model_dump(mode="json"),
-        "store": str(options.store.resolve()) if options.store else None,
+        "store": sweep.folder.store_for_manifest(),
         "parameters": short_names(sweep.base.sweep),
         "points": [
             {"name": point.place.name, "folder": f"{POINTS}/{point.place.name}", "values": dict(point.place.values)}

@@ -39,10 +39,7 @@ def find_store(path: Path) -> Path:
     if (path / "objects").is_dir():
         return path
     if (path / "manifest.json").is_file():
-        named = RunFolder(path).read_manifest().get("store")
-        store = Path(named) if named else path / "store"
-        if (store / "objects").is_dir():
-            return store
+        return RunFolder.reopen(path).store
     raise InputError(f"{path}: neither a store (a folder with 'objects' in it) nor the folder of a run that has one")
 
 

@@ -57,9 +57,13 @@ def verify_run(
     """
     folder = RunFolder(run_dir)
     manifest = folder.read_manifest()
+    if manifest.get("points"):
+        raise InputError(
+            f"{run_dir}: a sweep; verify its points one by one, for example {run_dir / manifest['points'][0]['folder']}"
+        )
     if not manifest.get("finished"):
         raise InputError(f"{run_dir}: this run has not come to its end; run its command again, then verify")
-    folder = RunFolder(run_dir, Path(manifest["store"]) if manifest.get("store") else None)
+    folder = RunFolder.reopen(run_dir)
     loaded = restore_experiment(manifest)
     store, claims = Store(folder.store), Claims(folder.store)
     with claims.at_work():

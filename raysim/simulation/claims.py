@@ -51,8 +51,7 @@ class Claims:
             RunError: the disk is full or cannot be written.
         """
         body = {
-            # A run folder that holds its store may move with it; others are found by their absolute path.
-            "run": os.path.relpath(run.resolve(), self._store) if self._inside(run) else str(run.resolve()),
+            "run": self._relative(run),
             "keys": sorted(set(keys)),
             "arrays": sorted(set(arrays)),
         }
@@ -131,9 +130,9 @@ class Claims:
                 " run is gone"
             ) from None
 
-    def _inside(self, run: Path) -> bool:
-        return self._store.is_relative_to(run.resolve())
+    def _relative(self, run: Path) -> str:
+        """The way from the store to a run folder: the two may move together."""
+        return os.path.relpath(run.resolve(), self._store)
 
     def _path(self, run: Path) -> Path:
-        name = "own" if self._inside(run) else hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
-        return self._folder / f"{name}.json"
+        return self._folder / f"{hashlib.sha256(self._relative(run).encode()).hexdigest()[:16]}.json"

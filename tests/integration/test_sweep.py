@@ -18,6 +18,7 @@ from drive import command, hashes, raysim
 
 from raysim.report.tables import read_table
 from raysim.simulation.stagelog import read_stages
+from raysim.simulation.store import Store
 
 ETAS = (0.01, 0.03)
 SWEEP = {"strategies.fedyogi.eta": list(ETAS)}
@@ -119,6 +120,26 @@ def test_the_comparison_holds_every_final_model_of_every_point(swept_once: tuple
     models = {r["model"] for eta in ETAS for r in read_table(_point(out, eta), "models").to_pylist() if r["final"]}
     assert {row["model"] for row in rows} == models
     assert all(row["bits_per_byte"] > 0 and row["exclusive"] >= 0 for row in rows)
+
+
+def test_a_point_is_verified_and_the_sweep_says_so(swept: tuple[Path, Path]) -> None:
+    _, out = swept
+    ended = raysim("verify", out)
+    assert (ended.returncode, "verify its points one by one" in " ".join(ended.stderr.split())) == (2, True)
+    ended = raysim("verify", _point(swept[1], 0.01), "--sample", 3)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_point_lets_nothing_go_that_a_later_one_starts_from(swept_once: tuple[Path, Path], tmp_path: Path) -> None:
+    path, kept = swept_once
+    ended = raysim("run", path, "--out", tmp_path / "out", "--set", "store.keep=metrics")
+    assert ended.returncode == 0, ended.stderr
+    computed = [row["key"] for row in _computed(tmp_path / "out") if row["kind"] == "train"]
+    assert max(Counter(computed).values()) == 1
+    for eta in ETAS:
+        assert hashes(_point(tmp_path / "out", eta)) == hashes(_point(kept, eta))
+    store = Store(tmp_path / "out" / "store")
+    assert not [key for key in store if (entry := store.peek(key)) and entry.array_names() and not entry.dropped]
 
 
 def test_the_report_again_from_the_results_of_the_points(swept: tuple[Path, Path]) -> None:
