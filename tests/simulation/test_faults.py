@@ -90,10 +90,8 @@ def test_attempts_are_written_as_they_begin(run_study, tmp_path: Path) -> None:
     assert set(counts) == {row["key"] for row in study.rows}
     (again,) = [key for key, n in counts.items() if n == 2]
     rows = [row for row in attempts if row["key"] == again]
-    assert [(row["attempt"], row["site"], row["kind"]) for row in rows] == [
-        (1, "alpha", "train"),
-        (2, "alpha", "train"),
-    ]
+    assert [(row["attempt"], row["kind"]) for row in rows] == [(1, "train"), (2, "train")]
+    assert {row["site"] for row in rows} in ({"alpha"}, {"beta"})
 
 
 def test_replicas_change_nothing(run_study, quiet) -> None:

@@ -72,7 +72,7 @@ def bare_loop(model, sequences: np.ndarray, seed: int, epochs: int) -> np.ndarra
                 group["lr"] = rate
             ids = torch.tensor(sequences[order[start : start + 4]], dtype=torch.long)
             torch.manual_seed(seed_of(seed, "dropout", step))
-            logits = model(input_ids=ids).logits
+            logits = model(input_ids=ids, use_cache=False).logits
             loss = torch.nn.functional.cross_entropy(
                 logits[:, :-1].reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1)
             )
