@@ -109,10 +109,13 @@ class Measurer:
     async def _generate_waves(self) -> None:
         """Has waiting models answer the prompts, while nothing trains: generation takes every slot."""
         assert self._probing, "only probed models wait"
-        async with self._shop.crew.slots.hold_all(float("inf")):
-            while self._full:
-                wave, self._waiting = self._waiting, {}
-                await self._probing.generate(wave)
+        while self._full:
+            wave = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._wave_size]}
+            pieces = await self._probing.look_up(wave)
+            # Before it holds the slots, of which making what was let go takes one.
+            await self._shop.bring_back(*dict.fromkeys(m for (m, _), piece in pieces.items() if piece.entry is None))
+            async with self._shop.crew.slots.hold_all(float("inf")):
+                await self._probing.generate(pieces)
 
     async def _score(self, model: ReachedModel) -> None:
         """Losses of `model` on every organization's validation split."""

@@ -82,8 +82,8 @@ class Probing:
         self._told: dict[str, Told] = {}
         self._index_cache: tuple[dict[str, LineIndex], LineIndex | None] | None = None
 
-    async def generate(self, models: Mapping[Key, ReachedModel]) -> dict[Probe, Entry]:
-        """Every model's answers to every organization's prompts; after that their weights are not needed here."""
+    async def look_up(self, models: Mapping[Key, ReachedModel]) -> Pieces:
+        """Every model's answers to every organization's prompts, as far as they are in the store."""
         settings = self._settings
         told = await self._tell()
         pieces: dict[Probe, Piece] = {}
@@ -95,6 +95,10 @@ class Probing:
                 tokens = one.facts.num_rows * settings.samples * settings.new_tokens
                 pieces[model, name] = Piece(recipe, f"{reached.name}, prompts of {name}", tokens, one.num_batches)
         await self._jobs.look_up(pieces)
+        return pieces
+
+    async def generate(self, pieces: Pieces) -> None:
+        """Has models give the answers that are not there yet; after that their weights are not needed here."""
         for group in self._groups(pieces):
             job = Job(
                 step=GenerateStep,
@@ -106,12 +110,13 @@ class Probing:
                 tables=_store_generations,
             )
             await self._jobs.run(job, {probe: pieces[probe] for probe in group})
-        return {probe: piece.finished for probe, piece in pieces.items()}
 
     async def tables(self, models: Mapping[Key, ReachedModel]) -> dict[str, list[pa.Table]]:
         """Parts of the tables ``prompts``, ``generations``, ``samples``, ``matches`` and ``clones``."""
         told = await self._tell()
-        generated = await self.generate(models)
+        pieces = await self.look_up(models)
+        await self.generate(pieces)
+        generated = {probe: piece.finished for probe, piece in pieces.items()}
         matched = await self._match(models, generated)
         tables = await self._compare()
         seen: set[tuple[Key, str]] = set()

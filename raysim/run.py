@@ -23,7 +23,7 @@ from raysim.results import corpora_rows, model_rows, write_joined, write_rows
 from raysim.simulation.backends import Backend, InlineBackend
 from raysim.simulation.claims import Claims
 from raysim.simulation.ledger import ledger_rows
-from raysim.simulation.retention import Retention
+from raysim.simulation.retention import Retention, parents_of
 from raysim.simulation.store import Store
 
 
@@ -135,7 +135,9 @@ async def _run(
     assembly, planned = outlook.assembly, outlook.plan
     observer.expect(outlook.pending)
     recipes = {**planned.recipes, **{key: measure.recipe for key, measure in outlook.measures.items()}}
-    claims.write(folder.path, {*recipes, *assembly.used}, planned.recipes)
+    # Snapshots of stages are models, too, and have no recipe in the plan.
+    models = {*planned.recipes, *(parent for recipe in recipes.values() for parent in parents_of(recipe))}
+    claims.write(folder.path, {*recipes, *models, *assembly.used}, models)
     retention = Retention(keep, recipes, planned.leaves, claimed=lambda: claims.arrays_of_others(folder.path))
     done = await perform(loaded, outlook, crew, store, retention, folder.stages, folder.secret, observer)
 

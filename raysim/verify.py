@@ -69,12 +69,13 @@ def verify_run(
     with claims.at_work():
         found = Verification()
         observer.phase("Hashing the store")
-        _hash_entries(store, found)
-        _check(found, manifest)
         mine = claims.of(run_dir)
         if mine is None:
             raise InputError(f"{run_dir}: the store does not know this run; run its command again, then verify")
-        chosen = draw(sorted(mine.keys & set(store)), sample)
+        _hash_entries(store, found)
+        found.problems += [f"store entry {key}: is not there any more" for key in sorted(mine.keys - set(store))]
+        _check(found, manifest)
+        chosen = draw(sorted(mine.keys), sample)
         backend = open_backend(loaded, address)
         try:
             with tempfile.TemporaryDirectory(prefix="raysim-verify-") as scratch:

@@ -4,7 +4,7 @@ Since work is a pure function of its recipe, what was let go can be made again; 
 tables of every piece of work, and the hashes of its arrays.
 """
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Literal
 
 import pydantic
@@ -76,13 +76,13 @@ class Retention:
         for parent in self._parents.get(work, ()):
             self._readers[parent].add(work)
 
-    def ended(self, work: Key) -> list[Key]:
-        """Whose arrays may go now that `work` has ended, which may have happened before."""
+    def ended(self, work: Key, made: Iterable[Key] = ()) -> list[Key]:
+        """Whose arrays may go now that `work` has ended, which may have happened before, and has made `made`."""
         if self._keep == "all":
             return []
         for parent in self._parents.get(work, ()):
             self._readers[parent].discard(work)
-        candidates = [*self._parents.get(work, ()), work]
+        candidates = dict.fromkeys([*self._parents.get(work, ()), work, *made])
         unread = [key for key in candidates if not self._readers.get(key) and key not in self._kept]
         claimed = self._claimed() if unread else frozenset()
         return [key for key in unread if key not in claimed]

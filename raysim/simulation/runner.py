@@ -18,7 +18,7 @@ from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import Instance
 from raysim.simulation.stagelog import StageRecord
 from raysim.simulation.strategy import Assignment, Milestone, Result
-from raysim.simulation.workshop import Done, Product, Taken, Work, Workshop
+from raysim.simulation.workshop import Done, Product, Taken, Workshop
 from raysim.simulation.world import World
 from raysim.training.models import initial_weights
 from raysim.training.organization import Coalition, ModelSpec, Site
@@ -94,11 +94,14 @@ class Runner:
         def work(arrays: bool) -> Awaitable[Done]:
             return self._stage(world, assignment, label, priority, arrays)
 
+        # Of every stage, also where nobody asks for its snapshots: they are let go with it.
+        for snapshot in self._snapshots(key, assignment.epochs):
+            self._shop.can_make(snapshot, key, label, work)
         entry = await self._shop.once(key, instance.label, label, work)
         shown = world.tokens_shown(assignment)
         self._lineages[key] = self._lineages[assignment.model].trained(assignment.model, shown, entry.info["metrics"])
         if self._snapshot_epochs and not instance.strategy.aggregates:
-            self._reach_snapshots(instance, turn, assignment, key, label, work)
+            self._reach_snapshots(instance, turn, assignment, key)
         return Result(assignment, key, world.num_sequences(assignment))
 
     async def apply(self, instance: Instance, turn: Turn, results: list[Result]) -> Turn:
@@ -279,26 +282,26 @@ class Runner:
     def _snapshots_present(self, key: Key, epochs: int, arrays: bool) -> bool:
         """Whether nothing is missing of the first `epochs` epochs of a stage, nor, with `arrays`, was let go."""
         store = self._shop.store
-        wanted = [key_of(World.snapshot(key, e)) for e in range(1, epochs + 1)] if self._snapshot_epochs else []
+        wanted = self._snapshots(key, epochs)
         if not all(map(store.has, wanted)):
             return False
         return not arrays or not any(entry.dropped for k in wanted if (entry := store.peek(k)))
 
-    def _reach_snapshots(
-        self, instance: Instance, turn: Turn, assignment: Assignment, key: Key, label: str, work: Work
-    ) -> None:
+    def _snapshots(self, stage: Key, epochs: int) -> list[Key]:
+        """Keys of the wanted models after each of the first `epochs` epochs of a stage."""
+        return [key_of(World.snapshot(stage, e)) for e in range(1, epochs + 1)] if self._snapshot_epochs else []
+
+    def _reach_snapshots(self, instance: Instance, turn: Turn, assignment: Assignment, key: Key) -> None:
         """Reports the models after every epoch of a stage."""
         shop, whole, past = self._shop, self._lineages[key], self._lineages[assignment.model]
         last = assignment.organizations[0] if len(assignment.organizations) == 1 else ""
-        for epoch in range(1, assignment.epochs + 1):
+        for epoch, snapshot in enumerate(self._snapshots(key, assignment.epochs), 1):
             share = epoch / assignment.epochs
             shown = {name: round(n * share) for name, n in instance.world.tokens_shown(assignment).items()}
             metrics = {"steps": round((whole.steps - past.steps) * share), "learning_rate_sum": float("nan")}
             lineage = past.trained(key, shown, metrics)
             index = turn.control["round"] * assignment.epochs + epoch
-            snapshot = key_of(World.snapshot(key, epoch))
             shop.used.add(snapshot)
-            shop.can_make(snapshot, label, work)
             self._on_model(ReachedModel(instance, Milestone(snapshot, "epoch", index, False, last), lineage))
 
 

@@ -70,7 +70,8 @@ class Workshop:
         self._session = session
         self._attempts: Counter[Key] = Counter()
         self._flights: dict[Key, asyncio.Future[Done]] = {}
-        self._again: dict[Key, Callable[[], asyncio.Future[Done]]] = {}
+        self._again: dict[Key, tuple[Key, str, Work]] = {}
+        self._made_by: dict[Key, set[Key]] = {}
         self._logged: dict[Key, set[str]] = {}
         self._shared: OrderedDict[Key, Any] = OrderedDict()
 
@@ -80,16 +81,17 @@ class Workshop:
         Single flight: whoever asks for a key while its work is under way waits for the same result.
         """
         self.used.add(key)
-        self.can_make(key, label, work)
+        self.can_make(key, key, label, work)
         if key not in self._flights:
             self._flights[key] = self._fly(key, label, work, arrays=False)
         entry, record = await asyncio.shield(self._flights[key])
         self._ended(replace(record, setting=setting, label=label))
         return entry
 
-    def can_make(self, key: Key, label: str, work: Work) -> None:
-        """Says how the arrays of `key` come about, should they be needed after they were let go."""
-        self._again[key] = lambda: self._fly(key, label, work, arrays=True)
+    def can_make(self, key: Key, by: Key, label: str, work: Work) -> None:
+        """Says that the work of `by` makes the arrays of `key`, should they be needed after they were let go."""
+        self._again[key] = by, label, work
+        self._made_by.setdefault(by, set()).add(key)
 
     async def cached(self, key: Key, arrays: bool = False) -> Entry | None:
         """The verified entry, or None; with `arrays`, also None if its arrays were let go.
@@ -116,9 +118,10 @@ class Workshop:
                 raise DamagedEntry(f"store entry {key} was damaged while the run needed it; run the same command again")
             if not entry.dropped:
                 return entry
-            flight = self._flights.get(key)
+            by, label, work = self._again[key]
+            flight = self._flights.get(by)
             if flight is None or flight.done():
-                flight = self._flights[key] = self._again[key]()
+                flight = self._flights[by] = self._fly(by, label, work, arrays=True)
             await asyncio.shield(flight)
 
     async def bring_back(self, *keys: Key | None) -> None:
@@ -207,8 +210,9 @@ class Workshop:
             record = replace(record, attempts=max(1, self._attempts[key]))
             if arrays:
                 self._log.append(replace(record, label=f"{label}, once more for its arrays"), self._session)
-        for unused in self._retention.ended(key):
-            await asyncio.to_thread(self.store.drop_arrays, unused)
+        # At once, not in a thread: meanwhile, somebody could begin to count on what is about to go.
+        for unused in self._retention.ended(key, self._made_by.get(key, ())):
+            self.store.drop_arrays(unused)
             self._shared.pop(unused, None)
         return entry, record
 
