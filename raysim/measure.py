@@ -110,7 +110,7 @@ class Measurer:
         """Has waiting models answer the prompts, while nothing trains: generation takes every slot."""
         assert self._probing, "only probed models wait"
         while self._full:
-            wave = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._wave_size]}
+            wave = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._probing.models_at_once()]}
             pieces = await self._probing.look_up(wave)
             # Before it holds the slots, of which making what was let go takes one.
             await self._shop.bring_back(*dict.fromkeys(m for (m, _), piece in pieces.items() if piece.entry is None))

@@ -7,13 +7,20 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from raysim.errors import InputError, RunError
 from raysim.recipe import Key
+
+_PATIENCE_S = 10.0
+"""How long a run waits for whoever has the store alone, such as another run that sweeps it as it starts."""
+
+_LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,9 +102,9 @@ class Claims:
         """Keeps `alone` out while the block runs; many may be at work at once.
 
         Raises:
-            InputError: the store is being tidied up.
+            InputError: the store is being tidied up, and that takes long.
         """
-        with self._locked(fcntl.LOCK_SH, "`raysim store gc` is at work there"):
+        with self._locked(fcntl.LOCK_SH, "`raysim store gc` is at work there", _PATIENCE_S):
             yield
 
     @contextmanager
@@ -111,12 +118,13 @@ class Claims:
             yield
 
     @contextmanager
-    def _locked(self, mode: int, why: str) -> Iterator[None]:
+    def _locked(self, mode: int, why: str, patience_s: float = 0.0) -> Iterator[None]:
+        deadline_s = time.monotonic() + patience_s
         with self._lock.open("a") as file:
-            try:
-                fcntl.flock(file, mode | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"store {self._store}: {why}; wait for it to end") from None
+            while not _lock(file, mode):
+                if time.monotonic() >= deadline_s:
+                    raise InputError(f"store {self._store}: {why}; wait for it to end")
+                time.sleep(_LOOK_AGAIN_S)
             yield
 
     def _read(self, path: Path) -> Claim:
@@ -136,3 +144,12 @@ class Claims:
 
     def _path(self, run: Path) -> Path:
         return self._folder / f"{hashlib.sha256(self._relative(run).encode()).hexdigest()[:16]}.json"
+
+
+def _lock(file: IO[str], mode: int) -> bool:
+    """Whether the lock could be had at once."""
+    try:
+        fcntl.flock(file, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

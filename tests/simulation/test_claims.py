@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def _stay(store: Path, entered: Any, leave: Any) -> None:
         leave.wait()
 
 
-def test_many_are_at_work_and_only_one_alone(claims: Claims, tmp_path: Path) -> None:
+def test_many_are_at_work_and_only_one_alone(claims: Claims, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysim.simulation.claims._PATIENCE_S", 0.0)
     context = multiprocessing.get_context("spawn")
     entered, leave = context.Event(), context.Event()
     other = context.Process(target=_stay, args=(tmp_path / "store", entered, leave))
@@ -85,3 +87,21 @@ def test_many_are_at_work_and_only_one_alone(claims: Claims, tmp_path: Path) -> 
         other.join()
     with claims.alone(), pytest.raises(InputError, match="gc"), Claims(tmp_path / "store").at_work():
         pass
+
+
+def _sweep(store: Path, entered: Any, leave: Any) -> None:
+    with Claims(store).alone():
+        entered.set()
+        leave.wait()
+
+
+def test_a_run_waits_for_one_that_sweeps_the_store_as_it_starts(claims: Claims, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    entered, leave = context.Event(), context.Event()
+    other = context.Process(target=_sweep, args=(tmp_path / "store", entered, leave))
+    other.start()
+    assert entered.wait(60)
+    threading.Timer(0.3, leave.set).start()
+    with claims.at_work():
+        assert leave.is_set()
+    other.join()
