@@ -108,3 +108,13 @@ def test_what_has_not_ended_is_not_verified(finished: Path, tmp_path: Path) -> N
         ended = raysim("verify", folder)
         assert ended.returncode == 2
         assert words in " ".join(ended.stderr.split())
+
+
+def test_an_entry_that_is_gone_is_named(finished: Path) -> None:
+    """What the tables rest on must be there; that it could be made again is no excuse."""
+    folder = a_trained_model(finished)
+    shutil.rmtree(folder)
+    ended = raysim("verify", finished, "--sample", 1)
+    assert ended.returncode == 1
+    assert f"store entry {folder.name}: is not there any more" in " ".join(ended.stderr.split())
+    assert not folder.exists()
