@@ -35,7 +35,7 @@ lint: install  ## Lint, format and types
 check: lint  ## Lint, types, and the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow and not stress'
 
-stress: install  ## Twenty kills of processes, nodes and the driver of one run (about 15 minutes)
+stress: install  ## Twenty kills of processes, nodes and the driver of one run (about 7 minutes)
 	$(BIN)/python -m pytest -m stress
 
 bench: install  ## The benchmarks, one JSON line at the end of each
