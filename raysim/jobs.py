@@ -1,6 +1,7 @@
 """Keyed work that goes through the pipeline: many pieces a job, each stored when its last part has come.
 
-A job whose worker is lost is started again for what it had not delivered; parts that have come are not asked for twice.
+A job outlives the loss of a worker: see `raysim.memorization.pipeline.map_tables`. One that fails all the same is
+started again for what it had not delivered; parts that have come are not asked for twice.
 """
 
 import asyncio
@@ -134,7 +135,9 @@ class Jobs:
                     self._shop.attempt(piece.key, piece.recipe["kind"], piece.label, piece.tokens, probe[1])
 
         hand_out()
-        async for answer in self._answers(map_tables(job.step, arguments, tables, self._workers, self._backend.name)):
+        retries = self._shop.crew.retrying.policy.retries
+        answers = map_tables(job.step, arguments, tables, self._workers, self._backend.name, retries=retries)
+        async for answer in self._answers(answers):
             under_way -= 1
             hand_out()
             probe = answer["model"][0].as_py(), answer["organization"][0].as_py()

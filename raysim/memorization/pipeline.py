@@ -30,6 +30,7 @@ def map_tables(
     workers: int,
     backend: Backend,
     num_gpus: float = 0,
+    retries: int = 0,
 ) -> Generator[pa.Table, None, None]:
     """Applies ``step(**step_arguments)`` to each table and yields the answers as they come, in any order.
 
@@ -45,6 +46,8 @@ def map_tables(
         workers: Ray actors at most; inline has one.
         backend: ``inline`` or ``ray`` (initialised by the caller).
         num_gpus: reserved for each Ray actor.
+        retries: times that a Ray actor is replaced when it is lost, and that a table which it had is tried again. The
+            others meanwhile go on.
 
     Raises:
         RaysimError: as a call of the step raised it; other errors as they are (inline) or as Ray wraps them.
@@ -58,11 +61,11 @@ def map_tables(
         return
     blocks = [table.replace_schema_metadata(None) for table in tables if len(table)]
     if blocks:
-        yield from _map_with_ray(step, dict(step_arguments), blocks, min(workers, len(blocks)), num_gpus)
+        yield from _map_with_ray(step, dict(step_arguments), blocks, min(workers, len(blocks)), num_gpus, retries)
 
 
 def _map_with_ray(
-    step: type, step_arguments: dict[str, Any], blocks: list[pa.Table], workers: int, num_gpus: float
+    step: type, step_arguments: dict[str, Any], blocks: list[pa.Table], workers: int, num_gpus: float, retries: int
 ) -> Generator[pa.Table, None, None]:
     import ray.data
     from ray.util.annotations import RayDeprecationWarning
@@ -74,7 +77,7 @@ def _map_with_ray(
         context.print_on_execution_start = False
         context.execution_options.preserve_order = False
     with warnings.catch_warnings():
-        # max_restarts has no named parameter in this Ray, and what has none is deprecated.
+        # Restarts and retries have no named parameters in this Ray, and what has none is deprecated.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         answers = source.map_batches(
             _Worker,
@@ -84,7 +87,8 @@ def _map_with_ray(
             num_gpus=num_gpus or None,
             batch_size=None,
             batch_format="pyarrow",
-            max_restarts=0,  # what a dead worker had is asked for again by the next run of the command
+            max_restarts=retries,
+            max_task_retries=retries,
         )
     answer: Any
     for answer in answers.iter_batches(batch_size=None, batch_format="pyarrow"):

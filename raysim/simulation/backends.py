@@ -13,11 +13,13 @@ from typing import Any, Literal, Protocol
 
 from raysim.errors import InputError, OutOfMemory, PartyLost, RaysimError, RunError
 
-# Telemetry off, no warning about accelerator variables, no progress bars of Ray's own.
+# Telemetry off, no warning about accelerator variables, no progress bars of Ray's own; of the log of Ray's C++ parts
+# what is fatal: what a run needs to know is raised, and the rest would come between the lines of the progress display.
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 
@@ -44,8 +46,11 @@ class Backend(Protocol):
         """The items of a generator method, as they come."""
         ...
 
-    def refer(self, party: Any, method: str, *args: Any) -> Any:
-        """A reference to the result of a method, which does not come to the caller; a shared value."""
+    async def refer(self, party: Any, method: str, *args: Any) -> Any:
+        """A reference to the result of a method, which does not come to the caller; a shared value.
+
+        The result is then kept at the caller's node, too, and outlives the one of its party.
+        """
         ...
 
     def share(self, value: Any) -> Any:
@@ -91,7 +96,7 @@ class InlineBackend:
             yield item
             await asyncio.sleep(0)
 
-    def refer(self, party: Any, method: str, *args: Any) -> Any:
+    async def refer(self, party: Any, method: str, *args: Any) -> Any:
         return getattr(party, method)(*args)
 
     def share(self, value: Any) -> Any:
@@ -172,8 +177,10 @@ class RayBackend:
         except self._ray.exceptions.RayError as error:
             raise self.explain(error) from error
 
-    def refer(self, party: Any, method: str, *args: Any) -> Any:
-        return getattr(party, method).remote(*args)
+    async def refer(self, party: Any, method: str, *args: Any) -> Any:
+        reference = getattr(party, method).remote(*args)
+        await asyncio.to_thread(self._ray.wait, [reference], fetch_local=True)
+        return reference
 
     def share(self, value: Any) -> Any:
         return self._ray.put(value)

@@ -95,7 +95,7 @@ class Crew:
 
     async def refer(self, site: str, method: str, *args: Any) -> Any:
         """A reference to the result of a call to any party of `site`; what is lost is not asked for again."""
-        return self.backend.refer(await self.any(site), method, *args)
+        return await self.backend.refer(await self.any(site), method, *args)
 
     async def any(self, site: str) -> Any:
         """A party of `site`: an idle one that answers, else a busy one, else a new one."""

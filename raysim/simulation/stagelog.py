@@ -1,6 +1,7 @@
 """`stages.jsonl`: a line for each piece of work as it ends, and what a person is shown meanwhile.
 
-`attempts.jsonl`, beside it, has a line each time a party starts on a piece of work: what was lost shows there.
+`attempts.jsonl`, beside it, has a line each time a party, or a job of the pipeline, starts on a piece of work: what was
+lost shows there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
 """
 
 import json

@@ -1,11 +1,12 @@
 """Slots without a clock: every task runs until it waits for a slot or for a gate that the test opens."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysim.simulation.slots import Slots
@@ -46,9 +47,11 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def play(scene: Callable[[Scene], Coroutine[Any, Any, None]], count: int) -> None:
+def play(scene: Callable[[Any], Coroutine[Any, Any, None]], stage_of: int | Callable[[], Scene]) -> None:
+    """Plays on a scene of so many slots, or on one that is made for it."""
+
     async def run() -> None:
-        stage = Scene(count)
+        stage = Scene(stage_of) if isinstance(stage_of, int) else stage_of()
         await scene(stage)
         for task in stage.tasks.values():
             task.cancel()
@@ -174,35 +177,75 @@ def test_an_error_gives_the_slot_back() -> None:
     asyncio.run(run())
 
 
+class _Rules(Scene):
+    """A scene that checks, after every step, what holds for slots at any time."""
+
+    def __init__(self, count: int, per_site: int, parties: dict[str, int]) -> None:
+        super().__init__(count)
+        self.slots = Slots(count, per_site)
+        self.limit = per_site
+        self.sites: dict[str, str] = {}
+        self.parties = parties
+        for site, number in parties.items():
+            self.slots.staff(site, number)
+
+    def check(self) -> None:
+        busy = Counter(self.sites[name] for name in self.working)
+        waiting = {self.sites[n] for n, task in self.tasks.items() if not task.done() and n not in self.began}
+        assert busy.total() <= self.slots.count
+        assert max(busy.values(), default=0) <= self.limit
+        # A slot stays free only if no site that waits may have one more.
+        assert busy.total() == self.slots.count or all(busy[site] == self.limit for site in waiting)
+
+
+def _next(rules: _Rules, priorities: dict[str, int], leaves: str) -> str | None:
+    """Who begins as `leaves` ends, by the rules as they are written down: read one after the other."""
+    busy = Counter(rules.sites[name] for name in rules.working if name != leaves)
+    waiting = [n for n, task in rules.tasks.items() if not task.done() and n not in rules.began]
+    first = sorted(waiting, key=lambda name: (-priorities[name], int(name)))
+    able = [name for name in first if busy[rules.sites[name]] < rules.limit]
+    idle = [name for name in able if busy[rules.sites[name]] < rules.parties.get(rules.sites[name], 1)]
+    return next(iter(idle or able), None)
+
+
+@settings(max_examples=400)
 @given(
     count=st.integers(1, 3),
-    work=st.lists(st.tuples(st.sampled_from("xyz"), st.integers(-1, 2), st.booleans()), max_size=12),
+    per_site=st.integers(1, 3),
+    parties=st.fixed_dictionaries(dict.fromkeys("xy", st.integers(1, 3))),
+    work=st.lists(
+        st.tuples(st.sampled_from("xyz"), st.integers(0, 1), st.sampled_from([False, False, True])), max_size=12
+    ),
+    data=st.data(),
 )
 def test_any_mix_of_work_and_cancellations_is_served_within_the_limits(
-    count: int, work: list[tuple[str, int, bool]]
+    count: int, per_site: int, parties: dict[str, int], work: list[tuple[str, int, bool]], data: st.DataObject
 ) -> None:
-    async def scene(s: Scene) -> None:
-        sites = {str(number): site for number, (site, _, _) in enumerate(work)}
+    async def scene(s: _Rules) -> None:
+        priorities = {str(number): priority for number, (_, priority, _) in enumerate(work)}
 
-        def check() -> None:
-            busy = [sites[name] for name in s.working]
-            assert len(busy) == len(set(busy)) <= count
-            waiting = {sites[n] for n, t in s.tasks.items() if not t.done() and n not in s.began}
-            assert len(busy) == count or waiting <= set(busy)
+        async def end_one() -> None:
+            name = data.draw(st.sampled_from(s.working))
+            expected, begun = _next(s, priorities, leaves=name), len(s.began)
+            await s.end(name)
+            s.check()
+            assert s.began[begun:] == ([expected] if expected else [])
 
         for number, (site, priority, cancelled) in enumerate(work):
+            s.sites[str(number)] = site
             await s.ask(str(number), site, priority)
-            check()
+            s.check()
             if cancelled:
                 s.tasks[str(number)].cancel()
                 await settle()
-                check()
+                s.check()
+            if s.working and data.draw(st.integers(0, 3)) == 3:
+                await end_one()
         while s.working:
-            await s.end(s.working[0])
-            check()
+            await end_one()
         assert all(task.done() for task in s.tasks.values())
 
-    play(scene, count)
+    play(scene, lambda: _Rules(count, per_site, parties))
 
 
 # Several parties of one site.
