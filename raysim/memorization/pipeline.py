@@ -46,8 +46,8 @@ def map_tables(
         workers: Ray actors at most; inline has one.
         backend: ``inline`` or ``ray`` (initialised by the caller).
         num_gpus: reserved for each Ray actor.
-        retries: times that a Ray actor is replaced when it is lost, and that a table which it had is tried again. The
-            others meanwhile go on.
+        retries: times that a Ray actor is replaced when it is lost; the tables that it had are tried again. The others
+            meanwhile go on.
 
     Raises:
         RaysimError: as a call of the step raised it; other errors as they are (inline) or as Ray wraps them.
@@ -88,7 +88,8 @@ def _map_with_ray(
             batch_size=None,
             batch_format="pyarrow",
             max_restarts=retries,
-            max_task_retries=retries,
+            # A restart is what counts: that an actor cannot be reached, before Ray knows of the loss, would count too.
+            max_task_retries=-1 if retries else 0,
         )
     answer: Any
     for answer in answers.iter_batches(batch_size=None, batch_format="pyarrow"):

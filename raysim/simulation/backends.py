@@ -5,23 +5,24 @@ Both backends run the same plain objects and give the same bits. Actors reserve 
 """
 
 import asyncio
+import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from raysim.errors import InputError, OutOfMemory, PartyLost, RaysimError, RunError
 
-# Telemetry off, no warning about accelerator variables, no progress bars of Ray's own; of the log of Ray's C++ parts
-# what is fatal: what a run needs to know is raised, and the rest would come between the lines of the progress display.
+# Telemetry off, no warning about accelerator variables, no progress bars of Ray's own.
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
+_LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -125,7 +126,6 @@ class RayBackend:
 
     def __init__(self, address: str | None, num_cpus: int | None) -> None:
         import logging
-        import os
 
         for name, value in _RAY_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -145,11 +145,12 @@ class RayBackend:
             if address:
                 _require_listener(address)
             try:
-                if address:
-                    ray.init(address=address, **options)
-                else:
-                    # "local": else Ray would join any cluster that `ray start` left a note of, even one that is gone.
-                    ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **options)
+                with _quiet():
+                    if address:
+                        ray.init(address=address, **options)
+                    else:
+                        # "local": else Ray would join a cluster that `ray start` left a note of, even one that is gone.
+                        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **options)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 where = f"--address {address}" if address else "embedded Ray"
                 raise InputError(f"{where}: no Ray cluster answers: {str(error).splitlines()[0]}") from error
@@ -242,6 +243,29 @@ class RayBackend:
         self._actors.clear()
         if self._ours:
             self._ray.shutdown()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Has a Ray that is started meanwhile log in its C++ parts what is fatal alone, on the terminal as in files.
+
+    What a run needs to know is raised. The rest would come between the lines of the progress display, as would the news
+    that a level was set. Whoever set one gets what it asks for.
+    """
+    if _LOG_LEVEL in os.environ:
+        yield
+        return
+    sys.stderr.flush()
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.environ[_LOG_LEVEL] = "fatal"
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
+        del os.environ[_LOG_LEVEL]
 
 
 def _require_listener(address: str) -> None:
