@@ -14,12 +14,12 @@ import pydantic
 
 from raysim.config import Settings
 from raysim.corpus.files import SourceFile
+from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter, SourceReading, text_problem
 from raysim.corpus.records import is_record_file, read_hub, read_record_file
 from raysim.errors import InputError
 
-DEFAULT_INCLUDE = "**/*.py"
 _STDLIB_LICENCE = "PSF-2.0"
 # Tests, an editor, a converter and demos are no reference for library code; _sysconfigdata describes one machine.
 _STDLIB_JUNK = (
@@ -58,7 +58,7 @@ class SourceSettings(Settings):
         "record that has no path",
     )
     exclude: list[str] = pydantic.Field(
-        default=["**/.*/**", "**/site-packages/**"], description="globs over paths that are left out"
+        default=list(DEFAULT_EXCLUDE), description="globs over paths that are left out"
     )
 
     @pydantic.model_validator(mode="before")
@@ -130,9 +130,9 @@ def _list_entries(settings: SourceSettings, base: Path, counter: DropCounter) ->
     else:
         root = Path(sysconfig.get_path("stdlib"))
         keep = selector(["**"], _STDLIB_JUNK)
-        for path, location in _walk(root, counter, skip=lambda folder: not keep(f"{folder}/x")):
+        for path, location in walk(root, counter, skip=lambda folder: not keep(f"{folder}/x")):
             if keep(path):
-                yield _Entry(path, location, "stdlib", _STDLIB_LICENCE)
+                yield _Entry(path, Path(location), "stdlib", _STDLIB_LICENCE)
 
 
 def _resolve(path: str, base: Path) -> Path:
@@ -205,8 +205,8 @@ def _module_entries(name: str, licence: str | None, counter: DropCounter) -> Ite
     if spec is None:
         return
     for folder in spec.submodule_search_locations or []:
-        for path, location in _walk(Path(folder), counter):
-            yield _Entry(f"{name}/{path}", location, name, licence)
+        for path, location in walk(folder, counter):
+            yield _Entry(f"{name}/{path}", Path(location), name, licence)
     if not spec.submodule_search_locations and spec.origin and spec.has_location:
         yield _Entry(f"{name}.py", Path(spec.origin), name, licence)
 
@@ -230,48 +230,9 @@ def _folder_entries(given: str, folder: Path, counter: DropCounter) -> Iterator[
             raise InputError(f"path: {given} is a record file; write files: [{given}]")
         yield _Entry(folder.name, folder, folder.resolve().parent.name, None)
         return
-    for path, location in _walk(folder, counter):
+    for path, location in walk(folder, counter):
         top, separator, _ = path.partition("/")
-        yield _Entry(path, location, top if separator else folder.resolve().name, None)
-
-
-def _walk(
-    root: Path, counter: DropCounter, skip: Callable[[str], bool] = lambda folder: False
-) -> Iterator[tuple[str, Path]]:
-    """Files below `root`, as (path from `root` with ``/``, location), each real folder once.
-
-    Real folders come before linked ones, so a link to a folder inside `root` adds nothing, and a link back up ends.
-    """
-    seen = {os.path.realpath(root)}
-    pending: list[str] = [""]
-    linked: list[str] = []
-    while pending or linked:
-        if not pending:
-            folder = linked.pop(0)
-            real = os.path.realpath(root / folder)
-            if real in seen or os.path.realpath(root).startswith(real.rstrip(os.sep) + os.sep):
-                continue
-            seen.add(real)
-        else:
-            folder = pending.pop()
-        try:
-            with os.scandir(root / folder) as listing:
-                children = sorted(listing, key=lambda child: child.name)
-        except OSError as error:
-            counter.add(f"unreadable folder: {error.strerror or error}", 0)
-            continue
-        for child in children:
-            path = f"{folder}/{child.name}" if folder else child.name
-            if not os.path.isdir(child.path):
-                # Not a pipe or a socket, which would be waited for; a dead link is yielded, to be counted.
-                if os.path.isfile(child.path) or not os.path.exists(child.path):
-                    yield path, root / path
-            elif not skip(path):
-                if child.is_symlink():
-                    linked.append(path)
-                else:
-                    seen.add(os.path.realpath(child.path))
-                    pending.append(path)
+        yield _Entry(path, Path(location), top if separator else folder.resolve().name, None)
 
 
 def _read_record_files(
