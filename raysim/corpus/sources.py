@@ -57,9 +57,7 @@ class SourceSettings(Settings):
         description="globs over paths; one that ends in ** takes the Python files below; default **/*.py, and every "
         "record that has no path",
     )
-    exclude: list[str] = pydantic.Field(
-        default=list(DEFAULT_EXCLUDE), description="globs over paths that are left out"
-    )
+    exclude: list[str] = pydantic.Field(default=list(DEFAULT_EXCLUDE), description="globs over paths that are left out")
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -86,8 +86,18 @@ class SuffixArray:
         # The suffix of the part that has most in common stands next to it in the order, on one side or the other.
         for neighbour, there in ((before, before >= 0), (behind, behind < self.length)):
             rows = np.flatnonzero(there)
-            np.maximum.at(result, rows, self.common(queries[rows], self.order[neighbour[rows]]))
+            common = self.common(queries[rows], self.order[neighbour[rows]])
+            result[rows] = np.maximum(result[rows], common)
         return result
+
+    def repeated(self, part: Mask) -> Positions:
+        """The longest run at each place of `part` that stands in a second place of it, too: int64, 0 for none."""
+        members = self.order[part[self.order]]
+        common = self.common(members[:-1], members[1:])
+        result = np.zeros(self.length, dtype=np.int64)
+        result[members[:-1]] = common
+        result[members[1:]] = np.maximum(result[members[1:]], common)
+        return result[np.flatnonzero(part)]
 
     def places_of(self, at: Positions, lengths: Positions, part: Mask) -> tuple[Positions, Positions]:
         """Where in `part` the runs of `lengths` at `at` stand first, and in how many places; each stands there."""

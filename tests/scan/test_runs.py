@@ -44,7 +44,9 @@ def test_runs_are_those_that_a_search_over_all_pairs_finds(
                 expected.append((position, longest, places[0], len(places)))
             before = longest
             position += 1
-    assert list(zip(*(getattr(found, n).tolist() for n in ("at", "lengths", "first", "counts")), strict=True)) == expected
+    assert (
+        list(zip(*(getattr(found, n).tolist() for n in ("at", "lengths", "first", "counts")), strict=True)) == expected
+    )
 
 
 def test_many_equal_units() -> None:

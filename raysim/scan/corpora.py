@@ -1,0 +1,119 @@
+"""What is compared: named collections of files, which are read as often as they are needed and never held whole."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
+from raysim.corpus.patterns import selector
+from raysim.corpus.reading import DropCounter
+from raysim.errors import InputError
+
+CHUNK_BYTES = 8 << 20
+"""Content that is worked on at a time."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The files of one owner, in the order of their paths.
+
+    Attributes:
+        name: of the owner.
+        paths: how the files are named.
+        read: the content of the file of some number; nothing for one that is not UTF-8.
+        skipped: what was left out, by reason.
+    """
+
+    name: str
+    paths: Sequence[str]
+    read: Callable[[int], bytes]
+    skipped: DropCounter = field(default_factory=DropCounter, compare=False)
+
+    def chunks(self) -> Iterator[tuple[int, list[bytes]]]:
+        """The contents of all files, many at a time: the number of the first, and each."""
+        first, contents, size = 0, list[bytes](), 0
+        for number in range(len(self.paths)):
+            contents.append(self.read(number))
+            size += len(contents[-1])
+            if size >= CHUNK_BYTES:
+                yield first, contents
+                first, contents, size = number + 1, [], 0
+        if contents:
+            yield first, contents
+
+
+def open_corpus(name: str, path: str, include: Sequence[str] = (DEFAULT_INCLUDE,), column: str = "content") -> Corpus:
+    """The corpus at a path: a folder, a source file, or a file of records.
+
+    Args:
+        name: of its owner.
+        path: what to read.
+        include: globs over the paths in a folder.
+        column: of a record file that holds the code.
+
+    Raises:
+        InputError: there is nothing at `path`, nothing in it is wanted, or it cannot be read.
+    """
+    location = Path(path).expanduser()
+    if not location.exists():
+        raise InputError(f"{name}: {path}: no such file or folder")
+    if location.is_dir():
+        corpus = _folder(name, location, selector(include, DEFAULT_EXCLUDE))
+    else:
+        corpus = _records(name, path, column) or _files(name, [(location.name, str(location))], DropCounter())
+    if not corpus.paths:
+        raise InputError(f"{name}: {path}: holds no file that matches {', '.join(include)} (--include)")
+    return corpus
+
+
+def _folder(name: str, root: Path, selected: Callable[[str], bool]) -> Corpus:
+    counter = DropCounter()
+    found = sorted((path, location) for path, location in walk(root, counter) if selected(path))
+    inside = os.path.realpath(root) + os.sep
+    kept, seen = [], set()
+    for path, location in found:
+        if os.path.islink(location):
+            real = os.path.realpath(location)
+            if real.startswith(inside) or real in seen:
+                counter.add("the same file under a second name", 0)
+                continue
+            seen.add(real)
+        kept.append((path, location))
+    return _files(name, kept, counter)
+
+
+def _files(name: str, found: Sequence[tuple[str, str]], counter: DropCounter) -> Corpus:
+    complained: set[int] = set()
+
+    def read(number: int) -> bytes:
+        problem = None
+        try:
+            with open(found[number][1], "rb", buffering=0) as file:
+                content = file.read()
+            if not content.isascii():
+                content.decode()
+        except UnicodeDecodeError:
+            problem = "not UTF-8"
+        except OSError as error:
+            problem = f"unreadable: {error.strerror or error}"
+        if problem is None:
+            return content
+        if number not in complained:
+            complained.add(number)
+            counter.add(problem, 0)
+        return b""
+
+    return Corpus(name, [path for path, _ in found], read, counter)
+
+
+def _records(name: str, path: str, column: str) -> Corpus | None:
+    """The corpus in a file of records, which is held in memory; None if the file is none of records."""
+    from raysim.corpus.records import is_record_file
+    from raysim.corpus.sources import SourceSettings, read_source
+
+    if not is_record_file(path):
+        return None
+    reading = read_source(SourceSettings.at(path, column), Path())
+    texts = [file.text.encode() for file in reading.files]
+    return Corpus(name, [file.path for file in reading.files], texts.__getitem__, DropCounter(reading.skipped))
