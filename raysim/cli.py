@@ -14,6 +14,7 @@ from raysim.errors import RaysimError, RunError
 
 if TYPE_CHECKING:
     from raysim.run import Options
+    from raysim.scan.command import Finding
 
 app = typer.Typer(
     name="raysim",
@@ -42,6 +43,28 @@ AddressOption = Annotated[
     str | None, typer.Option("--address", help="Of a Ray cluster, for example auto. Default: a Ray of our own.")
 ]
 StoreArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A store, or the folder of a run.")]
+CorpusOption = Annotated[
+    list[str], typer.Option("--corpus", metavar="NAME=PATH", help="An owner and its code; again for more of either.")
+]
+MinLinesOption = Annotated[int, typer.Option("--min-lines", min=1, help="Significant lines of the shortest match.")]
+TokensOption = Annotated[
+    int | None, typer.Option("--min-tokens", min=1, help="Compares tokens instead of lines; 50 is usual.")
+]
+CommentsOption = Annotated[bool, typer.Option("--ignore-comments", help="Compares without comments (slow: a lexer).")]
+BlindOption = Annotated[
+    bool, typer.Option("--blind", help="Finds renamed copies: identifiers and literals count as equal (slow: a lexer).")
+]
+IncludeOption = Annotated[
+    list[str] | None, typer.Option("--include", metavar="GLOB", help="Files in folders. Default: **/*.py.")
+]
+ColumnOption = Annotated[str, typer.Option("--column", help="Of record files, that holds the code.")]
+JsonFileOption = Annotated[
+    Path | None, typer.Option("--json", metavar="OUT", help="Writes all matches; - prints them.", allow_dash=True)
+]
+HtmlFileOption = Annotated[Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.")]
+FailOption = Annotated[
+    float | None, typer.Option("--fail-over", min=0, max=1, help="Exit code 1 if a larger share of the lines matches.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
 
 
@@ -165,6 +188,57 @@ def store_gc(
 
 
 @app.command()
+def scan(
+    generated: Annotated[list[str], typer.Option("--generated", metavar="PATH", help="The code in question.")],
+    corpora: CorpusOption,
+    references: Annotated[
+        list[str] | None,
+        typer.Option("--reference", metavar="PATH", help="Public code: what stands there is nobody's."),
+    ] = None,
+    min_lines: MinLinesOption = 6,
+    tokens: TokensOption = None,
+    ignore_comments: CommentsOption = False,
+    blind: BlindOption = False,
+    include: IncludeOption = None,
+    column: ColumnOption = "content",
+    json_file: JsonFileOption = None,
+    html_file: HtmlFileOption = None,
+    fail_over: FailOption = None,
+) -> None:
+    """Says whose code other code repeats: every run of lines that stands in somebody's files, and where."""
+    from raysim.scan.command import Input, run_scan
+    from raysim.scan.reading import Reader
+
+    reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
+    where = Input(tuple(include or ("**/*.py",)), column)
+    finding = run_scan(generated, corpora, references or (), where, tokens or min_lines, reader)
+    _present(finding, "scan", reader.unit, json_file, html_file, fail_over)
+
+
+@app.command()
+def clones(
+    corpora: CorpusOption,
+    min_lines: MinLinesOption = 6,
+    tokens: TokensOption = None,
+    ignore_comments: CommentsOption = False,
+    blind: BlindOption = False,
+    include: IncludeOption = None,
+    column: ColumnOption = "content",
+    json_file: JsonFileOption = None,
+    html_file: HtmlFileOption = None,
+    fail_over: FailOption = None,
+) -> None:
+    """Says who has which code in common with whom, before any training."""
+    from raysim.scan.command import Input, run_clones
+    from raysim.scan.reading import Reader
+
+    reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
+    where = Input(tuple(include or ("**/*.py",)), column)
+    finding = run_clones(corpora, where, tokens or min_lines, reader)
+    _present(finding, "clones", reader.unit, json_file, html_file, fail_over)
+
+
+@app.command()
 def init(
     org: Annotated[list[str], typer.Option("--org", metavar="NAME=PATH", help="An organization and its code.")],
     file: Annotated[Path, typer.Option(help="The file to write.")] = Path("experiment.yaml"),
@@ -193,6 +267,29 @@ def _options(
 
     command = " ".join(["raysim", *sys.argv[1:]])
     return Options(experiment, out, store, tuple(overrides or ()), address, command)
+
+
+def _present(
+    finding: "Finding", command: str, unit: str, json_file: Path | None, html_file: Path | None, fail_over: float | None
+) -> None:
+    """Shows what was found, writes what was asked for, and fails where that was asked for."""
+    import json
+
+    from raysim.scan.views import as_rows, clones_view, scan_view
+
+    if json_file and str(json_file) == "-":
+        typer.echo(json.dumps(finding.found, indent=1))
+    else:
+        _out.print((scan_view if command == "scan" else clones_view)(finding, unit))
+    if json_file and str(json_file) != "-":
+        json_file.write_text(json.dumps(finding.found, indent=1) + "\n", encoding="utf-8")
+    if html_file:
+        from raysim.report.scan_page import scan_page
+
+        html_file.write_text(scan_page(command, unit, finding.found, as_rows(finding.excerpts)), encoding="utf-8")
+    if fail_over is not None and finding.share > fail_over:
+        _err.print(f"{finding.share:.2%} of the {unit} match, more than --fail-over {fail_over:.2%}", markup=False)
+        raise typer.Exit(1)
 
 
 def _print_summary(run_dir: Path) -> None:

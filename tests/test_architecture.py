@@ -19,6 +19,7 @@ ALLOWED = {
     "raysim.corpus": BASICS,
     "raysim.training": BASICS | {"raysim.corpus"},
     "raysim.simulation": BASICS | {"raysim.corpus", "raysim.training"},
+    "raysim.scan": BASICS | {"raysim.corpus"},
     "raysim.memorization": BASICS | {"raysim.corpus", "raysim.training"},
     "raysim.effectiveness": BASICS | {"raysim.corpus", "raysim.training"},
     "raysim.measuring": BASICS

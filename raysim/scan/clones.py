@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from raysim.scan.corpora import Corpus
-from raysim.scan.gathering import Collision, Gathered, Hashed, Reader, gather, hashed_chunks, pick, whole
+from raysim.scan.gathering import Collision, Gathered, Hashed, gather, hashed_chunks, pick, whole
 from raysim.scan.hashing import Hashes
 from raysim.scan.matches import Match, cover, find_matches
+from raysim.scan.reading import Reader
 from raysim.scan.runs import Ids, SuffixArray
 from raysim.scan.units import Mask, Positions
 from raysim.scan.windows import WindowSet

@@ -13,6 +13,9 @@ from raysim.errors import InputError
 CHUNK_BYTES = 8 << 20
 """Content that is worked on at a time."""
 
+LEXED_CHUNK_BYTES = 1 << 19
+"""Likewise where lexers are at work."""
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -30,13 +33,13 @@ class Corpus:
     read: Callable[[int], bytes]
     skipped: DropCounter = field(default_factory=DropCounter, compare=False)
 
-    def chunks(self) -> Iterator[tuple[int, list[bytes]]]:
-        """The contents of all files, many at a time: the number of the first, and each."""
+    def chunks(self, num_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, list[bytes]]]:
+        """The contents of all files, `num_bytes` or a little more at a time: the number of the first, and each."""
         first, contents, size = 0, list[bytes](), 0
         for number in range(len(self.paths)):
             contents.append(self.read(number))
             size += len(contents[-1])
-            if size >= CHUNK_BYTES:
+            if size >= num_bytes:
                 yield first, contents
                 first, contents, size = number + 1, [], 0
         if contents:
@@ -67,6 +70,22 @@ def open_corpus(name: str, path: str, include: Sequence[str] = (DEFAULT_INCLUDE,
     return corpus
 
 
+def combine(name: str, corpora: Sequence[Corpus], folders: Sequence[str]) -> Corpus:
+    """Several corpora of one owner as one; each one's paths begin with the name of its folder."""
+    if len(corpora) == 1:
+        return corpora[0]
+    places = [(corpus, number) for corpus in corpora for number in range(len(corpus.paths))]
+    paths = [f"{folder}/{path}" for corpus, folder in zip(corpora, folders, strict=True) for path in corpus.paths]
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+
+    def read(number: int) -> bytes:
+        corpus, own = places[order[number]]
+        return corpus.read(own)
+
+    drops = [drop for corpus in corpora for drop in corpus.skipped.drops()]
+    return Corpus(name, [paths[number] for number in order], read, DropCounter(drops))
+
+
 def _folder(name: str, root: Path, selected: Callable[[str], bool]) -> Corpus:
     counter = DropCounter()
     found = sorted((path, location) for path, location in walk(root, counter) if selected(path))
@@ -87,18 +106,16 @@ def _files(name: str, found: Sequence[tuple[str, str]], counter: DropCounter) ->
     complained: set[int] = set()
 
     def read(number: int) -> bytes:
-        problem = None
         try:
             with open(found[number][1], "rb", buffering=0) as file:
                 content = file.read()
             if not content.isascii():
                 content.decode()
+            return content
         except UnicodeDecodeError:
             problem = "not UTF-8"
         except OSError as error:
             problem = f"unreadable: {error.strerror or error}"
-        if problem is None:
-            return content
         if number not in complained:
             complained.add(number)
             counter.add(problem, 0)

@@ -6,24 +6,22 @@ told apart here, where every unit is compared with the first of its hash.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from raysim.errors import InputError
-from raysim.scan.corpora import CHUNK_BYTES, Corpus
+from raysim.scan.corpora import CHUNK_BYTES, LEXED_CHUNK_BYTES, Corpus
 from raysim.scan.hashing import Hashes, hash_units, window_hashes
+from raysim.scan.reading import Reader
 from raysim.scan.runs import Ids
-from raysim.scan.units import Mask, Positions, Units
+from raysim.scan.units import Mask, Positions
 from raysim.scan.windows import inside_one, spread
-
-Reader = Callable[[Sequence[str], Sequence[bytes]], Units]
-"""The units of some files, given their paths and contents."""
 
 
 class Collision(Exception):
@@ -89,20 +87,23 @@ class Gathered:
 
 def hashed_chunks(corpus: Corpus, reader: Reader, seed: int) -> Iterator[Hashed]:
     """All units of a corpus, many files at a time; the next ones are made meanwhile."""
-
-    def hashed(first: int, contents: Sequence[bytes]) -> Hashed:
-        units = reader(corpus.paths[first : first + len(contents)], contents)
-        return Hashed(first, hash_units(units, seed), units.numbers, units.starts)
-
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
+    workers = os.cpu_count() or 1
+    # A lexer is Python, which threads do not speed up.
+    pool = ProcessPoolExecutor(workers, get_context("spawn")) if reader.lexes else ThreadPoolExecutor(workers)
+    with pool:
         ahead = deque[Future[Hashed]]()
-        for first, contents in corpus.chunks():
-            ahead.append(pool.submit(hashed, first, contents))
-            if len(ahead) > threads:
+        for first, contents in corpus.chunks(LEXED_CHUNK_BYTES if reader.lexes else CHUNK_BYTES):
+            paths = corpus.paths[first : first + len(contents)]
+            ahead.append(pool.submit(_hashed, reader, first, paths, contents, seed))
+            if len(ahead) > workers:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def _hashed(reader: Reader, first: int, paths: Sequence[str], contents: Sequence[bytes], seed: int) -> Hashed:
+    units = reader(paths, contents)
+    return Hashed(first, hash_units(units, seed), units.numbers, units.starts)
 
 
 def whole(chunks: Iterator[Hashed]) -> Hashed:
@@ -175,7 +176,7 @@ def _verify(
             fresh = place[new] < 0
             place[new[fresh]] = len(known) + np.arange(int(fresh.sum()))
             known = pa.concat_arrays([known, texts.take(pa.array(at[fresh]))])
-            if not pc.all(pc.equal(texts, known.take(pa.array(place[own[low:high]])))).as_py():
+            if not texts.equals(known.take(pa.array(place[own[low:high]]))):
                 raise Collision
 
 

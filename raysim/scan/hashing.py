@@ -43,7 +43,9 @@ def hash_units(units: Units, seed: int) -> Hashes:
         _mix(part)
     for row in range(short, len(order)):
         begin, length = int(begins[row]), int(lengths[row])
-        digest = hashlib.blake2b(units.buffer[begin : begin + length], digest_size=8, key=seed.to_bytes(8, "little"))
+        digest = hashlib.blake2b(
+            units.buffer[begin : begin + length].tobytes(), digest_size=8, key=seed.to_bytes(8, "little")
+        )
         mixed[row] = int.from_bytes(digest.digest(), "little")
     hashes = np.empty_like(mixed)
     hashes[order] = mixed

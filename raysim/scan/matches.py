@@ -82,11 +82,11 @@ def find_matches(
         for at, length, first, count in zip(
             runs.at.tolist(), runs.lengths.tolist(), runs.first.tolist(), runs.counts.tolist(), strict=True
         ):
-            path = corpora[other].paths[gathered.files[first]]
+            path = corpora[other].paths[int(gathered.files[first])]
             found[at, -length].append(Owner(name, path, int(gathered.numbers[first]), count))
     return [
         Match(
-            corpora[asked].paths[gathered.files[at]],
+            corpora[asked].paths[int(gathered.files[at])],
             int(gathered.numbers[at]),
             int(gathered.numbers[at - negative - 1]),
             -negative,

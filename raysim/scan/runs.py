@@ -1,8 +1,8 @@
 """Longest common runs of sequences of numbers, exactly: a suffix array by prefix doubling, many queries at once.
 
-Suffixes are sorted by doubling the length of the prefix that they are compared by (Manber & Myers, SIAM J. Comput. 1993);
-the ranks of all lengths are kept, so that two windows of any length are compared by two look-ups, and the length of what
-two suffixes have in common is found bit by bit.
+Suffixes are sorted by doubling the length of the prefix that they are compared by (Manber & Myers, SIAM J. Comput.
+1993). The ranks of all lengths are kept, so that two windows of any length are compared by two look-ups, and the length
+of what two suffixes have in common is found bit by bit.
 """
 
 from dataclasses import dataclass

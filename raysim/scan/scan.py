@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from raysim.scan.corpora import Corpus
-from raysim.scan.gathering import Collision, Hashed, Piece, Reader, gather, hashed_chunks, pick, whole
+from raysim.scan.gathering import Collision, Hashed, Piece, gather, hashed_chunks, pick, whole
 from raysim.scan.matches import Match, cover, find_matches
+from raysim.scan.reading import Reader
 from raysim.scan.runs import SuffixArray
 from raysim.scan.units import Mask
 from raysim.scan.windows import WindowSet

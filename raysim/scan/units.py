@@ -1,7 +1,7 @@
 """Units of comparison as spans of bytes: the significant lines of files, or tokens that a lexer made of them.
 
-The definition of a significant line is that of `raysim.corpus.lines.significant_lines`; here it is applied to many files
-at once, on their bytes, without an object for each line.
+The definition of a significant line is that of `raysim.corpus.lines.significant_lines`; here it is applied to many
+files at once, on their bytes, without an object for each line.
 """
 
 from collections.abc import Sequence

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import Corpus
+from raysim.scan.reading import Reader
 from raysim.scan.scan import PUBLIC, scan
-from raysim.scan.units import lines_of
 
 Files = Mapping[str, str]
 
@@ -31,8 +31,7 @@ def corpus(name: str, files: Files) -> Corpus:
     return Corpus(name, paths, lambda number: files[paths[number]].encode("utf-8", "surrogatepass"))
 
 
-def reader(_: Any, contents: Any) -> Any:
-    return lines_of(contents)
+reader = Reader()
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,0 +1,116 @@
+"""What `raysim scan` and `raysim clones` do with what they are given on the command line."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysim.errors import InputError
+from raysim.scan.clones import find_clones
+from raysim.scan.corpora import Corpus, combine, open_corpus
+from raysim.scan.excerpts import Excerpt, longest
+from raysim.scan.matches import Match
+from raysim.scan.reading import Reader
+from raysim.scan.scan import PUBLIC, scan
+
+GENERATED = "(generated)"
+"""Stands for the generated code where the name of a corpus is expected."""
+
+_EXCERPTS = 30
+
+
+@dataclass(frozen=True)
+class Input:
+    """Where code is found.
+
+    Attributes:
+        include: globs over the paths in folders.
+        column: of record files that holds the code.
+    """
+
+    include: tuple[str, ...]
+    column: str
+
+    def open(self, name: str, paths: Sequence[str]) -> Corpus:
+        """The corpus at some paths."""
+        parts = [open_corpus(name, path, self.include, self.column) for path in paths]
+        return combine(name, parts, [Path(path).resolve().name for path in paths])
+
+    def open_all(self, given: Sequence[str]) -> list[Corpus]:
+        """The corpora that ``NAME=PATH`` names, in that order; one that is named twice has both paths.
+
+        Raises:
+            InputError: one that is not ``NAME=PATH``, or a path at which there is no code.
+        """
+        paths: dict[str, list[str]] = defaultdict(list)
+        for text in given:
+            name, separator, path = text.partition("=")
+            if not (separator and name and path):
+                raise InputError(f"--corpus {text}: expected NAME=PATH, for example --corpus acme=./code/acme")
+            paths[name].append(path)
+        return [self.open(name, of_name) for name, of_name in paths.items()]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a command found.
+
+    Attributes:
+        found: as JSON.
+        share: of the lines those that somebody (else) has.
+        excerpts: of the longest matches.
+        skipped: sentences on what was left out.
+    """
+
+    found: dict[str, Any]
+    share: float
+    excerpts: list[Excerpt]
+    skipped: list[str]
+
+
+def run_scan(
+    generated: Sequence[str],
+    corpora: Sequence[str],
+    references: Sequence[str],
+    where: Input,
+    min_length: int,
+    reader: Reader,
+) -> Finding:
+    """Whose code the generated code repeats.
+
+    Raises:
+        InputError: nothing to compare with, or a path that cannot be read.
+    """
+    owners = where.open_all(corpora)
+    if not owners:
+        raise InputError("--corpus: name at least one owner, for example --corpus acme=./code/acme")
+    code = where.open(GENERATED, generated)
+    reference = where.open(PUBLIC, references) if references else None
+    result = scan(code, owners, reference, min_length, reader)
+    everyone = {corpus.name: corpus for corpus in (code, *owners, *([reference] if reference else []))}
+    excerpts = longest([(GENERATED, match) for match in result.matches], everyone, _EXCERPTS)
+    return Finding(result.to_json(), result.share, excerpts, _skipped(everyone))
+
+
+def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Reader) -> Finding:
+    """Who has what in common with whom.
+
+    Raises:
+        InputError: no corpus, or a path that cannot be read.
+    """
+    owners = where.open_all(corpora)
+    if not owners:
+        raise InputError("--corpus: name at least one owner, for example --corpus acme=./code/acme")
+    result = find_clones(owners, min_length, reader)
+    everyone = {corpus.name: corpus for corpus in owners}
+    matches: list[tuple[str, Match]] = result.matches
+    return Finding(result.to_json(), result.share, longest(matches, everyone, _EXCERPTS), _skipped(everyone))
+
+
+def _skipped(corpora: Mapping[str, Corpus]) -> list[str]:
+    return [
+        f"{name}: {drop.files} file{'s' * (drop.files != 1)} left out: {drop.reason}"
+        for name, corpus in corpora.items()
+        for drop in corpus.skipped.drops()
+    ]

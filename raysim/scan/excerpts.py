@@ -1,0 +1,57 @@
+"""The longest matches as text, side by side with one place where each stands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raysim.scan.corpora import Corpus
+from raysim.scan.matches import Match
+
+_MOST_LINES = 40
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A match and its text.
+
+    Attributes:
+        org: whose file the match is of.
+        match: the longest of its file and owners.
+        lines: of that file, from the first line of the match on; of very long matches the first ones.
+        theirs: likewise at the first place of the match's first owner.
+        left_out: lines of the file that are not shown.
+    """
+
+    org: str
+    match: Match
+    lines: list[str]
+    theirs: list[str]
+    left_out: int
+
+
+def longest(matches: Sequence[tuple[str, Match]], corpora: Mapping[str, Corpus], count: int) -> list[Excerpt]:
+    """The `count` longest of `matches`, each with the name of the corpus that it is of; `corpora` by name."""
+    chosen = sorted(matches, key=lambda item: -item[1].lines)[:count]
+    numbers = {
+        name: {path: number for number, path in enumerate(corpora[name].paths)}
+        for name in {name for org, match in chosen for name in (org, match.owners[0].org)}
+    }
+
+    def text_from(name: str, path: str, start: int) -> list[str]:
+        content = corpora[name].read(numbers[name][path]).decode("utf-8", "replace")
+        return [line.rstrip() for line in content.split("\n")[start - 1 :]]
+
+    excerpts = []
+    for org, match in chosen:
+        num_lines = match.end - match.start + 1
+        shown = min(num_lines, _MOST_LINES)
+        owner = match.owners[0]
+        excerpts.append(
+            Excerpt(
+                org,
+                match,
+                text_from(org, match.path, match.start)[:shown],
+                text_from(owner.org, owner.path, owner.start)[:shown],
+                num_lines - shown,
+            )
+        )
+    return excerpts

@@ -1,0 +1,103 @@
+"""What `raysim scan` and `raysim clones` print for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from raysim.scan.command import Finding
+from raysim.scan.excerpts import Excerpt
+
+_SHOWN = 10
+_EXCERPT_LINES = 12
+
+
+def scan_view(finding: Finding, unit: str) -> RenderableType:
+    """Totals by owner, the longest matches, and the longest of all side by side."""
+    totals = finding.found["totals"]
+    all_units = totals["significant_lines"]
+    table = Table(title=f"{totals['samples']:,} files, {all_units:,} {unit}", title_justify="left")
+    table.add_column("owner")
+    for column in ("covered", "share", "nobody else's"):
+        table.add_column(column, justify="right")
+    for name, count in sorted(totals["covered_lines"].items(), key=lambda item: -item[1]):
+        table.add_row(Text(name), f"{count:,}", _percent(count, all_units), f"{totals['exclusive_lines'][name]:,}")
+    verdict = f"{_percent(totals['owned_lines'], all_units)} of the {unit} stand in somebody's code"
+    verdict += f", {totals['public_lines']:,} more or the same in the reference." if totals["public_lines"] else "."
+    return Group(table, Text(verdict), *_longest(finding, unit))
+
+
+def clones_view(finding: Finding, unit: str) -> RenderableType:
+    """Who shares how much with whom, the longest matches, and the longest of all side by side."""
+    pairs = finding.found["pairs"]
+    names = list(dict.fromkeys(pair["org"] for pair in pairs))
+    table = Table(title=f"Of the {unit} of each row those that the column has, too", title_justify="left")
+    for column in ("", *names, unit):
+        table.add_column(Text(column), justify="right" if column else "left")
+    for name in names:
+        row = {pair["other"]: pair for pair in pairs if pair["org"] == name}
+        cells = [_percent(row[other]["covered"], row[other]["lines"]) for other in names]
+        table.add_row(Text(name), *cells, f"{row[name]['lines']:,}")
+    note = "On the diagonal: what stands in two places of one owner."
+    return Group(table, Text(note), *_longest(finding, unit))
+
+
+def _longest(finding: Finding, unit: str) -> Sequence[RenderableType]:
+    """The longest matches as a table, the longest one as text, and what was left out."""
+    skipped = [Text(f"Note: {sentence}.") for sentence in finding.skipped]
+    if not finding.excerpts:
+        return [Text("No match."), *skipped]
+    table = Table(title=f"The longest of {len(finding.found['matches']):,} matches", title_justify="left")
+    for column in (unit, "from line", "of", "stands in", "places"):
+        table.add_column(
+            column, justify="right" if column in (unit, "from line", "places") else "left", overflow="fold"
+        )
+    for excerpt in finding.excerpts[:_SHOWN]:
+        match = excerpt.match
+        for position, owner in enumerate(match.owners):
+            head = (f"{match.lines:,}", f"{match.start}", match.path) if position == 0 else ("", "", "")
+            table.add_row(*head, Text(f"{owner.org}: {owner.path}:{owner.start}"), f"{owner.count:,}")
+    return [table, _side_by_side(finding.excerpts[0]), *skipped]
+
+
+def _side_by_side(excerpt: Excerpt) -> RenderableType:
+    owner = excerpt.match.owners[0]
+    grid = Table.grid(expand=True)
+    for _ in range(2):
+        grid.add_column(ratio=1)
+    grid.add_row(
+        *(
+            Panel(Text("\n".join(lines[:_EXCERPT_LINES]), no_wrap=True, overflow="ellipsis"), title=Text(title))
+            for title, lines in (
+                (f"{excerpt.match.path}:{excerpt.match.start}", excerpt.lines),
+                (f"{owner.org}: {owner.path}:{owner.start}", excerpt.theirs),
+            )
+        )
+    )
+    return grid
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{count / total:.2%}" if total else "–"
+
+
+def as_rows(excerpts: Sequence[Excerpt]) -> list[Mapping[str, Any]]:
+    """Excerpts as plain values, for a page."""
+    return [
+        {
+            "org": excerpt.org,
+            "path": excerpt.match.path,
+            "start": excerpt.match.start,
+            "lines": excerpt.match.lines,
+            "owners": [
+                f"{o.org}: {o.path}:{o.start}" + f" ({o.count:,} places)" * (o.count > 1) for o in excerpt.match.owners
+            ],
+            "ours": "\n".join(excerpt.lines),
+            "theirs": "\n".join(excerpt.theirs),
+            "left_out": excerpt.left_out,
+        }
+        for excerpt in excerpts
+    ]
