@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from raysim.scan.corpora import Corpus
-from raysim.scan.gathering import Collision, Gathered, Hashed, gather, hashed_chunks, pick, whole
+from raysim.scan.gathering import Collision, Gathered, chunks, gather, pick
 from raysim.scan.hashing import Hashes
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
@@ -88,13 +88,13 @@ def find_clones(corpora: Sequence[Corpus], min_lines: int, reader: Reader) -> Cl
 
 
 def _find(corpora: Sequence[Corpus], length: int, reader: Reader, seed: int) -> Clones:
-    hashed = [whole(hashed_chunks(corpus, reader, seed)) for corpus in corpora]
-    twice = WindowSet(_repeated(hashed, length))
-    pieces = []
-    for own in hashed:
-        windows, inside = own.windows(length)
-        pieces.append([pick(own, twice.holds(windows) & inside, length)])
-    gathered = gather(corpora, pieces, reader)
+    windows, num_units = _windows(corpora, length, reader, seed)
+    twice = WindowSet(windows[1:][windows[1:] == windows[:-1]])
+    del windows
+    pieces = [
+        [piece for chunk in chunks(corpus, reader, seed) if (piece := pick(chunk, twice, length))] for corpus in corpora
+    ]
+    gathered = gather(pieces)
     suffixes = SuffixArray(gathered.ids, gathered.starts)
     pairs, shared = [], 0
     matches: list[tuple[str, Match]] = []
@@ -107,26 +107,24 @@ def _find(corpora: Sequence[Corpus], length: int, reader: Reader, seed: int) -> 
             covered = cover(longest, length)
             if other != number:
                 anybody |= covered
-            pairs.append(_pair(gathered, at, covered, corpus.name, corpora[other].name, len(hashed[number].hashes)))
+            pairs.append(_pair(gathered, at, covered, corpus.name, corpora[other].name, num_units[number]))
         shared += int(anybody.sum())
         behind = {other: corpora[other].name for other in range(number + 1, len(corpora))}
         found = find_matches(gathered, suffixes, corpora, number, behind, length)
         matches += [(corpus.name, match) for match in found]
-    return Clones(pairs, matches, shared, sum(len(own.hashes) for own in hashed))
+    return Clones(pairs, matches, shared, sum(num_units))
 
 
-def _repeated(hashed: Sequence[Hashed], length: int) -> Hashes:
-    """Windows that stand in two places at least."""
-    windows = np.empty(sum(len(own.hashes) for own in hashed), dtype=np.uint64)
-    count = 0
-    for own in hashed:
-        found, inside = own.windows(length)
-        found = found[inside]
-        windows[count : count + len(found)] = found
-        count += len(found)
-    windows = windows[:count]
+def _windows(corpora: Sequence[Corpus], length: int, reader: Reader, seed: int) -> tuple[Hashes, list[int]]:
+    """All windows of all corpora, sorted; and how many units each corpus has."""
+    found, num_units = [np.zeros(0, dtype=np.uint64)], [0] * len(corpora)
+    for number, corpus in enumerate(corpora):
+        for chunk in chunks(corpus, reader, seed):
+            found.append(chunk.windows(length))
+            num_units[number] += len(chunk.hashes)
+    windows = np.concatenate(found)
     windows.sort()
-    return windows[1:][windows[1:] == windows[:-1]]
+    return windows, num_units
 
 
 def _pair(gathered: Gathered, at: Positions, covered: Mask, org: str, other: str, lines: int) -> Pair:

@@ -29,7 +29,8 @@ def hash_units(units: Units, seed: int) -> Hashes:
     order = np.argsort(np.minimum(lengths, _LONG + 1).astype(np.uint16), kind="stable")
     begins, lengths = units.begins[order], lengths[order]
     words = words_of(units.buffer)
-    mixed = lengths.astype(np.uint64) * _GAMMA + np.uint64(seed)
+    mixed = (lengths.astype(np.uint64) + np.uint64(seed << 32)) * _GAMMA
+    _mix(mixed)
     short = int(np.searchsorted(lengths, _LONG, side="right"))
     for offset in range(0, int(lengths[short - 1]) if short else 0, 8):
         first = int(np.searchsorted(lengths[:short], offset, side="right"))
@@ -40,7 +41,9 @@ def hash_units(units: Units, seed: int) -> Hashes:
         word[:partial] &= (np.uint64(1) << bits) - np.uint64(1)
         part = mixed[first:short]
         part ^= word
-        _mix(part)
+        part *= _MIX_1
+        part ^= part >> np.uint64(32)
+    _mix(mixed)
     for row in range(short, len(order)):
         begin, length = int(begins[row]), int(lengths[row])
         digest = hashlib.blake2b(

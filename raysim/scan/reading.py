@@ -53,7 +53,8 @@ class Reader:
         line, string = 1, False
         for _, kind, value in _lexer(path).get_tokens_unprocessed(content.decode()):
             text, feeds = value, "\n" * value.count("\n")
-            if kind in Comment and kind not in Comment.Preproc and self.ignore_comments:
+            directive = kind in Comment.Preproc or kind in Comment.PreprocFile
+            if self.ignore_comments and kind in Comment and not directive:
                 text = feeds
             elif self.blind and kind in String:
                 text = feeds if string else _STRING + feeds  # lexers take a string apart

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from raysim.scan.corpora import Corpus
-from raysim.scan.gathering import Collision, Hashed, Piece, gather, hashed_chunks, pick, whole
+from raysim.scan.gathering import Collision, chunks, gather, pick
+from raysim.scan.hashing import window_hashes
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
 from raysim.scan.runs import SuffixArray
@@ -86,41 +87,42 @@ def _scan(
     generated: Corpus, corpora: Sequence[Corpus], reference: Corpus | None, length: int, reader: Reader, seed: int
 ) -> Scan:
     sources = [*corpora, *([reference] if reference else [])]
-    own = whole(hashed_chunks(generated, reader, seed))
-    windows, inside = own.windows(length)
-    wanted = WindowSet(windows[inside])
-    pieces: list[list[Piece]] = []
-    found = [np.zeros(0, dtype=np.uint64)]
-    for source in sources:
-        pieces.append([])
-        for hashed in hashed_chunks(source, reader, seed):
-            theirs, valid = hashed.windows(length)
-            matched = wanted.holds(theirs) & valid
-            if matched.any():
-                found.append(np.unique(theirs[matched]))
-                pieces[-1].append(pick(hashed, matched, length))
-    matched = WindowSet(np.concatenate(found)).holds(windows) & inside
-    everything = [generated, *sources]
-    gathered = gather(everything, [[pick(own, matched, length)], *pieces], reader)
+    windows, num_units = [np.zeros(0, dtype=np.uint64)], 0
+    for chunk in chunks(generated, reader, seed):
+        windows.append(chunk.windows(length))
+        num_units += len(chunk.hashes)
+    wanted = WindowSet(np.concatenate(windows))
+    pieces = [
+        [piece for chunk in chunks(source, reader, seed) if (piece := pick(chunk, wanted, length))]
+        for source in sources
+    ]
+    found = WindowSet(np.concatenate([windows[0], *(window_hashes(p.hashes, length) for of in pieces for p in of)]))
+    own = [piece for chunk in chunks(generated, reader, seed) if (piece := pick(chunk, found, length))]
+    gathered = gather([own, *pieces])
     suffixes = SuffixArray(gathered.ids, gathered.starts)
     names = {number: source.name for number, source in enumerate(sources, start=1)}
-    matches = find_matches(gathered, suffixes, everything, 0, names, length)
+    matches = find_matches(gathered, suffixes, [generated, *sources], 0, names, length)
     queries = np.flatnonzero(gathered.parts == 0)
     covered = {
         name: cover(suffixes.longest(queries, gathered.parts == number), length) for number, name in names.items()
     }
-    return _count(matches, own, covered, [corpus.name for corpus in corpora], reference is not None)
+    return _count(matches, len(generated.paths), num_units, covered, [c.name for c in corpora], reference is not None)
 
 
 def _count(
-    matches: list[Match], own: Hashed, covered: Mapping[str, Mask], owners: Sequence[str], has_reference: bool
+    matches: list[Match],
+    num_files: int,
+    num_units: int,
+    covered: Mapping[str, Mask],
+    owners: Sequence[str],
+    has_reference: bool,
 ) -> Scan:
     public = covered[PUBLIC] if has_reference else np.zeros(len(next(iter(covered.values()))), dtype=np.bool_)
     number = np.sum([covered[name] for name in owners], axis=0)
     return Scan(
         matches=matches,
-        samples=len(own.starts) - 1,
-        significant_lines=len(own.hashes),
+        samples=num_files,
+        significant_lines=num_units,
         covered_lines={name: int(covered[name].sum()) for name in owners},
         exclusive_lines={name: int((covered[name] & (number == 1) & ~public).sum()) for name in owners},
         shared_lines=int(((number > 1) & ~public).sum()),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 Positions = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -20,8 +19,41 @@ PADDING = 8
 
 _NEWLINE = 0x0A
 _SPACES = np.uint64(0x2020202020202020)
-_WHITE = np.zeros(256, dtype=np.bool_)
-_WHITE[[code for code in range(128) if chr(code).isspace()]] = True
+_HALF = np.uint64(32)
+_WHITE, _FOREIGN = 1, 2
+_KINDS = np.zeros(256, dtype=np.uint8)
+"""Of bytes: white space of ASCII, or part of another character, which may be white space."""
+_KINDS[[code for code in range(128) if chr(code).isspace()]] = _WHITE
+_KINDS[128:] = _FOREIGN
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Strings of bytes, one after the other.
+
+    Attributes:
+        content: uint8.
+        starts: int64 ``[num_texts + 1]``, where each begins in `content`, and the end.
+    """
+
+    content: Bytes
+    starts: Positions
+
+    def take(self, which: Positions) -> "Texts":
+        """Some of them, in that order."""
+        return cut(self.content, self.starts[which], self.starts[which + 1])
+
+    def equals(self, other: "Texts") -> bool:
+        """Whether they are the same, one by one."""
+        return np.array_equal(self.starts, other.starts) and np.array_equal(self.content, other.content)
+
+
+def cut(content: Bytes, begins: Positions, ends: Positions) -> Texts:
+    """The texts at some spans of `content`."""
+    lengths = ends - begins
+    starts = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    return Texts(content[np.repeat(begins - starts[:-1], lengths) + np.arange(starts[-1])], starts)
 
 
 @dataclass(frozen=True)
@@ -42,18 +74,9 @@ class Units:
     numbers: npt.NDArray[np.int32]
     starts: Positions
 
-    def texts(self, which: Positions) -> pa.Array:
-        """The bytes of some units, as an array of ``binary``."""
-        # Spans are not adjacent, as offsets of an Arrow array must be; so the gaps between them are elements, too.
-        offsets = np.empty(2 * len(which), dtype=np.int64)
-        order = np.argsort(which, kind="stable")
-        offsets[0::2], offsets[1::2] = self.begins[which[order]], self.ends[which[order]]
-        spans = pa.LargeBinaryArray.from_buffers(
-            pa.large_binary(), max(0, len(offsets) - 1), [None, pa.py_buffer(offsets), pa.py_buffer(self.buffer)]
-        )
-        back = np.empty(len(which), dtype=np.int64)
-        back[order] = 2 * np.arange(len(which))
-        return spans.take(pa.array(back))
+    def texts(self, which: Positions) -> Texts:
+        """The bytes of some units."""
+        return cut(self.buffer, self.begins[which], self.ends[which])
 
 
 def join(contents: Sequence[bytes]) -> tuple[Bytes, Positions]:
@@ -88,18 +111,25 @@ def _strip(buffer: Bytes, begins: Positions, ends: Positions) -> tuple[Positions
     begins, ends = begins.copy(), ends.copy()
     words = words_of(buffer)
     rows = np.flatnonzero(buffer[begins] == 0x20)
-    while len(rows):
-        rows = rows[words[begins[rows]] == _SPACES]
+    while len(rows := rows[words[begins[rows]] == _SPACES]):
         begins[rows] += 8
-    rows = np.flatnonzero(begins < ends)
-    while len(rows := rows[_WHITE[buffer[begins[rows]]]]):
+    rows = np.flatnonzero(buffer[begins] == 0x20)
+    begins[rows[words[begins[rows]] << _HALF == _SPACES << _HALF]] += 4
+    kinds = _KINDS[buffer[begins]]
+    rows = np.flatnonzero((kinds == _WHITE) & (begins < ends))
+    while len(rows):
         begins[rows] += 1
         rows = rows[begins[rows] < ends[rows]]
-    rows = np.flatnonzero(begins < ends)
-    while len(rows := rows[_WHITE[buffer[ends[rows] - 1]]]):
+        kinds[rows] = _KINDS[buffer[begins[rows]]]
+        rows = rows[kinds[rows] == _WHITE]
+    filled = begins < ends
+    last = _KINDS[buffer[ends - 1]]
+    rows = np.flatnonzero((last == _WHITE) & filled)
+    while len(rows):
         ends[rows] -= 1  # never beyond its begin, where a byte stands that is not white
-    rows = np.flatnonzero(begins < ends)
-    foreign = rows[(buffer[begins[rows]] >= 0x80) | (buffer[ends[rows] - 1] >= 0x80)]
+        last[rows] = _KINDS[buffer[ends[rows] - 1]]
+        rows = rows[last[rows] == _WHITE]
+    foreign = np.flatnonzero(((kinds == _FOREIGN) | (last == _FOREIGN)) & filled)
     for row, begin, end in zip(foreign.tolist(), begins[foreign].tolist(), ends[foreign].tolist(), strict=True):
         text = buffer[begin:end].tobytes().decode("utf-8", "surrogatepass")
         begins[row] = begin + len(text[: len(text) - len(text.lstrip())].encode("utf-8", "surrogatepass"))
