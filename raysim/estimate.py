@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from raysim.probing import models_per_job
+from raysim.measuring.probing import models_per_job
 from raysim.recipe import Key
 from raysim.simulation.planner import Plan
 from raysim.simulation.retention import Keep, Retention

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from raysim.assembly import Assembly, assemble, check_agreements
 from raysim.experiment import LoadedExperiment
-from raysim.measure import Measuring, measuring, pending_tokens
+from raysim.measuring.foreseen import Measuring, measuring, pending_tokens
 from raysim.recipe import Key
 from raysim.simulation.backends import InlineBackend
 from raysim.simulation.crew import Crew

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from raysim.estimate import footprint
 from raysim.experiment import LoadedExperiment
-from raysim.measure import Measurer
+from raysim.measuring.measurer import Measurer
+from raysim.measuring.probing import models_per_job
 from raysim.outlook import Outlook
-from raysim.probing import models_per_job
 from raysim.progress import ConsoleObserver
 from raysim.simulation.crew import Crew
 from raysim.simulation.loop import simulate

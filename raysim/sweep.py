@@ -16,7 +16,7 @@ from raysim.execution import open_backend
 from raysim.experiment import Experiment, LoadedExperiment
 from raysim.folder import RunFolder, now, provenance
 from raysim.grid import GridPoint, grid, short_names
-from raysim.measure import pending_tokens
+from raysim.measuring.foreseen import pending_tokens
 from raysim.outlook import Outlook, look_ahead_here
 from raysim.progress import ConsoleObserver
 from raysim.recipe import Key

@@ -21,6 +21,9 @@ ALLOWED = {
     "raysim.simulation": BASICS | {"raysim.corpus", "raysim.training"},
     "raysim.memorization": BASICS | {"raysim.corpus", "raysim.training"},
     "raysim.effectiveness": BASICS | {"raysim.corpus", "raysim.training"},
+    "raysim.measuring": BASICS
+    | {f"raysim.{p}" for p in ("corpus", "training", "simulation", "memorization", "effectiveness")}
+    | {"raysim.assembly", "raysim.experiment"},
     "raysim.report": BASICS,
     "strategies": (BASICS - {"raysim.arrow", "raysim.rarefaction"})
     | {"raysim.simulation.strategy", "raysim.training.weights"},

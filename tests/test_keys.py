@@ -27,9 +27,8 @@ from raysim.corpus.packing import packing_key, packing_seed
 from raysim.corpus.tokens import TrainedTokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
-from raysim.measure import scoring_recipe
+from raysim.measuring.recipes import clones_recipe, generation_recipe, match_recipe, prompts_recipe, scoring_recipe
 from raysim.memorization.settings import MemorizationSettings, PromptCounts
-from raysim.probes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
 from raysim.recipe import Key, key_of
 from raysim.simulation.strategy import Assignment, Federation, Member, Result
 from raysim.simulation.world import World

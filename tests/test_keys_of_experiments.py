@@ -27,10 +27,9 @@ from raysim.corpus.corpus import fingerprint
 from raysim.corpus.tokens import train_tokenizer
 from raysim.errors import InputError
 from raysim.experiment import Experiment, LoadedExperiment, load_experiment
-from raysim.measure import scoring_recipe
+from raysim.measuring.probing import wanted
+from raysim.measuring.recipes import clones_recipe, generation_recipe, match_recipe, prompts_recipe, scoring_recipe
 from raysim.outlook import crew_of_one
-from raysim.probes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
-from raysim.probing import wanted
 from raysim.recipe import Key, key_of
 from raysim.simulation.loop import Instance
 from raysim.simulation.planner import Plan, plan

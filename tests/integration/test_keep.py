@@ -19,7 +19,12 @@ from raysim.simulation.store import Store
 TIMEOUT_S = 120
 """Work that waits for itself would never end."""
 
-SMALL_WAVES = "import raysim.probing; raysim.probing._JOB_WEIGHTS_BYTES = 1; from raysim.cli import main; main()"
+SMALL_WAVES = """
+from raysim.cli import main
+from raysim.measuring import probing
+probing._JOB_WEIGHTS_BYTES = 1
+main()
+"""
 """One model to a job of the pipeline, so that a wave is full as soon as one model waits."""
 
 ORDERS: dict[str, Any] = {"strategies": [{"incremental": {"orders": [["alpha", "beta"], ["alpha", "gamma"]]}}]}

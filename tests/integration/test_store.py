@@ -75,7 +75,7 @@ def test_training_pauses_for_prompts_where_the_disk_is_bounded(
     from raysim.run import Options
     from raysim.run import run as run_here
 
-    monkeypatch.setattr("raysim.probing._JOB_WEIGHTS_BYTES", 2 * 4 * 27_616)
+    monkeypatch.setattr("raysim.measuring.probing._JOB_WEIGHTS_BYTES", 2 * 4 * 27_616)
     run_here(Options(tiny(), tmp_path / "out", overrides=("store.keep=metrics",)), ConsoleObserver(Console(quiet=True)))
     kinds = [row["kind"] for row in read_stages(tmp_path / "out" / "stages.jsonl")]
     assert kinds.index("generate") < len(kinds) - 1 - kinds[::-1].index("train")

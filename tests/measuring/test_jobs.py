@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from raysim.errors import PartyLost
-from raysim.jobs import Job, Jobs, Piece
+from raysim.measuring.jobs import Job, Jobs, Piece
 from raysim.memorization.pipeline import IN_FLIGHT
 from raysim.outlook import crew_of_one
 from raysim.simulation.crew import Crew

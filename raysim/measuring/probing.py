@@ -18,12 +18,13 @@ from raysim.assembly import Assembly
 from raysim.corpus.corpus import fingerprint
 from raysim.effectiveness.parsing import parses
 from raysim.experiment import LoadedExperiment
-from raysim.jobs import Job, Jobs, Piece, Pieces, Probe
+from raysim.measuring.jobs import Job, Jobs, Piece, Pieces, Probe
+from raysim.measuring.recipes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
+from raysim.measuring.visitors import Told, clones_at, index_at, prompt_batches, tell
 from raysim.memorization.lineindex import LineIndex, build_index
 from raysim.memorization.matching import count_copies
 from raysim.memorization.settings import MemorizationSettings
 from raysim.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
-from raysim.probes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
 from raysim.recipe import Key, key_of
 from raysim.simulation.entries import Entry
 from raysim.simulation.ledger import SERVER, Crossing
@@ -31,7 +32,6 @@ from raysim.simulation.runner import ReachedModel
 from raysim.simulation.stagelog import Kind, StageRecord
 from raysim.simulation.strategy import Milestone
 from raysim.simulation.workshop import Done, Workshop
-from raysim.visitors import Told, clones_at, index_at, prompt_batches, tell
 
 _JOB_WEIGHTS_BYTES = 1 << 30
 """Weights that one job of the pipeline holds in memory at once."""

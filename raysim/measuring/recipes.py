@@ -1,13 +1,28 @@
-"""Recipes of probing: what decides a model's answers, whose lines they are, and what the corpora have in common.
+"""Recipes of measuring: what decides a model's losses and answers, whose lines they are, and what the corpora share.
 
 The secret that keys a run's line hashes stands in none of them: tables hold counts and places, never such a hash.
 """
 
 from typing import Any
 
+from raysim.effectiveness.losses import losses_recipe
 from raysim.memorization.settings import MemorizationSettings
 from raysim.recipe import Key
 from raysim.simulation.world import World
+
+
+def scoring_recipe(world: World, model: Key, organization: str, batch_size: int) -> dict[str, Any]:
+    """Recipe of the losses of `model` on one organization's validation split."""
+    return losses_recipe(
+        model,
+        world.inventories[organization].valid_fingerprint,
+        world.model_recipe,
+        world.tokenizer,
+        world.trainer.sequence_length,
+        batch_size,
+        world.trainer.threads,
+        world.libraries,
+    )
 
 
 def generation_recipe(world: World, model: Key, organization: str, settings: MemorizationSettings) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""The measuring that a plan leads to: which work, and how much."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raysim.assembly import Assembly
+from raysim.experiment import LoadedExperiment
+from raysim.measuring.probing import wanted
+from raysim.measuring.recipes import generation_recipe, scoring_recipe
+from raysim.recipe import Key, key_of
+from raysim.simulation.planner import Plan, PlannedModel
+from raysim.simulation.store import Store
+from raysim.simulation.strategy import Milestone
+from raysim.simulation.world import World
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """A piece of work on a model that a plan leads to.
+
+    Attributes:
+        recipe: of the work.
+        tokens: that it takes, at most.
+    """
+
+    recipe: Mapping[str, Any]
+    tokens: int
+
+
+def measuring(loaded: LoadedExperiment, assembly: Assembly, plan: Plan) -> dict[Key, Measuring]:
+    """All work that reads the weights of a planned model, in the order of the plan."""
+    experiment = loaded.experiment
+    settings = experiment.measure.memorization
+    snapshots = settings is not None and "every_epoch" in settings.when
+    found: dict[Key, Measuring] = {}
+    for model in (*plan.models, *(_epochs(plan) if snapshots else ())):
+        key, world = model.milestone.model, model.instance.world
+        for name, inventory in assembly.inventories.items():
+            if experiment.measure.perplexity:
+                recipe = scoring_recipe(world, key, name, experiment.measure.perplexity.batch_size)
+                found[key_of(recipe)] = Measuring(recipe, inventory.splits["valid"]["tokens"])
+            if settings and wanted(model.milestone, settings):
+                recipe = generation_recipe(world, key, name, settings)
+                tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
+                found[key_of(recipe)] = Measuring(recipe, tokens)
+    return found
+
+
+def _epochs(plan: Plan) -> Iterable[PlannedModel]:
+    """The models after every epoch of the stages of settings that do not aggregate, which no strategy plans."""
+    for stage in plan.stages:
+        if stage.instance.strategy.aggregates:
+            continue
+        for epoch in range(1, stage.assignment.epochs + 1):
+            key = key_of(World.snapshot(stage.key, epoch))
+            yield PlannedModel(stage.instance, Milestone(key, "epoch", epoch, final=False))
+
+
+def pending_tokens(plan: Plan, measures: Mapping[Key, Measuring], store: Store) -> dict[str, int]:
+    """Tokens of each kind of work that the store does not have yet."""
+    pending = {
+        "train": sum(stage.num_tokens for key, stage in plan.unique_stages().items() if not store.has(key)),
+        "losses": 0,
+        "generate": 0,
+    }
+    for key, measure in measures.items():
+        pending[measure.recipe["kind"]] += 0 if store.has(key) else measure.tokens
+    return pending
