@@ -11,10 +11,11 @@ import torch
 from transformers import DynamicCache
 
 from raysim.errors import InputError
-from raysim.memorization.cache import SHARED_PREFIX, can_share_prefix, share_out
+from raysim.memorization.cache import share_out
 from raysim.memorization.prompts import PREFIX, Tokenizer, split_batches
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.memorization.settings import MemorizationSettings, Precision
+from raysim.memorization.shared_prefix import SHARED_PREFIX, can_share_prefix
 from raysim.training.models import context_of
 from raysim.training.weights import assign
 
