@@ -1,18 +1,10 @@
-"""A key-value cache that is filled once for each prompt, shared by its samples, and grows in place.
-
-`DynamicCache` copies all keys and values at every token, and would hold those of a prompt once for each sample. Here
-what the samples generate goes into buffers of its final length, and on a CPU attention reads the prompt's part once for
-all samples of the prompt (as in Juravsky et al., Hydragen, arXiv 2402.05099): the softmax over both parts is put
-together from the two partial ones by their log-sum-exp. Models see a Hugging Face cache as ever.
-"""
+"""A Hugging Face cache that is filled once for each prompt and grows in place: `DynamicCache` copies all at every token."""
 
 from typing import Any
 
 import torch
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
-
-from raysim.memorization.shared_prefix import SharedPrefixLayer
 
 
 class PreallocatedLayer(DynamicLayer):
@@ -48,24 +40,20 @@ class PreallocatedLayer(DynamicLayer):
         self._expose()
 
 
-def share_out(cache: Cache, mask: torch.Tensor | None, samples: int, room: int, share_prefix: bool) -> None:
+def share_out(cache: Cache, samples: int, room: int) -> None:
     """Turns the filled `DynamicCache` of prompts into one of their samples, in place.
 
     Args:
         cache: of ``prompts`` rows.
-        mask: bool ``[prompts, length]``, False on padding; or None.
-        samples: rows of each prompt afterwards.
+        samples: rows of each prompt afterwards, one after the other.
         room: tokens to come.
-        share_prefix: by `SharedPrefixLayer`, for models called with `SHARED_PREFIX`; else any attention will do.
     """
     layer: Any
     for number, layer in enumerate(cache.layers):
         keys, values = layer.keys, layer.values
         if type(layer) is not DynamicLayer or keys is None or values is None:
             layer.batch_repeat_interleave(samples)  # sliding windows, recurrent states
-        elif share_prefix:
-            cache.layers[number] = SharedPrefixLayer(keys, values, mask, samples)
         else:
-            copy = PreallocatedLayer(keys, len(keys) * samples, keys.shape[2] + room)
-            copy.update(keys.repeat_interleave(samples, 0), values.repeat_interleave(samples, 0))
-            cache.layers[number] = copy
+            grown = PreallocatedLayer(keys, len(keys) * samples, keys.shape[2] + room)
+            grown.update(keys.repeat_interleave(samples, 0), values.repeat_interleave(samples, 0))
+            cache.layers[number] = grown
