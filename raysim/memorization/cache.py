@@ -1,4 +1,4 @@
-"""A Hugging Face cache that is filled once for each prompt and grows in place: `DynamicCache` copies all at every token."""
+"""A Hugging Face cache that is filled once for each prompt and grows in place; a `DynamicCache` copies at each step."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ class Decoder(Protocol):
     """Continues rows: the samples of the first prompt, then those of the second."""
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Logits behind one more token a row, float32 ``[rows, vocabulary]``; `tokens` and `positions` are ``[rows]``."""
+        """Logits float32 ``[rows, vocabulary]`` after one more token a row; `tokens`, `positions`: int64 ``[rows]``."""
         ...
 
     def select(self, prompts: torch.Tensor) -> None:

@@ -1,7 +1,7 @@
 """The forward pass for one new token a row, by family of models, over attention that shares prefixes.
 
 Hugging Face's own forward builds masks and passes through wrappers at each token, and its caches hold a prompt once for
-each sample. Here the same modules with the same weights are called in the same order. A test holds them to the original.
+each sample. Here the same modules with the same weights are called in the same order, and a test compares the logits.
 """
 
 from collections.abc import Callable
