@@ -1,6 +1,9 @@
-"""Tokens a second of probing: our batched sampler beside a `model.generate` for each prompt, as the study does it.
+"""Tokens a second of probing beside a `model.generate` for each prompt, as the study does, and what each measure adds.
 
-Interleaved rounds, medians; the model has random weights and the prompts random tokens, so nothing ends early.
+Interleaved rounds, medians; the model has random weights and the prompts random tokens. Each row has the measures of
+those before it and one more; the last is raysim as it is. The nuclei hold hundreds of tokens, where those of a trained
+model hold a few: the worst case for our sampling. Early stop has rows of its own, as it acts only where answers end.
+Seconds are those that the one thread had a core, so that others on the machine disturb less.
     python experiments/benchmarks/generate.py [--rounds 5]
 """
 
@@ -8,13 +11,17 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, TemperatureLogitsWarper, TopPLogitsWarper
 
+from raysim.memorization import decoding, generation
 from raysim.memorization.generation import DTYPES, Generator
 from raysim.memorization.prompts import prompt_id
 from raysim.memorization.settings import MemorizationSettings, PromptCounts
@@ -23,6 +30,11 @@ from raysim.training.models import ModelSettings, build_model
 VOCABULARY, PROMPTS, PROMPT_TOKENS, NEW_TOKENS, SAMPLES = 1024, 36, 64, 128, 5
 PEER_PROMPTS = 4
 """The peer's cost grows with the prompts, so a few of them tell its rate."""
+CONFIG = {"model_type": "gpt2", "n_layer": 2, "n_head": 4, "n_embd": 192}
+STOPS = (" 77", " 88", " 99")
+"""In the text of random numbers about one token in thirty ends an answer."""
+
+Measure = Callable[[], float]
 
 
 class Numbers:
@@ -37,13 +49,13 @@ class Numbers:
         return " ".join(map(str, ids))
 
 
-def prompts_table() -> pa.Table:
+def prompts_table(kind: str = "prefix") -> pa.Table:
     generator = np.random.Generator(np.random.Philox(1))
     tokens = generator.integers(1, VOCABULARY, (PROMPTS, PROMPT_TOKENS)).tolist()
     return pa.table(
         {
-            "prompt": [prompt_id("prefix", row) for row in tokens],
-            "kind": ["prefix"] * PROMPTS,
+            "prompt": [prompt_id(kind, row) for row in tokens],
+            "kind": [kind] * PROMPTS,
             "organization": ["org"] * PROMPTS,
             "tokens": pa.array(tokens, pa.list_(pa.int32())),
             "text": [Numbers().decode(row) for row in tokens],
@@ -51,13 +63,13 @@ def prompts_table() -> pa.Table:
     )
 
 
-def ours(generator: Generator, prompts: pa.Table) -> float:
-    started_s = time.perf_counter()
-    answers = generator.generate(None, prompts, 1)
-    return sum(answers["new_tokens"].to_pylist()) / (time.perf_counter() - started_s)
+def settings_of(**changes: Any) -> MemorizationSettings:
+    counts = PromptCounts(prefix=PROMPTS)
+    return MemorizationSettings(prompts=counts, samples=SAMPLES, new_tokens=NEW_TOKENS, **changes)
 
 
-def peer(model: Any, prompts: pa.Table) -> float:
+def hugging_face(model: Any, prompts: pa.Table, together: int) -> float:
+    """New tokens a second of `model.generate` for so many prompts at a time."""
     config = GenerationConfig(
         do_sample=True,
         temperature=0.6,
@@ -69,13 +81,68 @@ def peer(model: Any, prompts: pa.Table) -> float:
         num_return_sequences=SAMPLES,
         pad_token_id=0,
     )
-    started_s, tokens = time.perf_counter(), 0
-    for row in prompts["tokens"].to_pylist()[:PEER_PROMPTS]:
-        ids = torch.tensor([row])
+    started_s, tokens = time.process_time(), 0
+    rows = prompts["tokens"].to_pylist()
+    for at in range(0, len(rows), together):
+        ids = torch.tensor(rows[at : at + together])
         with torch.inference_mode():
             answer = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
         tokens += answer[:, PROMPT_TOKENS:].numel()
-    return tokens / (time.perf_counter() - started_s)
+    return tokens / (time.process_time() - started_s)
+
+
+def sorted_draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+    """What Hugging Face does at each step: sorts the vocabulary."""
+    scaled = TemperatureLogitsWarper(temperature)(None, logits)  # type: ignore[arg-type]
+    kept = TopPLogitsWarper(top_p)(None, scaled)  # type: ignore[arg-type]
+    return torch.multinomial(kept.softmax(1), 1)[:, 0]
+
+
+def without(*names: str) -> AbstractContextManager[Any]:
+    """Takes measures out of raysim."""
+    patches = {
+        "top-p": lambda: mock.patch.object(generation, "draw", sorted_draw),
+        "shared": lambda: mock.patch.object(decoding, "can_share_prefix", return_value=False),
+        "in place": lambda: mock.patch.object(
+            decoding, "share_out", lambda cache, samples, room: cache.batch_repeat_interleave(samples)
+        ),
+        "early stop": lambda: mock.patch.object(generation, "_CHECK_EVERY", NEW_TOKENS + 1),
+    }
+    stack = ExitStack()
+    for name in names:
+        stack.enter_context(patches[name]())
+    return stack
+
+
+def ours(generator: Generator, prompts: pa.Table, *left_out: str) -> float:
+    """New tokens a second."""
+    with without(*left_out):
+        started_s = time.process_time()
+        answers = generator.generate(None, prompts, 1)
+        return sum(answers["new_tokens"].to_pylist()) / (time.process_time() - started_s)
+
+
+def interleaved(measures: dict[str, Measure], peer: str, rounds: int, label: str, unit: str) -> list[dict[str, Any]]:
+    """Rows with the median of each measure, and that of its ratios to the peer of the same round with their spread."""
+    taken: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, measure in measures.items():
+            taken[name].append(measure())
+    rows = []
+    for name, values in taken.items():
+        ratios = [value / base for value, base in zip(values, taken[peer], strict=True)]
+        rows.append(
+            {
+                "case": f"{label}: {name}",
+                "raysim": round(statistics.median(values)),
+                "peer": round(statistics.median(taken[peer])),
+                "unit": unit,
+                "ratio": round(statistics.median(ratios), 2),
+                "spread": [round(min(ratios), 2), round(max(ratios), 2)],
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
 
 
 def main() -> None:
@@ -83,26 +150,31 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    config = {"model_type": "gpt2", "n_layer": 2, "n_head": 4, "n_embd": 192}
-    settings = MemorizationSettings(prompts=PromptCounts(prefix=PROMPTS), samples=SAMPLES, new_tokens=NEW_TOKENS)
-    prompts = prompts_table()
+    fixed, ending = prompts_table(), prompts_table("function")
     rows = []
     for precision, dtype in DTYPES.items():
-        model = build_model(ModelSettings(config=config), VOCABULARY, 0, 256, seed=1)
-        generator = Generator(model, Numbers(), settings, 1, dtype=dtype)
-        pairs = [(ours(generator, prompts), peer(model, prompts)) for _ in range(rounds + 1)][1:]
-        mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-        ratio = statistics.median(a / b for a, b in pairs)
-        rows.append(
-            {
-                "case": f"36 prompts of 64 tokens, 128 new, 5 samples, {precision}",
-                "raysim": round(mine),
-                "peer": round(theirs),
-                "unit": "new tokens/s on one thread",
-                "ratio": round(ratio, 2),
-            }
-        )
-        print(rows[-1])
+        model = build_model(ModelSettings(config=CONFIG), VOCABULARY, 0, 256, seed=1)
+        probe = Generator(model, Numbers(), settings_of(), 1, dtype=dtype)
+        stopping = Generator(model, Numbers(), settings_of(stop=STOPS), 1, dtype=dtype)
+        few = fixed.slice(0, PEER_PROMPTS)
+        hugging_face(model, few, 1)
+        ours(probe, few)
+        measures: dict[str, Measure] = {
+            "model.generate for each prompt": lambda: hugging_face(model, few, 1),  # noqa: B023
+            "+ prompts of a length together": lambda: hugging_face(model, fixed, PROMPTS),  # noqa: B023
+            "+ each prompt read once": lambda: ours(probe, fixed, "top-p", "shared", "in place"),  # noqa: B023
+            "+ cache that grows in place": lambda: ours(probe, fixed, "top-p", "shared"),  # noqa: B023
+            "+ prompts shared in attention, step written out": lambda: ours(probe, fixed, "top-p"),  # noqa: B023
+            "+ top-p without sorting token ids (raysim)": lambda: ours(probe, fixed),  # noqa: B023
+        }
+        label = f"36 prompts of 64 tokens, 128 new, 5 samples, {precision}"
+        rows += interleaved(measures, next(iter(measures)), rounds, label, "new tokens/s of one thread")
+        measures = {
+            "no early stop": lambda: ours(stopping, ending, "early stop"),  # noqa: B023
+            "early stop": lambda: ours(stopping, ending),  # noqa: B023
+        }
+        label = f"the same, where a stop string ends answers, {precision}"
+        rows += interleaved(measures, "no early stop", rounds, label, "new tokens that count/s of one thread")
     print(json.dumps({"benchmark": "generate", "rows": rows}))
 
 

@@ -56,57 +56,60 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p
     """
     if temperature == 0:
         return logits.argmax(1)
-    scaled = logits / temperature
-    total = scaled.logsumexp(1)
-    likeliest, tokens = scaled.max(1)
+    masses = (logits / temperature).softmax(1)
+    vocabulary = masses.shape[1]
+    likeliest = masses.amax(1, keepdim=True)
     # A model that is sure of its next token, as one that recites is, has a nucleus of one.
-    rows = (_mass(likeliest, total) < top_p).nonzero()[:, 0]
-    for size in (_USUAL_NUCLEUS, logits.shape[1]):
-        if not len(rows):
-            break
-        part = scaled[rows]
-        every = size >= part.shape[1]
-        values = _largest(part, min(size, part.shape[1]))
-        cumulated = _mass(values, total[rows, None]).cumsum(1)
-        inside = torch.full_like(rows, every, dtype=torch.bool) | (cumulated[:, -1] >= top_p)
-        chosen = _choose(cumulated[inside], uniforms[rows[inside]], top_p)
-        tokens[rows[inside]] = _name(part[inside], values[inside], chosen)
-        rows = rows[~inside]
-    return tokens
+    chosen, equals = likeliest.clone(), torch.zeros_like(likeliest, dtype=torch.int64)
+    pending = likeliest[:, 0] < top_p
+    for size in (_USUAL_NUCLEUS, vocabulary):
+        # Where as many tokens as the likeliest would not suffice, no search among the first few does.
+        rows = (pending & (likeliest[:, 0] * size >= top_p) if size < vocabulary else pending).nonzero()[:, 0]
+        if len(rows):
+            largest = _largest(masses if len(rows) == len(masses) else masses[rows], min(size, vocabulary))
+            cumulated = largest.cumsum(1, dtype=torch.float64)
+            inside = (cumulated[:, -1] >= top_p) | (size >= vocabulary)
+            if not bool(inside.all()):
+                rows, largest, cumulated = rows[inside], largest[inside], cumulated[inside]
+            ranks = _choose(cumulated, uniforms[rows, None], top_p)
+            chosen[rows] = largest.gather(1, ranks)
+            equals[rows] = ranks - torch.searchsorted(-largest, -chosen[rows])
+            pending[rows] = False
+    return _name(masses, chosen, equals[:, 0])
 
 
-def _mass(scaled: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
-    return (scaled.double() - total).exp()
-
-
-def _largest(scaled: torch.Tensor, size: int) -> torch.Tensor:
-    """The `size` largest values of each row in descending order."""
-    if scaled.device.type != "cpu":
-        return scaled.topk(size, 1).values
+def _largest(masses: torch.Tensor, size: int) -> torch.Tensor:
+    """The `size` largest masses of each row in descending order."""
+    if masses.device.type != "cpu":
+        return masses.topk(size, 1).values
     # NumPy's vectorised partition and sort take a tenth of the time of torch's on a CPU.
-    values = scaled.numpy()
-    rest = values.shape[1] - size
-    values = np.partition(values, rest, axis=1)[:, rest:] if rest else values
-    return torch.from_numpy(np.sort(values, axis=1)[:, ::-1].copy())
+    negated = -masses.numpy()
+    if size < negated.shape[1]:
+        negated = np.partition(negated, size - 1, axis=1)[:, :size]
+    return torch.from_numpy(-np.sort(negated, axis=1))
 
 
 def _choose(cumulated: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Rank (from 0) of the token that each uniform falls on inside the nucleus, given the masses up to each rank."""
+    """Rank (from 0) of the token that each uniform falls on inside the nucleus: int64 ``[rows, 1]``.
+
+    Args:
+        cumulated: float64 ``[rows, size]``, the mass up to each rank.
+        uniforms: float64 ``[rows, 1]``.
+        top_p: see `draw`.
+    """
     # The first token that brings the mass to top_p is the last of the nucleus.
-    last = (cumulated < top_p).sum(1).clamp_(max=cumulated.shape[1] - 1)
-    target = uniforms * cumulated.gather(1, last[:, None])[:, 0]
-    return torch.minimum((cumulated <= target[:, None]).sum(1), last)
+    last = torch.searchsorted(cumulated, torch.full_like(uniforms, top_p)).clamp_(max=cumulated.shape[1] - 1)
+    target = uniforms * cumulated.gather(1, last)
+    return torch.minimum(torch.searchsorted(cumulated, target, right=True), last)
 
 
-def _name(scaled: torch.Tensor, values: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-    """The tokens at `ranks` of the descending order; tokens of equal logits count in the order of their ids."""
-    value = values.gather(1, ranks[:, None])
-    equal = scaled == value
+def _name(masses: torch.Tensor, chosen: torch.Tensor, equals: torch.Tensor) -> torch.Tensor:
+    """The token of each row that has the mass `chosen` ``[rows, 1]`` and behind `equals` others of that mass."""
+    equal = masses == chosen
     tokens = equal.to(torch.uint8).argmax(1)
-    # In bfloat16 ties are common: then the rank among the equals decides.
-    earlier = ranks - (values > value).sum(1)
-    tied = earlier.nonzero()[:, 0]
+    # In bfloat16 ties are common.
+    tied = equals.nonzero()[:, 0]
     if len(tied):
-        nth = equal[tied].cumsum(1) > earlier[tied, None]
+        nth = equal[tied].cumsum(1) > equals[tied, None]
         tokens[tied] = nth.to(torch.uint8).argmax(1)
     return tokens

@@ -10,7 +10,7 @@ from raysim.corpus.packing import PACKING_VERSION
 from raysim.recipe import versions_of
 
 PROMPTS_VERSION = 1
-GENERATION_VERSION = 2
+GENERATION_VERSION = 3
 MATCHING_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
 

@@ -1,4 +1,5 @@
 import copy
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -6,6 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from scipy import stats
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from raysim.errors import InputError
 from raysim.memorization.generation import Generator
@@ -81,6 +89,90 @@ def assert_like_plain(model: Any, tokenizer: Any, prompts: pa.Table, chosen: Mem
         assert row["text"] == last_line + tokenizer.decode(wanted)
         assert (row["lead"], row["new_tokens"]) == (len(last_line), len(wanted))
         assert row["ended"] == ("length" if len(wanted) == chosen.new_tokens else "end of file")
+
+
+def test_samples_follow_the_exact_distribution(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    """Pairs of tokens: the masses are products of what the processors of transformers leave of the model's logits."""
+    chosen = settings(samples=4000, new_tokens=2, batch_size=4000, temperature=0.9, top_p=0.8, repetition_penalty=1.3)
+    prompts = make_prompts("abca")
+    processors = LogitsProcessorList(
+        [RepetitionPenaltyLogitsProcessor(1.3), TemperatureLogitsWarper(0.9), TopPLogitsWarper(0.8)]
+    )
+
+    def masses(tokens: list[int]) -> dict[int, float]:
+        ids = torch.tensor([tokens])
+        with torch.inference_mode():
+            scores = processors(ids, model(input_ids=ids).logits[:, -1])  # type: ignore[arg-type]
+        return {token: mass for token, mass in enumerate(scores[0].double().softmax(0).tolist()) if mass}
+
+    prompt = prompts["tokens"][0].as_py()
+    wanted: dict[str, float] = Counter()
+    for first, mass in masses(prompt).items():
+        if first == 0:  # ends the file
+            wanted[""] += mass
+            continue
+        for second, other in masses([*prompt, first]).items():
+            wanted[tokenizer.decode([first, second])] += mass * other
+    table = Generator(model, tokenizer, chosen).generate(None, prompts, 5)
+    counts = Counter(row["text"].removeprefix("abca") for row in table.to_pylist())
+    assert set(counts) <= set(wanted)
+    # Rare pairs are counted as one, so that the statistic follows its distribution.
+    common = [text for text, mass in wanted.items() if mass * len(table) >= 5]
+    assert len(common) > 5
+    observed = [counts[text] for text in common]
+    expected = [wanted[text] * len(table) for text in common]
+    if len(common) < len(wanted):
+        observed.append(len(table) - sum(observed))
+        expected.append(len(table) - sum(expected))
+    assert stats.chisquare(observed, expected).pvalue > 0.001
+
+
+def tokens_read(model: Any, generate: Callable[[], pa.Table]) -> tuple[list[int], pa.Table]:
+    """How many tokens, padding included, the model is shown at each pass, and the answers."""
+    passes: list[int] = []
+    hook = model.get_input_embeddings().register_forward_hook(lambda _, given, __: passes.append(given[0].numel()))
+    try:
+        return passes, generate()
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"], ids=["shared prefix", "any attention"])
+def test_each_prompt_is_read_once_and_each_new_token_once(
+    model: Any, tokenizer: Any, make_prompts: Make, attention: str
+) -> None:
+    model.set_attn_implementation(attention)
+    generator = Generator(model, tokenizer, settings(samples=3, new_tokens=10))
+    passes, _ = tokens_read(model, lambda: generator.generate(None, make_prompts("abcd", "efgh"), 1))
+    assert passes == [2 * 4] + [2 * 3] * 9  # the last token is nobody's context
+
+
+def test_prompts_of_a_length_run_together_without_padding(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    texts = ("abcdefgh", "b", "cdefghij", "d", "efghijkl", "f")
+    generator = Generator(model, tokenizer, settings(samples=2, new_tokens=1, batch_size=6))
+    passes, _ = tokens_read(model, lambda: generator.generate(None, make_prompts(*texts), 1))
+    assert passes == [3 * 1, 3 * 8]
+
+
+def test_prompts_whose_samples_have_all_ended_cost_nothing_more(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+    """Looked at every sixteen tokens; the answers are those of the whole way."""
+    prompts = make_prompts("ab", "cd", "ef", "gh", kind="function")
+    passes, answers = [], []
+    for stops in (["a", "b", "c", "d", "e", "f", "(", "\n"], ["never"]):
+        chosen = settings(temperature=2.0, top_p=1.0, repetition_penalty=1, new_tokens=60, stop=stops)
+        generator = Generator(model, tokenizer, chosen)
+        taken, table = tokens_read(model, lambda: generator.generate(None, prompts, 1))  # noqa: B023
+        passes.append(taken)
+        answers.append(table.to_pylist())
+    assert sum(passes[0]) < 0.6 * sum(passes[1])
+    for step in range(1, len(passes[0])):
+        # Pass number n shows the n-th new token: those whose prompt had ended at the last look are not among them.
+        looked = step // 16 * 16
+        samples = [answers[0][at : at + 2] for at in range(0, len(answers[0]), 2)]
+        going = sum(any(row["new_tokens"] > looked or row["ended"] == "length" for row in pair) for pair in samples)
+        assert passes[0][step] >= 2 * going
+    for cut, whole in zip(*answers, strict=True):
+        assert whole["text"].startswith(cut["text"])
 
 
 def test_greedy_does_not_depend_on_other_prompts(model: Any, tokenizer: Any, make_prompts: Make) -> None:

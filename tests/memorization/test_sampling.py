@@ -50,6 +50,24 @@ def test_tied_tokens_are_drawn_in_the_order_of_their_ids() -> None:
     assert draw(logits, uniforms, 1.0, 0.9).tolist() == [1, 2, 4]
 
 
+def test_tokens_tied_at_the_end_of_the_nucleus_enter_in_the_order_of_their_ids() -> None:
+    """Four of equal mass, of which three make 0.6."""
+    uniforms = (torch.arange(300, dtype=torch.float64) + 0.5) / 300
+    tokens = draw(torch.zeros(300, 4), uniforms, 1.0, 0.6)
+    assert torch.bincount(tokens, minlength=4).tolist() == [100, 100, 100, 0]
+
+
+@pytest.mark.parametrize("top_p", [0.6, 1.0])
+def test_a_row_does_not_depend_on_the_others(top_p: float) -> None:
+    """Nuclei of one, of a few and of hundreds take different ways."""
+    random = torch.Generator().manual_seed(9)
+    logits = torch.randn(40, 500, generator=random) * torch.tensor([0.1, 1.5, 4, 60]).repeat(10)[:, None]
+    uniforms = torch.rand(40, dtype=torch.float64, generator=random)
+    together = draw(logits, uniforms, 0.6, top_p)
+    alone = [int(draw(logits[row : row + 1], uniforms[row : row + 1], 0.6, top_p)) for row in range(40)]
+    assert together.tolist() == alone
+
+
 @pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
 def test_extreme_uniforms_stay_inside_the_nucleus(uniform: float) -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
@@ -99,3 +117,10 @@ def test_each_sample_has_a_stream_of_its_own() -> None:
 def test_golden_uniforms() -> None:
     """Other values mean other samples: raise GENERATION_VERSION."""
     assert sample_uniforms(1, ["0123456789abcdef"], 1, 2).tolist() == [[0.038740997500818275, 0.4721534713641493]]
+
+
+def test_golden_draws() -> None:
+    """Other tokens for the same logits and uniforms: raise GENERATION_VERSION."""
+    logits = ((torch.arange(600) * 7919) % 601).float().view(3, 200) / 601 * torch.tensor([[1.0], [8.0], [60.0]])
+    uniforms = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+    assert draw(logits, uniforms, 0.6, 0.6).tolist() == [79, 106, 59]
