@@ -33,7 +33,9 @@ def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor, scheme: Scheme
         return torch.where(scores.argmax(1) == targets, 0.0, -torch.inf).double()
     logs = (scores / scheme.temperature).log_softmax(1)
     found = logs.gather(1, targets[:, None])[:, 0]
-    return found if scheme.top_p == 1 else found - _nucleus(logs, targets, found, scheme.top_p)
+    if scheme.top_p == 1:
+        return found
+    return (found - _nucleus(logs, targets, found, scheme.top_p)).clamp_(max=0)
 
 
 def _nucleus(logs: torch.Tensor, targets: torch.Tensor, found: torch.Tensor, top_p: float) -> torch.Tensor:

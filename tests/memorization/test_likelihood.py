@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def random(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def plain(logits: torch.Tensor, tokens: torch.Tensor, scheme: Scheme) -> list[float]:
     """Each token as `generate` would draw it: its own processors, in its own order."""
-    processors = LogitsProcessorList()
+    processors: Any = LogitsProcessorList()  # its arguments are typed as other tensors
     if scheme.repetition_penalty != 1:
         processors.append(RepetitionPenaltyLogitsProcessor(scheme.repetition_penalty))
     processors.append(TemperatureLogitsWarper(float(scheme.temperature)))
