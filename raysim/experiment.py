@@ -106,6 +106,17 @@ class Experiment(Settings):
         check_sweep(sweep)
         return sweep
 
+    @pydantic.model_validator(mode="after")
+    def _passages_fit(self) -> "Experiment":
+        extraction = self.measure.memorization and self.measure.memorization.extraction
+        if extraction and extraction.longest > self.trainer.sequence_length:
+            raise ValueError(
+                f"measure.memorization.extraction: a prefix of {extraction.prefix_tokens[-1]} tokens and a suffix of"
+                f" {extraction.suffix_tokens} do not fit into a training sequence of {self.trainer.sequence_length};"
+                " set shorter prefix_tokens or suffix_tokens, or a longer trainer.sequence_length"
+            )
+        return self
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -42,6 +42,7 @@ measure:
     new_tokens: 128
     min_lines: 6             # consecutive lines that count as a match
     when: final              # or every_stage, every_round, every_epoch
+    # extraction: {{}}         # have models recite passages of training sequences, too
 """
 
 

@@ -60,9 +60,10 @@ def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _to_come(tokens: Mapping[str, int]) -> str:
+    recited = f" and {tokens['extract']:,} to recite" if tokens["extract"] else ""
     return (
         f"Still to come: {tokens['train']:,} tokens to train on, {tokens['losses']:,} to score,"
-        f" at most {tokens['generate']:,} to generate."
+        f" at most {tokens['generate']:,} to generate{recited}."
     )
 
 

@@ -27,8 +27,15 @@ from raysim.corpus.packing import packing_key, packing_seed
 from raysim.corpus.tokens import TrainedTokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
-from raysim.measuring.recipes import clones_recipe, generation_recipe, match_recipe, prompts_recipe, scoring_recipe
-from raysim.memorization.settings import MemorizationSettings, PromptCounts
+from raysim.measuring.recipes import (
+    clones_recipe,
+    extraction_recipe,
+    generation_recipe,
+    match_recipe,
+    prompts_recipe,
+    scoring_recipe,
+)
+from raysim.memorization.settings import ExtractionSettings, MemorizationSettings, PromptCounts
 from raysim.recipe import Key, key_of
 from raysim.simulation.strategy import Assignment, Federation, Member, Result
 from raysim.simulation.world import World
@@ -81,7 +88,9 @@ BASE = Inputs(
     assignment=ASSIGNMENT,
     results=(Result(ASSIGNMENT, "stage a", 3), Result(dataclasses.replace(ASSIGNMENT, organizations=("b",)), "b", 3)),
     perplexity=PerplexitySettings(),
-    memorization=MemorizationSettings(prompts=PromptCounts(function=3, prefix=2), precision="fp32"),
+    memorization=MemorizationSettings(
+        prompts=PromptCounts(function=3, prefix=2), precision="fp32", extraction=ExtractionSettings()
+    ),
     tokenizer=TrainedTokenizerSettings(),
     texts="texts",
     references="references",
@@ -106,6 +115,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         "aggregate": world.aggregation(strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results),
         "losses": scoring_recipe(world, inputs.model, "a", inputs.perplexity.batch_size),
         "generate": generation_recipe(world, inputs.model, "a", memorization),
+        "extract": extraction_recipe(world, inputs.model, "a", memorization),
         "match": match_recipe(world, inputs.generations, memorization, inputs.references),
         "prompts": prompts_recipe(world, "a", memorization, inputs.references),
         "clones": clones_recipe(world, "a", memorization, inputs.references),
@@ -116,7 +126,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
 
 
 KINDS = set(keys_of(BASE))
-MODEL = "initial train losses generate"
+MODEL = "initial train losses generate extract"
 
 DECIDES: dict[str, str] = {
     "world.spec.settings.config": MODEL,
@@ -129,14 +139,14 @@ DECIDES: dict[str, str] = {
         "backend", "batch_size", "learning_rate", "schedule", "warmup_fraction", "weight_decay", "adam_betas",
         "adam_epsilon", "gradient_clip", "device",
     )},
-    "world.trainer.sequence_length": "packing train losses generate prompts",
+    "world.trainer.sequence_length": "packing train losses generate extract prompts",
     "world.trainer.precision": "train",  # and of generation, where that has none of its own
-    "world.trainer.threads": "train losses generate",
-    "world.tokenizer": "packing train losses generate prompts",
-    "world.inventories.a.train_fingerprint": "packing train generate match prompts clones",
+    "world.trainer.threads": "train losses generate extract",
+    "world.tokenizer": "packing train losses generate extract prompts",
+    "world.inventories.a.train_fingerprint": "packing train generate extract match prompts clones",
     "world.inventories.a.valid_fingerprint": "losses generate prompts",
     "world.inventories.b.train_fingerprint": "match prompts clones",
-    "world.split_seed": "tokenizer packing train generate prompts",
+    "world.split_seed": "tokenizer packing train generate extract prompts",
     "world.seed": "initial train",
     "world.libraries": MODEL,
     **{f"assignment.{field.name}": "train" for field in dataclasses.fields(Assignment)},
@@ -150,8 +160,10 @@ DECIDES: dict[str, str] = {
     "memorization.prefix_tokens": "generate prompts",
     "memorization.function_tokens": "generate prompts",
     "memorization.new_tokens": "generate prompts",
-    **{f"memorization.{name}": "generate" for name in (
-        "samples", "temperature", "top_p", "repetition_penalty", "stop", "precision", "batch_size",
+    **{f"memorization.{name}": "generate" for name in ("samples", "stop", "precision", "batch_size")},
+    **{f"memorization.{name}": "generate extract" for name in ("temperature", "top_p", "repetition_penalty")},
+    **{f"memorization.extraction.{name}": "extract" for name in (
+        "passages", "prefix_tokens", "place", "suffix_tokens", "batch_size",
     )},
     "memorization.min_lines": "match prompts clones",
     "tokenizer.on": "tokenizer",
@@ -159,7 +171,7 @@ DECIDES: dict[str, str] = {
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
     "references": "match prompts clones",
-    "model": "aggregate losses generate",
+    "model": "aggregate losses generate extract",
     "stage": "snapshot",
     "epoch": "snapshot",
     "generations": "match",
@@ -391,13 +403,14 @@ def test_a_recipe_says_kind_and_version_and_has_no_nan(recipe: dict[str, Any]) -
 
 VERSIONS: dict[str, str] = {
     "TOKENIZER_VERSION": "tokenizer",
-    "PACKING_VERSION": "packing train generate prompts",
+    "PACKING_VERSION": "packing train generate extract prompts",
     "INITIAL_VERSION": "initial",
     "TRAIN_VERSION": "train snapshot",
     "AGGREGATE_VERSION": "aggregate",
     "LOSSES_VERSION": "losses",
     "PROMPTS_VERSION": "generate prompts",
     "GENERATION_VERSION": "generate",
+    "EXTRACTION_VERSION": "extract",
     "MATCHING_VERSION": "match prompts clones",
 }
 

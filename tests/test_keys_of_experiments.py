@@ -28,7 +28,14 @@ from raysim.corpus.tokens import train_tokenizer
 from raysim.errors import InputError
 from raysim.experiment import Experiment, LoadedExperiment, load_experiment
 from raysim.measuring.probing import wanted
-from raysim.measuring.recipes import clones_recipe, generation_recipe, match_recipe, prompts_recipe, scoring_recipe
+from raysim.measuring.recipes import (
+    clones_recipe,
+    extraction_recipe,
+    generation_recipe,
+    match_recipe,
+    prompts_recipe,
+    scoring_recipe,
+)
 from raysim.outlook import crew_of_one
 from raysim.recipe import Key, key_of
 from raysim.simulation.loop import Instance
@@ -53,7 +60,14 @@ RAW: dict[str, Any] = {
     "model": {"config": {"model_type": "gpt2", "n_layer": 1}, "dropout": 0.1},
     "trainer": {"epochs": 4, "sequence_length": 64},
     "strategies": ["single", "centralized", {"fedavg": {"rounds": 2}}],
-    "measure": {"memorization": {"prompts": {"function": 3, "prefix": 2}, "prefix_tokens": 8, "new_tokens": 16}},
+    "measure": {
+        "memorization": {
+            "prompts": {"function": 3, "prefix": 2},
+            "prefix_tokens": 8,
+            "new_tokens": 16,
+            "extraction": {"passages": 3, "prefix_tokens": [8, 16], "suffix_tokens": 24},
+        }
+    },
 }
 
 
@@ -157,7 +171,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
         "initial": {instance.world.initial_key() for instance in assembly.instances},
         "train": set(planned.unique_stages()),
         "aggregate": set(planned.aggregations),
-        **{kind: set() for kind in ("losses", "generate", "match", "prompts", "clones")},
+        **{kind: set() for kind in ("losses", "generate", "extract", "match", "prompts", "clones")},
     }
     for model in planned.models:
         key, world = model.milestone.model, model.instance.world
@@ -170,6 +184,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                 if wanted(model.milestone, settings):
                     generated = key_of(generation_recipe(world, key, name, settings))
                     found["generate"].add(generated)
+                    found["extract"].add(key_of(extraction_recipe(world, key, name, settings)))
                     found["match"].add(key_of(match_recipe(world, generated, settings, references)))
     return {kind: frozenset(keys) for kind, keys in found.items()}
 
@@ -385,7 +400,7 @@ def test_libraries_are_in_the_keys_of_all_that_they_compute(
 ) -> None:
     pretend_update(library)
     keys = keys_of(folder, RAW)
-    for kind in ("initial", "train", "losses", "generate", "match", "aggregate"):
+    for kind in ("initial", "train", "losses", "generate", "extract", "match", "aggregate"):
         assert not keys[kind] & base_keys[kind]
     assert keys["clones"] == base_keys["clones"]
 
@@ -418,7 +433,9 @@ def test_the_order_of_settings_does_not_count(folder: Path, base_keys: Keys) -> 
 def test_the_order_of_organizations_counts_where_something_is_summed(folder: Path, base_keys: Keys) -> None:
     """Sums run in the order of the experiment, and batches mix pooled sequences by their position."""
     raw = with_patch(RAW, {"organizations": dict(reversed(RAW["organizations"].items()))})
-    assert changed(keys_of(folder, raw), base_keys) == {"train", "aggregate", "losses", "generate", "match"}
+    assert changed(keys_of(folder, raw), base_keys) == {
+        "train", "aggregate", "losses", "generate", "extract", "match",
+    }  # fmt: skip
     apart = [with_patch(r, {"strategies": ["single", "incremental"]}) for r in (RAW, raw)]
     assert changed(*(keys_of(folder, r) for r in apart)) == set()
 

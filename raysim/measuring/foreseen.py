@@ -7,7 +7,7 @@ from typing import Any
 from raysim.assembly import Assembly
 from raysim.experiment import LoadedExperiment
 from raysim.measuring.probing import wanted
-from raysim.measuring.recipes import generation_recipe, scoring_recipe
+from raysim.measuring.recipes import extraction_recipe, generation_recipe, scoring_recipe
 from raysim.recipe import Key, key_of
 from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.store import Store
@@ -44,6 +44,9 @@ def measuring(loaded: LoadedExperiment, assembly: Assembly, plan: Plan) -> dict[
                 recipe = generation_recipe(world, key, name, settings)
                 tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
                 found[key_of(recipe)] = Measuring(recipe, tokens)
+                if settings.extraction:
+                    recipe = extraction_recipe(world, key, name, settings)
+                    found[key_of(recipe)] = Measuring(recipe, settings.extraction.tokens)
     return found
 
 
@@ -63,6 +66,7 @@ def pending_tokens(plan: Plan, measures: Mapping[Key, Measuring], store: Store) 
         "train": sum(stage.num_tokens for key, stage in plan.unique_stages().items() if not store.has(key)),
         "losses": 0,
         "generate": 0,
+        "extract": 0,
     }
     for key, measure in measures.items():
         pending[measure.recipe["kind"]] += 0 if store.has(key) else measure.tokens

@@ -12,8 +12,10 @@ from raysim.arrow import with_columns
 from raysim.assembly import Assembly
 from raysim.effectiveness.losses import file_losses
 from raysim.experiment import LoadedExperiment
+from raysim.measuring.extracting import extract
 from raysim.measuring.probing import Probing, wanted
 from raysim.measuring.recipes import scoring_recipe
+from raysim.memorization.settings import MemorizationSettings
 from raysim.recipe import Key
 from raysim.simulation.runner import ReachedModel
 from raysim.simulation.workshop import Product, Workshop
@@ -21,7 +23,7 @@ from raysim.training.memory import naming
 from raysim.training.organization import ModelSpec, Organization
 from raysim.training.weights import Flat
 
-_TABLES = ("losses", "prompts", "generations", "samples", "matches", "clones")
+_TABLES = ("losses", "prompts", "generations", "samples", "matches", "clones", "extraction")
 
 
 class Measurer:
@@ -71,6 +73,8 @@ class Measurer:
             self._start(self._score(model))
         if self._settings and wanted(model.milestone, self._settings) and key not in self._probed:
             self._probed[key] = self._waiting[key] = model
+            if self._settings.extraction:
+                self._start(self._extract(model, self._settings))
             if self._full and (self._wave is None or self._wave.done()):
                 self._wave = self._start(self._generate_waves())
 
@@ -133,6 +137,10 @@ class Measurer:
             self.tables["losses"].append(with_columns(entry.table("losses"), model=key, organization=name))
 
         await asyncio.gather(*(at(name) for name in world.inventories))
+
+    async def _extract(self, model: ReachedModel, settings: MemorizationSettings) -> None:
+        """Has `model` recite passages of every organization."""
+        self.tables["extraction"] += await extract(self._shop, model, settings)
 
 
 def read_secret(path: Path) -> bytes:

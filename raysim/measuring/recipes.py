@@ -43,6 +43,21 @@ def generation_recipe(world: World, model: Key, organization: str, settings: Mem
     }
 
 
+def extraction_recipe(world: World, model: Key, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
+    """Recipe of how `model` recites an organization's passages. Its ``seed`` is the split's, as for prompts."""
+    return {
+        **settings.extraction_recipe(),
+        "weights": model,
+        "model": world.model_recipe,
+        "tokenizer": world.tokenizer,
+        "corpus": world.inventories[organization].train_fingerprint,
+        "sequence_length": world.trainer.sequence_length,
+        "threads": world.trainer.threads,
+        "seed": world.split_seed,
+        "libraries": world.libraries,
+    }
+
+
 def match_recipe(world: World, generations: Key, settings: MemorizationSettings, references: str) -> dict[str, Any]:
     """Recipe of whose lines the answers named by `generations` repeat; `references` is a fingerprint.
 

@@ -1,5 +1,6 @@
 """What to measure of memorization, and which part of it each kind of work depends on."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -12,6 +13,7 @@ from raysim.recipe import versions_of
 PROMPTS_VERSION = 1
 GENERATION_VERSION = 3
 MATCHING_VERSION = 1
+EXTRACTION_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
 
 Precision = Literal["fp32", "bf16"]
@@ -33,6 +35,50 @@ class PromptCounts(Settings):
         if not any(count for _, count in self):
             raise ValueError("asks for no prompt; set at least one of function, prefix, held_out above zero")
         return self
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How tokens are drawn; see `MemorizationSettings`."""
+
+    temperature: float
+    top_p: float
+    repetition_penalty: float
+
+
+class ExtractionSettings(Settings):
+    """Whether models recite passages of training sequences; off unless this section is there."""
+
+    passages: int = Field(default=32, ge=1, description="for each organization, at most one of a training sequence")
+    prefix_tokens: tuple[int, ...] = Field(
+        default=(32, 50, 100), min_length=1, description="tokens before the suffix that a model is shown"
+    )
+    place: Literal["start", "anywhere"] = Field(
+        default="start",
+        description="start: prefixes begin where a training sequence does, as models saw them; anywhere: at any token",
+    )
+    suffix_tokens: int = Field(default=50, ge=1, description="tokens that it is to recite")
+    batch_size: int = Field(default=32, ge=1, description="passages at once; part of the recipe, as sums round by it")
+
+    @pydantic.field_validator("prefix_tokens")
+    @classmethod
+    def _rising(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if min(lengths) < 1 or len(set(lengths)) < len(lengths):
+            raise ValueError("use different lengths of at least 1")
+        return tuple(sorted(lengths))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a passage: the longest prefix and the suffix."""
+        return self.prefix_tokens[-1] + self.suffix_tokens
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that go through a model for one organization, at most.
+
+        Every prefix is read with its true suffix, and once more to be gone on with if the model errs.
+        """
+        return 2 * self.passages * sum(length + self.suffix_tokens for length in self.prefix_tokens)
 
 
 def _as_tuple(value: Any) -> Any:
@@ -65,6 +111,14 @@ class MemorizationSettings(Settings):
         ge=1,
         description="rows (prompts times samples) generated together; part of the recipe, as sums round by it",
     )
+    extraction: ExtractionSettings | None = Field(
+        default=None, description="whether models recite passages of training sequences; unset: not measured"
+    )
+
+    @property
+    def scheme(self) -> Scheme:
+        """How samples are drawn."""
+        return Scheme(self.temperature, self.top_p, self.repetition_penalty)
 
     def prompt_recipe(self) -> dict[str, Any]:
         """The settings that decide which prompts there are.
@@ -101,3 +155,19 @@ class MemorizationSettings(Settings):
     def matching_recipe(self) -> dict[str, Any]:
         """The settings that decide which generated lines count as someone's."""
         return {"kind": "matching", "version": MATCHING_VERSION, "min_lines": self.min_lines}
+
+    def extraction_recipe(self) -> dict[str, Any]:
+        """The settings that decide which passages there are, and what is measured of them.
+
+        Raises:
+            ValueError: extraction is not asked for.
+        """
+        if self.extraction is None:
+            raise ValueError("measure.memorization.extraction is not set")
+        return {
+            **self.extraction.model_dump(mode="json"),
+            "kind": "extract",
+            "version": EXTRACTION_VERSION,
+            "packing": PACKING_VERSION,
+            "scheme": asdict(self.scheme),
+        }

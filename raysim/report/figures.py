@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from raysim.report.extraction_figure import extraction_curves
 from raysim.report.figure_kit import (
     ACCENT,
     GRID,
@@ -183,6 +184,6 @@ def _step(paths: dict[str, list[Row]]) -> int:
 
 def all_figures(study: Study) -> dict[str, Figure]:
     """Every figure that the tables allow, by name."""
-    makers = (owner_heatmap, order_positions, forgetting, curves, frontier, clone_matrix)
+    makers = (owner_heatmap, order_positions, forgetting, curves, frontier, clone_matrix, extraction_curves)
     made = [*(make(study) for make in makers), *order_trees(study)]
     return {figure.name: figure for figure in made if figure}

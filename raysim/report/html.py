@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from raysim.report import budgets, figures, order_sections, sections
+from raysim.report import attribution, budgets, extraction, figures, order_sections, sections
 from raysim.report.findings import FINDINGS, assess
 from raysim.report.folder import open_run
 from raysim.report.order_effects import effects_table
@@ -56,6 +56,12 @@ def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
         rarefaction_size=study.rarefaction_size,
         findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
         order_blocks=order_sections.order_blocks(study, derived["orders"], derived["order_effects"]),
+        extraction=extraction.extraction_rows(study),
+        lengths=extraction.lengths(study),
+        shown_samples=extraction.SHOWN_SAMPLES,
+        passages=extraction.num_passages(study),
+        asked=study.run.setting("measure", "memorization", "extraction", "passages"),
+        origins=[(row, lines) for row, lines in attribution.origins(study) if lines],
         evidence=sections.evidence(study),
         num_open=sections.NUM_OPEN,
         budgets=sections.spent(study),

@@ -4,12 +4,14 @@ Orders of incremental training share prefixes, so they are no replicates: they a
 spread is shown apart from the spread over seeds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import log
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.report.cube import Counts, LossCube, Mask, PromptCube, loss_cube, prompt_cube
@@ -125,12 +127,7 @@ class Study:
 
     def rows(self, points: Iterable[Point], by_order: bool = False) -> list[Row]:
         """One row a setting and moment; single models always have one each, other orders only on demand."""
-        groups: dict[tuple[str, str, str, int], list[Point]] = {}
-        for point in points:
-            apart = by_order or point.family != "incremental"
-            group = (point.strategy, point.order if apart else "", point.moment, point.index)
-            groups.setdefault(group, []).append(point)
-        return [self._row(order, group) for (_, order, _, _), group in groups.items()]
+        return [self._row(order, group) for (_, order, _, _), group in grouped(points, by_order).items()]
 
     def final_rows(self, by_order: bool = False) -> list[Row]:
         """One row a setting, for the models that it ends with."""
@@ -261,6 +258,26 @@ class Study:
         for row in unique.group_by(["model", "fragment"]).aggregate([("sample", "count")]).to_pylist():
             found.setdefault(row["model"], []).append(row["sample_count"])
         return found
+
+
+def grouped(points: Iterable[Point], by_order: bool = False) -> dict[tuple[str, str, str, int], list[Point]]:
+    """What a row stands for, by strategy, order ('' where several are averaged), moment and index."""
+    groups: dict[tuple[str, str, str, int], list[Point]] = {}
+    for point in points:
+        apart = by_order or point.family != "incremental"
+        group = (point.strategy, point.order if apart else "", point.moment, point.index)
+        groups.setdefault(group, []).append(point)
+    return groups
+
+
+def averaged(points: Iterable[Point], value: Callable[[Point], npt.NDArray[np.float64] | None]) -> Any:
+    """The mean of arrays over orders within a seed and then over seeds; None where no point has one."""
+    seeds: dict[int, list[npt.NDArray[np.float64]]] = {}
+    for point in points:
+        found = value(point)
+        if found is not None:
+            seeds.setdefault(point.seed, []).append(found)
+    return np.mean([np.mean(of_seed, axis=0) for of_seed in seeds.values()], axis=0) if seeds else None
 
 
 def _mean(values: Iterable[float]) -> float:

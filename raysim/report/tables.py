@@ -6,7 +6,6 @@ Tables hold no times, hosts or absolute paths, so equal work gives equal tables,
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,46 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raysim.errors import DamagedEntry, InputError
+from raysim.report.columns import COUNT, FLAG, REAL, SMALL, TEXT, TableSpec
+from raysim.report.columns import table_spec as _table
+from raysim.report.extraction_table import EXTRACTION
 
 PUBLIC = "(public)"
 """Stands where an organization would, for the references: what also stands there is public, not owned."""
-
-TEXT = pa.string()
-SMALL = pa.int32()
-COUNT = pa.int64()
-REAL = pa.float64()
-FLAG = pa.bool_()
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its name, its Arrow type, and what it means in one line."""
-
-    name: str
-    type: pa.DataType
-    description: str
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """One table: what a row is, the key columns that it is sorted by, all columns, and its folder within the run's."""
-
-    name: str
-    description: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    folder: str = "results"
-
-    @property
-    def schema(self) -> pa.Schema:
-        return pa.schema([(column.name, column.type) for column in self.columns])
-
-
-def _table(
-    name: str, description: str, key: str, columns: list[tuple[str, pa.DataType, str]], folder: str = "results"
-) -> TableSpec:
-    return TableSpec(name, description, tuple(key.split()), tuple(Column(*column) for column in columns), folder)
-
 
 _SAMPLE_KEY: list[tuple[str, pa.DataType, str]] = [
     ("model", TEXT, "key of the model that generated"),
@@ -165,6 +130,7 @@ TABLES: dict[str, TableSpec] = {
                 ("bytes", COUNT, "bytes of the text predicted"),
             ],
         ),
+        EXTRACTION,
         _table(
             "clones",
             "How much of one training split stands in another, before any training.",

@@ -1,0 +1,42 @@
+"""What a table's schema is made of: typed columns, each with its meaning."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+TEXT = pa.string()
+SMALL = pa.int32()
+COUNT = pa.int64()
+REAL = pa.float64()
+FLAG = pa.bool_()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, its Arrow type, and what it means in one line."""
+
+    name: str
+    type: pa.DataType
+    description: str
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table: what a row is, the key columns that it is sorted by, all columns, and its folder within the run's."""
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    folder: str = "results"
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+
+def table_spec(
+    name: str, description: str, key: str, columns: list[tuple[str, pa.DataType, str]], folder: str = "results"
+) -> TableSpec:
+    """A table by its columns as plain tuples, and its key as words."""
+    return TableSpec(name, description, tuple(key.split()), tuple(Column(*column) for column in columns), folder)
