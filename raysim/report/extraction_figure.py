@@ -7,7 +7,7 @@ from raysim.report.figure_kit import LINES, Figure, add_panel, checked_figure, e
 from raysim.report.points import finals
 from raysim.report.summary import Study, grouped
 
-SCHEMES = {"log_p": "as sampled in this run", "log_p_plain": "at temperature 1"}
+SCHEMES = {"log_p": "as sampled", "log_p_plain": "at temperature 1"}
 
 
 def extraction_curves(study: Study) -> Figure | None:

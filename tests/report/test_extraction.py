@@ -148,6 +148,7 @@ def test_the_page_shows_both(study: Study) -> None:
     page = write_report(study.run.path).read_text(encoding="utf-8")
     assert 'data-figure="extraction"' in page
     assert "Behind 100 tokens" in page
+    assert "<td>50.0 %<small>near: 100.0 %</small></td><td>(0.0 %)</td><td>(0.0 %)</td>" in page  # single: meta
     assert "Passages: meta 2, microsoft 2, google 2." in page
 
 
