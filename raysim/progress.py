@@ -12,13 +12,20 @@ from rich.text import Text
 from raysim.recipe import Key
 from raysim.simulation.stagelog import Kind, StageRecord
 
-COST = {"train": 3.0, "losses": 1.0, "generate": 2.0}
+COST = {"train": 3.0, "losses": 1.0, "generate": 2.0, "exposure": 1.0, "membership": 1.0}
 """Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361).
 A generated token costs one, at about half the speed of a batch: it comes in steps of one token a row."""
 
 _PLAIN_EVERY_S = 15.0
 _PACE_KNOWN_AFTER_S = 10.0
-_NAMES = {"train": "training", "losses": "scoring", "generate": "generating", "aggregate": "aggregating"}
+_NAMES = {
+    "train": "training",
+    "losses": "scoring",
+    "generate": "generating",
+    "aggregate": "aggregating",
+    "exposure": "ranking",
+    "membership": "scoring",
+}
 
 
 @dataclass

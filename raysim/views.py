@@ -60,8 +60,9 @@ def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _to_come(tokens: Mapping[str, int]) -> str:
+    scored = tokens["losses"] + tokens["exposure"] + tokens["membership"]
     return (
-        f"Still to come: {tokens['train']:,} tokens to train on, {tokens['losses']:,} to score,"
+        f"Still to come: {tokens['train']:,} tokens to train on, {scored:,} to score,"
         f" at most {tokens['generate']:,} to generate."
     )
 
