@@ -1,8 +1,8 @@
 """Exposure of canaries: how much better than chance a model knows a planted secret. Runs inside the organization.
 
 Of a canary with rank r among n candidates it is ``log2(n) - log2(r)`` bits (Carlini et al., The Secret Sharer, USENIX
-Security 2019, definition 3): 0 where all others are likelier, about 1 on average where the model knows nothing of it,
-and never more than ``log2(n)``. It says nothing of how a secret could be drawn out of the model.
+Security 2019, definition 3): 0 where all others are likelier, about 1.44 on average where the model knows nothing of
+it, and never more than ``log2(n)``. It says nothing of how a secret could be drawn out of the model.
 """
 
 from dataclasses import dataclass

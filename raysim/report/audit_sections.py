@@ -7,7 +7,7 @@ from typing import Any
 
 from raysim.report.attacks import NOTHING, SCORES, SHOWS, UNKNOWN
 from raysim.report.points import Point, finals
-from raysim.report.sections import Shown, counted
+from raysim.report.sections import Shown
 from raysim.report.summary import Row, Study
 
 _FIT_TRUSTED = 0.1
@@ -163,11 +163,11 @@ def _inferred(
 
 
 def _cell(rows: Sequence[tuple[Point, dict[str, Any]]], prefix: str) -> Shown:
-    """An AUC: with its interval of one model, with the range of several."""
+    """An AUC: with its interval where there is one value, with the range of several."""
     known = [(point, row[f"{prefix}auc"]) for point, row in rows if row[f"{prefix}auc"] is not None]
     if not known:
         return Shown("–")
-    if len(known) == 1:
+    if len({value for _, value in known}) == 1:
         low, high = rows[0][1][f"{prefix}low"], rows[0][1][f"{prefix}high"]
         spread = "no interval" if low is None else f"{low:.2f}–{high:.2f}"
     else:
@@ -180,13 +180,13 @@ def _in_words(shows: Sequence[bool], unknown: bool) -> str:
     parts: list[str] = []
     if shows and not any(shows):
         parts.append(
-            "The blind guess, without a model, is as good as every attack: these attacks show nothing of what the models"
-            " remember."
+            "The blind guess, without a model, is as good as every attack: these attacks show nothing of what"
+            " the models remember."
         )
     elif shows:
         parts.append(
-            f"In {sum(shows)} of {counted(len(shows), 'case')} of a final model and an organization that it was trained"
-            " on, an attack beats the guess without a model."
+            f"In {sum(shows)} of {len(shows)} cases of a final model and an organization that it was trained on, an"
+            " attack beats the guess without a model."
         )
         if not all(shows):
             parts.append("In the others the blind guess is as good: there the attack shows nothing.")
