@@ -91,6 +91,7 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store) -> Assemb
         tokenizer=tokenizer,
         sequence_length=experiment.trainer.sequence_length,
         min_lines=memorization.min_lines if memorization else 6,
+        canaries=experiment.canaries,
     )
     found = await asyncio.gather(*(crew.call(name, "prepare", preparing) for name in recruiters))
     inventories: dict[str, Inventory] = dict(zip(recruiters, found, strict=True))

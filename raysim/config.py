@@ -35,6 +35,16 @@ Size = Annotated[int, pydantic.BeforeValidator(_parse_size), pydantic.Field(gt=0
 """A number of bytes, written as an integer or as ``40 KB`` (1 KB = 1000 bytes)."""
 
 
+def _parse_share(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip().removesuffix("%")) / 100
+    return value
+
+
+Share = Annotated[float, pydantic.BeforeValidator(_parse_share), pydantic.Field(gt=0, le=1)]
+"""A part of a whole, written as ``0.2`` or as ``20 %``."""
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key named twice, which YAML would resolve in silence."""
 

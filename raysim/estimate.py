@@ -13,7 +13,7 @@ from raysim.simulation.retention import Keep, Retention
 _EFFICIENCY = 0.35
 """Share of the matrix-multiplication rate that training reaches. Measured in this project: 0.3 to 0.5 on CPUs."""
 
-_FLOP_PER_PARAMETER = {"train": 6, "losses": 2, "generate": 4, "extract": 3}
+_FLOP_PER_PARAMETER = {"train": 6, "losses": 2, "generate": 4, "extract": 3, "exposure": 2, "membership": 2}
 """FLOP a token and parameter; Kaplan et al. 2020 (arXiv 2001.08361); generation takes twice its two, in small steps.
 Extraction reads most of its tokens and generates the others."""
 

@@ -9,12 +9,15 @@ from typing import Any, Literal
 import pydantic
 
 from raysim.config import Settings, apply_overrides, load_yaml, validate
+from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokens import TokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
 from raysim.grid import check_sweep
+from raysim.memorization.exposure import ExposureSettings
+from raysim.memorization.membership import MembershipSettings
 from raysim.memorization.settings import MemorizationSettings
 from raysim.report.settings import ReportSettings
 from raysim.simulation.registry import resolve
@@ -48,6 +51,10 @@ class MeasureSettings(Settings):
 
     perplexity: PerplexitySettings | None = PerplexitySettings()
     memorization: MemorizationSettings | None = None
+    exposure: ExposureSettings | None = pydantic.Field(
+        default=ExposureSettings(), description="of canaries, where an experiment plants any"
+    )
+    membership: MembershipSettings | None = None
 
 
 class Experiment(Settings):
@@ -61,6 +68,9 @@ class Experiment(Settings):
         default=[], description="indexed, never trained on: what stands there is public"
     )
     preparation: PreparationSettings = PreparationSettings()
+    canaries: CanarySettings | None = pydantic.Field(
+        default=None, description="secrets planted in training splits, to see how well models know them"
+    )
     tokenizer: TokenizerSettings
     model: ModelSettings
     trainer: TrainerSettings = TrainerSettings()
@@ -72,6 +82,12 @@ class Experiment(Settings):
     sweep: dict[str, list[Any]] = pydantic.Field(
         default={}, description="values for settings, by path as for --set: a run for every combination"
     )
+
+    @property
+    def after_epochs(self) -> bool:
+        """Whether models after every epoch are measured."""
+        asked = (self.measure.memorization, self.canaries and self.measure.exposure, self.measure.membership)
+        return any("every_epoch" in settings.when for settings in asked if settings)
 
     @pydantic.field_validator("name")
     @classmethod
@@ -163,6 +179,7 @@ def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
+    _check_auditing(experiment, origin)
     settings: list[Setting] = []
     for number, entry in enumerate(experiment.strategies):
         label, strategy_class, strategy_settings = resolve(entry, f"{origin}: strategies[{number}]")
@@ -172,3 +189,28 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
             )
         settings.append(Setting(label, strategy_class, strategy_settings))
     return LoadedExperiment(experiment, base, tuple(settings))
+
+
+def _check_auditing(experiment: Experiment, origin: str) -> None:
+    """Refuses canaries and chunks that do not fit what they are for."""
+    length = experiment.trainer.sequence_length
+    if canaries := experiment.canaries:
+        strangers = [name for name in canaries.organizations or () if name not in experiment.organizations]
+        if strangers:
+            raise InputError(
+                f"{origin}: canaries.organizations: {strangers[0]!r} is no organization of this experiment; there are:"
+                f" {', '.join(experiment.organizations)}"
+            )
+        # A byte is a token at worst.
+        longest = max(map(len, map(str.encode, canaries.alphabet))) * canaries.length + len(canaries.text("").encode())
+        if longest > length:
+            raise InputError(
+                f"{origin}: canaries.length: a canary of {longest} bytes may not fit a sequence of {length} tokens;"
+                " shorten length or format, or raise trainer.sequence_length"
+            )
+    membership = experiment.measure.membership
+    if membership and (membership.chunk_tokens or 0) > length:
+        raise InputError(
+            f"{origin}: measure.membership.chunk_tokens: {membership.chunk_tokens} tokens are more than a sequence of"
+            f" {length}; set it to trainer.sequence_length at most, or to null for whole files"
+        )

@@ -12,7 +12,7 @@ from rich.text import Text
 from raysim.recipe import Key
 from raysim.simulation.stagelog import Kind, StageRecord
 
-COST = {"train": 3.0, "losses": 1.0, "generate": 2.0, "extract": 1.5}
+COST = {"train": 3.0, "losses": 1.0, "generate": 2.0, "extract": 1.5, "exposure": 1.0, "membership": 1.0}
 """Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361).
 A generated token costs one, at about half the speed of a batch: it comes in steps of one token a row. Extraction reads
 most of its tokens and generates the others."""
@@ -25,6 +25,8 @@ _NAMES = {
     "generate": "generating",
     "aggregate": "aggregating",
     "extract": "reciting",
+    "exposure": "ranking",
+    "membership": "scoring",
 }
 
 

@@ -61,8 +61,9 @@ def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
 
 def _to_come(tokens: Mapping[str, int]) -> str:
     recited = f" and {tokens['extract']:,} to recite" if tokens["extract"] else ""
+    scored = tokens["losses"] + tokens["exposure"] + tokens["membership"]
     return (
-        f"Still to come: {tokens['train']:,} tokens to train on, {tokens['losses']:,} to score,"
+        f"Still to come: {tokens['train']:,} tokens to train on, {scored:,} to score,"
         f" at most {tokens['generate']:,} to generate{recited}."
     )
 

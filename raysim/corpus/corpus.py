@@ -20,13 +20,36 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Canary:
+    """A line with a random secret that was planted in a training split; see `raysim.corpus.canaries`.
+
+    Attributes:
+        name: ``4x0`` is the first of those that stand there four times; it tells nothing of the secret.
+        repeats: how often it stands in the training split.
+        secret: what a model would have to know.
+    """
+
+    name: str
+    repeats: int
+    secret: str
+
+
+@dataclass(frozen=True)
 class Corpus:
-    """The files of one organization after preparation and split. It never leaves its organization."""
+    """The files of one organization after preparation and split. It never leaves its organization.
+
+    Attributes:
+        train: what is trained on, canaries included.
+        valid: what is held out.
+        drops: what preparation left out.
+        canaries: that were planted in `train`, and those that never were, for comparison.
+    """
 
     organization: str
     train: tuple[SourceFile, ...]
     valid: tuple[SourceFile, ...]
     drops: tuple[Drop, ...] = field(default=())
+    canaries: tuple[Canary, ...] = field(default=())
 
     @cached_property
     def train_fingerprint(self) -> str:

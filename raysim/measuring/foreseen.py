@@ -6,6 +6,7 @@ from typing import Any
 
 from raysim.assembly import Assembly
 from raysim.experiment import LoadedExperiment
+from raysim.measuring.auditing import audits
 from raysim.measuring.probing import wanted
 from raysim.measuring.recipes import extraction_recipe, generation_recipe, scoring_recipe
 from raysim.recipe import Key, key_of
@@ -32,7 +33,7 @@ def measuring(loaded: LoadedExperiment, assembly: Assembly, plan: Plan) -> dict[
     """All work that reads the weights of a planned model, in the order of the plan."""
     experiment = loaded.experiment
     settings = experiment.measure.memorization
-    snapshots = settings is not None and "every_epoch" in settings.when
+    snapshots = experiment.after_epochs
     found: dict[Key, Measuring] = {}
     for model in (*plan.models, *(_epochs(plan) if snapshots else ())):
         key, world = model.milestone.model, model.instance.world
@@ -47,6 +48,8 @@ def measuring(loaded: LoadedExperiment, assembly: Assembly, plan: Plan) -> dict[
                 if settings.extraction:
                     recipe = extraction_recipe(world, key, name, settings)
                     found[key_of(recipe)] = Measuring(recipe, settings.extraction.tokens)
+        for audit in audits(loaded.experiment, assembly.tokenizer, model.instance.world, model.milestone):
+            found[audit.key] = Measuring(audit.recipe, audit.tokens)
     return found
 
 
@@ -67,6 +70,8 @@ def pending_tokens(plan: Plan, measures: Mapping[Key, Measuring], store: Store) 
         "losses": 0,
         "generate": 0,
         "extract": 0,
+        "exposure": 0,
+        "membership": 0,
     }
     for key, measure in measures.items():
         pending[measure.recipe["kind"]] += 0 if store.has(key) else measure.tokens

@@ -12,6 +12,7 @@ from raysim.arrow import with_columns
 from raysim.assembly import Assembly
 from raysim.effectiveness.losses import file_losses
 from raysim.experiment import LoadedExperiment
+from raysim.measuring.auditing import AUDIT_TABLES, Auditor
 from raysim.measuring.extracting import extract
 from raysim.measuring.probing import Probing, wanted
 from raysim.measuring.recipes import scoring_recipe
@@ -23,7 +24,7 @@ from raysim.training.memory import naming
 from raysim.training.organization import ModelSpec, Organization
 from raysim.training.weights import Flat
 
-_TABLES = ("losses", "prompts", "generations", "samples", "matches", "clones", "extraction")
+_TABLES = ("losses", "prompts", "generations", "samples", "matches", "clones", "extraction", *AUDIT_TABLES)
 
 
 class Measurer:
@@ -55,6 +56,7 @@ class Measurer:
         self._probing = self._settings and Probing(
             loaded, assembly, workshop, self._settings, workers, read_secret(secret_file)
         )
+        self._auditor = Auditor(loaded.experiment, assembly, workshop)
         self._in_waves = in_waves
         self._waiting: dict[Key, ReachedModel] = {}
         self._probed: dict[Key, ReachedModel] = {}
@@ -71,6 +73,8 @@ class Measurer:
         if key not in self._scored:
             self._scored.add(key)
             self._start(self._score(model))
+        for audit in self._auditor.take(model):
+            self._start(audit)
         if self._settings and wanted(model.milestone, self._settings) and key not in self._probed:
             self._probed[key] = self._waiting[key] = model
             if self._settings.extraction:
@@ -81,6 +85,8 @@ class Measurer:
     async def finish(self) -> None:
         """Waits for all scores, prompts what was not prompted yet, and compares what was answered."""
         await asyncio.gather(*self._tasks)
+        for name, parts in self._auditor.tables.items():
+            self.tables[name] += parts
         if self._probing:
             for name, parts in (await self._probing.tables(self._probed)).items():
                 self.tables[name] += parts
@@ -93,7 +99,7 @@ class Measurer:
     @property
     def wants_epochs(self) -> bool:
         """Whether models after every epoch are wanted."""
-        return self._settings is not None and "every_epoch" in self._settings.when
+        return self._loaded.experiment.after_epochs
 
     @property
     def _full(self) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,7 @@ from raysim.measuring.recipes import clones_recipe, generation_recipe, match_rec
 from raysim.measuring.visitors import Told, clones_at, index_at, prompt_batches, tell
 from raysim.memorization.lineindex import LineIndex, build_index
 from raysim.memorization.matching import count_copies
-from raysim.memorization.settings import MemorizationSettings
+from raysim.memorization.settings import MemorizationSettings, Moments
 from raysim.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
 from raysim.recipe import Key, key_of
 from raysim.simulation.entries import Entry
@@ -42,7 +42,14 @@ def models_per_job(num_parameters: int) -> int:
     return max(1, _JOB_WEIGHTS_BYTES // (4 * num_parameters))
 
 
-def wanted(milestone: Milestone, settings: MemorizationSettings) -> bool:
+class AtMoments(Protocol):
+    """Settings of a measure that is not taken of every model."""
+
+    @property
+    def when(self) -> Moments: ...
+
+
+def wanted(milestone: Milestone, settings: AtMoments) -> bool:
     """Whether a model is probed: final ones always, the initial one if any on the way are."""
     if milestone.final:
         return True

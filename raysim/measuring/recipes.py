@@ -5,9 +5,13 @@ The secret that keys a run's line hashes stands in none of them: tables hold cou
 
 from typing import Any
 
+from raysim.corpus.canaries import CanarySettings
 from raysim.effectiveness.losses import losses_recipe
+from raysim.memorization.blind import BLIND_VERSION
+from raysim.memorization.exposure import ExposureSettings
+from raysim.memorization.membership import MEMBERSHIP_VERSION, MembershipSettings
 from raysim.memorization.settings import MemorizationSettings
-from raysim.recipe import Key
+from raysim.recipe import Key, versions_of
 from raysim.simulation.world import World
 
 
@@ -83,6 +87,59 @@ def prompts_recipe(world: World, organization: str, settings: MemorizationSettin
 def clones_recipe(world: World, organization: str, settings: MemorizationSettings, references: str) -> dict[str, Any]:
     """Recipe of what an organization's training split shares with all others and with the references."""
     return {**_compared(world, settings, references), "kind": "clones", "organization": organization}
+
+
+def exposure_recipe(
+    world: World, model: Key, organization: str, canaries: CanarySettings, settings: ExposureSettings
+) -> dict[str, Any]:
+    """Recipe of how well `model` knows an organization's canaries, which depend on its name but not on its code."""
+    return {
+        **settings.recipe(),
+        "weights": model,
+        "model": world.model_recipe,
+        "tokenizer": world.tokenizer,
+        "organization": organization,
+        "canaries": canaries.recipe(),
+        "split_seed": world.split_seed,
+        "threads": world.trainer.threads,
+        "libraries": world.libraries,
+    }
+
+
+def membership_recipe(world: World, model: Key, organization: str, settings: MembershipSettings) -> dict[str, Any]:
+    """Recipe of what `model` scores of an organization's members and non-members."""
+    return {
+        **settings.recipe(),
+        **_told_apart(world, organization),
+        "kind": "membership",
+        "version": MEMBERSHIP_VERSION,
+        "weights": model,
+        "model": world.model_recipe,
+        "threads": world.trainer.threads,
+        "libraries": world.libraries,
+    }
+
+
+def blind_recipe(world: World, organization: str, settings: MembershipSettings) -> dict[str, Any]:
+    """Recipe of the guesses at an organization's members and non-members without any model."""
+    return {
+        **_told_apart(world, organization),
+        "kind": "blind",
+        "version": BLIND_VERSION,
+        "units": settings.unit_recipe(),
+        "libraries": versions_of("scikit-learn", "scipy", "numpy", "tokenizers"),
+    }
+
+
+def _told_apart(world: World, organization: str) -> dict[str, Any]:
+    """The splits whose files are told apart, and what says where they lie in training."""
+    inventory = world.inventories[organization]
+    return {
+        "corpus": [inventory.train_fingerprint, inventory.valid_fingerprint],
+        "tokenizer": world.tokenizer,
+        "sequence_length": world.trainer.sequence_length,
+        "split_seed": world.split_seed,
+    }
 
 
 def _compared(world: World, settings: MemorizationSettings, references: str) -> dict[str, Any]:

@@ -85,6 +85,10 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+Moments = Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)]
+"""Which of a strategy's models are asked; one moment may be written without brackets."""
+
+
 class MemorizationSettings(Settings):
     """Prompts, sampling and matching; the defaults are the study's where it is feasible on a laptop."""
 
@@ -100,9 +104,7 @@ class MemorizationSettings(Settings):
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
-    when: Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)] = Field(
-        default=("final",), description="which of a strategy's models are probed"
-    )
+    when: Moments = Field(default=("final",), description="which of a strategy's models are probed")
     precision: Precision | None = Field(
         default=None, description="of the weights while generating; None: the trainer's"
     )

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from raysim.report import attribution, budgets, extraction, figures, order_sections, sections
+from raysim.report import attribution, audit_sections, budgets, extraction, figures, order_sections, sections
+from raysim.report.attacks import attacks_table
 from raysim.report.findings import FINDINGS, assess
 from raysim.report.folder import open_run
 from raysim.report.order_effects import effects_table
@@ -17,7 +18,7 @@ from raysim.report.tables import TABLES, write_table
 def write_report(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `contrasts`, `findings`, `orders` and `order_effects`.
+    These are `contrasts`, `findings`, `orders`, `order_effects` and `attacks`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -30,6 +31,7 @@ def write_report(run_dir: Path | str) -> Path:
         "findings": findings,
         "orders": orders_table(study),
         "order_effects": effects_table(study),
+        "attacks": attacks_table(study.run),
     }
     for name, table in derived.items():
         write_table(study.run.path, name, table)
@@ -62,6 +64,8 @@ def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
         passages=extraction.num_passages(study),
         asked=study.run.setting("measure", "memorization", "extraction", "passages"),
         origins=[(row, lines) for row, lines in attribution.origins(study) if lines],
+        exposure=audit_sections.exposure(study),
+        inference=audit_sections.inference(study, derived["attacks"]),
         evidence=sections.evidence(study),
         num_open=sections.NUM_OPEN,
         budgets=sections.spent(study),

@@ -11,7 +11,20 @@ from typing import Any, Literal, Protocol
 
 from raysim.recipe import Key
 
-Kind = Literal["initial", "train", "aggregate", "losses", "generate", "extract", "match", "prompts", "clones"]
+Kind = Literal[
+    "initial",
+    "train",
+    "aggregate",
+    "losses",
+    "generate",
+    "extract",
+    "match",
+    "prompts",
+    "clones",
+    "exposure",
+    "membership",
+    "blind",
+]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pydantic
 
 from raysim.config import Settings, Size
+from raysim.corpus.canaries import CanarySettings, plant
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.diversity import Spectrum, line_spectrum, num_lines
 from raysim.corpus.duplicates import duplicate_lines
@@ -64,6 +65,7 @@ class Preparing:
     tokenizer: CodeTokenizer
     sequence_length: int
     min_lines: int
+    canaries: CanarySettings | None = None
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class Organization(TrainingSite):
         return np.array(self.training_sequences()[:count])
 
     def prepare(self, preparing: Preparing) -> Inventory:
-        """Reads, filters, splits and packs the corpus, once; tells counts and fingerprints.
+        """Reads, filters and splits the corpus, plants canaries, packs it, once; tells counts and fingerprints.
 
         Raises:
             InputError: missing source, nothing left after the filters, or less than one sequence.
@@ -220,6 +222,8 @@ class Organization(TrainingSite):
                 split_seed=preparing.split_seed,
                 count_tokens=lambda text: len(preparing.tokenizer.encode(text)),
             )
+            if preparing.canaries and preparing.canaries.planted_in(self.name):
+                corpus = plant(corpus, preparing.canaries, preparing.split_seed)
             self._packed = self._pack(corpus, preparing)
         except InputError as error:
             prefix = f"organizations.{self.name}"
