@@ -48,15 +48,17 @@ class _Rows:
         seen: int64 ``[rows, length + new_tokens]``, prompt and continuation; padding repeats a token of the prompt.
         offsets: int64, padding tokens before the prompt.
         uniforms: float64 ``[rows, new_tokens]``.
+        going: bool, False once an end was found.
     """
 
     index: torch.Tensor
     seen: torch.Tensor
     offsets: torch.Tensor
     uniforms: torch.Tensor
+    going: torch.Tensor
 
     def select(self, keep: torch.Tensor) -> "_Rows":
-        return _Rows(self.index[keep], self.seen[keep], self.offsets[keep], self.uniforms[keep])
+        return _Rows(**{name: tensor[keep] for name, tensor in vars(self).items()})
 
 
 class Generator:
@@ -158,6 +160,7 @@ class Generator:
             seen=torch.cat([padded, padded[:, :1].expand(-1, num_steps)], 1).repeat_interleave(samples, 0),
             offsets=offsets.repeat_interleave(samples),
             uniforms=torch.from_numpy(uniforms).to(self._device),
+            going=torch.ones(len(logits), dtype=torch.bool, device=self._device),
         )
         result: list[list[int]] = [[] for _ in range(len(logits))]
         ends = torch.tensor(self._endings.tokens, device=self._device)
@@ -169,11 +172,11 @@ class Generator:
             if done == num_steps:
                 break
             if done % _CHECK_EVERY == 0:
-                going = ~torch.isin(rows.seen[:, length : length + done], ends).any(1)
+                rows.going &= ~torch.isin(rows.seen[:, length : length + done], ends).any(1)
                 if stops:
-                    going &= self._without_stop(rows, going, length, done, tails, stops)
+                    self._look_for_stops(rows, length, done, tails, stops)
                 # A prompt keeps all its rows as long as one goes on, because they share its cache.
-                prompts = going.view(-1, samples).any(1)
+                prompts = rows.going.view(-1, samples).any(1)
                 if int(prompts.sum()) <= _KEEP_SHARE * len(prompts):
                     self._collect(rows, ~prompts.repeat_interleave(samples), length, done, result)
                     if not bool(prompts.any()):
@@ -189,26 +192,18 @@ class Generator:
         self._collect(rows, torch.ones(len(rows.index), dtype=torch.bool), length, num_steps, result)
         return result
 
-    def _without_stop(
-        self,
-        rows: _Rows,
-        going: torch.Tensor,
-        length: int,
-        done: int,
-        tails: list[list[int]],
-        stops: tuple[str, ...],
-    ) -> torch.Tensor:
-        """Which of the rows still going have no stop string among their last tokens."""
+    def _look_for_stops(
+        self, rows: _Rows, length: int, done: int, tails: list[list[int]], stops: tuple[str, ...]
+    ) -> None:
+        """Ends the rows that have a stop string among their last tokens."""
         # A token has at least one byte, so a stop string that ends in the new part begins within these.
         look_back = _CHECK_EVERY + max(len(stop.encode()) for stop in stops)
         recent = rows.seen[:, length : length + done][:, -look_back:].tolist()
-        result = torch.ones_like(going)
-        for row in going.nonzero()[:, 0].tolist():
+        for row in rows.going.nonzero()[:, 0].tolist():
             if self._endings.may_stop(recent[row], stops):
                 generated = rows.seen[row, length : length + done].tolist()
                 tail = tails[int(rows.index[row]) // self._settings.samples]
-                result[row] = not self._endings.stopped(tail, generated, stops)
-        return result
+                rows.going[row] = not self._endings.stopped(tail, generated, stops)
 
     def _collect(self, rows: _Rows, which: torch.Tensor, length: int, done: int, result: list[list[int]]) -> None:
         which = which.to(rows.index.device)
