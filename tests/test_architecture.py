@@ -20,7 +20,7 @@ ALLOWED = {
     "raysim.training": BASICS | {"raysim.corpus"},
     "raysim.simulation": BASICS | {"raysim.corpus", "raysim.training"},
     "raysim.scan": BASICS | {"raysim.corpus"},
-    "raysim.memorization": BASICS | {"raysim.corpus", "raysim.training"},
+    "raysim.memorization": BASICS | {"raysim.corpus", "raysim.training", "raysim.scan"},
     "raysim.effectiveness": BASICS | {"raysim.corpus", "raysim.training"},
     "raysim.measuring": BASICS
     | {f"raysim.{p}" for p in ("corpus", "training", "simulation", "memorization", "effectiveness")}

@@ -7,7 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.corpus.files import SourceFile
-from raysim.memorization.lineindex import Hashes, LineIndex, hash_files, inside_one, spread, window_hashes
+from raysim.memorization.lineindex import LineIndex, hash_files
+from raysim.scan.hashing import Hashes, window_hashes
+from raysim.scan.windows import inside_one, spread
 
 PUBLIC = "(public)"
 """Stands for the reference where an organization's name is expected."""

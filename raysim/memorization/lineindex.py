@@ -15,13 +15,8 @@ import numpy.typing as npt
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.errors import InputError
-
-Hashes = npt.NDArray[np.uint64]
-
-# SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): odd constants of a mixer that is a bijection of 64 bits.
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+from raysim.scan.hashing import Hashes, window_hashes
+from raysim.scan.windows import inside_one, spread
 
 
 def hash_lines(lines: Sequence[str], secret: bytes) -> Hashes:
@@ -39,30 +34,6 @@ def hash_lines(lines: Sequence[str], secret: bytes) -> Hashes:
         for line in set(lines)
     }
     return np.fromiter(map(hash_of.__getitem__, lines), dtype=np.uint64, count=len(lines))
-
-
-def window_hashes(hashes: Hashes, min_lines: int) -> Hashes:
-    """Hash of each window of `min_lines` consecutive entries: uint64 ``[max(0, len(hashes) - min_lines + 1)]``."""
-    count = max(0, len(hashes) - min_lines + 1)
-    windows = np.zeros(count, dtype=np.uint64)
-    for offset in range(min_lines):
-        # Chained through a bijection, so that order counts and no algebraic relation between windows survives.
-        windows += _GAMMA
-        windows ^= hashes[offset : offset + count]
-        windows ^= windows >> np.uint64(30)
-        windows *= _MIX_1
-        windows ^= windows >> np.uint64(27)
-        windows *= _MIX_2
-        windows ^= windows >> np.uint64(31)
-    return windows
-
-
-def spread(matched: npt.NDArray[np.bool_], num_lines: int, min_lines: int) -> npt.NDArray[np.bool_]:
-    """Lines that lie in a matched window: bool ``[num_lines]`` from bool ``[max(0, num_lines - min_lines + 1)]``."""
-    change = np.zeros(num_lines + 1, dtype=np.int32)
-    change[: len(matched)] += matched
-    change[min_lines : min_lines + len(matched)] -= matched
-    return np.cumsum(change[:num_lines], dtype=np.int32) > 0
 
 
 @dataclass(frozen=True)
@@ -142,14 +113,6 @@ def hash_files(files: Iterable[SourceFile], secret: bytes) -> HashedFiles:
         np.array(starts, dtype=np.int64),
         tuple(paths),
     )
-
-
-def inside_one(starts: npt.NDArray[np.int64], min_lines: int) -> npt.NDArray[np.bool_]:
-    """Which windows of a concatenation stay inside one of its parts, which begin at `starts` (the end included)."""
-    length = int(starts[-1])
-    count = max(0, length - min_lines + 1)
-    part = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    return part[:count] == part[length - count :]
 
 
 def build_index(files: Iterable[SourceFile], min_lines: int, secret: bytes) -> LineIndex:

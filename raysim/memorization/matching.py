@@ -17,8 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.corpus.lines import significant_lines
-from raysim.memorization.lineindex import Hashes, LineIndex, hash_lines, inside_one, spread, window_hashes
+from raysim.memorization.lineindex import LineIndex, hash_lines
 from raysim.memorization.settings import MemorizationSettings
+from raysim.scan.hashing import Hashes, window_hashes
+from raysim.scan.windows import inside_one, spread
 
 CONTEXT_SCHEMA = pa.schema([("prompt", pa.string()), ("context", pa.list_(pa.uint64()))])
 SAMPLE_SCHEMA = pa.schema(

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from raysim.corpus.files import SourceFile
 from raysim.errors import InputError
-from raysim.memorization.lineindex import build_index, hash_lines, window_hashes
+from raysim.memorization.lineindex import build_index, hash_lines
+from raysim.scan.hashing import window_hashes
 
 SECRET = b"secret"
 
