@@ -11,6 +11,7 @@ import torch
 from raysim.errors import InputError
 from raysim.memorization.decoding import read_prompts, rows_of
 from raysim.memorization.endings import Endings
+from raysim.memorization.families import fuse_activations
 from raysim.memorization.prompts import PREFIX, Tokenizer, split_batches
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.memorization.settings import MemorizationSettings, Precision
@@ -76,9 +77,10 @@ class Generator:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Takes over `model`: it is moved to `device` and cast to `dtype`."""
+        """Takes over `model`: it is moved to `device`, cast to `dtype` and its activations are fused."""
         # Module.to is typed as a method of the model class in a way that no checker follows.
         self._model: Any = torch.nn.Module.to(model, device=torch.device(device), dtype=dtype).eval()
+        fuse_activations(self._model)
         self._settings = settings
         self._threads = threads
         self._device = torch.device(device)

@@ -13,6 +13,8 @@ from raysim.recipe import seed_of
 
 # A nucleus seldom holds more tokens than this; where it does, all are sorted.
 _USUAL_NUCLEUS = 64
+# Up to here to sort all masses costs little more than to find the largest.
+_SMALL_VOCABULARY = 2048
 
 
 def sample_uniforms(seed: int, prompts: list[str], num_samples: int, num_tokens: int) -> npt.NDArray[np.float64]:
@@ -39,7 +41,9 @@ def penalise_repetition(logits: torch.Tensor, seen: torch.Tensor, penalty: float
     if penalty == 1:
         return logits
     scores = logits.gather(1, seen)
-    return logits.scatter_(1, seen, torch.where(scores < 0, scores * penalty, scores / penalty))
+    # Which of the two is the smaller depends on the sign alone; this takes half the time of asking for the sign.
+    smaller = torch.minimum if penalty > 1 else torch.maximum
+    return logits.scatter_(1, seen, smaller(scores * penalty, scores / penalty))
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
@@ -62,11 +66,11 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p
     # A model that is sure of its next token, as one that recites is, has a nucleus of one.
     chosen, equals = likeliest.clone(), torch.zeros_like(likeliest, dtype=torch.int64)
     pending = likeliest[:, 0] < top_p
-    for size in (_USUAL_NUCLEUS, vocabulary):
+    for size in (vocabulary,) if vocabulary <= _SMALL_VOCABULARY else (_USUAL_NUCLEUS, vocabulary):
         # Where as many tokens as the likeliest would not suffice, no search among the first few does.
         rows = (pending & (likeliest[:, 0] * size >= top_p) if size < vocabulary else pending).nonzero()[:, 0]
         if len(rows):
-            largest = _largest(masses if len(rows) == len(masses) else masses[rows], min(size, vocabulary))
+            largest = _largest(masses if len(rows) == len(masses) else masses[rows], size)
             cumulated = largest.cumsum(1, dtype=torch.float64)
             inside = (cumulated[:, -1] >= top_p) | (size >= vocabulary)
             if not bool(inside.all()):
@@ -105,8 +109,13 @@ def _choose(cumulated: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> to
 
 def _name(masses: torch.Tensor, chosen: torch.Tensor, equals: torch.Tensor) -> torch.Tensor:
     """The token of each row that has the mass `chosen` ``[rows, 1]`` and behind `equals` others of that mass."""
-    equal = masses == chosen
-    tokens = equal.to(torch.uint8).argmax(1)
+    # NumPy compares and finds in a fifth of the time of torch on a CPU.
+    if masses.device.type == "cpu":
+        equal = torch.from_numpy(masses.numpy() == chosen.numpy())
+        tokens = torch.from_numpy(equal.numpy().argmax(1))
+    else:
+        equal = masses == chosen
+        tokens = equal.to(torch.uint8).argmax(1)
     # In bfloat16 ties are common.
     tied = equals.nonzero()[:, 0]
     if len(tied):

@@ -2,13 +2,13 @@
 
 The samples of a prompt ask the prompt's keys together (as in Juravsky et al., Hydragen, arXiv 2402.05099). With one new
 token a row attention is little arithmetic over many bytes, so what counts is to read keys and values once and in order:
-what is generated lies in blocks, each contiguous over all rows, and everything is a batched product of matrices. On a
-CPU that takes a third of the time of the flash kernel, whose tiles are made for many queries.
+what is generated lies in blocks, each contiguous over all rows, and everything is a batched product of matrices. The
+CPU's flash kernel, whose tiles are made for many queries, takes thrice the time.
 """
 
 import torch
 
-# Measured: 16 to 64 differ little.
+# Measured: 64 is a tenth slower in fp32 and no faster in bf16, 8 twice as slow.
 _BLOCK_TOKENS = 32
 
 

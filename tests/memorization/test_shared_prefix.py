@@ -5,7 +5,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from raysim.memorization.shared_prefix import SharedPrefix
 
 PROMPTS, SAMPLES, HEADS, LENGTH, DIM = 3, 4, 2, 7, 8
-STEPS = 70
+STEPS = 140
 """More than two blocks."""
 
 
@@ -23,7 +23,7 @@ def check(group: int, padded: bool) -> None:
     past = [keys.repeat_interleave(SAMPLES, 0), values.repeat_interleave(SAMPLES, 0)]
     allowed = mask.repeat_interleave(SAMPLES, 0) | (not padded)
     for step in range(STEPS):
-        if step in (20, 40):  # inside a block; the second time padding remains
+        if step in (20, 80):  # inside a block; the second time padding remains
             keep = torch.tensor([0, 2]) if step == 20 else torch.tensor([1])
             layer.select(keep)
             rows = (keep[:, None] * SAMPLES + torch.arange(SAMPLES)).flatten()
