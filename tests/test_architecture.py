@@ -135,7 +135,7 @@ def test_imports_have_no_cycle() -> None:
     assert not graph
 
 
-HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "flwr")
+HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn", "flwr")
 
 
 @pytest.mark.parametrize("module", ["raysim.run", "raysim.simulation.runner", "raysim.experiment", "strategies.fedopt"])

@@ -23,11 +23,23 @@ from hypothesis import strategies as st
 
 from raysim.assembly import tokenizer_recipe
 from raysim.config import Settings
+from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.packing import packing_key, packing_seed
 from raysim.corpus.tokens import TrainedTokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
 from raysim.errors import InputError
-from raysim.measuring.recipes import clones_recipe, generation_recipe, match_recipe, prompts_recipe, scoring_recipe
+from raysim.measuring.recipes import (
+    blind_recipe,
+    clones_recipe,
+    exposure_recipe,
+    generation_recipe,
+    match_recipe,
+    membership_recipe,
+    prompts_recipe,
+    scoring_recipe,
+)
+from raysim.memorization.exposure import ExposureSettings
+from raysim.memorization.membership import MembershipSettings
 from raysim.memorization.settings import MemorizationSettings, PromptCounts
 from raysim.recipe import Key, key_of
 from raysim.simulation.strategy import Assignment, Federation, Member, Result
@@ -50,6 +62,9 @@ class Inputs:
     results: tuple[Result, ...]
     perplexity: PerplexitySettings
     memorization: MemorizationSettings
+    canaries: CanarySettings
+    exposure: ExposureSettings
+    membership: MembershipSettings
     tokenizer: TrainedTokenizerSettings
     texts: str
     references: str
@@ -82,6 +97,9 @@ BASE = Inputs(
     results=(Result(ASSIGNMENT, "stage a", 3), Result(dataclasses.replace(ASSIGNMENT, organizations=("b",)), "b", 3)),
     perplexity=PerplexitySettings(),
     memorization=MemorizationSettings(prompts=PromptCounts(function=3, prefix=2), precision="fp32"),
+    canaries=CanarySettings(),
+    exposure=ExposureSettings(),
+    membership=MembershipSettings(),
     tokenizer=TrainedTokenizerSettings(),
     texts="texts",
     references="references",
@@ -109,6 +127,9 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         "match": match_recipe(world, inputs.generations, memorization, inputs.references),
         "prompts": prompts_recipe(world, "a", memorization, inputs.references),
         "clones": clones_recipe(world, "a", memorization, inputs.references),
+        "exposure": exposure_recipe(world, inputs.model, "a", inputs.canaries, inputs.exposure),
+        "membership": membership_recipe(world, inputs.model, "a", inputs.membership),
+        "blind": blind_recipe(world, "a", inputs.membership),
     }
     for kind, recipe in recipes.items():
         assert recipe["kind"] == kind
@@ -116,7 +137,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
 
 
 KINDS = set(keys_of(BASE))
-MODEL = "initial train losses generate"
+MODEL = "initial train losses generate exposure membership"
 
 DECIDES: dict[str, str] = {
     "world.spec.settings.config": MODEL,
@@ -129,14 +150,14 @@ DECIDES: dict[str, str] = {
         "backend", "batch_size", "learning_rate", "schedule", "warmup_fraction", "weight_decay", "adam_betas",
         "adam_epsilon", "gradient_clip", "device",
     )},
-    "world.trainer.sequence_length": "packing train losses generate prompts",
+    "world.trainer.sequence_length": "packing train losses generate prompts membership blind",
     "world.trainer.precision": "train",  # and of generation, where that has none of its own
-    "world.trainer.threads": "train losses generate",
-    "world.tokenizer": "packing train losses generate prompts",
-    "world.inventories.a.train_fingerprint": "packing train generate match prompts clones",
-    "world.inventories.a.valid_fingerprint": "losses generate prompts",
+    "world.trainer.threads": "train losses generate exposure membership",
+    "world.tokenizer": "packing train losses generate prompts exposure membership blind",
+    "world.inventories.a.train_fingerprint": "packing train generate match prompts clones membership blind",
+    "world.inventories.a.valid_fingerprint": "losses generate prompts membership blind",
     "world.inventories.b.train_fingerprint": "match prompts clones",
-    "world.split_seed": "tokenizer packing train generate prompts",
+    "world.split_seed": "tokenizer packing train generate prompts exposure membership blind",
     "world.seed": "initial train",
     "world.libraries": MODEL,
     **{f"assignment.{field.name}": "train" for field in dataclasses.fields(Assignment)},
@@ -154,12 +175,19 @@ DECIDES: dict[str, str] = {
         "samples", "temperature", "top_p", "repetition_penalty", "stop", "precision", "batch_size",
     )},
     "memorization.min_lines": "match prompts clones",
+    **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length")},
+    "exposure.candidates": "exposure",
+    "exposure.batch_size": "exposure",
+    "membership.k": "membership",
+    "membership.batch_size": "membership",
+    "membership.chunk_tokens": "membership blind",
+    "membership.at_most": "membership blind",
     "tokenizer.on": "tokenizer",
     "tokenizer.vocab_size": "tokenizer",
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
     "references": "match prompts clones",
-    "model": "aggregate losses generate",
+    "model": "aggregate losses generate exposure membership",
     "stage": "snapshot",
     "epoch": "snapshot",
     "generations": "match",
@@ -171,7 +199,12 @@ _COUNTED = "follows from the corpus and the tokenizer; what is trained on reache
 DECIDES_NOTHING: dict[str, str] = {
     "world.trainer.epochs": "the assignment says how many; see the plan",
     "world.trainer.client_state": "the assignment says what goes on; see the plan",
-    "memorization.when": "which models are asked, not what they answer",
+    **{
+        f"{name}.when": "which models are asked, not what they answer"
+        for name in ("memorization", "exposure", "membership")
+    },
+    "canaries.organizations": "who has canaries, not which",
+    "canaries.place": "where they stand; in the fingerprint of the corpus",
     **{f"results.0.assignment.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction",
     )},
@@ -243,6 +276,8 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "pretrained": st.sampled_from([f"someone/model-{number}" for number in range(9)]),
     "organizations": st.permutations("ab").flatmap(lambda order: st.sampled_from([tuple(order), tuple(order[:1])])),
     "weights": st.lists(st.floats(width=32), max_size=3).map(lambda values: np.array(values, np.float32)),
+    "canaries.format": st.sampled_from(["{secret}", "key = {secret}", "x = '{secret}'"]),
+    "canaries.alphabet": st.sampled_from(["0123456789", "abcdefghij", "0123456789abcdef"]),
     "drops": st.lists(st.fixed_dictionaries({"reason": st.text(), "files": st.integers(0)})).map(tuple),
 }
 
@@ -324,6 +359,8 @@ def test_another_name_is_another_owner() -> None:
     inventories = {"a": BASE.world.inventories["a"], "z": BASE.world.inventories["b"]}
     renamed = replaced(BASE, "world.inventories", inventories)
     assert {kind for kind in KINDS if keys_of(renamed)[kind] != keys_of(BASE)[kind]} == {"match", "prompts", "clones"}
+    mine, another = (exposure_recipe(BASE.world, "model", name, BASE.canaries, BASE.exposure) for name in "ab")
+    assert key_of(mine) != key_of(another)  # each has secrets of its own
 
 
 def test_other_organizations_are_not_in_the_key_of_a_stage() -> None:
@@ -391,7 +428,7 @@ def test_a_recipe_says_kind_and_version_and_has_no_nan(recipe: dict[str, Any]) -
 
 VERSIONS: dict[str, str] = {
     "TOKENIZER_VERSION": "tokenizer",
-    "PACKING_VERSION": "packing train generate prompts",
+    "PACKING_VERSION": "packing train generate prompts membership blind",
     "INITIAL_VERSION": "initial",
     "TRAIN_VERSION": "train snapshot",
     "AGGREGATE_VERSION": "aggregate",
@@ -399,6 +436,10 @@ VERSIONS: dict[str, str] = {
     "PROMPTS_VERSION": "generate prompts",
     "GENERATION_VERSION": "generate",
     "MATCHING_VERSION": "match prompts clones",
+    "CANARIES_VERSION": "exposure",
+    "EXPOSURE_VERSION": "exposure",
+    "MEMBERSHIP_VERSION": "membership blind",
+    "BLIND_VERSION": "blind",
 }
 
 
@@ -421,8 +462,10 @@ def test_a_numerics_version_is_in_the_keys_of_its_kind(name: str, monkeypatch: p
 
 
 LIBRARIES = {
-    "numpy": "tokenizer packing generate prompts",
-    "tokenizers": "tokenizer packing generate prompts",
+    "numpy": "tokenizer packing generate prompts blind",
+    "tokenizers": "tokenizer packing generate prompts blind",
+    "scipy": "exposure blind",
+    "scikit-learn": "blind",
     "python": "generate prompts",
     "torch": "",
     "transformers": "",

@@ -27,8 +27,16 @@ from raysim.corpus.corpus import fingerprint
 from raysim.corpus.tokens import train_tokenizer
 from raysim.errors import InputError
 from raysim.experiment import Experiment, LoadedExperiment, load_experiment
+from raysim.measuring.auditing import audits
 from raysim.measuring.probing import wanted
-from raysim.measuring.recipes import clones_recipe, generation_recipe, match_recipe, prompts_recipe, scoring_recipe
+from raysim.measuring.recipes import (
+    blind_recipe,
+    clones_recipe,
+    generation_recipe,
+    match_recipe,
+    prompts_recipe,
+    scoring_recipe,
+)
 from raysim.outlook import crew_of_one
 from raysim.recipe import Key, key_of
 from raysim.simulation.loop import Instance
@@ -53,7 +61,11 @@ RAW: dict[str, Any] = {
     "model": {"config": {"model_type": "gpt2", "n_layer": 1}, "dropout": 0.1},
     "trainer": {"epochs": 4, "sequence_length": 64},
     "strategies": ["single", "centralized", {"fedavg": {"rounds": 2}}],
-    "measure": {"memorization": {"prompts": {"function": 3, "prefix": 2}, "prefix_tokens": 8, "new_tokens": 16}},
+    "measure": {
+        "memorization": {"prompts": {"function": 3, "prefix": 2}, "prefix_tokens": 8, "new_tokens": 16},
+        "membership": {"chunk_tokens": 16},
+    },
+    "canaries": {"count": 1, "repeats": [0, 2], "length": 4},
 }
 
 
@@ -157,7 +169,10 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
         "initial": {instance.world.initial_key() for instance in assembly.instances},
         "train": set(planned.unique_stages()),
         "aggregate": set(planned.aggregations),
-        **{kind: set() for kind in ("losses", "generate", "match", "prompts", "clones")},
+        **{
+            kind: set()
+            for kind in ("losses", "generate", "match", "prompts", "clones", "exposure", "membership", "blind")
+        },
     }
     for model in planned.models:
         key, world = model.milestone.model, model.instance.world
@@ -171,6 +186,10 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                     generated = key_of(generation_recipe(world, key, name, settings))
                     found["generate"].add(generated)
                     found["match"].add(key_of(match_recipe(world, generated, settings, references)))
+            if measure.membership:
+                found["blind"].add(key_of(blind_recipe(world, name, measure.membership)))
+        for audit in audits(loaded.experiment, assembly.tokenizer, world, model.milestone):
+            found[audit.recipe["kind"]].add(audit.key)
     return {kind: frozenset(keys) for kind, keys in found.items()}
 
 
@@ -302,6 +321,16 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     "model.pretrained": ({"model": {"pretrained": "checkpoint"}}, [{"model": {"pretrained": "other_checkpoint"}}]),
     "measure.memorization.when": ({}, [{"measure.memorization.when": ["final", "every_round"]}]),
     "measure.memorization.precision": ({}, [{"measure.memorization.precision": "bf16"}]),
+    "canaries.organizations": ({}, [{"canaries.organizations": ["b"]}]),
+    "canaries.repeats": ({}, [{"canaries.repeats": [0, 3]}]),
+    "canaries.count": ({}, [{"canaries.count": 2}]),
+    "canaries.format": ({}, [{"canaries.format": "token = '{secret}'"}]),
+    "canaries.alphabet": ({}, [{"canaries.alphabet": "0123456789"}]),
+    "canaries.length": ({}, [{"canaries.length": 5}]),
+    "canaries.place": ({}, [{"canaries.place": "lines"}]),
+    "measure.exposure.when": ({}, [{"measure.exposure.when": "every_round"}]),
+    "measure.membership.when": ({}, [{"measure.membership.when": ["every_round"]}]),
+    "measure.membership.chunk_tokens": ({}, [{"measure.membership.chunk_tokens": None}]),
     "strategies": ({}, [{"strategies": ["single"]}]),
     "sweep": ({}, [{"sweep": {"trainer.epochs": [1, 2]}}]),
 }
@@ -365,7 +394,7 @@ def test_a_field_changes_keys(path: str, folder: Path, base_keys: Keys) -> None:
     before = base_keys if raw == RAW else keys_of(folder, raw)
     found = next((kinds for keys in allowed(folder, other) if (kinds := changed(before, keys))), set())
     assert found
-    if path.startswith(("preparation.", "organizations.")):
+    if path.startswith(("preparation.", "organizations.", "canaries.")):
         assert found & {"train", "losses"}
         assert not found & {"tokenizer", "initial"}
     if path.startswith(("trainer.", "measure.")):
@@ -385,7 +414,7 @@ def test_libraries_are_in_the_keys_of_all_that_they_compute(
 ) -> None:
     pretend_update(library)
     keys = keys_of(folder, RAW)
-    for kind in ("initial", "train", "losses", "generate", "match", "aggregate"):
+    for kind in ("initial", "train", "losses", "generate", "match", "aggregate", "exposure", "membership"):
         assert not keys[kind] & base_keys[kind]
     assert keys["clones"] == base_keys["clones"]
 
@@ -396,6 +425,24 @@ def test_a_longer_continuation_may_need_a_longer_context(folder: Path, base_keys
     shorter = with_patch(longer, {"measure.memorization.new_tokens": 56})
     assert keys_of(folder, shorter)["initial"] == base_keys["initial"]
     assert keys_of(folder, longer)["initial"] != base_keys["initial"]
+
+
+def test_canaries_that_are_never_planted_change_no_key_of_a_model(folder: Path) -> None:
+    """Without canaries every key is what it was before there were any; secrets that stand nowhere are only ranked."""
+    without = with_patch(RAW, {"canaries": None})
+    never = with_patch(RAW, {"canaries": {"count": 1, "repeats": [0], "length": 4}})
+    keys = [keys_of(folder, raw) for raw in (without, never)]
+    assert not keys[0]["exposure"]
+    assert changed(*keys) == {"exposure"}
+
+
+def test_canaries_of_one_organization_leave_the_work_on_others_as_it_was(folder: Path) -> None:
+    """Stages of b alone are shared with the run that has no canaries; the federated ones are not."""
+    apart = with_patch(RAW, {"strategies": ["single"], "canaries": None, "measure": {}})
+    planted = with_patch(apart, {"canaries": {"organizations": ["a"], "length": 4}})
+    before, after = (keys_of(folder, raw) for raw in (apart, planted))
+    assert len(before["train"]) == 2
+    assert len(before["train"] & after["train"]) == 1
 
 
 # What no key depends on.
@@ -418,7 +465,8 @@ def test_the_order_of_settings_does_not_count(folder: Path, base_keys: Keys) -> 
 def test_the_order_of_organizations_counts_where_something_is_summed(folder: Path, base_keys: Keys) -> None:
     """Sums run in the order of the experiment, and batches mix pooled sequences by their position."""
     raw = with_patch(RAW, {"organizations": dict(reversed(RAW["organizations"].items()))})
-    assert changed(keys_of(folder, raw), base_keys) == {"train", "aggregate", "losses", "generate", "match"}
+    of_models = {"losses", "generate", "match", "exposure", "membership"}
+    assert changed(keys_of(folder, raw), base_keys) == {"train", "aggregate", *of_models}
     apart = [with_patch(r, {"strategies": ["single", "incremental"]}) for r in (RAW, raw)]
     assert changed(*(keys_of(folder, r) for r in apart)) == set()
 

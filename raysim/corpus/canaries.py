@@ -41,7 +41,7 @@ class CanarySettings(Settings):
     count: int = Field(default=4, ge=1, description="canaries for each number of repeats, each with its own secret")
     format: str = Field(default='API_KEY = "{secret}"', description="the line, with {secret} where the secret goes")
     alphabet: str = Field(default="0123456789abcdef", min_length=2, description="characters of a secret")
-    length: int = Field(default=16, ge=1, description="characters of a secret")
+    length: int = Field(default=16, ge=1, le=256, description="characters of a secret")
     place: Literal["files", "lines"] = Field(
         default="files", description="files of their own, or lines between the statements of training files"
     )
