@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ def attacks_table(run: RunFolder) -> pa.Table:
 def _grouped(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
     ordered = table.sort_by(column)
     names = ordered.column(column).to_pylist()
-    begins = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
-    for begin, end in zip(begins, [*begins[1:], len(names)], strict=True):
+    bounds = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]] + [len(names)]
+    for begin, end in pairwise(bounds):
         yield names[begin], ordered.slice(begin, end - begin)
 
 

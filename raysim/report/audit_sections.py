@@ -95,8 +95,9 @@ def _exposed(points: Sequence[Point], of_model: dict[str, list[dict[str, Any]]],
     if not means:
         return Shown("–")
     mean = over_orders_and_seeds(means)
-    spread = [f"{min(v for _, v in means):.1f}–{max(v for _, v in means):.1f}"] * (len(means) > 1)
-    spread += [f"extrapolated {over_orders_and_seeds(beyond):.1f}"] * bool(beyond)
+    spread = [f"{min(v for _, v in means):.1f}–{max(v for _, v in means):.1f}"] if len(means) > 1 else []
+    if beyond:
+        spread.append(f"extrapolated {over_orders_and_seeds(beyond):.1f}")
     return Shown(f"{mean:.1f}", "\n".join(spread), mean / top)
 
 

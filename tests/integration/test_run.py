@@ -39,7 +39,7 @@ def test_plan_agrees_with_the_stages(finished: tuple[Path, Path]) -> None:
         assert len({r["key"] for r in rows if r["setting"] == label}) == row["unique"]
     cached = json.loads(raysim("plan", path, "--out", out, "--json").stdout)
     assert all(row["cached"] == row["unique"] for row in cached["strategies"].values())
-    assert cached["tokens"] == {"train": 0, "losses": 0, "generate": 0}
+    assert not any(cached["tokens"].values())
 
 
 def test_second_run_computes_nothing(finished: tuple[Path, Path]) -> None:
