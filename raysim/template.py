@@ -43,6 +43,9 @@ measure:
     min_lines: 6             # consecutive lines that count as a match
     when: final              # or every_stage, every_round, every_epoch
     # extraction: {{}}         # have models recite passages of training sequences, too
+  # membership: {{k: 20 %}}    # do losses tell training from validation text better than a guess without the model?
+
+# canaries: {{repeats: [0, 1, 4, 16], count: 4}}     # random secrets in the training splits, to see how well models know them
 """
 
 
