@@ -45,7 +45,7 @@ measure:
     # extraction: {{}}         # have models recite passages of training sequences, too
   # membership: {{k: 20 %}}    # do losses tell training from validation text better than a guess without the model?
 
-# canaries: {{repeats: [0, 1, 4, 16], count: 4}}     # random secrets in the training splits, to see how well models know them
+# canaries: {{repeats: [0, 1, 4, 16], count: 4}}     # random secrets to plant, and to rank
 """
 
 

@@ -98,6 +98,7 @@ def units_of(
 
     A file's rest that makes no whole chunk is left out, as scores of fewer tokens spread more; so is what lies in the
     tail of the training split that no sequence holds, and files that are canaries, which no validation file is like.
+    Canaries planted as lines stay, and the blind guess may tell members by them.
     """
     corpus, packed = organization.corpus, organization.packed
     begins = {path: start for path, start, _ in packed.file_spans}
