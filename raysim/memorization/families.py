@@ -22,10 +22,16 @@ def _gpt2(model: Any, tokens: torch.Tensor, positions: torch.Tensor, layers: lis
     hidden = body.wte(tokens) + body.wpe(positions)
     for block, layer in zip(body.h, layers, strict=True):
         attention = block.attn
-        query, key, value = attention.c_attn(block.ln_1(hidden)).chunk(3, 1)
-        hidden += attention.c_proj(layer.attend(query, key, value, attention.scaling))
-        hidden += block.mlp(block.ln_2(hidden))
+        query, key, value = _affine(attention.c_attn, block.ln_1(hidden)).chunk(3, 1)
+        hidden += _affine(attention.c_proj, layer.attend(query, key, value, attention.scaling))
+        inner = block.mlp.act(_affine(block.mlp.c_fc, block.ln_2(hidden)))
+        hidden += _affine(block.mlp.c_proj, inner)
     return model.lm_head(body.ln_f(hidden))
+
+
+def _affine(module: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """What GPT-2's `Conv1D` computes, without its changes of shape."""
+    return torch.addmm(module.bias, hidden, module.weight)
 
 
 def _llama(model: Any, tokens: torch.Tensor, positions: torch.Tensor, layers: list[SharedPrefix]) -> torch.Tensor:

@@ -75,36 +75,40 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p
             inside = (cumulated[:, -1] >= top_p) | (size >= vocabulary)
             if not bool(inside.all()):
                 rows, largest, cumulated = rows[inside], largest[inside], cumulated[inside]
-            ranks = _choose(cumulated, uniforms[rows, None], top_p)
-            chosen[rows] = largest.gather(1, ranks)
-            equals[rows] = ranks - torch.searchsorted(-largest, -chosen[rows])
+            places = _choose(cumulated, uniforms[rows, None], top_p)
+            chosen[rows] = largest.gather(1, places)
+            equals[rows] = torch.searchsorted(largest, chosen[rows], right=True) - 1 - places
             pending[rows] = False
     return _name(masses, chosen, equals[:, 0])
 
 
 def _largest(masses: torch.Tensor, size: int) -> torch.Tensor:
-    """The `size` largest masses of each row in descending order."""
+    """The `size` largest masses of each row in ascending order."""
     if masses.device.type != "cpu":
-        return masses.topk(size, 1).values
-    # NumPy's vectorised partition and sort take a tenth of the time of torch's on a CPU.
-    negated = -masses.numpy()
-    if size < negated.shape[1]:
-        negated = np.partition(negated, size - 1, axis=1)[:, :size]
-    return torch.from_numpy(-np.sort(negated, axis=1))
+        return masses.topk(size, 1).values.flip(1)
+    # NumPy's vectorised partition and sort take a tenth of the time of torch's on a CPU, and less for integers, which
+    # are ordered as the positive numbers of the same bits.
+    bits = masses.numpy().view(np.int32)
+    if size < bits.shape[1]:
+        bits = np.partition(bits, -size, axis=1)[:, -size:]
+    return torch.from_numpy(np.sort(bits, axis=1).view(np.float32))
 
 
 def _choose(cumulated: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Rank (from 0) of the token that each uniform falls on inside the nucleus: int64 ``[rows, 1]``.
+    """Place, in ascending order, of the token inside the nucleus on which each uniform falls: int64 ``[rows, 1]``.
 
     Args:
-        cumulated: float64 ``[rows, size]``, the mass up to each rank.
-        uniforms: float64 ``[rows, 1]``.
+        cumulated: float64 ``[rows, size]``, the mass up to each place.
+        uniforms: float64 ``[rows, 1]``, of which 0 is the likeliest token's.
         top_p: see `draw`.
     """
-    # The first token that brings the mass to top_p is the last of the nucleus.
-    last = torch.searchsorted(cumulated, torch.full_like(uniforms, top_p)).clamp_(max=cumulated.shape[1] - 1)
-    target = uniforms * cumulated.gather(1, last)
-    return torch.minimum(torch.searchsorted(cumulated, target, right=True), last)
+    last = cumulated.shape[1] - 1
+    total = cumulated[:, -1:]
+    # The first token, from the likeliest on, that brings the mass to top_p is the last of the nucleus.
+    first = torch.searchsorted(cumulated, total - top_p, right=True).clamp_(max=last)
+    outside = torch.where(first > 0, cumulated.gather(1, (first - 1).clamp_(min=0)), 0)
+    target = total - uniforms * (total - outside)
+    return torch.searchsorted(cumulated, target).clamp_(max=last).maximum(first)
 
 
 def _name(masses: torch.Tensor, chosen: torch.Tensor, equals: torch.Tensor) -> torch.Tensor:
