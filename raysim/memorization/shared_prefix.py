@@ -63,14 +63,13 @@ class SharedPrefix:
             before.view(prompts, -1, length).add_(self._bias[:, None])
         scores = [before.view(-1, group, length)]
         scores += [torch.bmm(own, keys.view(-1, _BLOCK_TOKENS, dim).transpose(1, 2)) for keys, _ in self._blocks]
-        # What the last block holds behind the new token counts for nothing.
-        weights = torch.cat(scores, 2)[:, :, : length + self._length].softmax(2)
-        result = torch.bmm(
-            weights.view(prompts * heads, -1, weights.shape[2])[:, :, :length],
-            self._prefix[1].view(-1, length, dim),
-        ).view_as(own)
+        joined = torch.cat(scores, 2)
+        joined[:, :, length + self._length :] = -torch.inf  # the rest of the last block
+        weights = joined.softmax(2)
+        before = weights.view(prompts * heads, -1, weights.shape[2])[:, :, :length]
+        result = torch.bmm(before, self._prefix[1].view(-1, length, dim)).view_as(own)
         for part, (_, values) in zip(weights[:, :, length:].split(_BLOCK_TOKENS, 2), self._blocks, strict=True):
-            result.baddbmm_(part, values.view(-1, _BLOCK_TOKENS, dim)[:, : part.shape[2]])
+            result.baddbmm_(part, values.view(-1, _BLOCK_TOKENS, dim))
         return result.view(prompts, heads, self._samples, -1).transpose(1, 2).reshape(query.shape)
 
     def _append(self, key: torch.Tensor, value: torch.Tensor) -> None:
@@ -78,7 +77,7 @@ class SharedPrefix:
         at = self._length % _BLOCK_TOKENS
         if at == 0:
             shape = (prompts, heads, self._samples, _BLOCK_TOKENS, dim)
-            self._blocks.append((key.new_empty(shape), value.new_empty(shape)))
+            self._blocks.append((key.new_zeros(shape), value.new_zeros(shape)))
         for block, states in zip(self._blocks[-1], (key, value), strict=True):
             block[:, :, :, at] = states.view(prompts, self._samples, heads, dim).transpose(1, 2)
         self._length += 1

