@@ -210,7 +210,7 @@ def scan(
     from raysim.scan.reading import Reader
 
     reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
-    where = Input(tuple(include or ("**/*.py",)), column)
+    where = Input(include, column)
     finding = run_scan(generated, corpora, references or (), where, tokens or min_lines, reader)
     _present(finding, "scan", reader.unit, json_file, html_file, fail_over)
 
@@ -233,7 +233,7 @@ def clones(
     from raysim.scan.reading import Reader
 
     reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
-    where = Input(tuple(include or ("**/*.py",)), column)
+    where = Input(include, column)
     finding = run_clones(corpora, where, tokens or min_lines, reader)
     _present(finding, "clones", reader.unit, json_file, html_file, fail_over)
 

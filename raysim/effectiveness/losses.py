@@ -14,7 +14,7 @@ import pyarrow as pa
 from raysim.config import Settings
 from raysim.corpus.packing import PADDING, encode_validation
 from raysim.training.organization import ModelSpec, Organization
-from raysim.training.weights import Flat, assign
+from raysim.training.weights import Flat
 
 if TYPE_CHECKING:
     import torch
@@ -78,10 +78,7 @@ def file_losses(
     """
     import torch
 
-    torch.set_num_threads(threads)
-    model = organization.model(spec).eval()
-    torch.nn.Module.to(model, torch.device("cpu"))
-    assign(model, weights)
+    model = organization.scoring_model(spec, weights, threads)
     files = encode_validation(organization.corpus.valid, organization.tokenizer, sequence_length)
     rows = [{"file": path, "nats": 0.0, "tokens": 0, "correct": 0, "bytes": num_bytes} for path, _, num_bytes in files]
     windows = [(row, window) for row, (_, file_windows, _) in zip(rows, files, strict=True) for window in file_windows]

@@ -12,7 +12,7 @@ from raysim.simulation.runner import ReachedModel
 from raysim.simulation.workshop import Product, Workshop
 from raysim.training.memory import naming
 from raysim.training.organization import ModelSpec, Organization
-from raysim.training.weights import Flat, assign
+from raysim.training.weights import Flat
 
 
 async def extract(workshop: Workshop, model: ReachedModel, settings: MemorizationSettings) -> list[pa.Table]:
@@ -53,10 +53,7 @@ def extract_at(
 
     extraction = settings.extraction
     assert extraction, "it is asked for"
-    torch.set_num_threads(threads)
     passages = choose_passages(organization.corpus, organization.packed, spec.bos_id, extraction, split_seed)
-    model = organization.model(spec).eval()
-    torch.nn.Module.to(model, torch.device("cpu"))
-    assign(model, weights)
+    model = organization.scoring_model(spec, weights, threads)
     with naming("measure.memorization.extraction.batch_size"), torch.inference_mode():
         return Product(tables={"extraction": recite(model, passages, spec.bos_id, extraction, settings.scheme)})

@@ -123,12 +123,12 @@ def _forward(
         position_ids=positions,
         use_cache=True,
         logits_to_keep=1,
-        **{_cache_argument(type(model)): cache},
+        **{cache_argument(type(model)): cache},
     )
     return output.logits[:, -1].float()
 
 
 @functools.cache
-def _cache_argument(model_class: Any) -> str:
-    """transformers 5.24 renamed it."""
+def cache_argument(model_class: Any) -> str:
+    """What models call the cache that they are given; transformers 5.24 renamed it."""
     return "cache" if "cache" in inspect.signature(model_class.forward).parameters else "past_key_values"

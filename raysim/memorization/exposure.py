@@ -18,7 +18,7 @@ from pydantic import Field
 from raysim.config import Settings
 from raysim.corpus.canaries import CanarySettings, draw_secrets
 from raysim.corpus.corpus import Canary
-from raysim.memorization.scoring import Window, prepared_model, score_tokens
+from raysim.memorization.scoring import Window, score_tokens
 from raysim.memorization.settings import Moments
 from raysim.recipe import seed_of, versions_of
 from raysim.training.organization import ModelSpec, Organization
@@ -126,7 +126,7 @@ def exposures(
     seed = seed_of(split_seed, "canary candidates", organization.name)
     candidates = candidates_of(canaries, planted, settings, seed)
     secrets = [*(canary.secret for canary in canaries), *candidates.secrets]
-    model = prepared_model(organization, weights, spec, threads)
+    model = organization.scoring_model(spec, weights, threads)
     scores = score_tokens(model, [_window(organization, planted.text(s)) for s in secrets], settings.batch_size)
     bits = np.array([-score.log_probs.sum() / log(2) for score in scores])
     own, others = bits[: len(canaries)], bits[len(canaries) :]

@@ -20,7 +20,7 @@ from raysim.config import Settings, Share
 from raysim.corpus.canaries import CANARIES
 from raysim.corpus.files import SourceFile
 from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
-from raysim.memorization.scoring import TokenScores, Window, prepared_model, score_tokens
+from raysim.memorization.scoring import TokenScores, Window, score_tokens
 from raysim.memorization.settings import Moments
 from raysim.recipe import seed_of
 from raysim.training.organization import ModelSpec, Organization
@@ -151,7 +151,7 @@ def membership_scores(
         compressed text, Carlini et al., USENIX Security 2021).
     """
     units = units_of(organization, settings, sequence_length, split_seed)
-    model = prepared_model(organization, weights, spec, threads)
+    model = organization.scoring_model(spec, weights, threads)
     windows = [window for unit in units for window in unit.windows]
     scores = iter(score_tokens(model, windows, settings.batch_size))
     rows = [_row(unit, [next(scores) for _ in unit.windows], settings.k) for unit in units]

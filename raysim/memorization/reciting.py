@@ -4,7 +4,6 @@ Only used where there is a model, so torch is imported at the top. Everything is
 which are float64: whatever a model was trained in, its scores compare with those of others.
 """
 
-import inspect
 from collections.abc import Sequence, Set
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from rapidfuzz.distance import Levenshtein
 from transformers import DynamicCache
 
+from raysim.memorization.decoding import cache_argument
 from raysim.memorization.extraction import Passage, part_of
 from raysim.memorization.likelihood import PLAIN, log_probabilities
 from raysim.memorization.settings import ExtractionSettings, Scheme
@@ -118,8 +118,7 @@ def continue_greedily(model: Any, prefixes: torch.Tensor, num_tokens: int) -> to
     Returns:
         int64 ``[rows, num_tokens]``.
     """
-    # transformers 5.24 renamed the argument.
-    argument = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    argument = cache_argument(type(model))
     cache = DynamicCache(config=model.config)
     chosen = [prefixes]
     for _ in range(num_tokens):

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from raysim.training.organization import ModelSpec, Site
-from raysim.training.weights import Flat, assign
-
 if TYPE_CHECKING:
     import torch
 
@@ -32,17 +29,6 @@ class TokenScores:
 
     log_probs: npt.NDArray[np.float64]
     normalised: npt.NDArray[np.float64]
-
-
-def prepared_model(site: Site, weights: Flat, spec: ModelSpec, threads: int) -> "torch.nn.Module":
-    """The model of `spec` with `weights`, ready to be evaluated on the CPU."""
-    import torch
-
-    torch.set_num_threads(threads)
-    model = site.model(spec).eval()
-    torch.nn.Module.to(model, torch.device("cpu"))
-    assign(model, weights)
-    return model
 
 
 def score_tokens(model: "torch.nn.Module", windows: Sequence[Window], batch_size: int) -> list[TokenScores]:

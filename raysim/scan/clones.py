@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from raysim.scan.corpora import Corpus
-from raysim.scan.gathering import Collision, Gathered, chunks, gather, pick
+from raysim.scan.gathering import Chunks, Collision, Gathered, gather, pick
 from raysim.scan.hashing import Hashes
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
@@ -88,12 +88,11 @@ def find_clones(corpora: Sequence[Corpus], min_lines: int, reader: Reader) -> Cl
 
 
 def _find(corpora: Sequence[Corpus], length: int, reader: Reader, seed: int) -> Clones:
-    windows, num_units = _windows(corpora, length, reader, seed)
+    sources = [Chunks(corpus, reader, seed) for corpus in corpora]
+    windows, num_units = _windows(sources, length)
     twice = WindowSet(windows[1:][windows[1:] == windows[:-1]])
     del windows
-    pieces = [
-        [piece for chunk in chunks(corpus, reader, seed) if (piece := pick(chunk, twice, length))] for corpus in corpora
-    ]
+    pieces = [[piece for chunk in source if (piece := pick(chunk, twice, length))] for source in sources]
     gathered = gather(pieces)
     suffixes = SuffixArray(gathered.ids, gathered.starts)
     pairs, shared = [], 0
@@ -115,11 +114,11 @@ def _find(corpora: Sequence[Corpus], length: int, reader: Reader, seed: int) -> 
     return Clones(pairs, matches, shared, sum(num_units))
 
 
-def _windows(corpora: Sequence[Corpus], length: int, reader: Reader, seed: int) -> tuple[Hashes, list[int]]:
+def _windows(sources: Sequence[Chunks], length: int) -> tuple[Hashes, list[int]]:
     """All windows of all corpora, sorted; and how many units each corpus has."""
-    found, num_units = [np.zeros(0, dtype=np.uint64)], [0] * len(corpora)
-    for number, corpus in enumerate(corpora):
-        for chunk in chunks(corpus, reader, seed):
+    found, num_units = [np.zeros(0, dtype=np.uint64)], [0] * len(sources)
+    for number, source in enumerate(sources):
+        for chunk in source:
             found.append(chunk.windows(length))
             num_units[number] += len(chunk.hashes)
     windows = np.concatenate(found)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysim.corpus.folders import DEFAULT_INCLUDE
 from raysim.errors import InputError
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import Corpus, combine, open_corpus
@@ -25,16 +26,16 @@ class Input:
     """Where code is found.
 
     Attributes:
-        include: globs over the paths in folders.
+        include: globs over the paths in folders; None: Python files.
         column: of record files that holds the code.
     """
 
-    include: tuple[str, ...]
+    include: Sequence[str] | None
     column: str
 
     def open(self, name: str, paths: Sequence[str]) -> Corpus:
         """The corpus at some paths."""
-        parts = [open_corpus(name, path, self.include, self.column) for path in paths]
+        parts = [open_corpus(name, path, self.include or (DEFAULT_INCLUDE,), self.column) for path in paths]
         return combine(name, parts, [Path(path).resolve().name for path in paths])
 
     def open_all(self, given: Sequence[str]) -> list[Corpus]:
@@ -80,11 +81,9 @@ def run_scan(
     """Whose code the generated code repeats.
 
     Raises:
-        InputError: nothing to compare with, or a path that cannot be read.
+        InputError: a path that cannot be read.
     """
     owners = where.open_all(corpora)
-    if not owners:
-        raise InputError("--corpus: name at least one owner, for example --corpus acme=./code/acme")
     code = where.open(GENERATED, generated)
     reference = where.open(PUBLIC, references) if references else None
     result = scan(code, owners, reference, min_length, reader)
@@ -97,11 +96,9 @@ def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Re
     """Who has what in common with whom.
 
     Raises:
-        InputError: no corpus, or a path that cannot be read.
+        InputError: a path that cannot be read.
     """
     owners = where.open_all(corpora)
-    if not owners:
-        raise InputError("--corpus: name at least one owner, for example --corpus acme=./code/acme")
     result = find_clones(owners, min_length, reader)
     everyone = {corpus.name: corpus for corpus in owners}
     matches: list[tuple[str, Match]] = result.matches

@@ -33,10 +33,14 @@ class Corpus:
     read: Callable[[int], bytes]
     skipped: DropCounter = field(default_factory=DropCounter, compare=False)
 
-    def chunks(self, num_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, list[bytes]]]:
-        """The contents of all files, `num_bytes` or a little more at a time: the number of the first, and each."""
-        first, contents, size = 0, list[bytes](), 0
-        for number in range(len(self.paths)):
+    def chunks(self, first: int, num_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
+        """The contents of all files from the number `first` on, `num_bytes` or a little more at a time.
+
+        Yields:
+            the number of the first, and each.
+        """
+        contents, size = list[bytes](), 0
+        for number in range(first, len(self.paths)):
             contents.append(self.read(number))
             size += len(contents[-1])
             if size >= num_bytes:

@@ -22,6 +22,9 @@ from raysim.scan.runs import Ids
 from raysim.scan.units import Positions, Texts, Units
 from raysim.scan.windows import WindowSet, inside_one, spread
 
+_KEPT_BYTES = 256 << 20
+"""Of chunks of one corpus that are kept for another pass."""
+
 
 class Collision(Exception):
     """Two units that differ have one hash."""
@@ -40,6 +43,18 @@ class Chunk:
     first: int
     units: Units
     hashes: Hashes
+
+    @property
+    def end(self) -> int:
+        """Number of the first file behind."""
+        return self.first + len(self.units.starts) - 1
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that it takes."""
+        units = self.units
+        parts = (self.hashes, units.buffer, units.begins, units.ends, units.numbers, units.starts)
+        return sum(part.nbytes for part in parts)
 
     def windows(self, length: int) -> Hashes:
         """Hashes of all windows inside one file."""
@@ -84,16 +99,35 @@ class Gathered:
     starts: Positions
 
 
-def chunks(corpus: Corpus, reader: Reader, seed: int) -> Iterator[Chunk]:
-    """All units of a corpus, many files at a time; the next ones are made meanwhile."""
+class Chunks:
+    """All units of a corpus, for several passes over them: what fits in memory is made once, the rest in each pass."""
+
+    def __init__(self, corpus: Corpus, reader: Reader, seed: int) -> None:
+        self._corpus, self._reader, self._seed = corpus, reader, seed
+        self._kept: list[Chunk] = []
+        self._room = _KEPT_BYTES
+
+    def __iter__(self) -> Iterator[Chunk]:
+        yield from self._kept
+        first = self._kept[-1].end if self._kept else 0
+        for chunk in chunks(self._corpus, self._reader, self._seed, first):
+            # All that are kept come first, so one that does not fit ends it.
+            self._room = self._room - chunk.num_bytes if chunk.num_bytes <= self._room else 0
+            if self._room:
+                self._kept.append(chunk)
+            yield chunk
+
+
+def chunks(corpus: Corpus, reader: Reader, seed: int, first: int = 0) -> Iterator[Chunk]:
+    """Units of a corpus from some file on, many files at a time; the next ones are made meanwhile."""
     workers = os.cpu_count() or 1
     # A lexer is Python, which threads do not speed up.
     pool = ProcessPoolExecutor(workers, get_context("spawn")) if reader.lexes else ThreadPoolExecutor(workers)
     with pool:
         ahead = deque[Future[Chunk]]()
-        for first, contents in corpus.chunks(LEXED_CHUNK_BYTES if reader.lexes else CHUNK_BYTES):
-            paths = corpus.paths[first : first + len(contents)]
-            ahead.append(pool.submit(_chunk, reader, first, paths, contents, seed))
+        for number, contents in corpus.chunks(first, LEXED_CHUNK_BYTES if reader.lexes else CHUNK_BYTES):
+            paths = corpus.paths[number : number + len(contents)]
+            ahead.append(pool.submit(_chunk, reader, number, paths, contents, seed))
             if len(ahead) > workers:
                 yield ahead.popleft().result()
         while ahead:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from raysim.scan.corpora import Corpus
-from raysim.scan.gathering import Collision, chunks, gather, pick
+from raysim.scan.gathering import Chunks, Collision, chunks, gather, pick
 from raysim.scan.hashing import window_hashes
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
@@ -88,7 +88,8 @@ def _scan(
 ) -> Scan:
     sources = [*corpora, *([reference] if reference else [])]
     windows, num_units = [np.zeros(0, dtype=np.uint64)], 0
-    for chunk in chunks(generated, reader, seed):
+    code = Chunks(generated, reader, seed)
+    for chunk in code:
         windows.append(chunk.windows(length))
         num_units += len(chunk.hashes)
     wanted = WindowSet(np.concatenate(windows))
@@ -97,7 +98,7 @@ def _scan(
         for source in sources
     ]
     found = WindowSet(np.concatenate([windows[0], *(window_hashes(p.hashes, length) for of in pieces for p in of)]))
-    own = [piece for chunk in chunks(generated, reader, seed) if (piece := pick(chunk, found, length))]
+    own = [piece for chunk in code if (piece := pick(chunk, found, length))]
     gathered = gather([own, *pieces])
     suffixes = SuffixArray(gathered.ids, gathered.starts)
     names = {number: source.name for number, source in enumerate(sources, start=1)}

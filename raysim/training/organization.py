@@ -30,7 +30,7 @@ from raysim.training.memory import naming
 from raysim.training.models import ModelSettings, build_model, count_parameters
 from raysim.training.torch_trainer import TorchTrainer
 from raysim.training.trainer import Event, Task, TrainState
-from raysim.training.weights import Flat
+from raysim.training.weights import Flat, assign
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -132,6 +132,16 @@ class Site:
             self._built = None
             self._built = (spec, build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context))
         return self._built[1]
+
+    def scoring_model(self, spec: ModelSpec, weights: Flat, threads: int) -> "PreTrainedModel":
+        """The model of `spec` with `weights` on the CPU, ready to score; torch has so many `threads` from now on."""
+        import torch
+
+        torch.set_num_threads(threads)
+        model = self.model(spec).eval()
+        torch.nn.Module.to(model, torch.device("cpu"))
+        assign(model, weights)
+        return model
 
     def visit(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function(self, ...)` here: the code goes to the data, and only what it returns leaves."""

@@ -152,3 +152,24 @@ def test_hashes_that_collide_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> 
     )
     assert found.matches == []
     assert set(seeds) == {0, 1}
+
+
+def test_what_does_not_fit_in_memory_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four files, a chunk each; two of them fit."""
+    from raysim.scan import gathering
+
+    files = {f"{i}.py": "".join(f"line {i} {n}\n" for n in range(9)) for i in range(4)}
+    reads = []
+
+    def counted(name: str) -> Corpus:
+        plain = corpus(name, files)
+        return Corpus(name, plain.paths, lambda number: (reads.append((name, number)), plain.read(number))[1])
+
+    monkeypatch.setattr(gathering, "CHUNK_BYTES", 1)
+    expected = find_clones([counted("a"), counted("b")], 6, reader).to_json()
+    assert sorted(reads) == [(name, number) for name in "ab" for number in range(4)]
+    chunk = next(iter(gathering.chunks(corpus("a", files), reader, 0)))
+    monkeypatch.setattr(gathering, "_KEPT_BYTES", int(2.5 * chunk.num_bytes))
+    reads.clear()
+    assert find_clones([counted("a"), counted("b")], 6, reader).to_json() == expected
+    assert sorted(reads) == [(name, number) for name in "ab" for number in (0, 1, 2, 2, 3, 3)]
