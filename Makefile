@@ -3,13 +3,13 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# DeepSpeed, which the demo only reads as code, would otherwise look for a CUDA compiler while it is installed.
+# DeepSpeed would otherwise look for a CUDA compiler while it is installed; nothing here needs what it would compile.
 export DS_BUILD_OPS := 0
 
-.PHONY: help install demo test lint check stress bench clean
+.PHONY: help install demo test lint check stress bench gpu-check clean
 
 help:  ## Shows this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed  ## Makes .venv and installs everything into it (about 3 minutes)
 
@@ -24,8 +24,8 @@ $(VENV)/.installed: pyproject.toml
 demo: install  ## Installs, runs experiments/quickstart.yaml on real code, says where the report is (about 12 minutes)
 	$(BIN)/raysim run experiments/quickstart.yaml --out runs/quickstart
 
-test: install  ## All tests
-	$(BIN)/python -m pytest
+test: install  ## All tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 25
 
 lint: install  ## Lint, format and types
 	$(BIN)/ruff check .
@@ -33,13 +33,16 @@ lint: install  ## Lint, format and types
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
 
 check: lint  ## Lint, types, and the tests that take seconds
-	$(BIN)/python -m pytest -m 'not slow and not stress'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not stress'
 
 stress: install  ## Twenty kills of processes, nodes and the driver of one run (about 7 minutes)
 	$(BIN)/python -m pytest -m stress
 
 bench: install  ## The benchmarks, one JSON line at the end of each
 	for script in experiments/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+gpu-check: install  ## On a machine with a CUDA device: training, DeepSpeed, generation, quickstart; a table for the log
+	$(BIN)/python experiments/gpu_check.py
 
 clean:  ## Removes the environment and all runs
 	rm -rf $(VENV) runs build *.egg-info

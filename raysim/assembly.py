@@ -1,8 +1,9 @@
 """Brings the parties of an experiment together: references, tokenizer, organizations, worlds."""
 
 import asyncio
+import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from raysim.corpus.corpus import fingerprint
 from raysim.corpus.files import SourceFile
 from raysim.corpus.sources import SourceSettings, read_source
 from raysim.corpus.tokens import CodeTokenizer, TrainedTokenizerSettings, load_tokenizer, train_tokenizer
+from raysim.deduplicating import deduplicate
 from raysim.errors import BoundaryError, InputError, RunError
 from raysim.experiment import LoadedExperiment
+from raysim.memorization.numerics import knows_bf16
 from raysim.recipe import Key, canonical_json, key_of, versions_of
 from raysim.simulation.crew import Crew
 from raysim.simulation.ledger import SERVER, Crossing
@@ -32,14 +35,17 @@ class Assembly:
 
     Attributes:
         inventories: what the organizations told of their corpora, by name.
+        preparing: what they prepared them with, but for the files that each was to leave out.
         references: files that are public.
         tokenizer: of all.
         instances: every setting in every order at every seed.
-        crossings: what it took to get here: inventories, and texts for a tokenizer that is trained on organizations.
+        crossings: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
+            keyed hashes of files where those that stand at several organizations are left out.
         used: keys of the store entries that it took.
     """
 
     inventories: Mapping[str, Inventory]
+    preparing: Preparing
     references: tuple[SourceFile, ...]
     tokenizer: CodeTokenizer
     instances: tuple[Instance, ...]
@@ -68,8 +74,15 @@ class _Recruiter:
         return party
 
 
-async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store) -> Assembly:
+async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store, secret: bytes | None = None) -> Assembly:
     """Reads the references, gets the tokenizer, enlists the organizations and has each prepare its corpus.
+
+    Args:
+        loaded: the experiment.
+        crew: the organizations are enlisted in.
+        store: may hold the tokenizer, and token shards.
+        secret: keys the hashes of files that organizations compare; None: one that is used for nothing else. No result
+            depends on it.
 
     Raises:
         InputError: something that the experiment names is missing, empty or too short.
@@ -93,10 +106,14 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store) -> Assemb
         min_lines=memorization.min_lines if memorization else 6,
         canaries=experiment.canaries,
     )
-    found = await asyncio.gather(*(crew.call(name, "prepare", preparing) for name in recruiters))
+    withheld, compared = await deduplicate(
+        crew, list(recruiters), preparing, experiment.deduplication, secret or secrets.token_bytes(32)
+    )
+    asked = {name: replace(preparing, withheld=withheld.get(name)) for name in recruiters}
+    found = await asyncio.gather(*(crew.call(name, "prepare", asked[name]) for name in recruiters))
     inventories: dict[str, Inventory] = dict(zip(recruiters, found, strict=True))
     for name, recruiter in recruiters.items():
-        recruiter.preparing, recruiter.inventory = preparing, inventories[name]
+        recruiter.preparing, recruiter.inventory = asked[name], inventories[name]
     context = experiment.trainer.sequence_length
     if memorization and memorization.prompts.prefix:
         context = max(context, memorization.prefix_tokens + memorization.new_tokens)
@@ -111,6 +128,7 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store) -> Assemb
             split_seed=experiment.split_seed,
             seed=seed,
             libraries=libraries,
+            bf16=knows_bf16(),
         )
         for seed in experiment.seed
     ]
@@ -121,7 +139,8 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store) -> Assemb
         for strategy in variants(setting.label, setting.strategy_class, setting.settings, world.federation)
     )
     told = [Crossing.of(name, SERVER, "inventory", content_of(inventory)) for name, inventory in inventories.items()]
-    return Assembly(inventories, references, tokenizer, instances, (*shared, *told), used)
+    crossings = (*shared, *compared, *told)
+    return Assembly(inventories, preparing, references, tokenizer, instances, crossings, used)
 
 
 def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import errno
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,7 +16,7 @@ from raysim.errors import RaysimError, RunError
 
 if TYPE_CHECKING:
     from raysim.run import Options
-    from raysim.scan.command import Finding
+    from raysim.scan.command import Finding, Lexing
 
 app = typer.Typer(
     name="raysim",
@@ -53,6 +55,10 @@ TokensOption = Annotated[
 CommentsOption = Annotated[bool, typer.Option("--ignore-comments", help="Compares without comments (slow: a lexer).")]
 BlindOption = Annotated[
     bool, typer.Option("--blind", help="Finds renamed copies: identifiers and literals count as equal (slow: a lexer).")
+]
+IndexOption = Annotated[
+    Path | None,
+    typer.Option("--index", metavar="DIR", help="Keeps there what a lexer made of each file, for the next time."),
 ]
 IncludeOption = Annotated[
     list[str] | None, typer.Option("--include", metavar="GLOB", help="Files in folders. Default: **/*.py.")
@@ -119,7 +125,7 @@ def inspect(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Shows what each organization keeps and drops, and why; sizes, duplicates, licences."""
+    """Shows what each organization keeps and drops, and why; sizes, licences, and who shares what with whom."""
     from raysim.run import inspect_experiment
     from raysim.views import inspect_view
 
@@ -165,6 +171,19 @@ def verify(
     _out.print(verification_view(found.entries, found.made))
 
 
+@app.command("export-model")
+def export_model(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Of the model, or its beginning; see the table models.")],
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")],
+) -> None:
+    """Writes a model of a run as a Hugging Face folder, from its store alone."""
+    from raysim.exporting import export_model as export
+
+    whole = export(run_dir, key, target)
+    _out.print(f"Wrote {whole} to {target}.", soft_wrap=True)
+
+
 @store_app.command("show")
 def store_show(path: StoreArgument, as_json: JsonOption = False) -> None:
     """Says what lies in a store, and which run needs it."""
@@ -199,6 +218,7 @@ def scan(
     tokens: TokensOption = None,
     ignore_comments: CommentsOption = False,
     blind: BlindOption = False,
+    index: IndexOption = None,
     include: IncludeOption = None,
     column: ColumnOption = "content",
     json_file: JsonFileOption = None,
@@ -211,7 +231,7 @@ def scan(
 
     reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
     where = Input(include, column)
-    finding = run_scan(generated, corpora, references or (), where, tokens or min_lines, reader)
+    finding = run_scan(generated, corpora, references or (), where, tokens or min_lines, reader, _lexing(index))
     _present(finding, "scan", reader.unit, json_file, html_file, fail_over)
 
 
@@ -222,6 +242,7 @@ def clones(
     tokens: TokensOption = None,
     ignore_comments: CommentsOption = False,
     blind: BlindOption = False,
+    index: IndexOption = None,
     include: IncludeOption = None,
     column: ColumnOption = "content",
     json_file: JsonFileOption = None,
@@ -234,7 +255,7 @@ def clones(
 
     reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
     where = Input(include, column)
-    finding = run_clones(corpora, where, tokens or min_lines, reader)
+    finding = run_clones(corpora, where, tokens or min_lines, reader, _lexing(index))
     _present(finding, "clones", reader.unit, json_file, html_file, fail_over)
 
 
@@ -269,20 +290,29 @@ def _options(
     return Options(experiment, out, store, tuple(overrides or ()), address, command)
 
 
+def _lexing(index: Path | None) -> "Lexing":
+    from raysim.scan.command import Lexing
+
+    def display(num_files: int) -> AbstractContextManager[Callable[[int], None]]:
+        from raysim.scan.progress import lexing_display
+
+        return lexing_display(_err, num_files)
+
+    return Lexing(index, display)
+
+
 def _present(
     finding: "Finding", command: str, unit: str, json_file: Path | None, html_file: Path | None, fail_over: float | None
 ) -> None:
     """Shows what was found, writes what was asked for, and fails where that was asked for."""
-    import json
-
-    from raysim.scan.views import as_rows, clones_view, scan_view
+    from raysim.scan.views import as_json, as_rows, clones_view, scan_view
 
     if json_file and str(json_file) == "-":
-        typer.echo(json.dumps(finding.found, indent=1))
+        typer.echo(as_json(finding.found))
     else:
         _out.print((scan_view if command == "scan" else clones_view)(finding, unit))
     if json_file and str(json_file) != "-":
-        json_file.write_text(json.dumps(finding.found, indent=1) + "\n", encoding="utf-8")
+        json_file.write_text(as_json(finding.found) + "\n", encoding="utf-8")
     if html_file:
         from raysim.report.scan_page import scan_page
 

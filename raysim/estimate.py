@@ -9,12 +9,14 @@ from raysim.measuring.probing import models_per_job
 from raysim.recipe import Key
 from raysim.simulation.planner import Plan
 from raysim.simulation.retention import Keep, Retention
+from raysim.training.models import Parameters
 
 _EFFICIENCY = 0.35
 """Share of the matrix-multiplication rate that training reaches. Measured in this project: 0.3 to 0.5 on CPUs."""
 
-_FLOP_PER_PARAMETER = {"train": 6, "losses": 2, "generate": 4, "extract": 3, "exposure": 2, "membership": 2}
-"""FLOP a token and parameter; Kaplan et al. 2020 (arXiv 2001.08361); generation takes twice its two, in small steps.
+_FLOP_PER_PARAMETER = {"train": 4, "losses": 2, "generate": 4, "solve": 4, "extract": 3, "exposure": 2, "membership": 2}
+"""FLOP a token and parameter; Kaplan et al. 2020 (arXiv 2001.08361). Training takes two more for each parameter that is
+trained, for its gradient; generation twice its two, in small steps.
 Extraction reads most of its tokens and generates the others."""
 
 
@@ -38,7 +40,7 @@ def matmul_rate(precision: str, threads: int, seconds: float = 0.3) -> float:
 def estimate(
     plan: Plan,
     measures: Mapping[Key, Mapping[str, Any]],
-    parameters: int,
+    parameters: Parameters,
     pending_tokens: Mapping[str, int],
     rate: float,
     slots: int,
@@ -55,15 +57,18 @@ def estimate(
         slots: at work at once.
         keep: what the store keeps.
     """
-    flop = sum(_FLOP_PER_PARAMETER[kind] * parameters * tokens for kind, tokens in pending_tokens.items())
-    peak, end = footprint(plan, measures, keep, slots, models_per_job(parameters))
+    trained = parameters.trained
+    flop = sum(_FLOP_PER_PARAMETER[kind] * parameters.total * tokens for kind, tokens in pending_tokens.items())
+    flop += 2 * trained * pending_tokens.get("train", 0)
+    peak, end = footprint(plan, measures, keep, slots, models_per_job(trained))
     return {
-        "parameters": parameters,
+        "parameters": parameters.total,
+        "trained_parameters": trained,
         "tokens": dict(pending_tokens),
         "hours": round(flop / (rate * _EFFICIENCY * slots) / 3600, 4),
         "keep": keep,
-        "bytes": 4 * parameters * end,
-        "peak_bytes": 4 * parameters * peak,
+        "bytes": 4 * trained * end,
+        "peak_bytes": 4 * trained * peak,
         "assumed_flop_per_s": round(rate * _EFFICIENCY * slots),
         "models": len({model.milestone.model for model in plan.models}),
     }
@@ -109,7 +114,7 @@ def footprint(
         peak = max(peak, sum(present.values()))
         end(model)
         for work in of_model.get(model, ()):
-            if measures[work]["kind"] == "generate":
+            if measures[work]["kind"] in ("generate", "solve"):
                 waiting.append(work)
             else:
                 end(work)

@@ -10,10 +10,12 @@ import pydantic
 
 from raysim.config import Settings, apply_overrides, load_yaml, validate
 from raysim.corpus.canaries import CanarySettings
+from raysim.corpus.deduplication import DeduplicationSettings
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokens import TokenizerSettings
 from raysim.effectiveness.losses import PerplexitySettings
+from raysim.effectiveness.settings import PassAtKSettings
 from raysim.errors import InputError
 from raysim.grid import check_sweep
 from raysim.memorization.exposure import ExposureSettings
@@ -35,7 +37,9 @@ class ExecutionSettings(Settings):
 
     backend: Literal["ray", "inline"] = pydantic.Field(default="ray", description="Ray actors, or all in one process")
     slots: int | None = pydantic.Field(
-        default=None, ge=1, description="organizations at work at once; unset: CPUs over trainer.threads"
+        default=None,
+        ge=1,
+        description="ranks at work at once, of which a stage takes trainer.ranks; unset: CPUs over trainer.threads",
     )
     replicas: int | None = pydantic.Field(
         default=None, ge=1, description="actors of one organization at most, for work side by side; unset: as slots"
@@ -55,6 +59,9 @@ class MeasureSettings(Settings):
         default=ExposureSettings(), description="of canaries, where an experiment plants any"
     )
     membership: MembershipSettings | None = None
+    pass_at_k: PassAtKSettings | None = pydantic.Field(
+        default=None, description="whether generated solutions pass tests; unset: not measured"
+    )
 
 
 class Experiment(Settings):
@@ -68,6 +75,7 @@ class Experiment(Settings):
         default=[], description="indexed, never trained on: what stands there is public"
     )
     preparation: PreparationSettings = PreparationSettings()
+    deduplication: DeduplicationSettings = DeduplicationSettings()
     canaries: CanarySettings | None = pydantic.Field(
         default=None, description="secrets planted in training splits, to see how well models know them"
     )
@@ -86,7 +94,8 @@ class Experiment(Settings):
     @property
     def after_epochs(self) -> bool:
         """Whether models after every epoch are measured."""
-        asked = (self.measure.memorization, self.canaries and self.measure.exposure, self.measure.membership)
+        measure = self.measure
+        asked = (measure.memorization, self.canaries and measure.exposure, measure.membership, measure.pass_at_k)
         return any("every_epoch" in settings.when for settings in asked if settings)
 
     @pydantic.field_validator("name")

@@ -12,7 +12,7 @@ from rich.text import Text
 from raysim.recipe import Key
 from raysim.simulation.stagelog import Kind, StageRecord
 
-COST = {"train": 3.0, "losses": 1.0, "generate": 2.0, "extract": 1.5, "exposure": 1.0, "membership": 1.0}
+COST = {"train": 3.0, "losses": 1.0, "generate": 2.0, "extract": 1.5, "solve": 2.0, "exposure": 1.0, "membership": 1.0}
 """Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361).
 A generated token costs one, at about half the speed of a batch: it comes in steps of one token a row. Extraction reads
 most of its tokens and generates the others."""
@@ -25,6 +25,8 @@ _NAMES = {
     "generate": "generating",
     "aggregate": "aggregating",
     "extract": "reciting",
+    "solve": "solving",
+    "execute": "executing",
     "exposure": "ranking",
     "membership": "scoring",
 }
@@ -106,7 +108,7 @@ class ConsoleObserver:
         self._account(running, tokens)
         if running.task is not None:
             self._bars.update(running.task, completed=tokens, note=note)
-        elif time.monotonic() - self._last_plain_s > _PLAIN_EVERY_S:
+        elif running.tokens and time.monotonic() - self._last_plain_s > _PLAIN_EVERY_S:
             self._last_plain_s = time.monotonic()
             percent = 100 * tokens // max(1, running.tokens)
             name = _NAMES.get(running.kind, running.kind)

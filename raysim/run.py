@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raysim.assembly import assemble
+from raysim.assembly import Assembly, assemble
 from raysim.corpus.diversity import diversities, line_entropy, smallest
 from raysim.errors import InputError
 from raysim.estimate import estimate, matmul_rate
-from raysim.execution import open_backend, open_crew, slot_count
+from raysim.execution import machine_of, open_backend, open_crew, slot_count, turns_here
 from raysim.experiment import LoadedExperiment, load_experiment
 from raysim.folder import RunFolder, now, provenance
-from raysim.outlook import Outlook, crew_of_one, look_ahead, look_ahead_here
+from raysim.measuring.measurer import read_secret
+from raysim.memory import foresee, memory_needs, this_machine
+from raysim.outlook import Outlook, crew_of_one, look_ahead, look_ahead_here, memory_load
 from raysim.performing import perform, stop_on_sigterm
 from raysim.progress import ConsoleObserver
 from raysim.results import corpora_rows, model_rows, write_joined, write_rows
@@ -25,6 +27,7 @@ from raysim.simulation.claims import Claims
 from raysim.simulation.ledger import ledger_rows
 from raysim.simulation.retention import Retention, parents_of
 from raysim.simulation.store import Store
+from raysim.xray import xray
 
 
 @dataclass(frozen=True)
@@ -131,13 +134,20 @@ async def _run(
     stop_on_sigterm()
     observer.phase("Preparing the corpora")
     crew = open_crew(loaded, backend, observer.note)
-    outlook = await look_ahead(loaded, crew, store)
+    outlook = await look_ahead(loaded, crew, store, read_secret(folder.secret))
     assembly, planned = outlook.assembly, outlook.plan
     observer.expect(outlook.pending)
     recipes = {**planned.recipes, **{key: measure.recipe for key, measure in outlook.measures.items()}}
     # Snapshots of stages are models, too, and have no recipe in the plan.
     models = {*planned.recipes, *(parent for recipe in recipes.values() for parent in parents_of(recipe))}
     claims.write(folder.path, {*recipes, *models, *assembly.used}, models)
+    if outlook.pending["train"]:
+        # Not refused: an estimate that errs on the large side would forbid what works.
+        site, where = next(iter(assembly.inventories)), machine_of(loaded, backend)
+        devices = crew.turns.count if crew.turns else None
+        load = memory_load(loaded, outlook, crew.slots.count, devices, isinstance(backend, InlineBackend))
+        for warning in (await crew.call(site, "visit", foresee, load, where))["warnings"]:
+            observer.note(warning)
     retention = Retention(keep, recipes, planned.leaves, claimed=lambda: claims.arrays_of_others(folder.path))
     done = await perform(loaded, outlook, crew, store, retention, folder.stages, folder.secret, observer)
 
@@ -182,18 +192,26 @@ def costs(loaded: LoadedExperiment, outlook: Outlook) -> dict[str, Any]:
         slots,
         experiment.store.keep,
     )
-    return {**found, "slots": slots}
+    inline = experiment.execution.backend == "inline"
+    load = memory_load(loaded, outlook, slots, turns_here(experiment.trainer), inline)
+    return {**found, "slots": slots, "memory": memory_needs(load, this_machine(experiment.trainer.device))}
 
 
 def inspect_experiment(options: Options) -> dict[str, Any]:
-    """What every organization keeps and drops, prepared without any training; of a sweep, under its base values.
+    """What every organization keeps and drops, and what they share, without any training; of a sweep, its base values.
 
     Raises:
         InputError: whatever is wrong with the experiment.
     """
     loaded, folder = options.load()
+
+    async def look(store: Store) -> tuple[Assembly, dict[str, Any]]:
+        crew = crew_of_one()
+        assembly = await assemble(loaded, crew, store)
+        return assembly, await xray(crew, assembly, loaded.experiment.measure.memorization)
+
     with scratch_store(folder) as store:
-        assembly = asyncio.run(assemble(loaded, crew_of_one(), store))
+        assembly, seen_through = asyncio.run(look(store))
     spectra = {name: inventory.line_spectrum for name, inventory in assembly.inventories.items()}
     diversity = diversities(spectra)
     return {
@@ -205,6 +223,8 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
         },
         "diversity_lines": smallest(spectra),
         "references": {"files": len(assembly.references), "bytes": sum(f.num_bytes for f in assembly.references)},
+        "deduplication": loaded.experiment.deduplication.model_dump(),
+        "xray": seen_through,
     }
 
 

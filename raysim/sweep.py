@@ -22,8 +22,9 @@ from raysim.progress import ConsoleObserver
 from raysim.recipe import Key
 from raysim.run import Opener, Options, Outcome, costs, plan_experiment, scratch_store
 from raysim.run import run as run_experiment
-from raysim.simulation.backends import Backend, RayBackend
+from raysim.simulation.backends import Backend
 from raysim.simulation.claims import Claims
+from raysim.simulation.on_ray.backend import RayBackend
 from raysim.simulation.planner import Plan
 from raysim.simulation.store import Store
 

@@ -18,6 +18,7 @@ organizations:               # each holds its own code; PATH is a folder or .jso
 # others' code, which the setting 'centralized' needs.
 
 references: [stdlib]         # what stands here, too, is public and counts as nobody's; never trained on
+# deduplication: {{across: first_owner}}     # a file of several organizations stays with the first; or drop_all, keep
 tokenizer: {{train: {{on: references, vocab_size: 1024}}}}     # or {{pretrained: FOLDER}}
 model: {{config: {{model_type: gpt2, n_layer: 2, n_head: 4, n_embd: 192}}}}     # or {{pretrained: FOLDER}}
 
@@ -26,6 +27,7 @@ trainer:
   sequence_length: 256
   batch_size: 8
   learning_rate: 3.0e-3
+  # optimizer: adafactor     # or yogi; adamw unless set
   precision: fp32            # bf16 is faster where the processor knows it (raysim doctor says so)
 
 strategies:
@@ -43,6 +45,7 @@ measure:
     min_lines: 6             # consecutive lines that count as a match
     when: final              # or every_stage, every_round, every_epoch
     # extraction: {{}}         # have models recite passages of training sequences, too
+  # pass_at_k: {{samples: 20, k: [1, 10]}}     # have models solve HumanEval, and execute the solutions in a sandbox
   # membership: {{k: 20 %}}    # do losses tell training from validation text better than a guess without the model?
 
 # canaries: {{repeats: [0, 1, 4, 16], count: 4}}     # random secrets to plant, and to rank

@@ -137,8 +137,8 @@ def _compare(store: Store, again: RecheckStore, chosen: frozenset[Key], toleranc
     missed = sorted(chosen - made)
     if missed:
         found.problems.append(
-            f"{len(missed)} pieces of work were not made again (first: {missed[0]}): corpora, settings or libraries"
-            " have changed since, and lead to other keys"
+            f"{len(missed)} pieces of work were not made again (first: {missed[0]}): corpora, settings,"
+            " libraries, or whether the processor knows bf16, have changed since, and lead to other keys"
         )
 
 

@@ -1,4 +1,4 @@
-"""What `raysim plan` and `raysim inspect` print for people."""
+"""What `raysim plan`, `inspect`, `verify` and `store` print for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from raysim.xray_views import xray_views
 
 
 def plan_view(planned: Mapping[str, Any]) -> RenderableType:
@@ -24,6 +26,7 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
         f" {planned['slots']} slot(s) of this machine should reach (6 FLOP a parameter and training token);"
         f" the store will hold about {_bytes(planned['peak_bytes'])} at most,"
         f" {_bytes(planned['bytes'])} in the end (store.keep: {planned['keep']}).",
+        *_memory_lines(planned["memory"]),
         "Settings share stages that begin alike, so their sum may be more than what is computed.",
     ]
     return Group(table, Text("\n".join(lines)))
@@ -51,7 +54,40 @@ def _sweep_plan_view(planned: Mapping[str, Any]) -> RenderableType:
         f"About {_hours(planned['hours'])} for all; the store will hold about {_bytes(planned['peak_bytes'])} at most,"
         f" {_bytes(planned['bytes'])} in the end.",
     ]
+    for point in planned["points"]:
+        lines += [f"{point['point']}: {line}" for line in point["memory"]["warnings"]]
     return Group(table, points, Text("\n".join(lines)))
+
+
+def _memory_lines(memory: Mapping[str, Any]) -> list[str]:
+    """A line for each kind of work, and one for each that does not fit."""
+    if "unknown" in memory:
+        return [f"Memory cannot be told beforehand of this model ({memory['unknown']})."]
+    training = memory["training"]
+    step = training["step"]
+    activations = step["working"] + step["buckets"]
+    parts = (
+        f"weights {_bytes(step['weights'])}, optimizer {_bytes(step['optimizer'])}, gradients and activations"
+        f" {_bytes(activations)}"
+    )
+    lines = [
+        f"Memory to train: about {_bytes(training['process_bytes'])} a process ({parts}),"
+        f" {_bytes(training['at_once_bytes'])} at once; there are {_bytes(memory['memory_bytes'])}."
+    ]
+    if "device_bytes" in training:
+        there = memory["device_memory_bytes"]
+        lines[0] = (
+            f"Memory to train: about {_bytes(training['device_at_once_bytes'])} of a GPU ({parts})"
+            f"{f', of its {_bytes(there)}' if there else '; there is none here to compare'};"
+            f" {_bytes(training['process_bytes'])} of the machine's a process,"
+            f" {_bytes(training['at_once_bytes'])} at once; there are {_bytes(memory['memory_bytes'])}."
+        )
+    for section, needs in memory["generation"].items():
+        lines.append(
+            f"Memory to generate ({section}): about {_bytes(needs['process_bytes'])} a worker,"
+            f" {_bytes(needs['at_once_bytes'])} at once."
+        )
+    return lines + [f"Warning: {warning}" for warning in memory["warnings"]]
 
 
 def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
@@ -64,12 +100,12 @@ def _to_come(tokens: Mapping[str, int]) -> str:
     scored = tokens["losses"] + tokens["exposure"] + tokens["membership"]
     return (
         f"Still to come: {tokens['train']:,} tokens to train on, {scored:,} to score,"
-        f" at most {tokens['generate']:,} to generate{recited}."
+        f" at most {tokens['generate'] + tokens['solve']:,} to generate{recited}."
     )
 
 
 def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
-    """Corpora, duplicates, diversity, drops and licences."""
+    """Corpora, duplicates, diversity, drops, licences, and what organizations share."""
     sizes = Table(title="Corpora after preparation", title_justify="left")
     for column in ("organization", "split", "files", "bytes", "lines", "tokens", "sequences", "duplicate lines"):
         sizes.add_column(column, justify="left" if column in ("organization", "split") else "right")
@@ -102,7 +138,7 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
     )
     swept = ", ".join(f"{path} ({len(values)} values)" for path, values in inspected["sweep"].items())
     notes = [Text(f"These are the base values. The sweep over {swept} may change them from point to point.")]
-    return Group(sizes, variety, Text(note), drops, licences, *(notes if swept else []))
+    return Group(sizes, variety, Text(note), drops, licences, *xray_views(inspected), *(notes if swept else []))
 
 
 def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:

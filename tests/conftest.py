@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from raysim.corpus.tokens import CodeTokenizer
     from raysim.training.organization import ModelSpec, Preparing
 
-# No telemetry, no progress bars, and no warning about accelerator variables: set before anything imports Ray or Flower.
+# No telemetry, no progress bars, no warning about accelerator variables, and one thread a process, since two processes
+# test at once: set before anything imports torch, Ray or Flower.
 os.environ.update(
+    OMP_NUM_THREADS="1",
     RAY_USAGE_STATS_ENABLED="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     RAY_DATA_DISABLE_PROGRESS_BARS="1",
@@ -112,6 +114,6 @@ def ray_session() -> Iterator[None]:
 
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()

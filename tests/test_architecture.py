@@ -21,7 +21,7 @@ ALLOWED = {
     "raysim.simulation": BASICS | {"raysim.corpus", "raysim.training"},
     "raysim.scan": BASICS | {"raysim.corpus"},
     "raysim.memorization": BASICS | {"raysim.corpus", "raysim.training", "raysim.scan"},
-    "raysim.effectiveness": BASICS | {"raysim.corpus", "raysim.training"},
+    "raysim.effectiveness": BASICS | {"raysim.corpus", "raysim.training", "raysim.memorization.settings"},
     "raysim.measuring": BASICS
     | {f"raysim.{p}" for p in ("corpus", "training", "simulation", "memorization", "effectiveness")}
     | {"raysim.assembly", "raysim.experiment"},
@@ -117,15 +117,20 @@ def test_the_package_itself_imports_nothing() -> None:
     assert IMPORTS["raysim"] == set()
 
 
-def test_one_file_makes_actors_and_one_imports_ray_data() -> None:
-    makes_actors, uses_data = "raysim.simulation.backends", "raysim.memorization.pipeline"
-    assert importers("ray") <= {makes_actors, uses_data, "raysim.doctor"}
+def test_one_package_makes_actors_and_one_file_imports_ray_data() -> None:
+    makes_actors, uses_data = "raysim.simulation.on_ray", "raysim.memorization.pipeline"
+    elsewhere = {module for module in importers("ray") if not inside(module, makes_actors)}
+    assert elsewhere < importers("ray")
+    assert elsewhere <= {uses_data, "raysim.doctor"}
     assert importers("ray.data") <= {uses_data}
-    assert makes_actors in importers("ray")
 
 
 def test_flower_is_imported_by_its_own_strategy_alone() -> None:
     assert importers("flwr") <= {"strategies.flower"}
+
+
+def test_deepspeed_is_imported_by_its_own_trainer_alone() -> None:
+    assert importers("deepspeed") == {"raysim.training.deepspeed_trainer"}
 
 
 def test_imports_have_no_cycle() -> None:
@@ -136,7 +141,7 @@ def test_imports_have_no_cycle() -> None:
     assert not graph
 
 
-HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn", "flwr")
+HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn", "flwr", "deepspeed")
 
 
 @pytest.mark.parametrize("module", ["raysim.run", "raysim.simulation.runner", "raysim.experiment", "strategies.fedopt"])

@@ -26,18 +26,26 @@ from raysim.config import Settings
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.packing import packing_key, packing_seed
 from raysim.corpus.tokens import TrainedTokenizerSettings
+from raysim.effectiveness.linting import linting_recipe
 from raysim.effectiveness.losses import PerplexitySettings
+from raysim.effectiveness.problems import Problem, fingerprint_of_prompts, fingerprint_of_tests
+from raysim.effectiveness.settings import PassAtKSettings
 from raysim.errors import InputError
 from raysim.measuring.recipes import (
     blind_recipe,
     clones_recipe,
+    copies_recipe,
+    emissions_recipe,
+    execution_recipe,
     exposure_recipe,
     extraction_recipe,
     generation_recipe,
+    licences_recipe,
     match_recipe,
     membership_recipe,
     prompts_recipe,
     scoring_recipe,
+    solution_recipe,
 )
 from raysim.memorization.exposure import ExposureSettings
 from raysim.memorization.membership import MembershipSettings
@@ -45,6 +53,7 @@ from raysim.memorization.settings import ExtractionSettings, MemorizationSetting
 from raysim.recipe import Key, key_of
 from raysim.simulation.strategy import Assignment, Federation, Member, Result
 from raysim.simulation.world import World
+from raysim.training.adapters import LoraSettings
 from raysim.training.models import ModelSettings
 from raysim.training.organization import Inventory, ModelSpec
 from raysim.training.trainer import TrainerSettings
@@ -66,6 +75,7 @@ class Inputs:
     canaries: CanarySettings
     exposure: ExposureSettings
     membership: MembershipSettings
+    pass_at_k: PassAtKSettings
     tokenizer: TrainedTokenizerSettings
     texts: str
     references: str
@@ -73,6 +83,10 @@ class Inputs:
     stage: Key
     epoch: int
     generations: Key
+    problems: tuple[Problem, ...]
+    solutions: Key
+    matches: Key
+    trained_on: tuple[str, ...]
 
 
 def inventory(name: str) -> Inventory:
@@ -93,6 +107,7 @@ BASE = Inputs(
         split_seed=1,
         seed=1,
         libraries="torch 2",
+        bf16=True,
     ),
     assignment=ASSIGNMENT,
     results=(Result(ASSIGNMENT, "stage a", 3), Result(dataclasses.replace(ASSIGNMENT, organizations=("b",)), "b", 3)),
@@ -103,6 +118,7 @@ BASE = Inputs(
     canaries=CanarySettings(),
     exposure=ExposureSettings(),
     membership=MembershipSettings(),
+    pass_at_k=PassAtKSettings(precision="fp32"),
     tokenizer=TrainedTokenizerSettings(),
     texts="texts",
     references="references",
@@ -110,6 +126,10 @@ BASE = Inputs(
     stage="stage",
     epoch=1,
     generations="generations",
+    problems=(Problem("P/0", "prompt", "test", "canonical"),),
+    solutions="solutions",
+    matches="matches",
+    trained_on=("a",),
 )
 FEDERATION = Federation((Member("a", 3, 190, 1.0, 0.0), Member("b", 3, 190, 1.0, 0.0)), 10, "reset")
 
@@ -131,9 +151,15 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         "match": match_recipe(world, inputs.generations, memorization, inputs.references),
         "prompts": prompts_recipe(world, "a", memorization, inputs.references),
         "clones": clones_recipe(world, "a", memorization, inputs.references),
+        "copies": copies_recipe(world, "a", memorization),
+        "emissions": emissions_recipe(world, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references),
         "exposure": exposure_recipe(world, inputs.model, "a", inputs.canaries, inputs.exposure),
         "membership": membership_recipe(world, inputs.model, "a", inputs.membership),
         "blind": blind_recipe(world, "a", inputs.membership),
+        "solve": solution_recipe(world, inputs.model, fingerprint_of_prompts(inputs.problems), inputs.pass_at_k),
+        "execute": execution_recipe(inputs.solutions, fingerprint_of_tests(inputs.problems), inputs.pass_at_k),
+        "lint": linting_recipe(inputs.solutions),
+        "licences": licences_recipe(world, "a", inputs.solutions, inputs.pass_at_k),
     }
     for kind, recipe in recipes.items():
         assert recipe["kind"] == kind
@@ -141,27 +167,33 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
 
 
 KINDS = set(keys_of(BASE))
-MODEL = "initial train losses generate extract exposure membership"
+COMPARED = {"match", "prompts", "clones", "copies", "emissions"}
+"""Kinds of work that compare the lines of all organizations, by name."""
+MODEL = "initial train losses generate extract exposure membership solve"
 
 DECIDES: dict[str, str] = {
     "world.spec.settings.config": MODEL,
     "world.spec.settings.pretrained": MODEL,
     "world.spec.settings.dropout": MODEL,
+    "world.spec.settings.lora": MODEL,
     "world.spec.vocab_size": MODEL,
     "world.spec.bos_id": MODEL,
     "world.spec.context": MODEL,
     **{f"world.trainer.{name}": "train" for name in (
-        "backend", "batch_size", "learning_rate", "schedule", "warmup_fraction", "weight_decay", "adam_betas",
-        "adam_epsilon", "gradient_clip", "device",
+        "backend", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer", "learning_rate", "schedule",
+        "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip", "device", "compile",
+        "checkpoint_activations",
     )},
-    "world.trainer.sequence_length": "packing train losses generate extract prompts membership blind",
+    "world.trainer.sequence_length": "packing train losses generate extract prompts copies membership blind",
     "world.trainer.precision": "train",  # and of generation, where that has none of its own
-    "world.trainer.threads": "train losses generate extract exposure membership",
-    "world.tokenizer": "packing train losses generate extract prompts exposure membership blind",
-    "world.inventories.a.train_fingerprint": "packing train generate extract match prompts clones membership blind",
-    "world.inventories.a.valid_fingerprint": "losses generate prompts membership blind",
-    "world.inventories.b.train_fingerprint": "match prompts clones",
-    "world.split_seed": "tokenizer packing train generate extract prompts exposure membership blind",
+    "world.trainer.threads": "train losses generate extract exposure membership solve",
+    "world.tokenizer": "packing train losses generate extract prompts copies exposure membership blind solve",
+    "world.inventories.a.train_fingerprint": (
+        "packing train generate extract match prompts clones copies emissions membership blind licences"
+    ),
+    "world.inventories.a.valid_fingerprint": "losses generate prompts copies membership blind",
+    "world.inventories.b.train_fingerprint": "match prompts clones copies emissions",
+    "world.split_seed": "tokenizer packing train generate extract prompts copies exposure membership blind solve",
     "world.seed": "initial train",
     "world.libraries": MODEL,
     **{f"assignment.{field.name}": "train" for field in dataclasses.fields(Assignment)},
@@ -169,18 +201,18 @@ DECIDES: dict[str, str] = {
     "results.0.num_sequences": "aggregate",
     "results.0.assignment.organizations": "aggregate",
     "perplexity.batch_size": "losses",
-    "memorization.prompts.function": "generate prompts",
-    "memorization.prompts.prefix": "generate prompts",
-    "memorization.prompts.held_out": "generate prompts",
-    "memorization.prefix_tokens": "generate prompts",
-    "memorization.function_tokens": "generate prompts",
-    "memorization.new_tokens": "generate prompts",
+    "memorization.prompts.function": "generate prompts copies",
+    "memorization.prompts.prefix": "generate prompts copies",
+    "memorization.prompts.held_out": "generate prompts copies",
+    "memorization.prefix_tokens": "generate prompts copies",
+    "memorization.function_tokens": "generate prompts copies",
+    "memorization.new_tokens": "generate prompts copies",
     **{f"memorization.{name}": "generate" for name in ("samples", "stop", "precision", "batch_size")},
     **{f"memorization.{name}": "generate extract" for name in ("temperature", "top_p", "repetition_penalty")},
     **{f"memorization.extraction.{name}": "extract" for name in (
         "passages", "prefix_tokens", "place", "suffix_tokens", "batch_size",
     )},
-    "memorization.min_lines": "match prompts clones",
+    "memorization.min_lines": "match prompts clones copies emissions",
     **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length")},
     "exposure.candidates": "exposure",
     "exposure.batch_size": "exposure",
@@ -192,11 +224,23 @@ DECIDES: dict[str, str] = {
     "tokenizer.vocab_size": "tokenizer",
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
-    "references": "match prompts clones",
-    "model": "aggregate losses generate extract exposure membership",
+    "references": "match prompts clones emissions",
+    "model": "aggregate losses generate extract exposure membership solve",
     "stage": "snapshot",
     "epoch": "snapshot",
     "generations": "match",
+    "matches": "emissions",
+    "trained_on": "emissions",
+    **{f"pass_at_k.{name}": "solve" for name in (
+        "samples", "new_tokens", "temperature", "top_p", "repetition_penalty", "stop", "precision", "batch_size",
+    )},
+    "pass_at_k.timeout_s": "execute",
+    "pass_at_k.memory": "execute",
+    "pass_at_k.min_lines": "licences",
+    "problems.0.name": "solve execute",
+    "problems.0.prompt": "solve",
+    "problems.0.test": "execute",
+    "solutions": "execute lint licences",
 }  # fmt: skip
 """Which kinds of work a field decides by itself; what follows from another key is not repeated."""
 
@@ -204,11 +248,16 @@ _NAMED = "the mapping names the organization"
 _COUNTED = "follows from the corpus and the tokenizer; what is trained on reaches an aggregation with its result"
 DECIDES_NOTHING: dict[str, str] = {
     "world.trainer.epochs": "the assignment says how many; see the plan",
+    "world.bf16": "generation is in fp32; what it does to bf16 has a test of its own",
     "world.trainer.client_state": "the assignment says what goes on; see the plan",
+    "world.trainer.gpus": "who shares a GPU, not what is computed there",
     **{
         f"{name}.when": "which models are asked, not what they answer"
-        for name in ("memorization", "exposure", "membership")
+        for name in ("memorization", "exposure", "membership", "pass_at_k")
     },
+    "pass_at_k.problems": "their content decides",
+    "problems.0.canonical": "no model is shown it",
+    "pass_at_k.k": "pass@k follows from how many passed",
     "canaries.organizations": "who has canaries, not which",
     "canaries.place": "where they stand; in the fingerprint of the corpus",
     **{f"results.0.assignment.{name}": "in the key of the result" for name in (
@@ -278,12 +327,28 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "config": st.fixed_dictionaries(
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
     ),
+    "pass_at_k.k": st.sampled_from([(1,), (1, 2), (5, 1)]),
+    "pass_at_k.precision": st.sampled_from(["fp32", "bf16"]),
     "memorization.precision": st.sampled_from(["fp32", "bf16"]),  # none is the trainer's
     "pretrained": st.sampled_from([f"someone/model-{number}" for number in range(9)]),
+    "lora": st.builds(
+        LoraSettings,
+        rank=st.integers(1, 9),
+        alpha=st.integers(1, 9),
+        dropout=st.floats(0, 0.9),
+        targets=st.sampled_from([None, "all-linear", ["c_attn"]]),
+    ),
     "organizations": st.permutations("ab").flatmap(lambda order: st.sampled_from([tuple(order), tuple(order[:1])])),
     "weights": st.lists(st.floats(width=32), max_size=3).map(lambda values: np.array(values, np.float32)),
+    "world.trainer.batch_size": st.integers(1, 1 << 20),
+    **{f"world.trainer.{name}": st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]) for name in ("accumulation", "ranks")},
+    "world.trainer.deepspeed": st.fixed_dictionaries(
+        {"zero_optimization": st.fixed_dictionaries({"stage": st.integers(0, 3), "overlap_comm": st.booleans()})},
+        optional={"prescale_gradients": st.booleans()},
+    ),
     "canaries.format": st.sampled_from(["{secret}", "key = {secret}", "x = '{secret}'"]),
     "canaries.alphabet": st.sampled_from(["0123456789", "abcdefghij", "0123456789abcdef"]),
+    "trained_on": st.sampled_from([(), ("a",), ("b",), ("a", "b")]),
     "drops": st.lists(st.fixed_dictionaries({"reason": st.text(), "files": st.integers(0)})).map(tuple),
 }
 
@@ -308,7 +373,17 @@ def same(one: Any, other: Any) -> bool:
 
 
 # A base on which a field means something, where that is not the usual one.
-GIVEN = {"world.spec.settings.pretrained": ("world.spec.settings", ModelSettings(pretrained="someone/model"))}
+GIVEN: dict[str, tuple[str, Any]] = {
+    **{
+        f"world.spec.settings.{name}": ("world.spec.settings", ModelSettings(pretrained="someone/model"))
+        for name in ("pretrained", "lora")
+    },
+    "world.trainer.deepspeed": ("world.trainer", TrainerSettings(sequence_length=64, backend="deepspeed")),
+    **{
+        f"world.trainer.{name}": ("world.trainer", TrainerSettings(sequence_length=64, batch_size=24))
+        for name in ("accumulation", "ranks")
+    },
+}
 
 
 def test_every_field_has_been_decided_on() -> None:
@@ -339,12 +414,61 @@ def test_a_field_changes_the_keys_that_it_decides_and_no_other(path: str, data: 
     assert {kind for kind in KINDS if before[kind] != after[kind]} == set(DECIDES.get(path, "").split())
 
 
+def test_deepspeed_is_in_the_keys_of_what_it_trains(pretend_update: Callable[[str], None]) -> None:
+    shard = replaced(BASE, "world.trainer.backend", "deepspeed")
+    before = keys_of(shard)
+    pretend_update("deepspeed")
+    after = keys_of(shard)
+    assert {kind for kind in KINDS if before[kind] != after[kind]} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"zero_optimization": {"stage": 0}}),
+        ({"zero_optimization": {"stage": 2}}, {"zero_optimization": {"stage": 2}, "fp16": {"enabled": False}}),
+        ({"bf16": {"enabled": True}}, {"bfloat16": {"enabled": True}}),
+        ({"zero_optimization": {"reduce_bucket_size": 5e8}}, {"zero_optimization": {"reduce_bucket_size": 500000000}}),
+        ({}, {"steps_per_print": 3, "wall_clock_breakdown": True}),
+    ],
+)
+def test_two_writings_of_a_deepspeed_config_have_one_key(one: dict[str, Any], other: dict[str, Any]) -> None:
+    zero = {"stage": 1} if any("bf" in key for key in one) else {}
+
+    def key(config: dict[str, Any]) -> Key:
+        config = {**config, "zero_optimization": {**zero, **config.get("zero_optimization", {})}} if zero else config
+        settings = TrainerSettings(sequence_length=64, backend="deepspeed", deepspeed=config)
+        return keys_of(replaced(BASE, "world.trainer", settings))["train"]
+
+    assert key(one) == key(other)
+
+
+def test_settings_of_adam_are_in_the_keys_of_optimizers_that_have_them() -> None:
+    def key(**given: Any) -> Key:
+        return keys_of(replaced(BASE, "world.trainer", TrainerSettings(sequence_length=64, **given)))["train"]
+
+    assert key(optimizer="adamw") == keys_of(BASE)["train"]
+    assert "optimizer" not in TrainerSettings().recipe()  # as before there was another one
+    for changed in ({"adam_betas": (0.8, 0.99)}, {"adam_epsilon": 1e-3}):
+        assert key(optimizer="yogi", **changed) != key(optimizer="yogi")
+        assert key(optimizer="adafactor", **changed) == key(optimizer="adafactor")
+    assert key(optimizer="adafactor", weight_decay=0.2) != key(optimizer="adafactor")
+
+
 def test_precision_of_generation_is_the_trainers_unless_it_has_its_own() -> None:
     unset = replaced(BASE, "memorization.precision", None)
     assert keys_of(unset) == keys_of(BASE)
     bf16 = [keys_of(replaced(base, "world.trainer.precision", "bf16")) for base in (BASE, unset)]
     assert bf16[0]["generate"] == keys_of(BASE)["generate"]
     assert bf16[1]["generate"] != keys_of(BASE)["generate"]
+
+
+@pytest.mark.parametrize(("measure", "kind"), [("memorization", "generate"), ("pass_at_k", "solve")])
+def test_what_bf16_comes_to_on_the_drivers_processor_is_in_the_key(measure: str, kind: str) -> None:
+    known = replaced(BASE, f"{measure}.precision", "bf16")
+    keys, others = keys_of(known), keys_of(replaced(known, "world.bf16", False))
+    assert {name for name in KINDS if keys[name] != others[name]} == {kind}
+    assert others[kind] != keys_of(BASE)[kind]
 
 
 @given(st.data())
@@ -364,15 +488,20 @@ def test_another_name_is_another_owner() -> None:
     """Corpora are named by their content; tables of owners, and what a strategy remembers, by organization."""
     inventories = {"a": BASE.world.inventories["a"], "z": BASE.world.inventories["b"]}
     renamed = replaced(BASE, "world.inventories", inventories)
-    assert {kind for kind in KINDS if keys_of(renamed)[kind] != keys_of(BASE)[kind]} == {"match", "prompts", "clones"}
+    assert {kind for kind in KINDS if keys_of(renamed)[kind] != keys_of(BASE)[kind]} == COMPARED
     mine, another = (exposure_recipe(BASE.world, "model", name, BASE.canaries, BASE.exposure) for name in "ab")
     assert key_of(mine) != key_of(another)  # each has secrets of its own
+
+
+def test_the_order_of_what_a_model_was_trained_on_does_not_count_for_what_it_has_seen() -> None:
+    keys = [keys_of(replaced(BASE, "trained_on", order))["emissions"] for order in (("a", "b"), ("b", "a"))]
+    assert keys[0] == keys[1]
 
 
 def test_other_organizations_are_not_in_the_key_of_a_stage() -> None:
     """A corpus that a stage does not train on does not decide it: sweeps over organizations share stages."""
     more = replaced(BASE, "world.inventories", {**BASE.world.inventories, "c": inventory("c")})
-    assert {kind for kind in KINDS if keys_of(more)[kind] != keys_of(BASE)[kind]} == {"match", "prompts", "clones"}
+    assert {kind for kind in KINDS if keys_of(more)[kind] != keys_of(BASE)[kind]} == COMPARED
 
 
 def test_a_sum_is_named_by_how_it_is_made_and_not_by_who_was_asked() -> None:
@@ -434,19 +563,24 @@ def test_a_recipe_says_kind_and_version_and_has_no_nan(recipe: dict[str, Any]) -
 
 VERSIONS: dict[str, str] = {
     "TOKENIZER_VERSION": "tokenizer",
-    "PACKING_VERSION": "packing train generate extract prompts membership blind",
+    "PACKING_VERSION": "packing train generate extract prompts copies membership blind",
     "INITIAL_VERSION": "initial",
     "TRAIN_VERSION": "train snapshot",
     "AGGREGATE_VERSION": "aggregate",
     "LOSSES_VERSION": "losses",
-    "PROMPTS_VERSION": "generate prompts",
-    "GENERATION_VERSION": "generate",
+    "PROMPTS_VERSION": "generate prompts copies",
+    "GENERATION_VERSION": "generate solve",
     "EXTRACTION_VERSION": "extract",
-    "MATCHING_VERSION": "match prompts clones",
+    "MATCHING_VERSION": "match prompts clones copies emissions",
+    "OVERLAP_VERSION": "copies emissions",
     "CANARIES_VERSION": "exposure",
     "EXPOSURE_VERSION": "exposure",
     "MEMBERSHIP_VERSION": "membership blind",
     "BLIND_VERSION": "blind",
+    "PROBLEMS_VERSION": "solve execute",
+    "EXECUTION_VERSION": "execute",
+    "LINTING_VERSION": "lint",
+    "LICENCES_VERSION": "licences",
 }
 
 
@@ -469,13 +603,15 @@ def test_a_numerics_version_is_in_the_keys_of_its_kind(name: str, monkeypatch: p
 
 
 LIBRARIES = {
-    "numpy": "tokenizer packing generate prompts blind",
-    "tokenizers": "tokenizer packing generate prompts blind",
+    "numpy": "tokenizer packing generate prompts copies blind execute",
+    "tokenizers": "tokenizer packing generate prompts copies blind",
     "scipy": "exposure blind",
     "scikit-learn": "blind",
-    "python": "generate prompts",
+    "python": "generate prompts copies execute",
+    "ruff": "lint",
     "torch": "",
     "transformers": "",
+    "deepspeed": "",
 }
 """Which kinds name a library in their own recipe; the others find it in `World.libraries`."""
 

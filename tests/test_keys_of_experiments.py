@@ -25,19 +25,23 @@ from raysim.assembly import Assembly, assemble
 from raysim.config import Settings, validate
 from raysim.corpus.corpus import fingerprint
 from raysim.corpus.tokens import train_tokenizer
+from raysim.effectiveness.linting import linting_recipe
+from raysim.effectiveness.problems import fingerprint_of_prompts, fingerprint_of_tests, load_problems
 from raysim.errors import InputError
 from raysim.experiment import Experiment, LoadedExperiment, load_experiment
-from raysim.measuring.auditing import audits
 from raysim.measuring.probing import wanted
 from raysim.measuring.recipes import (
-    blind_recipe,
     clones_recipe,
-    extraction_recipe,
+    copies_recipe,
+    emissions_recipe,
+    execution_recipe,
     generation_recipe,
+    licences_recipe,
     match_recipe,
     prompts_recipe,
-    scoring_recipe,
+    solution_recipe,
 )
+from raysim.measuring.visits import visits
 from raysim.outlook import crew_of_one
 from raysim.recipe import Key, key_of
 from raysim.simulation.loop import Instance
@@ -70,6 +74,7 @@ RAW: dict[str, Any] = {
             "extraction": {"passages": 3, "prefix_tokens": [8, 16], "suffix_tokens": 24},
         },
         "membership": {"chunk_tokens": 16},
+        "pass_at_k": {"problems": "problems.jsonl", "samples": 3, "k": [1, 2]},
     },
     "canaries": {"count": 1, "repeats": [0, 2], "length": 4},
 }
@@ -125,6 +130,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict[str, P
     shutil.copytree(corpus_folders["gamma"], base / "c")
     rows = records()
     write_records(base / "a.jsonl", rows)
+    for name, test in (("problems", "assert f()"), ("other_tests", "assert f() == 1")):
+        row = {"task_id": "P/0", "prompt": "def f():\n", "entry_point": "f", "test": test}
+        write_records(base / f"{name}.jsonl", [row])
     write_records(base / "near.jsonl", near_copies())
     write_records(base / "more.jsonl", [{**row, "path": f"more/{row['path']}", "content": row["code"]} for row in rows])
     for name in ("one", "two"):
@@ -184,29 +192,42 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                 "match",
                 "prompts",
                 "clones",
+                "copies",
+                "emissions",
                 "exposure",
                 "membership",
                 "blind",
+                "solve",
+                "execute",
+                "lint",
+                "licences",
             )
         },
     }
     for model in planned.models:
         key, world = model.milestone.model, model.instance.world
         for name in world.inventories:
-            if measure.perplexity:
-                found["losses"].add(key_of(scoring_recipe(world, key, name, measure.perplexity.batch_size)))
             if settings := measure.memorization:
                 found["prompts"].add(key_of(prompts_recipe(world, name, settings, references)))
                 found["clones"].add(key_of(clones_recipe(world, name, settings, references)))
+                found["copies"].add(key_of(copies_recipe(world, name, settings)))
                 if wanted(model.milestone, settings):
                     generated = key_of(generation_recipe(world, key, name, settings))
                     found["generate"].add(generated)
-                    found["extract"].add(key_of(extraction_recipe(world, key, name, settings)))
-                    found["match"].add(key_of(match_recipe(world, generated, settings, references)))
-            if measure.membership:
-                found["blind"].add(key_of(blind_recipe(world, name, measure.membership)))
-        for audit in audits(loaded.experiment, assembly.tokenizer, world, model.milestone):
-            found[audit.recipe["kind"]].add(audit.key)
+                    matches = key_of(match_recipe(world, generated, settings, references))
+                    found["match"].add(matches)
+                    emitted = emissions_recipe(world, {name: matches}, (), settings, references)
+                    found["emissions"].add(key_of(emitted))
+        settings = measure.pass_at_k
+        if settings and wanted(model.milestone, settings):
+            problems = load_problems(settings.problems, base)
+            solved = key_of(solution_recipe(world, key, fingerprint_of_prompts(problems), settings))
+            found["solve"].add(solved)
+            found["execute"].add(key_of(execution_recipe(solved, fingerprint_of_tests(problems), settings)))
+            found["lint"].add(key_of(linting_recipe(solved)))
+            found["licences"] |= {key_of(licences_recipe(world, n, solved, settings)) for n in world.inventories}
+        for visit in visits(loaded.experiment, assembly.tokenizer, world, model.milestone):
+            found[visit.recipe["kind"]].add(visit.key)
     return {kind: frozenset(keys) for kind, keys in found.items()}
 
 
@@ -330,12 +351,31 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         {"organizations.b.source": {"files": ["more.jsonl"]}},
         [{"preparation.split_by": "repository"}],
     ),
+    "organizations.a.agreement.licences": ({}, [{"organizations.a.agreement.licences": ["MIT"]}]),
+    "deduplication.across": (
+        {"organizations.b.source": {"files": ["a.jsonl", "more.jsonl"]}},
+        [{"deduplication.across": "first_owner"}],
+    ),
+    "deduplication.match": (
+        {
+            "organizations.b.source": {"files": ["more.jsonl", "near.jsonl"]},
+            "deduplication.across": "first_owner",
+        },
+        [{"deduplication.match": "near"}],
+    ),
     "organizations.a.limit": ({}, [{"organizations.a.limit": "3 KB"}]),
     "tokenizer.pretrained": (
         {"tokenizer": {"pretrained": "one.json"}},
         [{"tokenizer": {"pretrained": "two.json"}}],
     ),
     "model.pretrained": ({"model": {"pretrained": "checkpoint"}}, [{"model": {"pretrained": "other_checkpoint"}}]),
+    **{
+        f"model.lora.{name}": (
+            {"model": {"pretrained": "checkpoint", "lora": {}}},
+            [{f"model.lora.{name}": value}],
+        )
+        for name, value in {"rank": 9, "alpha": 9, "dropout": 0.1, "targets": ["c_attn"]}.items()
+    },
     "measure.memorization.when": ({}, [{"measure.memorization.when": ["final", "every_round"]}]),
     "measure.memorization.precision": ({}, [{"measure.memorization.precision": "bf16"}]),
     "canaries.organizations": ({}, [{"canaries.organizations": ["b"]}]),
@@ -348,6 +388,16 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     "measure.exposure.when": ({}, [{"measure.exposure.when": "every_round"}]),
     "measure.membership.when": ({}, [{"measure.membership.when": ["every_round"]}]),
     "measure.membership.chunk_tokens": ({}, [{"measure.membership.chunk_tokens": None}]),
+    "measure.pass_at_k.problems": ({}, [{"measure.pass_at_k.problems": "other_tests.jsonl"}]),
+    "measure.pass_at_k.when": ({}, [{"measure.pass_at_k.when": "every_round"}]),
+    "measure.pass_at_k.precision": ({}, [{"measure.pass_at_k.precision": "bf16"}]),
+    "trainer.backend": ({}, [{"trainer.backend": "deepspeed"}]),
+    "trainer.deepspeed": (
+        {"trainer.backend": "deepspeed"},
+        [{"trainer.deepspeed": {"zero_optimization": {"stage": 1}}}],
+    ),
+    "trainer.accumulation": ({}, [{"trainer.accumulation": 2}]),
+    "trainer.ranks": ({}, [{"trainer.ranks": 2}]),
     "strategies": ({}, [{"strategies": ["single"]}]),
     "sweep": ({}, [{"sweep": {"trainer.epochs": [1, 2]}}]),
 }
@@ -356,6 +406,9 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
 DECIDES_NOTHING = {
     "name": "of the run's folder and the report",
     "organizations.a.agreement.share": "what is allowed, not what comes of it",
+    "organizations.a.agreement.licences": "what is allowed, not what comes of it",
+    "measure.pass_at_k.k": "pass@k follows from how many passed",
+    "trainer.gpus": "who shares a GPU, not what is computed there",
     "execution.backend": "where work is done",
     "execution.slots": "how much at once",
     "execution.replicas": "how much at once",
@@ -365,7 +418,6 @@ DECIDES_NOTHING = {
     "report.leakage_weight": "of the report, which is no keyed work",
     "sweep": "each of its points is an experiment of its own",
 }
-ONE_VALUE = {"trainer.backend": "there is one so far; tests/test_keys.py pretends there were another"}
 
 PATHS = dict(fields(Experiment))
 
@@ -402,16 +454,16 @@ def test_every_settings_class_is_reached() -> None:
         found for owner in PATHS.values() for f in owner.model_fields.values() for found in settings_in(f.annotation)
     }
     assert {found for found in below(Settings) if found.__module__.startswith(("raysim.", "strategies."))} <= reached
-    assert {*MUTATIONS, *DECIDES_NOTHING, *ONE_VALUE} <= PATHS.keys()
+    assert {*MUTATIONS, *DECIDES_NOTHING} <= PATHS.keys()
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if path not in {*DECIDES_NOTHING, *ONE_VALUE}])
+@pytest.mark.parametrize("path", [path for path in PATHS if path not in DECIDES_NOTHING])
 def test_a_field_changes_keys(path: str, folder: Path, base_keys: Keys) -> None:
     raw, other = mutations(path)
     before = base_keys if raw == RAW else keys_of(folder, raw)
     found = next((kinds for keys in allowed(folder, other) if (kinds := changed(before, keys))), set())
     assert found
-    if path.startswith(("preparation.", "organizations.", "canaries.")):
+    if path.startswith(("preparation.", "deduplication.", "organizations.", "canaries.")):
         assert found & {"train", "losses"}
         assert not found & {"tokenizer", "initial"}
     if path.startswith(("trainer.", "measure.")):
@@ -431,7 +483,8 @@ def test_libraries_are_in_the_keys_of_all_that_they_compute(
 ) -> None:
     pretend_update(library)
     keys = keys_of(folder, RAW)
-    for kind in ("initial", "train", "losses", "generate", "extract", "match", "aggregate", "exposure", "membership"):
+    measured = ("losses", "generate", "extract", "match", "exposure", "membership", "solve", "execute")
+    for kind in ("initial", "train", "aggregate", *measured):
         assert not keys[kind] & base_keys[kind]
     assert keys["clones"] == base_keys["clones"]
 
@@ -462,6 +515,20 @@ def test_canaries_of_one_organization_leave_the_work_on_others_as_it_was(folder:
     assert len(before["train"] & after["train"]) == 1
 
 
+def test_leaving_copies_out_changes_the_work_on_those_that_leave_any_out(folder: Path) -> None:
+    """The first owner keeps all, so stages of it alone are shared with the run that keeps all copies."""
+    both = {"organizations.b.source": {"files": ["a.jsonl", "more.jsonl"]}, "strategies": ["single"], "measure": {}}
+    kept = with_patch(RAW, both | {"canaries": None})
+    keys = [keys_of(folder, with_patch(kept, {"deduplication.across": across})) for across in ("keep", "first_owner")]
+    assert len(keys[0]["train"]) == 2
+    assert len(keys[0]["train"] & keys[1]["train"]) == 1
+
+
+def test_a_policy_that_finds_no_copies_changes_no_key(folder: Path, base_keys: Keys) -> None:
+    for across in ("first_owner", "drop_all"):
+        assert keys_of(folder, with_patch(RAW, {"deduplication": {"across": across, "match": "near"}})) == base_keys
+
+
 # What no key depends on.
 
 
@@ -482,7 +549,8 @@ def test_the_order_of_settings_does_not_count(folder: Path, base_keys: Keys) -> 
 def test_the_order_of_organizations_counts_where_something_is_summed(folder: Path, base_keys: Keys) -> None:
     """Sums run in the order of the experiment, and batches mix pooled sequences by their position."""
     raw = with_patch(RAW, {"organizations": dict(reversed(RAW["organizations"].items()))})
-    of_models = {"losses", "generate", "extract", "match", "exposure", "membership"}
+    of_models = {"losses", "generate", "extract", "match", "emissions", "exposure", "membership"}
+    of_models |= {"solve", "execute", "lint", "licences"}
     assert changed(keys_of(folder, raw), base_keys) == {"train", "aggregate", *of_models}
     apart = [with_patch(r, {"strategies": ["single", "incremental"]}) for r in (RAW, raw)]
     assert changed(*(keys_of(folder, r) for r in apart)) == set()

@@ -4,7 +4,8 @@ Interleaved rounds, medians; the model has random weights and the prompts random
 those before it and one more; the last is raysim as it is. The nuclei hold hundreds of tokens, where those of a trained
 model hold a few: the worst case for our sampling. Early stop has rows of its own, as it acts only where answers end.
 Seconds are those that the one thread had a core, so that others on the machine disturb less.
-    python experiments/benchmarks/generate.py [--rounds 5]
+The peer computes in the precision, raysim in what that comes to on this processor (`raysim.memorization.numerics`).
+    python experiments/benchmarks/generate.py [--rounds 5] [--precision bf16]
 """
 
 import argparse
@@ -22,9 +23,10 @@ import torch
 from transformers import GenerationConfig, TemperatureLogitsWarper, TopPLogitsWarper
 
 from raysim.memorization import decoding, generation
-from raysim.memorization.generation import DTYPES, Generator
+from raysim.memorization.generation import Generator
+from raysim.memorization.numerics import knows_bf16, numerics_of
 from raysim.memorization.prompts import prompt_id
-from raysim.memorization.settings import MemorizationSettings, PromptCounts
+from raysim.memorization.settings import MemorizationSettings, Precision, PromptCounts
 from raysim.training.models import ModelSettings, build_model
 
 VOCABULARY, PROMPTS, PROMPT_TOKENS, NEW_TOKENS, SAMPLES = 1024, 36, 64, 128, 5
@@ -33,6 +35,9 @@ PEER_PROMPTS = 4
 CONFIG = {"model_type": "gpt2", "n_layer": 2, "n_head": 4, "n_embd": 192}
 STOPS = (" 77", " 88", " 99")
 """In the text of random numbers about one token in thirty ends an answer."""
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""Of the peer's model."""
 
 Measure = Callable[[], float]
 
@@ -148,16 +153,19 @@ def interleaved(measures: dict[str, Measure], peer: str, rounds: int, label: str
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--precision", nargs="+", choices=DTYPES, default=list(DTYPES))
+    arguments = parser.parse_args()
+    rounds: int = arguments.rounds
     torch.set_num_threads(1)
     fixed, ending = prompts_table(), prompts_table("function")
     rows = []
-    for precision, dtype in DTYPES.items():
+    for precision in arguments.precision:
+        numerics = numerics_of(precision, knows_bf16())
         # A model each, as a generator may change the modules of its own.
         model, own, other = (build_model(ModelSettings(config=CONFIG), VOCABULARY, 0, 256, seed=1) for _ in range(3))
-        torch.nn.Module.to(model, dtype=dtype)
-        probe = Generator(own, Numbers(), settings_of(), 1, dtype=dtype)
-        stopping = Generator(other, Numbers(), settings_of(stop=STOPS), 1, dtype=dtype)
+        torch.nn.Module.to(model, dtype=DTYPES[precision])
+        probe = Generator(own, Numbers(), settings_of(), 1, numerics=numerics)
+        stopping = Generator(other, Numbers(), settings_of(stop=STOPS), 1, numerics=numerics)
         few = fixed.slice(0, PEER_PROMPTS)
         hugging_face(model, few, 1)
         ours(probe, few)
@@ -169,13 +177,13 @@ def main() -> None:
             "+ prompts shared in attention, step written out": lambda: ours(probe, fixed, "top-p"),  # noqa: B023
             "+ top-p without sorting token ids (raysim)": lambda: ours(probe, fixed),  # noqa: B023
         }
-        label = f"36 prompts of 64 tokens, 128 new, 5 samples, {precision}"
+        label = f"36 prompts of 64 tokens, 128 new, 5 samples, {numerics}"
         rows += interleaved(measures, next(iter(measures)), rounds, label, "new tokens/s of one thread")
         measures = {
             "no early stop": lambda: ours(stopping, ending, "early stop"),  # noqa: B023
             "early stop": lambda: ours(stopping, ending),  # noqa: B023
         }
-        label = f"the same, where a stop string ends answers, {precision}"
+        label = f"the same, where a stop string ends answers, {numerics}"
         rows += interleaved(measures, "no early stop", rounds, label, "new tokens that count/s of one thread")
     print(json.dumps({"benchmark": "generate", "rows": rows}))
 

@@ -1,7 +1,8 @@
 """`raysim scan` and `raysim clones` beside jscpd and sim_text, on installed Python packages and a generated set.
 
 Interleaved rounds, medians; every program sees the same files and has the same cores. Peers that are not on the PATH,
-nor named by --jscpd and --sim-text, are left out. What jscpd reports and meets our definition must be found.
+nor named by --jscpd and --sim-text, are left out. What jscpd reports and meets our definition must be found. Where a
+lexer is at work, runs with --index stand beside ones without, in --lexed-rounds rounds; what they find must be equal.
     python experiments/benchmarks/scan.py [--rounds 3] [--jscpd PATH] [--sim-text PATH] [--sizes 10 100 500 2000]
 """
 
@@ -179,6 +180,39 @@ def compare(rounds: int, jscpd: str | None, sim_text: str | None) -> list[dict[s
     return rows
 
 
+def remember(rounds: int) -> list[dict[str, Any]]:
+    """`clones` where a lexer is at work: with an index at first, again, and after a change of one file, beside none."""
+    owners = [owner for owner in PACKAGES if owner != "meta"] + ["generated"]
+    times: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        root, index = Path(folder) / "code", Path(folder) / "index"
+        lay_out(root)
+        shutil.rmtree(root / "meta")
+        files = sorted(root.rglob("*.py"))
+        print(f"lexed: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {len(files):,} files")
+
+        def taken(case: str, *options: str) -> str:
+            out = Path(folder) / "out.json"
+            corpora = [part for owner in owners for part in ("--corpus", f"{owner}={root / owner}")]
+            command = [*RAYSIM, "clones", *corpora, "--blind", "--ignore-comments", *options, "--json", str(out)]
+            times[case].append(seconds(command))
+            return out.read_text()
+
+        after = ""
+        for round_number in range(rounds):
+            shutil.rmtree(index, ignore_errors=True)
+            found = {taken(case, "--index", str(index)) for case in ("first run", "second run")}
+            assert found == {taken("none")}
+            with open(files[round_number], "a", encoding="utf-8") as file:
+                file.write(f"\nnew_{round_number} = 1\n")
+            after = taken("after a change of one file", "--index", str(index))
+        assert after == taken("check")
+    return [
+        row(f"clones without comments and names, with an index, {case}, beside none", times[case], times["none"])
+        for case in ("first run", "second run", "after a change of one file")
+    ]
+
+
 def grow(sizes: Sequence[int]) -> list[dict[str, Any]]:
     """Time a megabyte and peak memory of `scan` as the corpus grows; each copy of the packages has lines of its own."""
     rows = []
@@ -221,8 +255,10 @@ def main() -> None:
     parser.add_argument("--jscpd", default=shutil.which("jscpd"))
     parser.add_argument("--sim-text", default=shutil.which("sim_text"))
     parser.add_argument("--sizes", type=int, nargs="*", default=[10, 100, 500])
+    parser.add_argument("--lexed-rounds", type=int, default=1)
     arguments = parser.parse_args()
-    rows = compare(arguments.rounds, arguments.jscpd, arguments.sim_text)
+    rows = compare(arguments.rounds, arguments.jscpd, arguments.sim_text) if arguments.rounds else []
+    rows += remember(arguments.lexed_rounds) if arguments.lexed_rounds else []
     for line in rows:
         print(line)
     rows += grow(arguments.sizes)

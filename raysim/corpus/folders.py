@@ -12,23 +12,24 @@ DEFAULT_EXCLUDE = ("**/.*/**", "**/site-packages/**")
 
 def walk(
     root: Path | str, counter: DropCounter, skip: Callable[[str], bool] = lambda folder: False
-) -> Iterator[tuple[str, str]]:
-    """Files below `root`, as (path from `root` with ``/``, location), each real folder once.
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Files below `root`, with their paths from `root` with ``/``, each real folder once.
 
     Real folders come before linked ones, so a link to a folder inside `root` adds nothing, and a link back up ends.
     """
-    seen = {os.path.realpath(root)}
-    pending: list[str] = [""]
+    real_root = os.path.realpath(root)
+    seen = {real_root}
+    pending = [("", real_root)]
     linked: list[str] = []
     while pending or linked:
-        if not pending:
+        if pending:
+            folder, real = pending.pop()
+        else:
             folder = linked.pop(0)
             real = os.path.realpath(os.path.join(root, folder))
-            if real in seen or os.path.realpath(root).startswith(real.rstrip(os.sep) + os.sep):
+            if real in seen or real_root.startswith(real.rstrip(os.sep) + os.sep):
                 continue
             seen.add(real)
-        else:
-            folder = pending.pop()
         try:
             with os.scandir(os.path.join(root, folder)) as listing:
                 children = sorted(listing, key=lambda child: child.name)
@@ -40,13 +41,14 @@ def walk(
             if not _is_folder(child):
                 # Not a pipe or a socket, which would be waited for; a dead link is yielded, to be counted.
                 if _is_file(child) or not os.path.exists(child.path):
-                    yield path, child.path
+                    yield path, child
             elif not skip(path):
                 if child.is_symlink():
                     linked.append(path)
                 else:
-                    seen.add(os.path.realpath(child.path))
-                    pending.append(path)
+                    below = os.path.join(real, child.name)  # what is no link is where its folder is
+                    seen.add(below)
+                    pending.append((path, below))
 
 
 def _is_folder(child: os.DirEntry[str]) -> bool:

@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Literal, TypedDict
 
 import pydantic
 
 from raysim.config import Settings
 from raysim.corpus import filters
 from raysim.corpus.corpus import Corpus
+from raysim.corpus.deduplication import Withheld
 from raysim.corpus.files import SourceFile
-from raysim.corpus.neardup import near_duplicates
+from raysim.corpus.neardup import Sketcher, near_duplicates
 from raysim.corpus.reading import DropCounter, SourceReading
 from raysim.errors import InputError
 from raysim.recipe import seed_of
@@ -61,6 +62,16 @@ class PreparationSettings(Settings):
         )
 
 
+def candidates(reading: SourceReading, settings: PreparationSettings, split_seed: int) -> list[SourceFile]:
+    """The files that the filters keep, sorted: those among which others' copies are left out, and the limit chooses."""
+    return _screen(reading, settings, split_seed, DropCounter())
+
+
+def sketcher(settings: PreparationSettings, split_seed: int, secret: bytes = b"") -> Sketcher:
+    """Finds near-duplicates as these settings ask for."""
+    return Sketcher(**_near(settings, split_seed), secret=secret)
+
+
 def prepare(
     organization: str,
     reading: SourceReading,
@@ -69,6 +80,7 @@ def prepare(
     limit: int | None,
     split_seed: int,
     count_tokens: Callable[[str], int],
+    withheld: Withheld | None = None,
 ) -> Corpus:
     """Filters, limits and splits what a source gave. The order of the input does not count.
 
@@ -83,15 +95,16 @@ def prepare(
         limit: bytes of code to keep, both splits together; None keeps all.
         split_seed: of filters, limit and split.
         count_tokens: number of tokens of a text.
+        withheld: files that are left out because of other organizations, before the limit, so that a limit is filled
+            with other files; None: none are.
 
     Raises:
         InputError: a split would be empty.
     """
-    files = sorted(reading.files, key=_identity)
     counter = DropCounter(reading.skipped)
-    kept = _filter(files, settings, split_seed, counter)
-    if settings.near_dedup:
-        kept = _drop_near_duplicates(kept, settings, split_seed, counter)
+    kept = _screen(reading, settings, split_seed, counter)
+    if withheld:
+        kept = _leave_out(kept, withheld, counter)
     kept = _limit(kept, settings, limit, split_seed, count_tokens, counter)
     by_repository = settings.split_by == "repository"
     valid = (_valid_repositories if by_repository else _valid_files)(kept, settings.validation_share, split_seed)
@@ -99,7 +112,7 @@ def prepare(
     held_out = tuple(f for f in kept if _identity(f) in valid)
     corpus = Corpus(organization, train, held_out, counter.drops())
     if not train or not held_out:
-        raise InputError(_too_little(corpus, files, by_repository, limit))
+        raise InputError(_too_little(corpus, reading.files, by_repository, limit))
     return corpus
 
 
@@ -117,6 +130,23 @@ def _draw(split_seed: int, purpose: str, *identity: str) -> float:
 
 def _rank(split_seed: int, purpose: str, source: SourceFile) -> tuple[float, _Identity]:
     return _draw(split_seed, purpose, source.path, source.repository), _identity(source)
+
+
+def _screen(
+    reading: SourceReading, settings: PreparationSettings, split_seed: int, counter: DropCounter
+) -> list[SourceFile]:
+    kept = _filter(sorted(reading.files, key=_identity), settings, split_seed, counter)
+    return _drop_near_duplicates(kept, settings, split_seed, counter) if settings.near_dedup else kept
+
+
+def _leave_out(files: Iterable[SourceFile], withheld: Withheld, counter: DropCounter) -> list[SourceFile]:
+    kept: list[SourceFile] = []
+    for source in files:
+        if reason := withheld.reason(source):
+            counter.add(reason, source.num_bytes)
+        else:
+            kept.append(source)
+    return kept
 
 
 def _filter(
@@ -163,16 +193,26 @@ def _reason_to_drop(text: str, digest: str, settings: PreparationSettings, split
     return None
 
 
+class _Near(TypedDict):
+    jaccard: float
+    min_words: int
+    num_permutations: int
+    seed: int
+
+
+def _near(settings: PreparationSettings, split_seed: int) -> _Near:
+    return {
+        "jaccard": settings.near_dedup_jaccard,
+        "min_words": settings.near_dedup_min_words,
+        "num_permutations": settings.near_dedup_permutations,
+        "seed": seed_of(split_seed, "near-duplicates") % 2**32,
+    }
+
+
 def _drop_near_duplicates(
     files: list[SourceFile], settings: PreparationSettings, split_seed: int, counter: DropCounter
 ) -> list[SourceFile]:
-    dropped = near_duplicates(
-        files,
-        jaccard=settings.near_dedup_jaccard,
-        min_words=settings.near_dedup_min_words,
-        num_permutations=settings.near_dedup_permutations,
-        seed=seed_of(split_seed, "near-duplicates") % 2**32,
-    )
+    dropped = near_duplicates(files, **_near(settings, split_seed))
     for position in sorted(dropped):
         counter.add("near-copy of another file", files[position].num_bytes)
     return [source for position, source in enumerate(files) if position not in dropped]

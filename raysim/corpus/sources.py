@@ -128,9 +128,9 @@ def _list_entries(settings: SourceSettings, base: Path, counter: DropCounter) ->
     else:
         root = Path(sysconfig.get_path("stdlib"))
         keep = selector(["**"], _STDLIB_JUNK)
-        for path, location in walk(root, counter, skip=lambda folder: not keep(f"{folder}/x")):
+        for path, entry in walk(root, counter, skip=lambda folder: not keep(f"{folder}/x")):
             if keep(path):
-                yield _Entry(path, Path(location), "stdlib", _STDLIB_LICENCE)
+                yield _Entry(path, Path(entry.path), "stdlib", _STDLIB_LICENCE)
 
 
 def _resolve(path: str, base: Path) -> Path:
@@ -203,8 +203,8 @@ def _module_entries(name: str, licence: str | None, counter: DropCounter) -> Ite
     if spec is None:
         return
     for folder in spec.submodule_search_locations or []:
-        for path, location in walk(folder, counter):
-            yield _Entry(f"{name}/{path}", Path(location), name, licence)
+        for path, entry in walk(folder, counter):
+            yield _Entry(f"{name}/{path}", Path(entry.path), name, licence)
     if not spec.submodule_search_locations and spec.origin and spec.has_location:
         yield _Entry(f"{name}.py", Path(spec.origin), name, licence)
 
@@ -228,9 +228,9 @@ def _folder_entries(given: str, folder: Path, counter: DropCounter) -> Iterator[
             raise InputError(f"path: {given} is a record file; write files: [{given}]")
         yield _Entry(folder.name, folder, folder.resolve().parent.name, None)
         return
-    for path, location in walk(folder, counter):
+    for path, entry in walk(folder, counter):
         top, separator, _ = path.partition("/")
-        yield _Entry(path, Path(location), top if separator else folder.resolve().name, None)
+        yield _Entry(path, Path(entry.path), top if separator else folder.resolve().name, None)
 
 
 def _read_record_files(

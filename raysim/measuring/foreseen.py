@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysim.assembly import Assembly
+from raysim.effectiveness.linting import linting_recipe
+from raysim.effectiveness.problems import fingerprint_of_prompts, load_problems
 from raysim.experiment import LoadedExperiment
-from raysim.measuring.auditing import audits
 from raysim.measuring.probing import wanted
-from raysim.measuring.recipes import extraction_recipe, generation_recipe, scoring_recipe
+from raysim.measuring.recipes import generation_recipe, solution_recipe
+from raysim.measuring.visits import visits
 from raysim.recipe import Key, key_of
 from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.store import Store
@@ -33,23 +35,25 @@ def measuring(loaded: LoadedExperiment, assembly: Assembly, plan: Plan) -> dict[
     """All work that reads the weights of a planned model, in the order of the plan."""
     experiment = loaded.experiment
     settings = experiment.measure.memorization
+    solving = experiment.measure.pass_at_k
+    problems = load_problems(solving.problems, loaded.base) if solving else ()
+    if solving:
+        linting_recipe("")  # says now if there is no linter
     snapshots = experiment.after_epochs
     found: dict[Key, Measuring] = {}
     for model in (*plan.models, *(_epochs(plan) if snapshots else ())):
         key, world = model.milestone.model, model.instance.world
-        for name, inventory in assembly.inventories.items():
-            if experiment.measure.perplexity:
-                recipe = scoring_recipe(world, key, name, experiment.measure.perplexity.batch_size)
-                found[key_of(recipe)] = Measuring(recipe, inventory.splits["valid"]["tokens"])
-            if settings and wanted(model.milestone, settings):
+        for visit in visits(experiment, assembly.tokenizer, world, model.milestone):
+            if "weights" in visit.recipe:
+                found[visit.key] = Measuring(visit.recipe, visit.tokens)
+        if settings and wanted(model.milestone, settings):
+            tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
+            for name in assembly.inventories:
                 recipe = generation_recipe(world, key, name, settings)
-                tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
                 found[key_of(recipe)] = Measuring(recipe, tokens)
-                if settings.extraction:
-                    recipe = extraction_recipe(world, key, name, settings)
-                    found[key_of(recipe)] = Measuring(recipe, settings.extraction.tokens)
-        for audit in audits(loaded.experiment, assembly.tokenizer, model.instance.world, model.milestone):
-            found[audit.key] = Measuring(audit.recipe, audit.tokens)
+        if solving and wanted(model.milestone, solving):
+            recipe = solution_recipe(world, key, fingerprint_of_prompts(problems), solving)
+            found[key_of(recipe)] = Measuring(recipe, len(problems) * solving.samples * solving.new_tokens)
     return found
 
 
@@ -70,6 +74,7 @@ def pending_tokens(plan: Plan, measures: Mapping[Key, Measuring], store: Store) 
         "losses": 0,
         "generate": 0,
         "extract": 0,
+        "solve": 0,
         "exposure": 0,
         "membership": 0,
     }

@@ -7,7 +7,7 @@ started again for what it had not delivered; parts that have come are not asked 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from raysim.arrow import table_bytes
 from raysim.memorization.pipeline import IN_FLIGHT, map_tables
+from raysim.memorization.steps import WORK_SCHEMA, GenerateStep
 from raysim.recipe import Key, key_of
 from raysim.simulation.entries import Entry
 from raysim.simulation.ledger import SERVER, Crossing
@@ -22,7 +23,7 @@ from raysim.simulation.stagelog import StageRecord
 from raysim.simulation.workshop import Done, Workshop
 
 Probe = tuple[Key, str]
-"""A model, and the organization whose prompts it is asked."""
+"""A model, and the organization whose prompts it is asked; or the server, whose problems are nobody's."""
 
 
 @dataclass
@@ -76,6 +77,21 @@ class Job:
     work: Callable[[Probe, int], pa.Table]
     part: Callable[[pa.Table], int]
     tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+
+
+def generation(
+    arguments: Callable[[], Awaitable[dict[str, Any]]], tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+) -> Job:
+    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `Job`."""
+    return Job(
+        step=GenerateStep,
+        arguments=arguments,
+        work=lambda probe, part: pa.Table.from_pylist(
+            [{"model": probe[0], "organization": probe[1], "batch": part}], schema=WORK_SCHEMA
+        ),
+        part=lambda answer: answer["batch"][0].as_py(),
+        tables=tables,
+    )
 
 
 class Jobs:
@@ -149,8 +165,10 @@ class Jobs:
                 continue
             results = job.tables([piece.parts[part] for part in range(piece.num_parts)])
             content = b"".join(table_bytes(table) for table in results.values())
-            crossing = Crossing.of(probe[1], SERVER, piece.recipe["kind"], content)
-            info = {"site": probe[1], "crossings": [crossing.to_json()]}
+            info: dict[str, Any] = {}
+            if probe[1] != SERVER:
+                crossing = Crossing.of(probe[1], SERVER, piece.recipe["kind"], content)
+                info = {"site": probe[1], "crossings": [crossing.to_json()]}
             piece.entry = await asyncio.to_thread(self._shop.store.put, piece.recipe, info, None, results)
             piece.parts.clear()
             now_s = time.monotonic()
@@ -177,6 +195,22 @@ class Jobs:
             return piece.finished, record
 
         await self._shop.once(piece.key, "", piece.label, done)
+
+
+def groups(pieces: Pieces, limit: int) -> Iterator[list[Probe]]:
+    """What is not done yet, cut so that one job holds the weights, or the answers, of at most `limit` models."""
+    group: list[Probe] = []
+    models: set[Key] = set()
+    for probe, piece in pieces.items():
+        if piece.entry is not None:
+            continue
+        if probe[0] not in models and len(models) >= limit:
+            yield group
+            group, models = [], set()
+        group.append(probe)
+        models.add(probe[0])
+    if group:
+        yield group
 
 
 async def _as_they_come(results: Generator[pa.Table, None, None]) -> AsyncIterator[pa.Table]:

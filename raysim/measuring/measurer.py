@@ -1,30 +1,52 @@
-"""Measures the models of a run: scoring at the organizations, and probing where an experiment asks for it."""
+"""Measures the models of a run: visits to the organizations, and probing where an experiment asks for it."""
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from raysim.arrow import with_columns
 from raysim.assembly import Assembly
-from raysim.effectiveness.losses import file_losses
 from raysim.experiment import LoadedExperiment
-from raysim.measuring.auditing import AUDIT_TABLES, Auditor
-from raysim.measuring.extracting import extract
-from raysim.measuring.probing import Probing, wanted
-from raysim.measuring.recipes import scoring_recipe
-from raysim.memorization.settings import MemorizationSettings
+from raysim.measuring.jobs import Pieces
+from raysim.measuring.probing import PROBE_TABLES, AtMoments, Probing, wanted
+from raysim.measuring.solving import SOLVING_TABLES, Solving
+from raysim.measuring.visits import VISIT_TABLES, Visit, visits
 from raysim.recipe import Key
 from raysim.simulation.runner import ReachedModel
-from raysim.simulation.workshop import Product, Workshop
-from raysim.training.memory import naming
-from raysim.training.organization import ModelSpec, Organization
-from raysim.training.weights import Flat
+from raysim.simulation.workshop import Workshop
 
-_TABLES = ("losses", "prompts", "generations", "samples", "matches", "clones", "extraction", *AUDIT_TABLES)
+_TABLES = (*PROBE_TABLES, *SOLVING_TABLES, *VISIT_TABLES)
+
+
+class Asker(Protocol):
+    """Asks models for text, which takes their weights; what comes of it is compared later, without them."""
+
+    async def look_up(self, models: Mapping[Key, ReachedModel], /) -> Pieces: ...
+
+    async def generate(self, pieces: Pieces, /) -> None: ...
+
+    async def tables(self, models: Mapping[Key, ReachedModel], /) -> dict[str, list[pa.Table]]: ...
+
+    def models_at_once(self) -> int: ...
+
+
+@dataclass
+class _Asking:
+    """An asker, when it asks, the models that it has taken, and those of them that wait to be asked."""
+
+    asker: Asker
+    settings: AtMoments
+    taken: dict[Key, ReachedModel] = field(default_factory=dict)
+    waiting: dict[Key, ReachedModel] = field(default_factory=dict)
+
+    @property
+    def full(self) -> bool:
+        return len(self.waiting) >= self.asker.models_at_once()
 
 
 class Measurer:
@@ -36,8 +58,8 @@ class Measurer:
         workshop: does keyed work.
         workers: of the pipeline.
         secret_file: holds the key of line hashes; made if it is not there.
-        in_waves: whether training pauses for prompts whenever enough models wait for them; else they all wait for its
-            end.
+        in_waves: whether training pauses for prompts and problems whenever enough models wait for them; else they all
+            wait for its end.
     """
 
     def __init__(
@@ -52,15 +74,15 @@ class Measurer:
         self._loaded = loaded
         self._assembly = assembly
         self._shop = workshop
-        self._settings = loaded.experiment.measure.memorization
-        self._probing = self._settings and Probing(
-            loaded, assembly, workshop, self._settings, workers, read_secret(secret_file)
-        )
-        self._auditor = Auditor(loaded.experiment, assembly, workshop)
+        measure = loaded.experiment.measure
+        self._asking: list[_Asking] = []
+        if settings := measure.memorization:
+            probing = Probing(loaded, assembly, workshop, settings, workers, read_secret(secret_file))
+            self._asking.append(_Asking(probing, settings))
+        if settings := measure.pass_at_k:
+            self._asking.append(_Asking(Solving(loaded, assembly, workshop, settings, workers), settings))
         self._in_waves = in_waves
-        self._waiting: dict[Key, ReachedModel] = {}
-        self._probed: dict[Key, ReachedModel] = {}
-        self._scored: set[Key] = set()
+        self._visited: set[Key] = set()
         self._tasks: list[asyncio.Future[None]] = []
         self._wave: asyncio.Future[None] | None = None
         self.reached: list[ReachedModel] = []
@@ -69,26 +91,22 @@ class Measurer:
     def take(self, model: ReachedModel) -> None:
         """Notes a model that exists now, and starts to score it; `finish` waits for it."""
         self.reached.append(model)
-        key = model.milestone.model
-        if key not in self._scored:
-            self._scored.add(key)
-            self._start(self._score(model))
-        for audit in self._auditor.take(model):
-            self._start(audit)
-        if self._settings and wanted(model.milestone, self._settings) and key not in self._probed:
-            self._probed[key] = self._waiting[key] = model
-            if self._settings.extraction:
-                self._start(self._extract(model, self._settings))
-            if self._full and (self._wave is None or self._wave.done()):
-                self._wave = self._start(self._generate_waves())
+        key, world = model.milestone.model, model.instance.world
+        for visit in visits(self._loaded.experiment, self._assembly.tokenizer, world, model.milestone):
+            if visit.key not in self._visited:
+                self._visited.add(visit.key)
+                self._start(self._pay(visit, model))
+        for one in self._asking:
+            if wanted(model.milestone, one.settings) and key not in one.taken:
+                one.taken[key] = one.waiting[key] = model
+        if self._in_waves and any(one.full for one in self._asking) and (self._wave is None or self._wave.done()):
+            self._wave = self._start(self._generate_waves())
 
     async def finish(self) -> None:
-        """Waits for all scores, prompts what was not prompted yet, and compares what was answered."""
+        """Waits for all scores, asks what was not asked yet, and compares what was answered."""
         await asyncio.gather(*self._tasks)
-        for name, parts in self._auditor.tables.items():
-            self.tables[name] += parts
-        if self._probing:
-            for name, parts in (await self._probing.tables(self._probed)).items():
+        for one in self._asking:
+            for name, parts in (await one.asker.tables(one.taken)).items():
                 self.tables[name] += parts
 
     def abandon(self) -> None:
@@ -101,10 +119,6 @@ class Measurer:
         """Whether models after every epoch are wanted."""
         return self._loaded.experiment.after_epochs
 
-    @property
-    def _full(self) -> bool:
-        return bool(self._in_waves and self._probing and len(self._waiting) >= self._probing.models_at_once())
-
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
         task = asyncio.ensure_future(work)
         task.add_done_callback(lambda t: t.cancelled() or t.exception())  # awaited when training has ended
@@ -112,41 +126,25 @@ class Measurer:
         return task
 
     async def _generate_waves(self) -> None:
-        """Has waiting models answer the prompts, while nothing trains: generation takes every slot."""
-        assert self._probing, "only probed models wait"
-        while self._full:
-            wave = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._probing.models_at_once()]}
-            pieces = await self._probing.look_up(wave)
+        """Has waiting models generate, while nothing trains: generation takes every slot."""
+        while one := next((one for one in self._asking if one.full), None):
+            wave = {key: one.waiting.pop(key) for key in list(one.waiting)[: one.asker.models_at_once()]}
+            pieces = await one.asker.look_up(wave)
             # Before it holds the slots, of which making what was let go takes one.
             await self._shop.bring_back(*dict.fromkeys(m for (m, _), piece in pieces.items() if piece.entry is None))
             async with self._shop.crew.slots.hold_all(float("inf")):
-                await self._probing.generate(pieces)
+                await one.asker.generate(pieces)
 
-    async def _score(self, model: ReachedModel) -> None:
-        """Losses of `model` on every organization's validation split."""
-        key, world, settings = model.milestone.model, model.instance.world, self._loaded.experiment.measure.perplexity
-        if settings is None:
-            return
-
-        async def at(name: str) -> None:
-            entry = await self._shop.visit(
-                scoring_recipe(world, key, name, settings.batch_size),
-                name,
-                f"{model.name} on {name}",
-                score_at,
-                world.spec,
-                world.trainer.sequence_length,
-                settings.batch_size,
-                world.trainer.threads,
-                tokens=world.inventories[name].splits["valid"]["tokens"],
-            )
-            self.tables["losses"].append(with_columns(entry.table("losses"), model=key, organization=name))
-
-        await asyncio.gather(*(at(name) for name in world.inventories))
-
-    async def _extract(self, model: ReachedModel, settings: MemorizationSettings) -> None:
-        """Has `model` recite passages of every organization."""
-        self.tables["extraction"] += await extract(self._shop, model, settings)
+    async def _pay(self, visit: Visit, model: ReachedModel) -> None:
+        """Pays a visit about `model`, or about none, and keeps what it tells."""
+        has_model, asked = "weights" in visit.recipe, f"{visit.about} of {visit.organization}"
+        label = f"{model.name} on {asked}" if has_model else f"{asked}, without a model"
+        entry = await self._shop.visit(
+            visit.recipe, visit.organization, label, visit.visitor, *visit.arguments, tokens=visit.tokens
+        )
+        names = {"model": model.milestone.model} if has_model else {}
+        found = with_columns(entry.table(visit.table), **names, organization=visit.organization)
+        self.tables[visit.table].append(found)
 
 
 def read_secret(path: Path) -> bytes:
@@ -158,12 +156,3 @@ def read_secret(path: Path) -> bytes:
         path.touch(mode=0o600)
         path.write_bytes(secret)
         return secret
-
-
-def score_at(
-    organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
-) -> Product:
-    """A visitor that scores an organization's validation split."""
-    with naming("measure.perplexity.batch_size"):
-        losses = file_losses(organization, weights, spec, sequence_length, batch_size, threads)
-    return Product(tables={"losses": losses})

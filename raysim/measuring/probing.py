@@ -5,8 +5,7 @@ prompt ids, generated text, counts, and hashes that are keyed with a secret of t
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,20 +17,30 @@ from raysim.assembly import Assembly
 from raysim.corpus.corpus import fingerprint
 from raysim.effectiveness.parsing import parses
 from raysim.experiment import LoadedExperiment
-from raysim.measuring.jobs import Job, Jobs, Piece, Pieces, Probe
-from raysim.measuring.recipes import clones_recipe, generation_recipe, match_recipe, prompts_recipe
+from raysim.measuring.jobs import Job, Jobs, Piece, Pieces, Probe, generation, groups
+from raysim.measuring.overlapping import Emissions
+from raysim.measuring.recipes import (
+    clones_recipe,
+    copies_recipe,
+    generation_recipe,
+    match_recipe,
+    numerics,
+    prompts_recipe,
+)
 from raysim.measuring.visitors import Told, clones_at, index_at, prompt_batches, tell
 from raysim.memorization.lineindex import LineIndex, build_index
 from raysim.memorization.matching import count_copies
+from raysim.memorization.overlap import copies_by_organization
 from raysim.memorization.settings import MemorizationSettings, Moments
-from raysim.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
-from raysim.recipe import Key, key_of
+from raysim.memorization.steps import WORK_SCHEMA, MatchStep
+from raysim.recipe import Key
 from raysim.simulation.entries import Entry
 from raysim.simulation.ledger import SERVER, Crossing
 from raysim.simulation.runner import ReachedModel
-from raysim.simulation.stagelog import Kind, StageRecord
 from raysim.simulation.strategy import Milestone
-from raysim.simulation.workshop import Done, Workshop
+from raysim.simulation.workshop import Workshop
+
+PROBE_TABLES = ("prompts", "copies", "generations", "samples", "matches", "emissions", "clones")
 
 _JOB_WEIGHTS_BYTES = 1 << 30
 """Weights that one job of the pipeline holds in memory at once."""
@@ -106,26 +115,21 @@ class Probing:
 
     async def generate(self, pieces: Pieces) -> None:
         """Has models give the answers that are not there yet; after that their weights are not needed here."""
-        for group in self._groups(pieces):
-            job = Job(
-                step=GenerateStep,
-                arguments=partial(self._generate_arguments, tuple(dict.fromkeys(model for model, _ in group))),
-                work=lambda probe, part: pa.Table.from_pylist(
-                    [{"model": probe[0], "organization": probe[1], "batch": part}], schema=WORK_SCHEMA
-                ),
-                part=lambda answer: answer["batch"][0].as_py(),
-                tables=_store_generations,
-            )
+        for group in groups(pieces, self.models_at_once()):
+            models = tuple(dict.fromkeys(model for model, _ in group))
+            job = generation(partial(self._generate_arguments, models), _store_generations)
             await self._jobs.run(job, {probe: pieces[probe] for probe in group})
 
     async def tables(self, models: Mapping[Key, ReachedModel]) -> dict[str, list[pa.Table]]:
-        """Parts of the tables ``prompts``, ``generations``, ``samples``, ``matches`` and ``clones``."""
+        """Parts of the tables `PROBE_TABLES`."""
         told = await self._tell()
         pieces = await self.look_up(models)
         await self.generate(pieces)
         generated = {probe: piece.finished for probe, piece in pieces.items()}
         matched = await self._match(models, generated)
         tables = await self._compare()
+        emissions = Emissions(self._shop, self._world, self._settings, fingerprint(self._assembly.references))
+        tables["emissions"] += await emissions.tables(models, matched, self._indexes, self._secret)
         seen: set[tuple[Key, str]] = set()
         for (model, organization), entry in generated.items():
             # A prompt that two organizations share is counted once, for the first of them.
@@ -156,7 +160,7 @@ class Probing:
             "spec": world.spec,
             "tokenizer": crew.backend.share(self._assembly.tokenizer),
             "settings": settings,
-            "precision": settings.precision or world.trainer.precision,
+            "numerics": numerics(world, settings),
             "threads": world.trainer.threads,
             "seed": world.split_seed,
             "weights": {model: await self._shop.share(model) for model in models},
@@ -172,18 +176,17 @@ class Probing:
             recipe = match_recipe(self._world, entry.key, self._settings, references)
             pieces[model, name] = Piece(recipe, f"{models[model].name}, prompts of {name}", 0, 1)
         await self._jobs.look_up(pieces)
-        pending = {probe: piece for probe, piece in pieces.items() if piece.entry is None}
-        if pending:
-            job = Job(
-                step=MatchStep,
-                arguments=self._match_arguments,
-                work=lambda probe, _: with_columns(
-                    generated[probe].table("generations"), model=probe[0], organization=probe[1]
-                ),
-                part=lambda _: 0,
-                tables=_store_matches,
-            )
-            await self._jobs.run(job, pending)
+        job = Job(
+            step=MatchStep,
+            arguments=self._match_arguments,
+            work=lambda probe, _: with_columns(
+                generated[probe].table("generations"), model=probe[0], organization=probe[1]
+            ),
+            part=lambda _: 0,
+            tables=_store_matches,
+        )
+        for group in groups(pieces, self.models_at_once()):
+            await self._jobs.run(job, {probe: pieces[probe] for probe in group})
         return {probe: piece.finished for probe, piece in pieces.items()}
 
     async def _match_arguments(self) -> dict[str, Any]:
@@ -200,64 +203,45 @@ class Probing:
     async def _compare(self) -> dict[str, list[pa.Table]]:
         """Copies of what the prompts lead to, and clones between the corpora: from line hashes, before any model."""
         references = fingerprint(self._assembly.references)
-        tables: dict[str, list[pa.Table]] = {
-            name: [] for name in ("prompts", "generations", "samples", "matches", "clones")
-        }
+        tables: dict[str, list[pa.Table]] = {name: [] for name in PROBE_TABLES}
         seen: set[str] = set()
         for name, told in self._told.items():
             prompts = prompts_recipe(self._world, name, self._settings, references)
-            entry = await self._shop.once(
-                key_of(prompts),
-                "",
-                f"prompts of {name}",
-                partial(self._count_copies, prompts, told, name),
-            )
+            entry = await self._shop.compute(prompts, f"prompts of {name}", partial(self._count_copies, told, name))
             table = entry.table("prompts")
-            fresh = [prompt not in seen for prompt in table["prompt"].to_pylist()]
+            mine = pc.field("prompt").isin([prompt for prompt in table["prompt"].to_pylist() if prompt not in seen])
             seen |= set(table["prompt"].to_pylist())
-            tables["prompts"].append(table.filter(pa.array(fresh)))
+            tables["prompts"].append(table.filter(mine))
+            copies = copies_recipe(self._world, name, self._settings)
+            entry = await self._shop.compute(copies, f"copies of {name}'s prompts", partial(self._place, told))
+            tables["copies"].append(entry.table("copies").filter(mine))
             clones = clones_recipe(self._world, name, self._settings, references)
-            entry = await self._shop.once(
-                key_of(clones), "", f"clones of {name}", partial(self._find_clones, clones, name)
-            )
+            entry = await self._shop.compute(clones, f"clones of {name}", partial(self._find_clones, name))
             tables["clones"].append(entry.table("clones"))
         return tables
 
-    async def _count_copies(self, recipe: Mapping[str, Any], told: Told, name: str, _: bool) -> Done:
-        async def compute() -> tuple[list[Crossing], dict[str, pa.Table]]:
-            indexes, reference = await self._indexes()
-            owners = dict.fromkeys(told.facts["prompt"].to_pylist(), name)
-            copies = count_copies(told.windows, indexes, owners, reference)
-            table = told.facts
-            for column in ("copies_within", "copies_across", "copies_public"):
-                table = table.append_column(column, copies[column])
-            moved = [("prompt facts", told.facts), ("line hashes", told.context), ("line hashes", told.windows)]
-            return [Crossing.of(name, SERVER, kind, table_bytes(t)) for kind, t in moved], {"prompts": table}
+    async def _count_copies(self, told: Told, name: str) -> tuple[list[Crossing], dict[str, pa.Table]]:
+        indexes, reference = await self._indexes()
+        owners = dict.fromkeys(told.facts["prompt"].to_pylist(), name)
+        copies = count_copies(told.windows, indexes, owners, reference)
+        table = told.facts
+        for column in ("copies_within", "copies_across", "copies_public"):
+            table = table.append_column(column, copies[column])
+        moved = [("prompt facts", told.facts), ("line hashes", told.context), ("line hashes", told.windows)]
+        return [Crossing.of(name, SERVER, kind, table_bytes(t)) for kind, t in moved], {"prompts": table}
 
-        return await self._compute_here(recipe, compute)
+    async def _place(self, told: Told) -> tuple[list[Crossing], dict[str, pa.Table]]:
+        """Of hashes that the server has already, so nothing moves."""
+        indexes, _ = await self._indexes()
+        return [], {"copies": copies_by_organization(told.facts, told.windows, indexes)}
 
-    async def _find_clones(self, recipe: Mapping[str, Any], name: str, _: bool) -> Done:
-        async def compute() -> tuple[list[Crossing], dict[str, pa.Table]]:
-            indexes, reference = await self._indexes()
-            table = await self._shop.crew.call(
-                name, "visit", clones_at, self._settings.min_lines, indexes, reference, self._secret
-            )
-            moved = [Crossing.of(o, name, "line hashes", i.windows.tobytes()) for o, i in indexes.items() if o != name]
-            return [*moved, Crossing.of(name, SERVER, "clones", table_bytes(table))], {"clones": table}
-
-        return await self._compute_here(recipe, compute)
-
-    async def _compute_here(self, recipe: Mapping[str, Any], compute: Callable[[], Any]) -> Done:
-        """Keyed work of the server on what the organizations told."""
-        key = key_of(recipe)
-        kind: Kind = recipe["kind"]
-        if entry := await self._shop.cached(key):
-            return entry, StageRecord(key, kind, "", "", "cached")
-        started_s = time.monotonic()
-        crossings, tables = await compute()
-        info = {"crossings": [crossing.to_json() for crossing in crossings]}
-        entry = await asyncio.to_thread(self._shop.store.put, recipe, info, None, tables)
-        return entry, StageRecord(key, kind, "", "", "computed", time.monotonic() - started_s)
+    async def _find_clones(self, name: str) -> tuple[list[Crossing], dict[str, pa.Table]]:
+        indexes, reference = await self._indexes()
+        table = await self._shop.crew.call(
+            name, "visit", clones_at, self._settings.min_lines, indexes, reference, self._secret
+        )
+        moved = [Crossing.of(o, name, "line hashes", i.windows.tobytes()) for o, i in indexes.items() if o != name]
+        return [*moved, Crossing.of(name, SERVER, "clones", table_bytes(table))], {"clones": table}
 
     async def _indexes(self) -> tuple[dict[str, LineIndex], LineIndex | None]:
         """Line indexes of all organizations, made there, and of the references; made when something needs them."""
@@ -270,22 +254,6 @@ class Probing:
             )
             self._index_cache = dict(zip(self._names, found, strict=True)), reference
         return self._index_cache
-
-    def _groups(self, pieces: Pieces) -> Iterator[list[Probe]]:
-        """What is to generate, cut so that the weights of one job stay within bounds."""
-        limit = self.models_at_once()
-        group: list[Probe] = []
-        models: set[Key] = set()
-        for probe, piece in pieces.items():
-            if piece.entry is not None:
-                continue
-            if probe[0] not in models and len(models) >= limit:
-                yield group
-                group, models = [], set()
-            group.append(probe)
-            models.add(probe[0])
-        if group:
-            yield group
 
     def models_at_once(self) -> int:
         """How many models one job of the pipeline holds."""

@@ -3,14 +3,19 @@
 The secret that keys a run's line hashes stands in none of them: tables hold counts and places, never such a hash.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raysim.corpus.canaries import CanarySettings
 from raysim.effectiveness.losses import losses_recipe
+from raysim.effectiveness.settings import PassAtKSettings
 from raysim.memorization.blind import BLIND_VERSION
 from raysim.memorization.exposure import ExposureSettings
+from raysim.memorization.licences import LICENCES_VERSION
 from raysim.memorization.membership import MEMBERSHIP_VERSION, MembershipSettings
-from raysim.memorization.settings import MemorizationSettings
+from raysim.memorization.numerics import numerics_of
+from raysim.memorization.overlap import OVERLAP_VERSION
+from raysim.memorization.settings import MemorizationSettings, Numerics
 from raysim.recipe import Key, versions_of
 from raysim.simulation.world import World
 
@@ -29,11 +34,16 @@ def scoring_recipe(world: World, model: Key, organization: str, batch_size: int)
     )
 
 
+def numerics(world: World, settings: MemorizationSettings | PassAtKSettings) -> Numerics:
+    """In which numbers models answer: the same on all nodes, whatever their processors."""
+    return numerics_of(settings.precision or world.trainer.precision, world.bf16)
+
+
 def generation_recipe(world: World, model: Key, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
     """Recipe of the answers of `model` to an organization's prompts. Its ``seed`` is the split's: never the model's."""
     inventory = world.inventories[organization]
     return {
-        **settings.generation_recipe(world.trainer.precision),
+        **settings.generation_recipe(numerics(world, settings)),
         "kind": "generate",
         "weights": model,
         "model": world.model_recipe,
@@ -62,6 +72,36 @@ def extraction_recipe(world: World, model: Key, organization: str, settings: Mem
     }
 
 
+def solution_recipe(world: World, model: Key, problems: Key, settings: PassAtKSettings) -> dict[str, Any]:
+    """Recipe of the solutions of `model` to the problems whose prompts `problems` names; tests are not in it."""
+    return {
+        **settings.generation_recipe(numerics(world, settings)),
+        "weights": model,
+        "model": world.model_recipe,
+        "tokenizer": world.tokenizer,
+        "problems": problems,
+        "threads": world.trainer.threads,
+        "seed": world.split_seed,
+        "libraries": world.libraries,
+    }
+
+
+def execution_recipe(solutions: Key, tests: Key, settings: PassAtKSettings) -> dict[str, Any]:
+    """Recipe of what comes of the solutions that a key names under the tests that another names."""
+    return {**settings.execution_recipe(), "solutions": solutions, "tests": tests}
+
+
+def licences_recipe(world: World, organization: str, solutions: Key, settings: PassAtKSettings) -> dict[str, Any]:
+    """Recipe of the licences under which solutions stand in an organization's training split."""
+    return {
+        "kind": "licences",
+        "version": LICENCES_VERSION,
+        "solutions": solutions,
+        "corpus": world.inventories[organization].train_fingerprint,
+        "min_lines": settings.min_lines,
+    }
+
+
 def match_recipe(world: World, generations: Key, settings: MemorizationSettings, references: str) -> dict[str, Any]:
     """Recipe of whose lines the answers named by `generations` repeat; `references` is a fingerprint.
 
@@ -72,15 +112,36 @@ def match_recipe(world: World, generations: Key, settings: MemorizationSettings,
 
 def prompts_recipe(world: World, organization: str, settings: MemorizationSettings, references: str) -> dict[str, Any]:
     """Recipe of the facts about an organization's prompts, with how often what they lead to stands elsewhere."""
+    return {**_compared(world, settings, references), **_prompted(world, organization, settings), "kind": "prompts"}
+
+
+def copies_recipe(world: World, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
+    """Recipe of where in each training split stands what an organization's prompts lead to."""
+    return {**_overlapping(world, settings), **_prompted(world, organization, settings), "kind": "copies"}
+
+
+def emissions_recipe(
+    world: World,
+    matches: Mapping[str, Key],
+    trained_on: Sequence[str],
+    settings: MemorizationSettings,
+    references: str,
+) -> dict[str, Any]:
+    """Recipe of how much of each organization's code a model gives away, and how much of that it had seen.
+
+    Args:
+        world: of the model.
+        matches: for each organization whose prompts the model answered, the key of whose lines the answers repeat.
+        trained_on: organizations whose training splits the model has seen.
+        settings: of the matches.
+        references: a fingerprint.
+    """
     return {
-        **_compared(world, settings, references),
-        "kind": "prompts",
-        "organization": organization,
-        "prompts": settings.prompt_recipe(),
-        "split_seed": world.split_seed,
-        "tokenizer": world.tokenizer,
-        "sequence_length": world.trainer.sequence_length,
-        "valid": world.inventories[organization].valid_fingerprint,
+        **_overlapping(world, settings),
+        "kind": "emissions",
+        "matches": dict(matches),
+        "trained_on": sorted(trained_on),
+        "references": references,
     }
 
 
@@ -140,6 +201,24 @@ def _told_apart(world: World, organization: str) -> dict[str, Any]:
         "sequence_length": world.trainer.sequence_length,
         "split_seed": world.split_seed,
     }
+
+
+def _prompted(world: World, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
+    """An organization's prompts, beside its training split."""
+    return {
+        "organization": organization,
+        "prompts": settings.prompt_recipe(),
+        "split_seed": world.split_seed,
+        "tokenizer": world.tokenizer,
+        "sequence_length": world.trainer.sequence_length,
+        "valid": world.inventories[organization].valid_fingerprint,
+    }
+
+
+def _overlapping(world: World, settings: MemorizationSettings) -> dict[str, Any]:
+    """The training splits whose windows are looked up, by the names that the tables hold."""
+    corpora = {name: inventory.train_fingerprint for name, inventory in world.inventories.items()}
+    return {**settings.matching_recipe(), "overlap": OVERLAP_VERSION, "corpora": corpora}
 
 
 def _compared(world: World, settings: MemorizationSettings, references: str) -> dict[str, Any]:

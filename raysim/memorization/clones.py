@@ -7,8 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.corpus.files import SourceFile
-from raysim.memorization.lineindex import LineIndex, hash_files
-from raysim.scan.hashing import Hashes, window_hashes
+from raysim.memorization.lineindex import Digests, LineIndex, digest_files, digest_windows
 from raysim.scan.windows import inside_one, spread
 
 PUBLIC = "(public)"
@@ -42,22 +41,22 @@ def clone_rows(
         min_lines: significant lines of a window.
         indexes: an index for each other organization, and its own for the duplicates inside.
         reference: index of public code, or None.
-        secret: the key of all line hashes.
+        secret: the key of all line digests.
 
     Returns:
         a table of `CLONE_SCHEMA`, a row for each index: ``lines`` significant lines of `organization`, ``covered``
         those in a window that `other` has too (for ``other == organization``: a window with two places or more),
         ``share = covered / lines``, ``fragments`` distinct maximal runs of covered lines.
     """
-    hashed = hash_files(files, secret)
-    windows = window_hashes(hashed.hashes, min_lines)
-    valid = inside_one(hashed.starts, min_lines)
+    digested = digest_files(files, secret)
+    windows = digest_windows(digested.digests, min_lines)
+    valid = inside_one(digested.starts, min_lines)
     others = {**indexes, **({PUBLIC: reference} if reference is not None else {})}
     rows = []
     for other, index in others.items():
         least = 2 if other == organization else 1
         matched = (index.places(windows)[1] >= least) & valid
-        covered = spread(matched, len(hashed.hashes), min_lines)
+        covered = spread(matched, len(digested.digests), min_lines)
         count = int(covered.sum())
         rows.append(
             {
@@ -66,13 +65,13 @@ def clone_rows(
                 "lines": len(covered),
                 "covered": count,
                 "share": count / len(covered) if len(covered) else 0.0,
-                "fragments": _distinct_runs(hashed.hashes, covered, hashed.starts),
+                "fragments": _distinct_runs(digested.digests, covered, digested.starts),
             }
         )
     return pa.Table.from_pylist(rows, schema=CLONE_SCHEMA)
 
 
-def _distinct_runs(hashes: Hashes, covered: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> int:
+def _distinct_runs(digests: Digests, covered: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> int:
     """Distinct maximal runs of covered lines inside one file."""
     first = np.zeros(len(covered) + 1, dtype=np.bool_)
     first[starts] = True
@@ -80,4 +79,4 @@ def _distinct_runs(hashes: Hashes, covered: npt.NDArray[np.bool_], starts: npt.N
     after = np.concatenate([covered[1:], [False]]) if len(covered) else covered
     begins = np.flatnonzero(covered & (~before | first[:-1]))
     ends = np.flatnonzero(covered & (~after | first[1:])) + 1
-    return len({hashes[begin:end].tobytes() for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)})
+    return len({digests[begin:end].tobytes() for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)})

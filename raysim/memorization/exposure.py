@@ -1,8 +1,9 @@
 """Exposure of canaries: how much better than chance a model knows a planted secret. Runs inside the organization.
 
 Of a canary with rank r among n candidates it is ``log2(n) - log2(r)`` bits (Carlini et al., The Secret Sharer, USENIX
-Security 2019, definition 3): 0 where all others are likelier, about 1.44 on average where the model knows nothing of
-it, and never more than ``log2(n)``. It says nothing of how a secret could be drawn out of the model.
+Security 2019): 0 where all others are likelier, about 1.44 on average where the model knows nothing of it, and never
+more than ``log2(n)``, which one in n secrets reaches by chance alone. The paper ranks among the whole space, other
+canaries included; here these are left out. It says nothing of how a secret could be drawn out of the model.
 """
 
 from dataclasses import dataclass
@@ -116,8 +117,8 @@ def exposures(
 
     A rank counts the candidates, the canary itself among them, whose log-perplexity is no higher: of equals it is the
     worst, so that a model that predicts nothing exposes nothing. Where the candidates are a sample, exposure is
-    bounded by its size; the extrapolated one reads the rank off a skew-normal distribution fitted to the sample by its
-    moments (section 4.3 of the paper), up to the size of the whole space.
+    bounded by its size; the extrapolated one reads the rank off a skew-normal distribution, as the paper does, fitted
+    to the sample by its moments, up to the size of the whole space.
 
     Returns:
         a table of `EXPOSURE_SCHEMA`: numbers, and names that say how often a canary was planted.

@@ -1,7 +1,7 @@
 """Lets a model continue prompts, many at once. Only used where there is a model, so torch is imported at the top."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,12 @@ from raysim.errors import InputError
 from raysim.memorization.decoding import read_prompts, rows_of
 from raysim.memorization.endings import Endings
 from raysim.memorization.families import fuse_activations
+from raysim.memorization.numerics import converted, round_weights
 from raysim.memorization.prompts import PREFIX, Tokenizer, split_batches
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
-from raysim.memorization.settings import MemorizationSettings, Precision
+from raysim.memorization.settings import Numerics, Sampling
+from raysim.training.adapters import assign_merged
 from raysim.training.models import context_of
-from raysim.training.weights import assign
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,8 +32,6 @@ GENERATION_SCHEMA = pa.schema(
         ("ended", pa.string()),
     ]
 )
-
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 # Steps between looks at what was generated, to find stop strings and to let go of rows that ended.
 _CHECK_EVERY = 16
@@ -72,14 +71,14 @@ class Generator:
         self,
         model: "PreTrainedModel",
         tokenizer: Tokenizer,
-        settings: MemorizationSettings,
+        settings: Sampling,
         threads: int = 1,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        numerics: Numerics = "fp32",
     ) -> None:
-        """Takes over `model`: it is moved to `device`, cast to `dtype` and its activations are fused."""
-        # Module.to is typed as a method of the model class in a way that no checker follows.
-        self._model: Any = torch.nn.Module.to(model, device=torch.device(device), dtype=dtype).eval()
+        """Takes over `model`: it is moved to `device`, converted to `numerics` and its activations are fused."""
+        self._numerics: Numerics = numerics
+        self._model = converted(model, numerics, device)
         fuse_activations(self._model)
         self._settings = settings
         self._threads = threads
@@ -108,7 +107,8 @@ class Generator:
         torch.set_num_threads(self._threads)
         try:
             if weights is not None:
-                assign(self._model, weights)
+                assign_merged(self._model, weights)
+                round_weights(self._model, self._numerics)
             with torch.inference_mode():
                 tables = [self._generate_batch(batch, seed) for batch in split_batches(prompts, self._settings)]
         finally:

@@ -17,12 +17,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.corpus.lines import significant_lines
-from raysim.memorization.lineindex import LineIndex, hash_lines
+from raysim.memorization.lineindex import (
+    DIGEST_BYTES,
+    Digests,
+    LineIndex,
+    digest_lines,
+    digest_windows,
+    from_binary,
+    to_binary,
+)
 from raysim.memorization.settings import MemorizationSettings
-from raysim.scan.hashing import Hashes, window_hashes
 from raysim.scan.windows import inside_one, spread
 
-CONTEXT_SCHEMA = pa.schema([("prompt", pa.string()), ("context", pa.list_(pa.uint64()))])
+CONTEXT_SCHEMA = pa.schema([("prompt", pa.string()), ("context", pa.list_(pa.binary(DIGEST_BYTES)))])
 SAMPLE_SCHEMA = pa.schema(
     [
         ("prompt", pa.string()),
@@ -49,7 +56,7 @@ MATCH_SCHEMA = pa.schema(
         ("places", pa.int32()),
     ]
 )
-WINDOW_SCHEMA = pa.schema([("prompt", pa.string()), ("window", pa.uint64())])
+WINDOW_SCHEMA = pa.schema([("prompt", pa.string()), ("window", pa.binary(DIGEST_BYTES))])
 COPY_SCHEMA = pa.schema(
     [
         ("prompt", pa.string()),
@@ -67,17 +74,17 @@ def fragment_id(stripped_lines: list[str]) -> str:
 
 
 def prompt_context(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> pa.Table:
-    """Keyed hashes of what stands before each continuation; runs inside the organization.
+    """Keyed digests of what stands before each continuation; runs inside the organization.
 
     Returns:
         a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: the last ``min_lines - 1`` significant lines
         before the line in which the continuation begins.
     """
     keep = settings.min_lines - 1
-    contexts: list[list[int]] = []
+    contexts: list[list[bytes]] = []
     for text in prompts["text"].to_pylist():
         lines = significant_lines(text[: text.rfind("\n") + 1])[0]
-        contexts.append(hash_lines(lines[max(0, len(lines) - keep) :], secret).tolist())
+        contexts.append(to_binary(digest_lines(lines[max(0, len(lines) - keep) :], secret)))
     return pa.table(
         [prompts["prompt"], pa.array(contexts, CONTEXT_SCHEMA.field("context").type)], schema=CONTEXT_SCHEMA
     )
@@ -88,28 +95,28 @@ class _Lines:
     """The significant lines of all samples, one after the other, each sample's context before its own lines.
 
     Attributes:
-        hashes: uint64 ``[num_lines]``.
+        digests: uint64 ``[num_lines, 2]``.
         generated: bool ``[num_lines]``, the continuation contributed a character to it; a tail of each sample.
         starts: int64 ``[num_samples + 1]``, where each sample's lines begin.
         own: for each sample, position of its first significant line of its own (behind its context).
     """
 
-    hashes: Hashes
+    digests: Digests
     generated: npt.NDArray[np.bool_]
     starts: npt.NDArray[np.int64]
     own: npt.NDArray[np.int64]
 
 
-def _gather(generations: pa.Table, contexts: Mapping[str, list[int]], secret: bytes) -> _Lines:
+def _gather(generations: pa.Table, contexts: Mapping[str, list[bytes]], secret: bytes) -> _Lines:
     lines: list[str] = []
-    context_hashes: list[int] = []
+    before: list[bytes] = []
     is_context: list[bool] = []
     generated: list[bool] = []
     starts, own = [0], []
     for prompt, text, lead in zip(*(generations[name].to_pylist() for name in ("prompt", "text", "lead")), strict=True):
         context = contexts[prompt]
         sample_lines, numbers = significant_lines(text)
-        context_hashes += context
+        before += context
         lines += sample_lines
         is_context += [True] * len(context) + [False] * len(sample_lines)
         # The line in which the continuation begins is the prompt's if all of its characters are.
@@ -121,11 +128,11 @@ def _gather(generations: pa.Table, contexts: Mapping[str, list[int]], secret: by
         own.append(starts[-1] + len(context))
         starts.append(len(is_context))
     from_context = np.array(is_context, dtype=np.bool_)
-    hashes = np.empty(len(is_context), dtype=np.uint64)
-    hashes[from_context] = np.array(context_hashes, dtype=np.uint64)
-    hashes[~from_context] = hash_lines(lines, secret)
+    digests = np.empty((len(is_context), 2), dtype=np.uint64)
+    digests[from_context] = from_binary(before)
+    digests[~from_context] = digest_lines(lines, secret)
     return _Lines(
-        hashes, np.array(generated, dtype=np.bool_), np.array(starts, dtype=np.int64), np.array(own, dtype=np.int64)
+        digests, np.array(generated, dtype=np.bool_), np.array(starts, dtype=np.int64), np.array(own, dtype=np.int64)
     )
 
 
@@ -146,7 +153,7 @@ def match(
         indexes: line index of each organization's training split, by name.
         reference: line index of public code, or None.
         settings: with the `min_lines` of the indexes.
-        secret: the key of all line hashes.
+        secret: the key of all line digests.
 
     Returns:
         *samples*, a row for each generation and organization, zeros included (`SAMPLE_SCHEMA`): ``lines`` counts the
@@ -166,17 +173,17 @@ def match(
     contexts = dict(zip(prompts_context["prompt"].to_pylist(), prompts_context["context"].to_pylist(), strict=True))
     lines = _gather(generations, contexts, secret)
 
-    windows = window_hashes(lines.hashes, min_lines)
+    windows = digest_windows(lines.digests, min_lines)
     # Generated lines are the tail of a sample, so a window reaches into the continuation if its last line does.
     valid = inside_one(lines.starts, min_lines) & lines.generated[len(lines.generated) - len(windows) :]
     places = {name: index.places(windows) for name, index in indexes.items()}
     matched = {name: (counts > 0) & valid for name, (_, counts) in places.items()}
 
     def cover(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        return spread(found, len(lines.hashes), min_lines) & lines.generated
+        return spread(found, len(lines.digests), min_lines) & lines.generated
 
     covered = {name: cover(found) for name, found in matched.items()}
-    public = np.zeros(len(lines.hashes), dtype=np.bool_)
+    public = np.zeros(len(lines.digests), dtype=np.bool_)
     if reference is not None:
         public = cover((reference.places(windows)[1] > 0) & valid)
 
@@ -195,7 +202,7 @@ def _sample_rows(
     covered: Mapping[str, npt.NDArray[np.bool_]],
     public: npt.NDArray[np.bool_],
 ) -> pa.Table:
-    owners = np.zeros(len(lines.hashes), dtype=np.int32)
+    owners = np.zeros(len(lines.digests), dtype=np.int32)
     for mask in covered.values():
         owners += mask
 
@@ -269,22 +276,22 @@ def _match_rows(
 
 
 def truth_windows(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> pa.Table:
-    """Keyed hash of how each prompt really goes on; runs inside the organization.
+    """Keyed digest of how each prompt really goes on; runs inside the organization.
 
     Returns:
         a table of `WINDOW_SCHEMA`, a row for each row of `prompts`: the window of the first `min_lines` significant
         lines of the true continuation, from the start of the line in which it begins; null where it has fewer.
     """
     min_lines = settings.min_lines
-    windows: list[int | None] = []
+    windows: list[bytes | None] = []
     for text, truth in zip(prompts["text"].to_pylist(), prompts["truth"].to_pylist(), strict=True):
         lead = text[text.rfind("\n") + 1 :]
         lines, numbers = significant_lines(lead + truth)
         if lines and numbers[0] == 1 and not truth.partition("\n")[0].strip():
             lines = lines[1:]  # that line is all the prompt's
-        hashes = hash_lines(lines[:min_lines], secret)
-        windows.append(int(window_hashes(hashes, min_lines)[0]) if len(hashes) == min_lines else None)
-    return pa.table([prompts["prompt"], pa.array(windows, pa.uint64())], schema=WINDOW_SCHEMA)
+        first = digest_windows(digest_lines(lines[:min_lines], secret), min_lines)
+        windows.append(to_binary(first)[0] if len(first) else None)
+    return pa.table([prompts["prompt"], pa.array(windows, WINDOW_SCHEMA.field("window").type)], schema=WINDOW_SCHEMA)
 
 
 def count_copies(
@@ -301,12 +308,12 @@ def count_copies(
     """
     prompts = windows["prompt"].to_pylist()
     known = np.array(windows["window"].is_valid().to_pylist(), dtype=np.bool_)
-    hashes = np.array([value or 0 for value in windows["window"].to_pylist()], dtype=np.uint64)
-    counts = {name: index.places(hashes)[1] for name, index in indexes.items()}
+    digests = from_binary(value or bytes(DIGEST_BYTES) for value in windows["window"].to_pylist())
+    counts = {name: index.places(digests)[1] for name, index in indexes.items()}
     owners = [owner_of_prompt[prompt] for prompt in prompts]
     zero = np.zeros(len(prompts), dtype=np.int64)
     own = np.array([counts[owner][i] if owner in counts else 0 for i, owner in enumerate(owners)], dtype=np.int64)
     across = sum(counts.values(), zero) - own
-    public = reference.places(hashes)[1] if reference is not None else zero
+    public = reference.places(digests)[1] if reference is not None else zero
     columns = [pa.array(values, pa.int32(), mask=~known) for values in (np.maximum(own - 1, 0), across, public)]
     return pa.table([windows["prompt"], *columns], schema=COPY_SCHEMA)

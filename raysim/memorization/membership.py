@@ -98,7 +98,8 @@ def units_of(
 
     A file's rest that makes no whole chunk is left out, as scores of fewer tokens spread more; so is what lies in the
     tail of the training split that no sequence holds, and files that are canaries, which no validation file is like.
-    Canaries planted as lines stay, and the blind guess may tell members by them.
+    Canaries planted as lines stay, and the blind guess may tell members by them. Validation files that repeat lines of
+    training files are non-members all the same, which makes attacks look weaker (Duan et al.).
     """
     corpus, packed = organization.corpus, organization.packed
     begins = {path: start for path, start, _ in packed.file_spans}
@@ -148,7 +149,9 @@ def membership_scores(
     Returns:
         A row a unit: ``loss`` (mean nats a token, Yeom et al., CSF 2018), ``min_k`` (Shi et al., 2024,
         arXiv 2310.16789), ``min_k_plus_plus`` (Zhang et al., 2024, arXiv 2404.02936), ``zlib`` (nats over bits of the
-        compressed text, Carlini et al., USENIX Security 2021).
+        compressed text, after Carlini et al., USENIX Security 2021). They divide the mean loss of a token by these
+        bits, of texts that are all as long; here all nats are divided, which orders chunks alike, and does not tell
+        whole files by their length.
     """
     units = units_of(organization, settings, sequence_length, split_seed)
     model = organization.scoring_model(spec, weights, threads)

@@ -21,8 +21,8 @@ from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.errors import InputError
-from raysim.memorization.lineindex import build_index, hash_lines
-from raysim.memorization.settings import MemorizationSettings
+from raysim.memorization.lineindex import build_index, digest_lines
+from raysim.memorization.settings import MemorizationSettings, Sampling
 from raysim.recipe import seed_of
 
 FUNCTION, PREFIX, HELD_OUT = "function", "prefix", "held_out"
@@ -281,8 +281,8 @@ def _training_copies(corpus: Corpus) -> Any:
             continue  # counted with the function prompts
 
     def is_copied(function: Function) -> bool:
-        hashes = hash_lines(significant_lines(function.prompt + function.truth)[0], secret)
-        return function.prompt in prompts or bool(index.covered(hashes).any())
+        digests = digest_lines(significant_lines(function.prompt + function.truth)[0], secret)
+        return function.prompt in prompts or bool(index.covered(digests).any())
 
     return is_copied
 
@@ -301,7 +301,7 @@ def _row(kind: str, tokens: list[int], text: str, truth: str, source: SourceFile
     }
 
 
-def split_batches(prompts: pa.Table, settings: MemorizationSettings) -> list[pa.Table]:
+def split_batches(prompts: pa.Table, settings: Sampling) -> list[pa.Table]:
     """Prompts that are generated together: of similar length, with or without stop strings, ordered by their id.
 
     A pure function of the table (not of the order of its rows) and the settings; splitting a batch again gives it back.

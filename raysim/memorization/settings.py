@@ -1,7 +1,7 @@
 """What to measure of memorization, and which part of it each kind of work depends on."""
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import pydantic
 from pydantic import Field
@@ -17,6 +17,9 @@ EXTRACTION_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
 
 Precision = Literal["fp32", "bf16"]
+Numerics = Literal["fp32", "bf16", "bf16 in fp32"]
+"""What a precision comes to on a processor: see `raysim.memorization.numerics`."""
+
 When = Literal["final", "every_stage", "every_round", "every_epoch"]
 
 STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif")
@@ -44,6 +47,46 @@ class Scheme:
     temperature: float
     top_p: float
     repetition_penalty: float
+
+
+class Sampling(Protocol):
+    """What `raysim.memorization.generation.Generator` needs to know; see `MemorizationSettings`."""
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def new_tokens(self) -> int: ...
+
+    @property
+    def temperature(self) -> float: ...
+
+    @property
+    def top_p(self) -> float: ...
+
+    @property
+    def repetition_penalty(self) -> float: ...
+
+    @property
+    def stop(self) -> tuple[str, ...]: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+
+def sampling_recipe(sampling: Sampling, numerics: Numerics) -> dict[str, Any]:
+    """Everything that decides how a model continues given prompts."""
+    return {
+        "version": GENERATION_VERSION,
+        "samples": sampling.samples,
+        "new_tokens": sampling.new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "stop": list(sampling.stop),
+        "batch_size": sampling.batch_size,
+        "precision": numerics,
+    }
 
 
 class ExtractionSettings(Settings):
@@ -105,9 +148,7 @@ class MemorizationSettings(Settings):
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
     when: Moments = Field(default=("final",), description="which of a strategy's models are probed")
-    precision: Precision | None = Field(
-        default=None, description="of the weights while generating; None: the trainer's"
-    )
+    precision: Precision | None = Field(default=None, description="of generation; None: the trainer's")
     batch_size: int = Field(
         default=180,
         ge=1,
@@ -139,20 +180,9 @@ class MemorizationSettings(Settings):
             "new_tokens": self.new_tokens,  # a function prompt leaves room for the whole continuation
         }
 
-    def generation_recipe(self, trainer_precision: Precision) -> dict[str, Any]:
+    def generation_recipe(self, numerics: Numerics) -> dict[str, Any]:
         """The settings that decide what a model answers to given prompts."""
-        return {
-            "kind": "generation",
-            "version": GENERATION_VERSION,
-            "samples": self.samples,
-            "new_tokens": self.new_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "repetition_penalty": self.repetition_penalty,
-            "stop": list(self.stop),
-            "batch_size": self.batch_size,
-            "precision": self.precision or trainer_precision,
-        }
+        return {"kind": "generation", **sampling_recipe(self, numerics)}
 
     def matching_recipe(self) -> dict[str, Any]:
         """The settings that decide which generated lines count as someone's."""

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from raysim.arrow import table_bytes
 from raysim.memorization.pipeline import fetch
-from raysim.memorization.settings import MemorizationSettings, Precision
+from raysim.memorization.settings import MemorizationSettings, Numerics, Sampling
 from raysim.training.memory import naming
 
 if TYPE_CHECKING:
@@ -24,39 +24,39 @@ class GenerateStep:
         spec: of the model.
         tokenizer: of the run, or a reference to it.
         settings: of sampling.
-        precision: of the weights while generating.
+        numerics: in which numbers the model computes.
         threads: of a worker.
         seed: behind every sample.
         weights: flat weights by model key, or references to them, each fetched when its work comes.
         prompts: by organization the batches of its prompts (columns: `raysim.memorization.prompts.PROMPT_SCHEMA`), or
             references to them.
         judge: says of a function prompt with its continuation whether it parses.
+        section: of the experiment that `settings` come from.
     """
 
     def __init__(
         self,
         spec: "ModelSpec",
         tokenizer: Any,
-        settings: MemorizationSettings,
-        precision: Precision,
+        settings: Sampling,
+        numerics: Numerics,
         threads: int,
         seed: int,
         weights: Mapping[str, Any],
         prompts: Mapping[str, list[pa.Table]],
         judge: Callable[[str], bool],
+        section: str = "measure.memorization",
     ) -> None:
-        import torch
-
         from raysim.memorization.generation import Generator
         from raysim.training.models import build_model
 
         model = build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._generator = Generator(model, fetch(tokenizer), settings, threads, dtype=dtype)
+        self._generator = Generator(model, fetch(tokenizer), settings, threads, numerics=numerics)
         self._seed = seed
         self._weights = weights
         self._prompts = prompts
         self._judge = judge
+        self._section = section
         self._loaded: str | None = None
 
     def __call__(self, work: pa.Table) -> pa.Table:
@@ -65,7 +65,7 @@ class GenerateStep:
         for row in work.to_pylist():
             prompts = fetch(self._prompts[row["organization"]])[row["batch"]]
             weights = None if self._loaded == row["model"] else fetch(self._weights[row["model"]])
-            with naming("measure.memorization.batch_size"):
+            with naming(f"{self._section}.batch_size"):
                 answers = self._generator.generate(weights, prompts, self._seed)
             self._loaded = row["model"]
             answers = answers.append_column("parses", pa.array(self._parses(prompts, answers), pa.bool_()))

@@ -71,7 +71,8 @@ def _attacks(model: str, organization: str, table: pa.Table, blind: _Blind | Non
         "organization": organization,
         "members": int(member.sum()),
         "non_members": int((~member).sum()),
-        "files": len(set(files)),
+        "member_files": len({file for file, inside in files if inside}),
+        "non_member_files": len({file for file, inside in files if not inside}),
         **_named("blind_", guess, member, files),
     }
     if known and guess:

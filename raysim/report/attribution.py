@@ -1,7 +1,9 @@
 """Whose lines come out when whose code is the prompt: intra- against inter-organization memorization.
 
 A model that is prompted with code of one organization may go on with lines of another, which no prompt of its own would
-show. Intra and inter are the two parts that arXiv 2510.08750 tells apart in federated models.
+show. Intra and inter are the two parts that arXiv 2510.08750 tells apart in federated models. Here and in the measure
+``intra`` of `raysim.report.summary` alike, a line counts for each organization that owns it, and for nobody where a
+reference holds it too.
 """
 
 from typing import Any
@@ -9,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raysim.report.points import Point, finals
-from raysim.report.summary import Row, Study, averaged, grouped
+from raysim.report.points import Point
+from raysim.report.summary import Row, Study, averaged
 
 
 def owned_lines(study: Study, model: str) -> npt.NDArray[np.float64] | None:
@@ -27,7 +29,7 @@ def owned_lines(study: Study, model: str) -> npt.NDArray[np.float64] | None:
     for number, name in enumerate(study.organizations):
         given = (cube.num_samples[i] > 0) & cube.from_training & (np.array(cube.organizations) == name)
         if given.any():
-            found[number] = (cube.exclusive + cube.shared)[i, given].sum(0) / given.sum()
+            found[number] = cube.owned[i, given].sum(0) / given.sum()
     return found[:, : len(study.organizations)]
 
 
@@ -42,8 +44,7 @@ def origins(study: Study) -> list[tuple[Row, list[dict[str, Any]]]]:
         return owned_lines(study, point.model)
 
     table: list[tuple[Row, list[dict[str, Any]]]] = []
-    groups = grouped(finals(study.points)).values()
-    for row, points in zip(study.final_rows(), groups, strict=True):
+    for row, points in study.final_groups():
         lines = averaged(points, lines_of)
         if lines is None:
             continue

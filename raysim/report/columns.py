@@ -10,6 +10,9 @@ COUNT = pa.int64()
 REAL = pa.float64()
 FLAG = pa.bool_()
 
+PUBLIC = "(public)"
+"""Stands where an organization would, for the references: what also stands there is public, not owned."""
+
 
 @dataclass(frozen=True)
 class Column:

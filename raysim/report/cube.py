@@ -69,6 +69,16 @@ class PromptCube:
         """bool ``[P]``: prompts that are training text."""
         return np.array([kind != HELD_OUT for kind in self.kinds], dtype=np.bool_)
 
+    @cached_property
+    def prompted(self) -> Mask:
+        """bool ``[P, O]``: whether the owner is the organization that the prompt is from."""
+        return np.array(self.organizations)[:, None] == np.array(self.owners)
+
+    @cached_property
+    def owned(self) -> Counts:
+        """int64 ``[M, P, O]``: covered lines that no reference holds, for each owner; shared ones count for each."""
+        return self.exclusive + self.shared
+
     @property
     def empty(self) -> bool:
         return not self.models

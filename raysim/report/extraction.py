@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raysim.report.points import Point, finals
-from raysim.report.summary import Row, Study, averaged, grouped
+from raysim.report.points import Point
+from raysim.report.summary import Row, Study, averaged
 
 Reals = npt.NDArray[np.float64]
 
@@ -139,7 +139,7 @@ def extraction_rows(study: Study) -> list[tuple[Row, dict[str, Any]]]:
     """
     found, known = recitals(study), lengths(study)
     table: list[tuple[Row, dict[str, Any]]] = []
-    for row, points in zip(study.final_rows(), grouped(finals(study.points)).values(), strict=True):
+    for row, points in study.final_groups():
         if not any(point.model in found for point in points):
             continue
         trained = {name for point in points for name in point.organizations}
@@ -165,8 +165,9 @@ def _sampled(part: Recital) -> Reals:
     return np.array([discoverable(part.log_p, n, 0.5).mean() for n in SHOWN_SAMPLES], np.float64)
 
 
-def num_passages(study: Study) -> dict[str, int]:
-    """Passages of each organization."""
-    table = study.run.table("extraction").group_by("organization").aggregate([("passage", "count_distinct")])
-    counts = dict(zip(table["organization"].to_pylist(), table["passage_count_distinct"].to_pylist(), strict=True))
-    return {name: counts.get(name, 0) for name in study.organizations} if counts else {}
+def num_passages(study: Study) -> dict[str, tuple[int, int]]:
+    """Passages of each organization, and how many files they are from; those of one file are not independent."""
+    table = study.run.table("extraction").group_by("organization")
+    counts = table.aggregate([("passage", "count_distinct"), ("file", "count_distinct")]).to_pylist()
+    found = {row["organization"]: (row["passage_count_distinct"], row["file_count_distinct"]) for row in counts}
+    return {name: found.get(name, (0, 0)) for name in study.organizations} if found else {}

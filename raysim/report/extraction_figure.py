@@ -4,8 +4,7 @@ from typing import Any
 
 from raysim.report.extraction import CHANCES, SAMPLES, Reals, Recital, averaged_part, curve, lengths, recitals
 from raysim.report.figure_kit import LINES, Figure, add_panel, checked_figure, empty_layout, plain_text
-from raysim.report.points import finals
-from raysim.report.summary import Study, grouped
+from raysim.report.summary import Study
 
 SCHEMES = {"log_p": "as sampled", "log_p_plain": "at temperature 1"}
 
@@ -15,10 +14,9 @@ def extraction_curves(study: Study) -> Figure | None:
     found = recitals(study)
     if not found:
         return None
-    longest = lengths(study)[-1]
+    longest, groups = lengths(study)[-1], study.final_groups()
     layout = empty_layout()
     data: list[dict[str, Any]] = []
-    groups = list(zip(study.final_rows(), grouped(finals(study.points)).values(), strict=True))
     for panel, (scheme, chance) in enumerate((scheme, chance) for scheme in SCHEMES for chance in CHANCES):
         axis = add_panel(layout, panel, len(CHANCES), len(SCHEMES), f"p = {chance:g}, {SCHEMES[scheme]}")
         layout[f"xaxis{axis}"].update(type="log", dtick=2, title={"text": "samples", "font": {"size": 11}})

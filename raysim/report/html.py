@@ -4,13 +4,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-from raysim.report import attribution, audit_sections, budgets, extraction, figures, order_sections, sections
+from raysim.report import (
+    attribution,
+    budgets,
+    extraction,
+    figures,
+    order_sections,
+    prediction_section,
+    sections,
+    solving_section,
+)
 from raysim.report.attacks import attacks_table
+from raysim.report.exposure_section import exposure
 from raysim.report.findings import FINDINGS, assess
 from raysim.report.folder import open_run
+from raysim.report.inference_section import inference
 from raysim.report.order_effects import effects_table
 from raysim.report.orders import orders_table
 from raysim.report.page import render_page, write_page
+from raysim.report.passing import pass_at_k_table
+from raysim.report.predictions import predictions_table
 from raysim.report.summary import Study
 from raysim.report.tables import TABLES, write_table
 
@@ -18,7 +31,7 @@ from raysim.report.tables import TABLES, write_table
 def write_report(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `contrasts`, `findings`, `orders`, `order_effects` and `attacks`.
+    These are `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions` and `pass_at_k`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -32,6 +45,8 @@ def write_report(run_dir: Path | str) -> Path:
         "orders": orders_table(study),
         "order_effects": effects_table(study),
         "attacks": attacks_table(study.run),
+        "predictions": predictions_table(study),
+        "pass_at_k": pass_at_k_table(study.run),
     }
     for name, table in derived.items():
         write_table(study.run.path, name, table)
@@ -62,10 +77,14 @@ def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
         lengths=extraction.lengths(study),
         shown_samples=extraction.SHOWN_SAMPLES,
         passages=extraction.num_passages(study),
+        place=study.run.setting("measure", "memorization", "extraction", "place"),
         asked=study.run.setting("measure", "memorization", "extraction", "passages"),
         origins=[(row, lines) for row, lines in attribution.origins(study) if lines],
-        exposure=audit_sections.exposure(study),
-        inference=audit_sections.inference(study, derived["attacks"]),
+        exposure=exposure(study),
+        inference=inference(study, derived["attacks"]),
+        predictions=prediction_section.predictions(study, derived["predictions"]),
+        prediction_columns=prediction_section.COLUMNS,
+        solving=solving_section.solving(study, derived["pass_at_k"]),
         evidence=sections.evidence(study),
         num_open=sections.NUM_OPEN,
         budgets=sections.spent(study),
@@ -73,11 +92,17 @@ def render(study: Study, derived: dict[str, list[dict[str, Any]]]) -> str:
         drops=study.run.table("drops").to_pylist(),
         crossings=sections.crossings(study),
         times=sections.times(study),
+        training_speed=sections.training_speed(study),
         min_lines=study.run.setting("measure", "memorization", "min_lines") or 6,
         tables=TABLES,
-        anything_measured=not (study.prompts.empty and study.losses.empty),
+        anything_measured=_anything(study),
         memorization=not study.prompts.empty,
     )
+
+
+def _anything(study: Study) -> bool:
+    """Whether any model was measured."""
+    return not (study.prompts.empty and study.losses.empty) or study.run.table("executions").num_rows > 0
 
 
 def _with_contrasts(finding: dict[str, Any], contrasts: list[dict[str, Any]]) -> dict[str, Any]:

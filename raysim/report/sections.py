@@ -99,6 +99,7 @@ SCOREBOARD: tuple[tuple[str, str, str], ...] = (
     ("log_perplexity", "Perplexity", "of a token; lower is better"),
     ("accuracy", "Next token", "ranked first"),
     ("parses", "Parses", "function samples"),
+    ("passes", "pass@1", "solutions that pass"),
     ("exclusive", "Exclusive lines", "one owner's alone, a prompt"),
     ("ratio", "Ratio", "covered lines a prompt"),
     ("ratio_eligible", "Ratio, eligible", "an eligible prompt"),
@@ -214,6 +215,26 @@ def times(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
+def training_speed(study: Study) -> list[tuple[str, str]]:
+    """What was measured of training loops that this run folder saw: a name and what there is to say."""
+    loops = [stage["training"] for stage in study.run.stages if stage.get("training")]
+    if not loops:
+        return []
+    seconds = sum(loop["seconds"] for loop in loops)
+    waited = sum(loop["data_seconds"] for loop in loops)
+    shares = sorted(loop["flop_utilization"] for loop in loops if "flop_utilization" in loop)
+    rates = sorted(loop["tokens_per_s"] for loop in loops)
+    found = [
+        ("Rate", f"{quantity(rates[len(rates) // 2])} tokens/s, median of {len(loops)} training loops"),
+        ("Peak memory", quantity(max(loop["peak_memory_bytes"] for loop in loops), "B") + " of a rank"),
+        ("Waiting for data", f"{duration(waited)}, {100 * waited / (seconds or 1.0):.1f} % of {duration(seconds)}"),
+    ]
+    if shares:
+        share = f"{100 * shares[len(shares) // 2]:.1f} % of the devices' bf16 peak, at 6 FLOP a parameter and token"
+        found.insert(1, ("Utilization", share))
+    return found
+
+
 def quantity(number: float, unit: str = "") -> str:
     """A count or a number of bytes with three digits: 14,600, 1.18 M, 473 MB."""
     steps = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")) if unit else ((1e12, "T"), (1e9, "B"), (1e6, "M"))
@@ -239,6 +260,7 @@ def shown(row: Row, name: str, top: float) -> Shown:
         "bits_per_byte": (3, 1.0, ""),
         "accuracy": (1, 100.0, " %"),
         "parses": (1, 100.0, " %"),
+        "passes": (1, 100.0, " %"),
         "matched_share": (1, 100.0, " %"),
         "fragments": (1, 1.0, ""),
     }.get(name, (2, 1.0, ""))

@@ -1,6 +1,7 @@
 """The few statistics that the report needs, each with its source."""
 
 from collections.abc import Mapping, Sequence
+from math import lgamma, log, log2
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,10 @@ from raysim.rarefaction import chance_seen
 Floats = npt.NDArray[np.float64]
 
 
-def wilson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(hits: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
     """Score interval of a share; it is sound at zero, where the usual one collapses (Wilson, JASA 22, 1927).
+
+    Neither need be whole: a share that is a mean over several models has as many trials as there are distinct items.
 
     Returns:
         Lower and upper end; (0, 1) without any trial.
@@ -57,6 +60,22 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p))
         adjusted[name] = running
     return adjusted
+
+
+def exposure_by_chance(num_secrets: int, candidates: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exposures, in bits, of secrets that a model knows nothing of, each ranked among so many `candidates`.
+
+    Every rank is as likely as another, and ``log2(candidates / rank)`` is below an exponential variable of mean
+    1 / ln 2; the sum of several of these has a gamma distribution.
+
+    Returns:
+        the mean, and what the mean of `num_secrets` is below with probability `confidence` at least.
+    """
+    from scipy.stats import gamma
+
+    top = log2(candidates)
+    bound = float(gamma.ppf(confidence, num_secrets)) / num_secrets / log(2)
+    return top - lgamma(candidates + 1) / log(2) / candidates, min(bound, top)
 
 
 def rarefied(incidences: Sequence[int], samples: int, size: int) -> float:

@@ -4,7 +4,7 @@ Orders of incremental training share prefixes, so they are no replicates: they a
 spread is shown apart from the spread over seeds.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import log
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raysim.report.cube import Counts, LossCube, Mask, PromptCube, loss_cube, prompt_cube
+from raysim.report.cube import LossCube, PromptCube, loss_cube, prompt_cube
 from raysim.report.folder import RunFolder
 from raysim.report.points import Point, finals, read_points
 from raysim.report.statistics import rarefied
@@ -27,6 +27,7 @@ MEASURES: dict[str, str] = {
     "bits_per_byte": "The same loss in bits, per byte of text, so that tokenizers compare; lower is better.",
     "accuracy": "Share of validation tokens that the model ranks first.",
     "parses": "Share of samples that parse as Python together with their prompt.",
+    "passes": "Share of solutions that pass their tests, as a mean over problems (pass@1).",
     "covered": "Generated lines that stand in an owner's training data, in runs of at least min_lines, per prompt.",
     "exclusive": "Of the covered lines, those that exactly one organization owns and no reference holds, per prompt.",
     "shared": "Of the covered lines, those that several organizations own and no reference holds, per prompt.",
@@ -38,7 +39,7 @@ MEASURES: dict[str, str] = {
     "covered_share": "Share of the generated lines that any owner covers.",
     "matched_share": "Share of samples with at least one covered line.",
     "fragments": "Distinct matched fragments to expect at equal numbers of samples (rarefaction).",
-    "intra": "Share of covered lines that belong to the organization that was prompted.",
+    "intra": "Share of owned lines (covered, and no reference holds them) that the prompted organization owns.",
 }
 
 
@@ -133,6 +134,10 @@ class Study:
         """One row a setting, for the models that it ends with."""
         return self.rows(finals(self.points), by_order)
 
+    def final_groups(self) -> list[tuple[Row, list[Point]]]:
+        """Each of these rows with the models that it stands for, over orders and seeds."""
+        return list(zip(self.final_rows(), grouped(finals(self.points)).values(), strict=True))
+
     def _row(self, order: str, group: list[Point]) -> Row:
         seeds = sorted({p.seed for p in group})
         orders = sorted({p.order for p in group})
@@ -194,9 +199,8 @@ class Study:
             if lines := int(cube.lines[i, given].sum()):
                 found["covered_share", ""] = covered / lines
             found["exclusive", ""] = cube.exclusive[i, given].sum() / num_given
-            own = sum(self._own(cube.covered, cube, i, given, o) for o in range(len(cube.owners)))
-            if total := int(cube.covered[i, given].sum()):
-                found["intra", ""] = own / total
+            if total := int(cube.owned[i, given].sum()):
+                found["intra", ""] = int(cube.owned[i, given][cube.prompted[given]].sum()) / total
         if num_eligible:
             found["ratio_eligible", ""] = cube.at_least_covered[i, eligible].sum() / num_eligible
             found["exclusive_eligible", ""] = cube.exclusive[i, eligible].sum() / num_eligible
@@ -214,15 +218,12 @@ class Study:
                 found["exclusive_eligible", owner] = cube.exclusive[i, eligible, o].sum() / num_eligible
         return {name: float(value) for name, value in found.items()}
 
-    @staticmethod
-    def _own(counts: Counts, cube: PromptCube, i: int, given: Mask, o: int) -> int:
-        own = given & np.array([organization == cube.owners[o] for organization in cube.organizations])
-        return int(counts[i, own, o].sum())
-
     def _extras(self, model: str) -> dict[Measure, float]:
         found: dict[Measure, float] = {}
         if model in self._parses:
             found["parses", ""] = self._parses[model]
+        if model in self._passes:
+            found["passes", ""] = self._passes[model]
         if (samples := self.counts(model)[1]) >= self.rarefaction_size > 0:
             incidences = self._incidences.get(model, [])
             found["fragments", ""] = rarefied(incidences, samples, self.rarefaction_size)
@@ -245,6 +246,12 @@ class Study:
         asked = asked.set_column(1, "parses", asked.column("parses").cast(pa.float64()))
         means = asked.group_by("model").aggregate([("parses", "mean")])
         return dict(zip(means.column("model").to_pylist(), means.column("parses_mean").to_pylist(), strict=True))
+
+    @cached_property
+    def _passes(self) -> dict[str, float]:
+        """Share of solutions that pass; every problem has equally many."""
+        sums = self.run.table("executions").group_by("model").aggregate([("passed", "sum"), ("samples", "sum")])
+        return {row["model"]: row["passed_sum"] / row["samples_sum"] for row in sums.to_pylist()}
 
     @cached_property
     def _incidences(self) -> dict[str, list[int]]:
@@ -272,12 +279,16 @@ def grouped(points: Iterable[Point], by_order: bool = False) -> dict[tuple[str, 
 
 def averaged(points: Iterable[Point], value: Callable[[Point], npt.NDArray[np.float64] | None]) -> Any:
     """The mean of arrays over orders within a seed and then over seeds; None where no point has one."""
-    seeds: dict[int, list[npt.NDArray[np.float64]]] = {}
-    for point in points:
-        found = value(point)
-        if found is not None:
-            seeds.setdefault(point.seed, []).append(found)
-    return np.mean([np.mean(of_seed, axis=0) for of_seed in seeds.values()], axis=0) if seeds else None
+    found = [(point, one) for point in points if (one := value(point)) is not None]
+    return over_orders_and_seeds(found) if found else None
+
+
+def over_orders_and_seeds(values: Sequence[tuple[Point, Any]]) -> Any:
+    """The mean of numbers or arrays over orders within a seed, then over seeds."""
+    seeds: dict[int, list[Any]] = {}
+    for point, value in values:
+        seeds.setdefault(point.seed, []).append(value)
+    return np.mean([np.mean(of_seed, axis=0) for of_seed in seeds.values()], axis=0)
 
 
 def _mean(values: Iterable[float]) -> float:

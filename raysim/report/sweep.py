@@ -16,6 +16,9 @@ from raysim.report.points import FAMILIES, finals
 from raysim.report.summary import Row, Study
 from raysim.report.tables import schema
 
+_TAKEN = ("bits_per_byte", "accuracy", "exclusive", "ratio_eligible", "matched_share", "passes")
+"""Measures that the table has under their own names."""
+
 
 @dataclass(frozen=True)
 class SweepPoint:
@@ -134,10 +137,7 @@ class SweepStudy:
                         "tokens_seen": end.tokens,
                         "steps": end.steps,
                         "perplexity": None if nats is None else exp(nats),
-                        **{
-                            name: measures.get(name)
-                            for name in ("bits_per_byte", "accuracy", "exclusive", "ratio_eligible", "matched_share")
-                        },
+                        **{name: measures.get(name) for name in _TAKEN},
                     }
                 )
         return pa.Table.from_pylist(rows, schema("sweep"))

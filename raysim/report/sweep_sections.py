@@ -11,6 +11,7 @@ COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("bits_per_byte", "Bits per byte", "joint validation", -1),
     ("log_perplexity", "Perplexity", "of a token", -1),
     ("accuracy", "Next token", "ranked first", 1),
+    ("passes", "pass@1", "of the solutions", 1),
     ("exclusive", "Exclusive lines", "one owner's, a prompt", -1),
     ("ratio_eligible", "Covered lines", "an eligible prompt", -1),
     ("matched_share", "Matched", "of the samples; 95 %", -1),

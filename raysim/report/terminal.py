@@ -17,6 +17,7 @@ _SHORT = {
     "log_perplexity": "Perplexity",
     "accuracy": "Next token",
     "parses": "Parses",
+    "passes": "pass@1",
     "exclusive": "Exclusive",
     "ratio": "Ratio",
     "matched_share": "Matched",
@@ -24,6 +25,7 @@ _SHORT = {
 """The columns of the scoreboard for which 100 characters leave room."""
 _SWEPT = {
     "bits_per_byte": "Bits/byte",
+    "passes": "pass@1",
     "exclusive": "Exclusive",
     "ratio_eligible": "Covered",
     "matched_share": "Matched",

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from raysim.scan.chunks import Watch, Workers
 from raysim.scan.corpora import Corpus
-from raysim.scan.gathering import Chunks, Collision, Gathered, gather, pick
-from raysim.scan.hashing import Hashes
+from raysim.scan.gathering import Collision, Gathered, gather
+from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
 from raysim.scan.runs import Ids, SuffixArray
+from raysim.scan.source import Source
 from raysim.scan.units import Mask, Positions
 from raysim.scan.windows import WindowSet
 
@@ -71,59 +73,59 @@ class Clones:
         }
 
 
-def find_clones(corpora: Sequence[Corpus], min_lines: int, reader: Reader) -> Clones:
+def find_clones(
+    corpora: Sequence[Corpus], min_lines: int, reader: Reader, index: Index | None = None, watch: Watch | None = None
+) -> Clones:
     """Finds every run of `min_lines` units or more that stands in two places.
 
     Args:
         corpora: of the owners.
         min_lines: units of the shortest run.
         reader: makes the units.
+        index: of what lexers made of files before.
+        watch: is told how many files are ready, each time, if lexers are at work.
     """
-    for seed in itertools.count():
-        try:
-            return _find(corpora, min_lines, reader, seed)
-        except Collision:
-            continue  # with another seed other units collide, if any
+    with Workers(reader, index, watch) as workers:
+        for seed in itertools.count():
+            try:
+                return _find(corpora, min_lines, workers, seed)
+            except Collision:
+                continue  # with another seed other units collide, if any
     raise AssertionError("there is always another seed")
 
 
-def _find(corpora: Sequence[Corpus], length: int, reader: Reader, seed: int) -> Clones:
-    sources = [Chunks(corpus, reader, seed) for corpus in corpora]
-    windows, num_units = _windows(sources, length)
+def _find(corpora: Sequence[Corpus], length: int, workers: Workers, seed: int) -> Clones:
+    sources = [Source(corpus, workers, seed) for corpus in corpora]
+    windows = np.concatenate([source.windows(length) for source in sources])
+    windows.sort()
     twice = WindowSet(windows[1:][windows[1:] == windows[:-1]])
     del windows
-    pieces = [[piece for chunk in source if (piece := pick(chunk, twice, length))] for source in sources]
-    gathered = gather(pieces)
+    gathered = gather([source.pick(twice, length) for source in sources])
     suffixes = SuffixArray(gathered.ids, gathered.starts)
+    longest = [_longest(suffixes, gathered.parts == number) for number in range(len(sources))]
     pairs, shared = [], 0
     matches: list[tuple[str, Match]] = []
-    for number, corpus in enumerate(corpora):
+    for number, source in enumerate(sources):
         at = np.flatnonzero(gathered.parts == number)
         anybody = np.zeros(len(at), dtype=np.bool_)
-        for other in range(len(corpora)):
-            there = gathered.parts == other
-            longest = suffixes.repeated(there) if other == number else suffixes.longest(at, there)
-            covered = cover(longest, length)
+        for other, corpus in enumerate(corpora):
+            covered = cover(longest[other][at], length)
             if other != number:
                 anybody |= covered
-            pairs.append(_pair(gathered, at, covered, corpus.name, corpora[other].name, num_units[number]))
+            pairs.append(_pair(gathered, at, covered, source.corpus.name, corpus.name, source.num_units))
         shared += int(anybody.sum())
-        behind = {other: corpora[other].name for other in range(number + 1, len(corpora))}
+        behind = {other: (corpora[other].name, longest[other][at]) for other in range(number + 1, len(corpora))}
         found = find_matches(gathered, suffixes, corpora, number, behind, length)
-        matches += [(corpus.name, match) for match in found]
-    return Clones(pairs, matches, shared, sum(num_units))
+        matches += [(source.corpus.name, match) for match in found]
+    return Clones(pairs, matches, shared, sum(source.num_units for source in sources))
 
 
-def _windows(sources: Sequence[Chunks], length: int) -> tuple[Hashes, list[int]]:
-    """All windows of all corpora, sorted; and how many units each corpus has."""
-    found, num_units = [np.zeros(0, dtype=np.uint64)], [0] * len(sources)
-    for number, source in enumerate(sources):
-        for chunk in source:
-            found.append(chunk.windows(length))
-            num_units[number] += len(chunk.hashes)
-    windows = np.concatenate(found)
-    windows.sort()
-    return windows, num_units
+def _longest(suffixes: SuffixArray, part: Mask) -> Positions:
+    """The longest run at each place that stands in `part`, too; at places of the part in a second place of it."""
+    lengths = np.empty(len(part), dtype=np.int64)
+    lengths[~part] = suffixes.longest(np.flatnonzero(~part), part)
+    lengths[part] = suffixes.repeated(part)
+    return lengths
 
 
 def _pair(gathered: Gathered, at: Positions, covered: Mask, org: str, other: str, lines: int) -> Pair:

@@ -1,17 +1,19 @@
 """What `raysim scan` and `raysim clones` do with what they are given on the command line."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raysim.corpus.folders import DEFAULT_INCLUDE
 from raysim.errors import InputError
+from raysim.scan.chunks import Watch
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import Corpus, combine, open_corpus
 from raysim.scan.excerpts import Excerpt, longest
-from raysim.scan.matches import Match
+from raysim.scan.index import Index
 from raysim.scan.reading import Reader
 from raysim.scan.scan import PUBLIC, scan
 
@@ -61,13 +63,35 @@ class Finding:
         found: as JSON.
         share: of the lines those that somebody (else) has.
         excerpts: of the longest matches.
-        skipped: sentences on what was left out.
+        notes: sentences on what was left out, or could not be kept.
     """
 
     found: dict[str, Any]
     share: float
     excerpts: list[Excerpt]
-    skipped: list[str]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Lexing:
+    """What helps where lexers are at work, which takes long.
+
+    Attributes:
+        folder: of an index; None: nothing is kept.
+        display: begins to show how far it is, given the number of files; None: nothing is shown.
+    """
+
+    folder: Path | None = None
+    display: Callable[[int], AbstractContextManager[Watch]] | None = None
+
+    @contextmanager
+    def begin(self, reader: Reader, corpora: Iterable[Corpus]) -> Iterator[tuple[Index | None, Watch | None]]:
+        """Opens the index and begins the display, if `reader` lexes."""
+        with ExitStack() as until_done:
+            num_files = sum(len(corpus.paths) for corpus in corpora)
+            index = until_done.enter_context(Index(self.folder)) if self.folder and reader.lexes else None
+            watch = until_done.enter_context(self.display(num_files)) if self.display and reader.lexes else None
+            yield index, watch
 
 
 def run_scan(
@@ -77,37 +101,41 @@ def run_scan(
     where: Input,
     min_length: int,
     reader: Reader,
+    lexing: Lexing,
 ) -> Finding:
     """Whose code the generated code repeats.
 
     Raises:
-        InputError: a path that cannot be read.
+        InputError: a path that cannot be read, or an index that cannot be opened.
     """
     owners = where.open_all(corpora)
     code = where.open(GENERATED, generated)
     reference = where.open(PUBLIC, references) if references else None
-    result = scan(code, owners, reference, min_length, reader)
     everyone = {corpus.name: corpus for corpus in (code, *owners, *([reference] if reference else []))}
+    with lexing.begin(reader, everyone.values()) as (index, watch):
+        result = scan(code, owners, reference, min_length, reader, index, watch)
     excerpts = longest([(GENERATED, match) for match in result.matches], everyone, _EXCERPTS)
-    return Finding(result.to_json(), result.share, excerpts, _skipped(everyone))
+    return Finding(result.to_json(), result.share, excerpts, _notes(everyone, index))
 
 
-def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Reader) -> Finding:
+def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Reader, lexing: Lexing) -> Finding:
     """Who has what in common with whom.
 
     Raises:
-        InputError: a path that cannot be read.
+        InputError: a path that cannot be read, or an index that cannot be opened.
     """
     owners = where.open_all(corpora)
-    result = find_clones(owners, min_length, reader)
     everyone = {corpus.name: corpus for corpus in owners}
-    matches: list[tuple[str, Match]] = result.matches
-    return Finding(result.to_json(), result.share, longest(matches, everyone, _EXCERPTS), _skipped(everyone))
+    with lexing.begin(reader, owners) as (index, watch):
+        result = find_clones(owners, min_length, reader, index, watch)
+    excerpts = longest(result.matches, everyone, _EXCERPTS)
+    return Finding(result.to_json(), result.share, excerpts, _notes(everyone, index))
 
 
-def _skipped(corpora: Mapping[str, Corpus]) -> list[str]:
-    return [
+def _notes(corpora: Mapping[str, Corpus], index: Index | None) -> list[str]:
+    skipped = [
         f"{name}: {drop.files} file{'s' * (drop.files != 1)} left out: {drop.reason}"
         for name, corpus in corpora.items()
         for drop in corpus.skipped.drops()
     ]
+    return [*skipped, *([index.problem] if index and index.problem else [])]

@@ -10,12 +10,6 @@ from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter
 from raysim.errors import InputError
 
-CHUNK_BYTES = 8 << 20
-"""Content that is worked on at a time."""
-
-LEXED_CHUNK_BYTES = 1 << 19
-"""Likewise where lexers are at work."""
-
 
 @dataclass(frozen=True)
 class Corpus:
@@ -92,17 +86,17 @@ def combine(name: str, corpora: Sequence[Corpus], folders: Sequence[str]) -> Cor
 
 def _folder(name: str, root: Path, selected: Callable[[str], bool]) -> Corpus:
     counter = DropCounter()
-    found = sorted((path, location) for path, location in walk(root, counter) if selected(path))
+    found = sorted((item for item in walk(root, counter) if selected(item[0])), key=lambda item: item[0])
     inside = os.path.realpath(root) + os.sep
     kept, seen = [], set()
-    for path, location in found:
-        if os.path.islink(location):
-            real = os.path.realpath(location)
+    for path, entry in found:
+        if entry.is_symlink():
+            real = os.path.realpath(entry.path)
             if real.startswith(inside) or real in seen:
                 counter.add("the same file under a second name", 0)
                 continue
             seen.add(real)
-        kept.append((path, location))
+        kept.append((path, entry.path))
     return _files(name, kept, counter)
 
 

@@ -36,9 +36,10 @@ def longest(matches: Sequence[tuple[str, Match]], corpora: Mapping[str, Corpus],
         for name in {name for org, match in chosen for name in (org, match.owners[0].org)}
     }
 
-    def text_from(name: str, path: str, start: int) -> list[str]:
-        content = corpora[name].read(numbers[name][path]).decode("utf-8", "replace")
-        return [line.rstrip() for line in content.split("\n")[start - 1 :]]
+    def text_from(name: str, path: str, start: int, count: int) -> list[str]:
+        content = corpora[name].read(numbers[name][path])
+        lines = content.split(b"\n", start - 1 + count)[start - 1 : start - 1 + count]
+        return [line.decode("utf-8", "replace").rstrip() for line in lines]
 
     excerpts = []
     for org, match in chosen:
@@ -49,8 +50,8 @@ def longest(matches: Sequence[tuple[str, Match]], corpora: Mapping[str, Corpus],
             Excerpt(
                 org,
                 match,
-                text_from(org, match.path, match.start)[:shown],
-                text_from(owner.org, owner.path, owner.start)[:shown],
+                text_from(org, match.path, match.start, shown),
+                text_from(owner.org, owner.path, owner.start, shown),
                 num_lines - shown,
             )
         )

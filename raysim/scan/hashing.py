@@ -9,7 +9,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from raysim.scan.units import Units, words_of
+from raysim.scan.units import BLOCK, MASKS, Units, blocks_at
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -18,33 +18,32 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
-_LONG = 1024
-"""Bytes of a unit beyond which it is hashed by itself."""
+_MOST_BLOCKS = 16
+"""Of a unit; a longer one is hashed by itself."""
 
 
 def hash_units(units: Units, seed: int) -> Hashes:
-    """Hash of the bytes of each unit: uint64 ``[num_units]``; equal bytes have equal hashes in all buffers."""
+    """Hash of the bytes of each unit, none of them empty: uint64 ``[num_units]``.
+
+    Equal bytes have equal hashes in all buffers.
+    """
     lengths = units.ends - units.begins
-    # In the order of their lengths those that have a word to come are a tail of all.
-    order = np.argsort(np.minimum(lengths, _LONG + 1).astype(np.uint16), kind="stable")
+    # All blocks but the last one, which ends where the unit ends and may begin inside the one before.
+    num_blocks = np.minimum((lengths - 1) // BLOCK, _MOST_BLOCKS)
+    # The longest first, so that those that have a block to come stand in front.
+    order = np.argsort((_MOST_BLOCKS - num_blocks).astype(np.uint8), kind="stable")
+    having = (len(order) - np.cumsum(np.bincount(num_blocks, minlength=_MOST_BLOCKS))[:_MOST_BLOCKS]).tolist()
+    num_filled, num_long = having[0], having.pop()
     begins, lengths = units.begins[order], lengths[order]
-    words = words_of(units.buffer)
     mixed = (lengths.astype(np.uint64) + np.uint64(seed << 32)) * _GAMMA
     _mix(mixed)
-    short = int(np.searchsorted(lengths, _LONG, side="right"))
-    for offset in range(0, int(lengths[short - 1]) if short else 0, 8):
-        first = int(np.searchsorted(lengths[:short], offset, side="right"))
-        word = words[begins[first:short] + offset]
-        rest = lengths[first:short] - offset
-        partial = int(np.searchsorted(rest, 8))
-        bits = (8 * rest[:partial]).astype(np.uint64)
-        word[:partial] &= (np.uint64(1) << bits) - np.uint64(1)
-        part = mixed[first:short]
-        part ^= word
-        part *= _MIX_1
-        part ^= part >> np.uint64(32)
+    for number, end in enumerate(having):
+        _chain_blocks(mixed[num_long:end], blocks_at(units.buffer, begins[num_long:end] + BLOCK * number))
+    last = blocks_at(units.buffer, begins + np.maximum(lengths - BLOCK, 0))
+    last[num_filled:] &= blocks_at(MASKS, BLOCK * lengths[num_filled:])
+    _chain_blocks(mixed, last)
     _mix(mixed)
-    for row in range(short, len(order)):
+    for row in range(num_long):
         begin, length = int(begins[row]), int(lengths[row])
         digest = hashlib.blake2b(
             units.buffer[begin : begin + length].tobytes(), digest_size=8, key=seed.to_bytes(8, "little")
@@ -53,6 +52,11 @@ def hash_units(units: Units, seed: int) -> Hashes:
     hashes = np.empty_like(mixed)
     hashes[order] = mixed
     return hashes
+
+
+def _chain_blocks(values: Hashes, blocks: Hashes) -> None:
+    for column in blocks.T:
+        _chain(values, column)
 
 
 def window_hashes(hashes: Hashes, length: int) -> Hashes:
@@ -65,6 +69,13 @@ def window_hashes(hashes: Hashes, length: int) -> Hashes:
         windows ^= hashes[offset : offset + count]
         _mix(windows)
     return windows
+
+
+def _chain(values: Hashes, parts: Hashes) -> None:
+    """Takes one more part into each value, in place; for every part a bijection of the value."""
+    values ^= parts
+    values *= _MIX_1
+    values ^= values >> np.uint64(32)
 
 
 def _mix(values: Hashes) -> None:

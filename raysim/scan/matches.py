@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,8 @@ class Match:
 
     def to_json(self, name: str) -> dict[str, Any]:
         """For people and programs; `name` is what the path is called."""
-        row = asdict(self)
-        return {name: row.pop("path"), **row, "owners": list(row["owners"])}
+        owners = [dict(vars(owner)) for owner in self.owners]
+        return {name: self.path, "start": self.start, "end": self.end, "lines": self.lines, "owners": owners}
 
 
 def find_matches(
@@ -59,7 +59,7 @@ def find_matches(
     suffixes: SuffixArray,
     corpora: Sequence[Corpus],
     asked: int,
-    others: Mapping[int, str],
+    others: Mapping[int, tuple[str, Positions]],
     min_length: int,
 ) -> list[Match]:
     """Runs of one part that others have, too.
@@ -72,13 +72,14 @@ def find_matches(
         suffixes: of their ids.
         corpora: of its parts.
         asked: number of the part whose places are asked for.
-        others: numbers of the parts that are looked into, with the names that their owners have.
+        others: numbers of the parts that are looked into; the name of the owner of each, and how long the longest run
+            is at each place that is asked for.
         min_length: of a run.
     """
     queries = np.flatnonzero(gathered.parts == asked)
     found: dict[tuple[int, int], list[Owner]] = defaultdict(list)
-    for other, name in sorted(others.items(), key=lambda item: item[1]):
-        runs = maximal_runs(suffixes, queries, gathered.parts == other, min_length)
+    for other, (name, longest) in sorted(others.items(), key=lambda item: item[1][0]):
+        runs = maximal_runs(suffixes, queries, longest, gathered.parts == other, min_length)
         for at, length, first, count in zip(
             runs.at.tolist(), runs.lengths.tolist(), runs.first.tolist(), runs.counts.tolist(), strict=True
         ):

@@ -1,21 +1,27 @@
 """What counts as a unit: significant lines or tokens, as they stand or without comments and names.
 
-Lexers are those of Pygments, chosen by the names of files. Blinding makes all identifiers equal, and all literals of a
-kind, so that copies which only rename are found, too (type 2 of Roy, Cordy & Koschke, Sci. Comput. Program. 2009).
+Blinding makes all identifiers equal, and all literals of a kind, so that copies which only rename are found, too
+(type 2 of Roy, Cordy & Koschke, Sci. Comput. Program. 2009). Lexers say where tokens end and what they are; the rest
+is made here of the bytes, of many files at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from raysim.scan.units import Units, join, lines_of
+from raysim.scan.lexing import COMMENT, KINDS, LITERAL, NAME, OTHER, STRING, Tokens, lex, lexer_name
+from raysim.scan.units import NEWLINE, Bytes, Positions, Units, join, lines_in, spans_in
 
 Unit = Literal["lines", "tokens"]
 
-_NAME, _STRING, _NUMBER = "_", "''", "0"
+_MARKS = np.zeros(KINDS, dtype=np.uint8)
+"""What stands for all tokens of a kind where units are blind."""
+_MARKS[[NAME, STRING, LITERAL]] = list(b"_'0")
+
+_FEED = np.array([KINDS + OTHER], dtype=np.uint32)
+"""The line feed that stands behind each file in a buffer."""
 
 
 @dataclass(frozen=True)
@@ -34,70 +40,44 @@ class Reader:
 
     @property
     def lexes(self) -> bool:
-        """Whether lexers are at work, which takes a hundred times as long."""
+        """Whether lexers are at work, which takes hundreds of times as long."""
         return self.unit == "tokens" or self.ignore_comments or self.blind
 
-    def __call__(self, paths: Sequence[str], contents: Sequence[bytes]) -> Units:
-        """The units of files, given their paths and contents in UTF-8."""
+    def __call__(
+        self, paths: Sequence[str], contents: Sequence[bytes], tokens: Sequence[Tokens] | None = None
+    ) -> Units:
+        """The units of files.
+
+        Args:
+            paths: of the files, by which lexers are chosen.
+            contents: in UTF-8.
+            tokens: of each file; None: they are made where they are needed.
+        """
+        buffer, starts = join(contents)
         if not self.lexes:
-            return lines_of(contents)
-        tokens = [list(self._tokens(path, content)) for path, content in zip(paths, contents, strict=True)]
-        if self.unit == "lines":
-            return lines_of(["".join(text for _, text in of_file).encode() for of_file in tokens])
-        return _units(tokens)
+            return lines_in(buffer, starts)
+        if tokens is None:
+            tokens = [lex(lexer_name(path), content) for path, content in zip(paths, contents, strict=True)]
+        return self._units(buffer, starts, tokens)
 
-    def _tokens(self, path: str, content: bytes) -> Iterator[tuple[int, str]]:
-        """Tokens with the line that each begins in. Line feeds stay, so that lines keep their numbers."""
-        from pygments.token import Comment, Literal, Name, String
-
-        line, string = 1, False
-        for _, kind, value in _lexer(path).get_tokens_unprocessed(content.decode()):
-            text, feeds = value, "\n" * value.count("\n")
-            directive = kind in Comment.Preproc or kind in Comment.PreprocFile
-            if self.ignore_comments and kind in Comment and not directive:
-                text = feeds
-            elif self.blind and kind in String:
-                text = feeds if string else _STRING + feeds  # lexers take a string apart
-            elif self.blind and kind in Literal:
-                text = _NUMBER
-            elif self.blind and kind in Name:
-                text = _NAME
-            string = kind in String
-            if text:
-                yield line, text
-            line += len(feeds)
-
-
-@cache
-def _lexer_of(name: str) -> Any:
-    from pygments.lexers import get_lexer_for_filename
-    from pygments.lexers.special import TextLexer
-    from pygments.util import ClassNotFound
-
-    try:
-        return get_lexer_for_filename(name)
-    except ClassNotFound:
-        return TextLexer()
-
-
-def _lexer(path: str) -> Any:
-    """By the ending, which many files share; records without a path are taken for Python."""
-    name = path.rpartition("/")[2]
-    _, dot, ending = name.rpartition(".")
-    return _lexer_of(f"x.{ending}" if dot and "#" not in ending else "x.py" if "#" in name else name)
-
-
-def _units(tokens: Sequence[Sequence[tuple[int, str]]]) -> Units:
-    texts: list[bytes] = []
-    numbers: list[int] = []
-    starts = [0]
-    for of_file in tokens:
-        for line, text in of_file:
-            stripped = text.strip()
-            if stripped:
-                texts.append(stripped.encode())
-                numbers.append(line + text[: len(text) - len(text.lstrip())].count("\n"))
-        starts.append(len(texts))
-    buffer, begins = join(texts)
-    # One byte stands between two of them.
-    return Units(buffer, begins[:-1], begins[1:] - 1, np.array(numbers, dtype=np.int32), np.array(starts))
+    def _units(self, buffer: Bytes, starts: Positions, tokens: Sequence[Tokens]) -> Units:
+        packed = np.concatenate([part for of_file in tokens for part in (of_file, _FEED)] or [_FEED[:0]])
+        lengths, kinds = (packed // KINDS).astype(np.int64), packed % KINDS
+        ends = np.cumsum(lengths)
+        begins = ends - lengths
+        equal = (kinds >= NAME) if self.blind else np.zeros(len(kinds), dtype=np.bool_)
+        dropped = (equal | (kinds == COMMENT)) if self.ignore_comments else equal
+        # Lexers take a string apart; one mark stands for all of it. Line feeds stay, so that lines keep their numbers.
+        follows = (kinds == STRING) & (np.append(OTHER, kinds[:-1])[: len(kinds)] == STRING)
+        marked = np.flatnonzero(equal & ~follows & (buffer[begins] != NEWLINE))
+        buffer = buffer.copy()
+        buffer[begins[marked]] = _MARKS[kinds[marked]]
+        if self.unit == "tokens":
+            ends[dropped] = begins[dropped]
+            ends[marked] = begins[marked] + 1
+            return spans_in(buffer, starts, begins, ends)
+        content = buffer[: starts[-1]]
+        kept = np.repeat(~dropped, lengths) | (content == NEWLINE)
+        kept[begins[marked]] = True
+        before = np.append(0, np.cumsum(kept))
+        return lines_in(np.append(content[kept], buffer[starts[-1] :]), before[starts])

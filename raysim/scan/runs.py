@@ -51,7 +51,7 @@ class SuffixArray:
             levels.append(self._doubled(levels[-1], step))
             step *= 2
         self._levels = np.stack(levels)
-        self.order: Positions = np.argsort(self._levels[-1], kind="stable")
+        self.order = _order(self._levels[-1].astype(np.int64))
         self._places = np.empty(self.length, dtype=np.int64)
         self._places[self.order] = np.arange(self.length)
 
@@ -130,16 +130,16 @@ class SuffixArray:
         return inside & equal & (self._levels[level, left + tail] == self._levels[level, right + tail])
 
 
-def maximal_runs(suffixes: SuffixArray, queries: Positions, part: Mask, min_length: int) -> Runs:
+def maximal_runs(suffixes: SuffixArray, queries: Positions, lengths: Positions, part: Mask, min_length: int) -> Runs:
     """Runs of at least `min_length` at `queries` that stand in `part` and cannot be made longer on either side.
 
     Args:
         suffixes: of everything.
         queries: positions in ascending order; neighbours of one segment stand side by side in it.
+        lengths: of the longest run at each of them that stands in `part`.
         part: bool ``[length]``, where to look; holds no query.
         min_length: of a run.
     """
-    lengths = suffixes.longest(queries, part)
     # The run one place before may hold this one; across the border of a segment it cannot, as it ends there.
     follows = np.zeros(len(queries), dtype=np.bool_)
     follows[1:] = (queries[1:] == queries[:-1] + 1) & (lengths[:-1] == lengths[1:] + 1)
@@ -150,10 +150,19 @@ def maximal_runs(suffixes: SuffixArray, queries: Positions, part: Mask, min_leng
 
 def _dense(values: Positions) -> Ids:
     """Values replaced by their ranks from 0; equal ones have equal ranks."""
-    order = np.argsort(values, kind="stable")
+    order = _order(values)
     ordered = values[order]
     new = np.zeros(len(values), dtype=np.int32)
     new[1:] = ordered[1:] != ordered[:-1]
     ranks = np.empty(len(values), dtype=np.int32)
     ranks[order] = np.cumsum(new, dtype=np.int32)
     return ranks
+
+
+def _order(values: Positions) -> Positions:
+    """The places of values from 0 on, in ascending order of the values."""
+    bits = len(values).bit_length()
+    if int(values.max(initial=0)).bit_length() + bits > 63:
+        return np.argsort(values)
+    # With its place in its last bits each value is sorted by itself, which takes a quarter of the time.
+    return np.sort((values << bits) | np.arange(len(values))) & ((1 << bits) - 1)

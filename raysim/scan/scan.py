@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from raysim.scan.chunks import Watch, Workers
 from raysim.scan.corpora import Corpus
-from raysim.scan.gathering import Chunks, Collision, chunks, gather, pick
+from raysim.scan.gathering import Collision, gather
 from raysim.scan.hashing import window_hashes
+from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
 from raysim.scan.runs import SuffixArray
+from raysim.scan.source import Source
 from raysim.scan.units import Mask
 from raysim.scan.windows import WindowSet
 
@@ -64,7 +67,13 @@ class Scan:
 
 
 def scan(
-    generated: Corpus, corpora: Sequence[Corpus], reference: Corpus | None, min_lines: int, reader: Reader
+    generated: Corpus,
+    corpora: Sequence[Corpus],
+    reference: Corpus | None,
+    min_lines: int,
+    reader: Reader,
+    index: Index | None = None,
+    watch: Watch | None = None,
 ) -> Scan:
     """Finds every run of `min_lines` units or more of generated code that somebody's code has.
 
@@ -74,40 +83,38 @@ def scan(
         reference: public code, or None.
         min_lines: units of the shortest run.
         reader: makes the units.
+        index: of what lexers made of files before.
+        watch: is told how many files are ready, each time, if lexers are at work.
     """
-    for seed in itertools.count():
-        try:
-            return _scan(generated, corpora, reference, min_lines, reader, seed)
-        except Collision:
-            continue  # with another seed other units collide, if any
+    with Workers(reader, index, watch) as workers:
+        for seed in itertools.count():
+            try:
+                return _scan(generated, corpora, reference, min_lines, workers, seed)
+            except Collision:
+                continue  # with another seed other units collide, if any
     raise AssertionError("there is always another seed")
 
 
 def _scan(
-    generated: Corpus, corpora: Sequence[Corpus], reference: Corpus | None, length: int, reader: Reader, seed: int
+    generated: Corpus, corpora: Sequence[Corpus], reference: Corpus | None, length: int, workers: Workers, seed: int
 ) -> Scan:
     sources = [*corpora, *([reference] if reference else [])]
-    windows, num_units = [np.zeros(0, dtype=np.uint64)], 0
-    code = Chunks(generated, reader, seed)
-    for chunk in code:
-        windows.append(chunk.windows(length))
-        num_units += len(chunk.hashes)
-    wanted = WindowSet(np.concatenate(windows))
-    pieces = [
-        [piece for chunk in chunks(source, reader, seed) if (piece := pick(chunk, wanted, length))]
-        for source in sources
-    ]
-    found = WindowSet(np.concatenate([windows[0], *(window_hashes(p.hashes, length) for of in pieces for p in of)]))
-    own = [piece for chunk in code if (piece := pick(chunk, found, length))]
-    gathered = gather([own, *pieces])
+    code = Source(generated, workers, seed)
+    wanted = WindowSet(code.windows(length))
+    pieces = [Source(source, workers, seed).pick(wanted, length) for source in sources]
+    windows = [window_hashes(piece.hashes, length) for of_source in pieces for piece in of_source]
+    found = WindowSet(np.concatenate([np.zeros(0, dtype=np.uint64), *windows]))
+    gathered = gather([code.pick(found, length), *pieces])
     suffixes = SuffixArray(gathered.ids, gathered.starts)
-    names = {number: source.name for number, source in enumerate(sources, start=1)}
-    matches = find_matches(gathered, suffixes, [generated, *sources], 0, names, length)
     queries = np.flatnonzero(gathered.parts == 0)
-    covered = {
-        name: cover(suffixes.longest(queries, gathered.parts == number), length) for number, name in names.items()
+    longest = {
+        number: (source.name, suffixes.longest(queries, gathered.parts == number))
+        for number, source in enumerate(sources, start=1)
     }
-    return _count(matches, len(generated.paths), num_units, covered, [c.name for c in corpora], reference is not None)
+    matches = find_matches(gathered, suffixes, [generated, *sources], 0, longest, length)
+    covered = {name: cover(lengths, length) for name, lengths in longest.values()}
+    owners = [corpus.name for corpus in corpora]
+    return _count(matches, len(generated.paths), code.num_units, covered, owners, reference is not None)
 
 
 def _count(

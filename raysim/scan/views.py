@@ -1,5 +1,6 @@
 """What `raysim scan` and `raysim clones` print for people."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,10 +47,10 @@ def clones_view(finding: Finding, unit: str) -> RenderableType:
 
 
 def _longest(finding: Finding, unit: str) -> Sequence[RenderableType]:
-    """The longest matches as a table, the longest one as text, and what was left out."""
-    skipped = [Text(f"Note: {sentence}.") for sentence in finding.skipped]
+    """The longest matches as a table, the longest one as text, and notes."""
+    notes = [Text(f"Note: {sentence}.") for sentence in finding.notes]
     if not finding.excerpts:
-        return [Text("No match."), *skipped]
+        return [Text("No match."), *notes]
     table = Table(title=f"The longest of {len(finding.found['matches']):,} matches", title_justify="left")
     for column in (unit, "from line", "of", "stands in", "places"):
         table.add_column(
@@ -60,7 +61,7 @@ def _longest(finding: Finding, unit: str) -> Sequence[RenderableType]:
         for position, owner in enumerate(match.owners):
             head = (f"{match.lines:,}", f"{match.start}", match.path) if position == 0 else ("", "", "")
             table.add_row(*head, Text(f"{owner.org}: {owner.path}:{owner.start}"), f"{owner.count:,}")
-    return [table, _side_by_side(finding.excerpts[0]), *skipped]
+    return [table, _side_by_side(finding.excerpts[0]), *notes]
 
 
 def _side_by_side(excerpt: Excerpt) -> RenderableType:
@@ -82,6 +83,18 @@ def _side_by_side(excerpt: Excerpt) -> RenderableType:
 
 def _percent(count: int, total: int) -> str:
     return f"{count / total:.2%}" if total else "–"
+
+
+def as_json(found: Mapping[str, Any]) -> str:
+    """What was found, with a line for each match and each pair."""
+
+    def member(name: str, value: Any) -> str:
+        if not isinstance(value, list):
+            return f"{json.dumps(name)}: {json.dumps(value)}"
+        rows = ",\n".join(map(json.dumps, value))
+        return f"{json.dumps(name)}: [\n{rows}\n]"
+
+    return "{\n" + ",\n".join(member(name, value) for name, value in found.items()) + "\n}"
 
 
 def as_rows(excerpts: Sequence[Excerpt]) -> list[Mapping[str, Any]]:

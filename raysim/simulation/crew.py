@@ -6,7 +6,7 @@ same work to the same bits.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,12 +46,14 @@ class Crew:
         backend: where they live.
         slots: how many of them work at once, and how many of one site.
         retrying: what happens to short calls whose party is lost.
+        turns: how many ranks train at once where that is fewer than slots, since GPUs have room for no more; None: all.
     """
 
-    def __init__(self, backend: Backend, slots: Slots, retrying: Retrying) -> None:
+    def __init__(self, backend: Backend, slots: Slots, retrying: Retrying, turns: Slots | None = None) -> None:
         self.backend = backend
         self.slots = slots
         self.retrying = retrying
+        self.turns = turns
         self._teams: dict[str, _Team] = {}
 
     def enlist(self, site: str, make: Make) -> None:
@@ -62,13 +64,13 @@ class Crew:
         return site in self._teams
 
     @asynccontextmanager
-    async def hold(self, site: str, priority: float) -> AsyncIterator[Any]:
-        """A party of `site` that is nobody else's, and a slot to let it work; one more is made if all are busy.
+    async def hold(self, site: str, priority: float, width: int = 1) -> AsyncIterator[Any]:
+        """A party of `site` that is nobody else's, and `width` slots to let it work; one more is made if all are busy.
 
         A party that is lost meanwhile, which `PartyLost` says, is not seen again.
         """
         team = self._teams[site]
-        async with self.slots.hold(site, priority):
+        async with self.slots.hold(site, priority, width):
             party = await self._own(site)
             try:
                 yield party
@@ -79,6 +81,16 @@ class Crew:
                 if party in team:
                     team.remove(party)
                     team.idle.append(party)
+
+    @asynccontextmanager
+    async def hold_to_train(self, site: str, priority: float, ranks: int) -> AsyncIterator[Any]:
+        """As `hold`, when it is the stage's turn at the GPUs, too, where there are some.
+
+        The turn comes first: whoever waits for one keeps no slot from work that needs no GPU.
+        """
+        turn = self.turns.hold(site, priority, ranks) if self.turns else nullcontext()
+        async with turn, self.hold(site, priority, ranks) as party:
+            yield party
 
     async def call(self, site: str, method: str, *args: Any) -> Any:
         """A short call, which needs no slot, to any party of `site`, even a busy one; tried again if it is lost."""

@@ -70,6 +70,7 @@ class Runner:
         self._hosts: dict[Instance, tuple[Backend, Any]] = {}
         self._tensors_at: dict[Instance, Key] = {}
         self._lineages: dict[Key, Lineage] = {}
+        self._plain: dict[Key, Key] = {}
 
     async def initial(self, world: World) -> Entry:
         """The weights that every setting of `world` starts from, made at any organization: they depend on no data."""
@@ -90,6 +91,12 @@ class Runner:
         key = key_of(world.stage(assignment))
         label = f"{instance.name}, {_moment(instance, turn)}: {' + '.join(assignment.organizations)}"
         priority = self._priorities[instance, turn.control["round"]]
+        plain = replace(
+            assignment,
+            model=self._plain_key(assignment.model),
+            client_state=assignment.client_state and self._plain_key(assignment.client_state),
+        )
+        self._plain[key] = key_of(world.stage(plain, world.trainer.plain()))
 
         def work(arrays: bool) -> Awaitable[Done]:
             return self._stage(world, assignment, label, priority, arrays)
@@ -110,6 +117,8 @@ class Runner:
         parent = turn.control["model"]
         recipe = instance.world.aggregation(instance.strategy, parent, results)
         key = key_of(recipe)
+        plain = [replace(result, key=self._plain_key(result.key)) for result in results]
+        self._plain[key] = key_of(instance.world.aggregation(instance.strategy, self._plain_key(parent), plain))
         label = f"{instance.name}, {_moment(instance, turn)}: aggregation"
         entry = await self._shop.once(
             key, instance.label, label, lambda arrays: self._aggregate(instance, turn, results, recipe, label, arrays)
@@ -125,6 +134,10 @@ class Runner:
         backend, host = self._hosts.pop(instance)
         backend.dismiss(host)
         self._tensors_at.pop(instance, None)
+
+    def _plain_key(self, key: Key) -> Key:
+        """The key that a model would have if everything up to it were trained in the plainest way; see `Task.seed`."""
+        return self._plain.get(key, key)
 
     async def _ask(self, instance: Instance, method: str, *args: Any) -> Any:
         """Calls the host of an instance's strategy; a lost one is replaced and asked again.
@@ -167,14 +180,14 @@ class Runner:
             settings=world.trainer,
             epochs=assignment.epochs,
             horizon_epochs=assignment.horizon_epochs,
-            seed=seed_of(key, "stage"),
+            seed=seed_of(self._plain_key(key), "stage"),
             snapshot_epochs=self._snapshot_epochs,
             keep_state=assignment.keep_state,
             checkpoint_every_s=self._checkpoint_every_s,
             num_sequences=world.num_sequences(assignment),
         )
         await shop.bring_back(assignment.model, assignment.client_state)
-        async with shop.crew.hold(site, priority) as party:
+        async with shop.crew.hold_to_train(site, priority, world.trainer.ranks) as party:
             with shop.store.lease(key) as ours:
                 if not ours:
                     raise Taken
@@ -192,7 +205,14 @@ class Runner:
                 shop.attempt(key, "train", label, tokens, site)
                 started_s = time.monotonic()
                 stream = shop.backend.stream(
-                    party, "train", world.spec, task, weights, _train_state(past), _train_state(checkpoint)
+                    party,
+                    "train",
+                    world.spec,
+                    task,
+                    weights,
+                    _train_state(past),
+                    _train_state(checkpoint),
+                    shop.backend.launcher(),
                 )
                 update = None
                 async for event in stream:
@@ -203,6 +223,7 @@ class Runner:
                         case Checkpoint(state):
                             step, info = int(state.counters["step"]), {"counters": dict(state.counters)}
                             await asyncio.to_thread(shop.store.put_partial, recipe, step, info, state.arrays)
+                            del state
                         case Snapshot():
                             snapshot = world.snapshot(key, event.epoch)
                             content = {"weights": event.weights}
@@ -216,12 +237,12 @@ class Runner:
                     "site": site,
                     "metrics": dict(update.metrics),
                     "counters": dict(state.counters) if state else None,
-                    "train_seconds": round(update.seconds, 3),
+                    "train_seconds": round(update.speed.seconds, 3),
                     "crossings": [crossing.to_json() for crossing in self._pooled.get(site, ())],
                 }
                 content = {**(state.arrays if state else {}), "weights": update.weights}
                 entry = await asyncio.to_thread(shop.store.put, recipe, info, content)
-        return entry, StageRecord(key, "train", "", label, "computed", seconds, tokens)
+        return entry, StageRecord(key, "train", "", label, "computed", seconds, tokens, speed=update.speed)
 
     async def _trained(self, key: Key, assignment: Assignment, arrays: bool) -> Entry | None:
         """The entry of a stage if nothing is missing of it."""

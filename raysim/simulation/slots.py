@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 class _Waiter:
     rank: tuple[float, int]
     site: Hashable = field(compare=False)
+    width: int = field(compare=False)
     turn: asyncio.Future[None] = field(compare=False)
 
 
@@ -20,6 +21,7 @@ class Slots:
 
     A site that can take no more does not hold a slot back from others. Equal priorities go in the order of asking. Work
     that an idle party can do goes before work for which one more party would have to be made: see `staff`.
+    Work may take several slots, all at once or none of them; nobody passes it while it waits for the last of them.
     """
 
     def __init__(self, count: int, per_site: int = 1) -> None:
@@ -36,40 +38,44 @@ class Slots:
         self._staff[site] = parties
 
     @asynccontextmanager
-    async def hold(self, site: Hashable, priority: float) -> AsyncIterator[None]:
-        """A slot for `site`, as soon as one is free, the site can take it, and nobody before it can have it."""
+    async def hold(self, site: Hashable, priority: float, width: int = 1) -> AsyncIterator[None]:
+        """`width` slots for `site`, as soon as they are free, the site can take them, and nobody goes before it.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        if width > self.count:
+            raise ValueError(f"{width} slots are asked for, and there are {self.count}")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiter((-priority, next(self._numbers)), site, turn))
+        self._waiting.append(_Waiter((-priority, next(self._numbers)), site, width, turn))
         self._serve()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._release(site)
+                self._release(site, width)
             raise
         try:
             yield
         finally:
-            self._release(site)
+            self._release(site, width)
 
     @asynccontextmanager
     async def hold_all(self, priority: float) -> AsyncIterator[None]:
         """Every slot, for work that takes the whole machine."""
-        async with AsyncExitStack() as stack:
-            for _ in range(self.count):
-                await stack.enter_async_context(self.hold(object(), priority))
+        async with self.hold(object(), priority, self.count):
             yield
 
-    def _release(self, site: Hashable) -> None:
-        self._free += 1
+    def _release(self, site: Hashable, width: int) -> None:
+        self._free += width
         self._busy[site] -= 1
         self._serve()
 
     def _serve(self) -> None:
         self._waiting = [waiter for waiter in self._waiting if not waiter.turn.cancelled()]
-        while self._free and (waiter := self._next()):
+        while (waiter := self._next()) and waiter.width <= self._free:
             self._waiting.remove(waiter)
-            self._free -= 1
+            self._free -= waiter.width
             self._busy[waiter.site] += 1
             waiter.turn.set_result(None)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from raysim.recipe import Key
+from raysim.training.speed import Speed
 
 Kind = Literal[
     "initial",
@@ -18,9 +19,15 @@ Kind = Literal[
     "losses",
     "generate",
     "extract",
+    "solve",
+    "execute",
+    "lint",
+    "licences",
     "match",
     "prompts",
     "clones",
+    "copies",
+    "emissions",
     "exposure",
     "membership",
     "blind",
@@ -40,6 +47,7 @@ class StageRecord:
         seconds: it took, waiting for a slot not counted; 0 for what was cached.
         tokens: it trained on, scored or generated.
         attempts: parties that started on it, in this run of the command.
+        speed: of training, in the attempt that ended it.
     """
 
     key: Key
@@ -50,6 +58,17 @@ class StageRecord:
     seconds: float = 0.0
     tokens: int = 0
     attempts: int = 1
+    speed: Speed | None = None
+
+    def row(self) -> dict[str, Any]:
+        """As it is logged. `seconds` are all that it took, what `training` tells is of the loop alone."""
+        row = asdict(self) | {"seconds": round(self.seconds, 3)}
+        del row["speed"]
+        if self.seconds:
+            row["tokens_per_s"] = round(self.tokens / self.seconds, 1)
+        if self.speed:
+            row["training"] = self.speed.facts()
+        return row
 
 
 class StageLog:
@@ -66,10 +85,7 @@ class StageLog:
 
     def append(self, record: StageRecord, session: str) -> None:
         """Writes one line; `session` tells this run of the command from earlier ones on the same folder."""
-        row = asdict(record) | {"seconds": round(record.seconds, 3), "session": session}
-        if record.seconds:
-            row["tokens_per_s"] = round(record.tokens / record.seconds, 1)
-        _append(self._path, row)
+        _append(self._path, record.row() | {"session": session})
 
     def attempt(self, key: Key, kind: Kind, label: str, site: str, number: int, session: str) -> None:
         """Writes that `site` starts on a piece of work, for the time `number` (from 1) in this session."""

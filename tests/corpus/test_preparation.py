@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from raysim.corpus.corpus import Corpus, Drop
+from raysim.corpus.deduplication import Withheld, name_of
 from raysim.corpus.files import SourceFile
 from raysim.corpus.preparation import PreparationSettings, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
@@ -90,6 +91,23 @@ def test_each_step_drops_what_it_names_and_only_if_on(
 def test_thresholds_themselves_are_kept(settings: dict[str, Any], text: str) -> None:
     files = [SourceFile("z.py", text, "r"), good(1)]
     assert "z.py" in kept(run(files, OFF.model_copy(update=settings)))
+
+
+def test_what_is_withheld_makes_room_under_the_limit_and_moves_no_other_file() -> None:
+    files = [good(number) for number in range(10, 50)]  # all of one size
+    limit = 10 * files[0].num_bytes
+    before = run(files, OFF, limit)
+    gone = [f for f in before.train + before.valid if f.path in sorted(kept(before))[:3]]
+    withheld = Withheld(b"secret", {name_of(f.text, b"secret"): "copy of another organization's file" for f in gone})
+    after = prepare(
+        "acme", SourceReading(tuple(files), ()), OFF, limit=limit, split_seed=1, count_tokens=len, withheld=withheld
+    )
+    assert len(kept(after)) == len(kept(before)) == 10
+    assert kept(before) - kept(after) == {f.path for f in gone}
+    assert reasons(after)["copy of another organization's file"] == 3
+    assert reasons(before)["over the limit"] - reasons(after)["over the limit"] == 3
+    stranger = dataclasses.replace(withheld, secret=b"another secret")
+    assert not any(stranger.reason(f) for f in files)
 
 
 def test_defaults_are_the_studys() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,11 +133,11 @@ class Chaos:
 
     def _oldest(self, title: str) -> psutil.Process | None:
         found = []
-        for process in psutil.process_iter(["cmdline", "create_time", "status"]):
-            line = process.info["cmdline"] or [""]
-            if line[0].startswith(title) and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        return min(found, key=lambda process: process.info["create_time"], default=None)
+        for process in psutil.Process().children(recursive=True):  # this process has started the cluster's nodes
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                if (process.cmdline() or [""])[0].startswith(title):
+                    found.append((process.create_time(), process))
+        return min(found, key=lambda aged: aged[0], default=(0.0, None))[1]
 
     def _ended(self) -> list[dict[str, Any]]:
         return read_stages(self.out / "stages.jsonl")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from drive import raysim
 
@@ -63,6 +64,19 @@ def test_doctor_knows_the_versions() -> None:
     assert (
         facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
     )
+
+
+def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from raysim import doctor
+    from raysim.effectiveness import sandbox
+
+    assert doctor.examine()["walls_around_programs"] == (", ".join(sandbox.in_force()) or "none")
+    reasons = dict.fromkeys(("namespaces", "files"), "no such kernel")
+    monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.WALLS) | reasons)
+    facts = doctor.examine()
+    assert facts["walls_around_programs"] == "system calls"
+    assert "no wall of namespaces around generated programs: no such kernel" in facts["problems"]
+    assert any("measure.pass_at_k will not run here" in problem for problem in facts["problems"])
 
 
 def test_report_of_no_run(tmp_path: Path) -> None:

@@ -155,15 +155,3 @@ def test_equal_tables_on_a_ray_of_its_own(finished: tuple[Path, Path], tmp_path:
         ended = raysim("run", path, "--out", out, "--set", "execution.backend=ray", "--set", f"execution.slots={slots}")
         assert ended.returncode == 0, ended.stderr
         assert hashes(out) == hashes(inline)
-
-
-@pytest.mark.slow
-def test_equal_tables_on_a_cluster(finished: tuple[Path, Path], tmp_path: Path, ray_session: None) -> None:
-    """Inline against a cluster that was there before, by address."""
-    import ray
-
-    path, inline = finished
-    address = ray.get_runtime_context().gcs_address
-    ended = raysim("run", path, "--out", tmp_path / "cluster", "--address", address)
-    assert ended.returncode == 0, ended.stderr
-    assert hashes(tmp_path / "cluster") == hashes(inline)

@@ -83,6 +83,17 @@ def test_clones_say_who_shares_what(code: Path) -> None:
         assert json.loads(blind.stdout)["matches"]
 
 
+def test_an_index_keeps_what_lexers_made(code: Path) -> None:
+    args = ["clones", *corpora(code), "--blind", "--index", code / "index", "--json", "-"]
+    first, second, without = raysim(*args), raysim(*args), raysim(*args[:-4], "--json", "-")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout == without.stdout
+    assert len(list((code / "index").glob("*/*.tokens"))) == 1
+    wrong = raysim(*args[:-3], code / "acme" / "code.py")
+    assert wrong.returncode == 2
+    assert "name a folder that can be made, or leave --index out" in " ".join(wrong.stderr.split())
+
+
 def test_records_and_two_paths_of_one_owner(code: Path) -> None:
     with gzip.open(code / "more.jsonl.gz", "wt") as file:
         for part in ("".join(OWN[:4]), "".join(OWN[4:])):

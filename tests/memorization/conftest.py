@@ -1,5 +1,6 @@
 """Tiny models of both families, and a tokenizer whose tokens are characters."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,14 @@ def model_settings(request: pytest.FixtureRequest) -> ModelSettings:
 @pytest.fixture
 def model(model_settings: ModelSettings, tokenizer: Characters) -> Any:
     return build_model(model_settings, tokenizer.vocab_size, tokenizer.bos_id, 64, seed=5)
+
+
+@pytest.fixture
+def rounded(model: Any) -> Any:
+    """The model in float32 with weights that bfloat16 holds."""
+    other = copy.deepcopy(model)
+    other.load_state_dict({name: tensor.bfloat16().float() for name, tensor in model.state_dict().items()})
+    return other
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import torch
 
 from raysim.memorization.decoding import CacheDecoder, SharedPrefixDecoder, read_prompts, rows_of
 from raysim.memorization.families import fuse_activations
+from raysim.memorization.numerics import converted
 from raysim.training.models import ModelSettings, build_model
 
 SAMPLES, STEPS = 2, 50
@@ -88,3 +89,10 @@ def test_bf16_is_as_near_to_the_exact_logits_as_the_model_itself(model: Any) -> 
     own = copy.deepcopy(rounded)
     own.set_attn_implementation("eager")
     assert worst(rounded, exact, SharedPrefixDecoder) < 1.5 * worst(own, exact, CacheDecoder)
+
+
+def test_bf16_in_fp32_computes_exactly_with_rounded_weights(model: Any, rounded: Any) -> None:
+    ours = converted(copy.deepcopy(model), "bf16 in fp32", "cpu")
+    fuse_activations(ours)
+    assert worst(ours, rounded, SharedPrefixDecoder) < 5e-5  # logits reach 5
+    assert worst(ours, model, SharedPrefixDecoder) > 1e-3

@@ -81,9 +81,16 @@ def test_fewer_are_the_first_of_more(several: tuple[Corpus, Packed]) -> None:
 
 
 def test_equal_passages_count_once() -> None:
-    corpus, packed = organization(99)
-    repeated = Packed(np.tile(packed.sequences[3], (6, 1)), 0, packed.file_spans)
-    assert len(choose_passages(corpus, repeated, 0, settings(place="start"), 1)) == 1
+    """The first that is drawn, with its place, though others of other files follow."""
+    corpus, packed = organization(*[19] * 6)
+    repeated = Packed(np.tile(packed.sequences[1], (12, 1)), 0, packed.file_spans)
+    drawn = set()
+    for seed in range(20):
+        one, every = (choose_passages(corpus, repeated, 0, settings(place="start", passages=n), seed) for n in (1, 99))
+        assert len(every) == 1
+        assert every[0].file == one[0].file
+        drawn.add(every[0].file)
+    assert len(drawn) > 1
 
 
 def test_short_files_have_no_passage() -> None:

@@ -19,7 +19,7 @@ from raysim.errors import InputError
 from raysim.memorization.generation import Generator
 from raysim.memorization.prompts import split_batches
 from raysim.memorization.sampling import draw, penalise_repetition, sample_uniforms
-from raysim.memorization.settings import MemorizationSettings
+from raysim.memorization.settings import MemorizationSettings, Numerics
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
 
@@ -91,8 +91,12 @@ def assert_like_plain(model: Any, tokenizer: Any, prompts: pa.Table, chosen: Mem
         assert row["ended"] == ("length" if len(wanted) == chosen.new_tokens else "end of file")
 
 
-def test_samples_follow_the_exact_distribution(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+@pytest.mark.parametrize("numerics", ["fp32", "bf16 in fp32"])
+def test_samples_follow_the_exact_distribution(
+    model: Any, rounded: Any, tokenizer: Any, make_prompts: Make, numerics: Numerics
+) -> None:
     """Pairs of tokens: the masses are products of what the processors of transformers leave of the model's logits."""
+    reference = model if numerics == "fp32" else rounded
     chosen = settings(samples=4000, new_tokens=2, batch_size=4000, temperature=0.9, top_p=0.8, repetition_penalty=1.3)
     prompts = make_prompts("abca")
     processors = LogitsProcessorList(
@@ -102,7 +106,7 @@ def test_samples_follow_the_exact_distribution(model: Any, tokenizer: Any, make_
     def masses(tokens: list[int]) -> dict[int, float]:
         ids = torch.tensor([tokens])
         with torch.inference_mode():
-            scores = processors(ids, model(input_ids=ids).logits[:, -1])  # type: ignore[arg-type]
+            scores = processors(ids, reference(input_ids=ids).logits[:, -1])  # type: ignore[arg-type]
         return {token: mass for token, mass in enumerate(scores[0].double().softmax(0).tolist()) if mass}
 
     prompt = prompts["tokens"][0].as_py()
@@ -113,7 +117,8 @@ def test_samples_follow_the_exact_distribution(model: Any, tokenizer: Any, make_
             continue
         for second, other in masses([*prompt, first]).items():
             wanted[tokenizer.decode([first, second])] += mass * other
-    table = Generator(model, tokenizer, chosen).generate(None, prompts, 5)
+    generator = Generator(copy.deepcopy(model), tokenizer, chosen, numerics=numerics)
+    table = generator.generate(None, prompts, 5)
     counts = Counter(row["text"].removeprefix("abca") for row in table.to_pylist())
     assert set(counts) <= set(wanted)
     # Rare pairs are counted as one, so that the statistic follows its distribution.
@@ -249,10 +254,13 @@ def test_weights_are_exchanged(model: Any, tokenizer: Any, make_prompts: Make) -
     assert not generator.generate(None, prompts, 2).equals(first)
 
 
-def test_bf16_rounds_weights_and_keeps_the_threads_of_others(model: Any, tokenizer: Any, make_prompts: Make) -> None:
+@pytest.mark.parametrize("numerics", ["bf16", "bf16 in fp32"])
+def test_bf16_rounds_weights_and_keeps_the_threads_of_others(
+    model: Any, tokenizer: Any, make_prompts: Make, numerics: Numerics
+) -> None:
     weights = flatten(model)
     before = torch.get_num_threads()
-    generator = Generator(model, tokenizer, settings(new_tokens=2), threads=before + 1, dtype=torch.bfloat16)
+    generator = Generator(model, tokenizer, settings(new_tokens=2), threads=before + 1, numerics=numerics)
     table = generator.generate(weights, make_prompts(*TEXTS), 1)
     rounded = torch.from_numpy(weights).bfloat16().float().numpy()
     assert np.array_equal(flatten(model), rounded)

@@ -93,6 +93,18 @@ def test_is_what_the_sampler_draws_from(values: list[float], top_p: float) -> No
     assert found == pytest.approx(drawn.tolist(), abs=2 / size)
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_nucleus_ends_where_its_mass_is_reached(size: int) -> None:
+    """So many equal tokens, of masses that floats hold exactly: the first half of them has the mass of 0.5."""
+    logits = torch.zeros(1, size)
+    scheme = Scheme(1, 0.5, 1)
+    found = [log_probabilities(logits, torch.tensor([0, token]), scheme).exp().item() for token in range(size)]
+    assert found == [2 / size] * (size // 2) + [0] * (size // 2)
+    uniforms = (torch.arange(8, dtype=torch.float64) + 0.5) / 8
+    drawn = draw(logits.expand(8, -1), uniforms, 1.0, 0.5).bincount(minlength=size) / 8
+    assert drawn.tolist() == found
+
+
 def test_greedy_draws_the_likeliest_and_nothing_else() -> None:
     logits = torch.tensor([[0.0, 1.0], [3.0, 1.0]])
     certain = {

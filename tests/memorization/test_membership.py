@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from audited import LENGTH, organization_of, slow_log_probs, slow_normalised, spec_of
+from threadpoolctl import threadpool_limits
 
 from raysim.config import Settings, Share
 from raysim.corpus.canaries import CANARIES, CanarySettings
@@ -55,6 +56,16 @@ def test_members_lie_in_the_sequences(tmp_path: Path) -> None:
         if unit.member:
             at = begins[unit.file] + unit.chunk * 8
             assert flat[at : at + 8] == unit.windows[0][1:].tolist()
+
+
+def test_a_chunk_may_end_where_the_sequences_end(tmp_path: Path) -> None:
+    organization = organization_of(tmp_path, TEXTS)
+    packed = organization.packed
+    path, start = next((path, start) for path, start, end in packed.file_spans if end > packed.sequences.size > start)
+    for length, lies_inside in ((packed.sequences.size - start, True), (packed.sequences.size - start + 1, False)):
+        settings = CHUNKS.model_copy(update={"chunk_tokens": length})
+        units = {(unit.file, unit.chunk) for unit in units_of(organization, settings, LENGTH, 1)}
+        assert ((path, 0) in units) == lies_inside
 
 
 def test_whole_files(tmp_path: Path) -> None:
@@ -165,6 +176,18 @@ def test_every_text_is_guessed_by_one_that_has_not_seen_its_fold() -> None:
     plain = cross_validated([text.replace(" secret", "") for text in texts], members, folds)
     assert scores[folds == 0] == pytest.approx(plain[folds == 0], abs=0.5)
     assert not np.allclose(scores[folds == 1], plain[folds == 1], atol=1e-6)
+
+
+def test_guesses_do_not_depend_on_the_number_of_threads() -> None:
+    """From ten thousand words on OpenBLAS shares the sums of a vector among its threads."""
+    rng = np.random.default_rng(4)
+    texts = [" ".join(f"w{word}" for word in rng.integers(40_000, size=400)) for _ in range(100)]
+    members, folds = np.arange(100) % 2 == 0, np.arange(100) // 2 % 2
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(cross_validated(texts, members, folds).tobytes())
+    assert found[0] == found[1]
 
 
 def blind_area(tmp_path: Path, texts: dict[str, str]) -> float:

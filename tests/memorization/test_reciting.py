@@ -125,13 +125,16 @@ def test_no_passage_no_row(model: Any) -> None:
     assert recite(model, [], 0, SETTINGS, SCHEME).equals(EXTRACTION_SCHEMA.empty_table())
 
 
-def test_a_continuation_ends_where_a_text_does(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said_by", ["config", "tokenizer"])
+def test_a_continuation_ends_where_a_text_does(model: Any, said_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given as the token that ends: all of the suffix is still to be inserted."""
     (own, *_) = recited(model)
     settings = SETTINGS.model_copy(update={"prefix_tokens": (8,)})
     other = Passage("other", "", "", 0, np.concatenate([own.tokens[:-1], [own.tokens[-1] % 33 + 1]]).astype(np.int32))
     first = int(own.tokens[8])
-    monkeypatch.setattr(model.config, "eos_token_id", [first])
+    bos_id = first if said_by == "tokenizer" else 0
+    if said_by == "config":
+        monkeypatch.setattr(model.config, "eos_token_id", [first])
     with torch.inference_mode():
-        (row,) = recite(model, [other], 0, settings, SCHEME).to_pylist()
+        (row,) = recite(model, [other], bos_id, settings, SCHEME).to_pylist()
     assert (row["verbatim"], row["distance"]) == (0, 12)

@@ -38,7 +38,7 @@ def generate(tokenizer: Any, prompts: pa.Table, models: list[str]) -> pa.Table:
         "spec": spec,
         "tokenizer": tokenizer,
         "settings": SETTINGS,
-        "precision": "fp32",
+        "numerics": "fp32",
         "threads": 1,
         "seed": 1,
         "weights": {

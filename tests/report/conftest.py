@@ -53,6 +53,7 @@ def build(folder: Path, options: Options) -> Path:
     prompts = _prompts(options)
     if options.memorization:
         tables.update(_memorization(models, prompts, options), prompts=prompts)
+        tables.update(copies=_copies(prompts, options), emissions=_emissions(models, options))
     if options.perplexity:
         tables["losses"] = _losses(models, options)
     options.tables = tables
@@ -186,6 +187,34 @@ def _memorization(
                     match = {**where, "owner": owner, "start": 1, "lines": covered, "fragment": fragment}
                     tables["matches"].append({**match, "text": options.text, **place})
     return tables
+
+
+def _copies(prompts: list[dict[str, Any]], options: Options) -> list[dict[str, Any]]:
+    """One continuation in eight is cut, so nothing is known of it."""
+    rows = []
+    for number, prompt in enumerate(prompts):
+        if number % 8 == 7:
+            continue
+        neighbour = options.organizations[options.organizations.index(prompt["organization"]) - 1]
+        for name in options.organizations:
+            own = 0 if prompt["kind"] == "held_out" else 1 + prompt["copies_within"]
+            places = own if name == prompt["organization"] else prompt["copies_across"] * (name == neighbour)
+            rows.append({"prompt": prompt["prompt"], "organization": name, "places": places})
+    return rows
+
+
+def _emissions(models: list[dict[str, Any]], options: Options) -> list[dict[str, Any]]:
+    rows = []
+    for model in {row["model"]: row for row in models}.values():
+        rng = np.random.default_rng(int(model["model"][4:12], 16))
+        for i, owner in enumerate(options.organizations):
+            lines, trained = 1_000 + 50 * i, owner in model["organizations"]
+            emitted = int(options.leak * rng.integers(100, 300)) if trained else int(options.leak * rng.integers(0, 9))
+            seen = lines - 20 if trained else 15 * len(model["organizations"])
+            foreseen = emitted if trained else min(seen, emitted) // 2
+            counts = {"lines": lines, "seen": seen, "emitted": emitted, "foreseen": foreseen, "public": emitted // 9}
+            rows.append({"model": model["model"], "owner": owner, **counts})
+    return rows
 
 
 def _chance(model: dict[str, Any], prompt: dict[str, Any]) -> float:

@@ -5,6 +5,7 @@ import pytest
 
 from raysim.report.attribution import origins, owned_lines
 from raysim.report.folder import open_run
+from raysim.report.html import write_report
 from raysim.report.points import finals
 from raysim.report.summary import Study
 from raysim.report.tables import schema, write_table
@@ -68,5 +69,15 @@ def test_by_hand(build_run) -> None:
         for owner in study.organizations
     ]  # fmt: skip
     write_table(folder, "samples", pa.Table.from_pylist(rows, schema("samples")))
-    (lines,) = [lines for _, lines in origins(Study(open_run(folder)))]
+    ((row, lines),) = origins(Study(open_run(folder)))
     assert lines == [{"prompts_of": "meta", "lines": 8.0, "own": 0.75, "shares": [0.75, 0.0, 0.25]}]
+    assert row.mean("intra") == 0.75
+    assert "<small>intra: 75.0 %</small>" in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_intra_is_the_diagonal(study: Study) -> None:
+    """Of the lines that organizations own, as the table counts them; each organization has as many prompts here."""
+    for point in finals(study.points)[::3]:
+        matrix = looped(study, point.model)
+        own = sum(line[number] for number, line in enumerate(matrix))
+        assert study.measures(point.model)["intra", ""] == pytest.approx(own / sum(map(sum, matrix)))

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,7 +49,16 @@ def test_equals_counting_with_fractions(one: Fraction, chance: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "chance", "needed"),
-    [(0.5, 0.5, 1), (0.5, 0.75, 2), (0.5, 0.751, 3), (0.1, 0.1, 1), (0.1, 0.5, 7), (0.01, 0.99, 459), (1.0, 0.99, 1)],
+    [
+        (0.5, 0.5, 1),
+        (0.5, 0.75, 2),
+        (0.5, 0.751, 3),
+        (0.5, 0.96875, 5),
+        (0.1, 0.1, 1),
+        (0.1, 0.5, 7),
+        (0.01, 0.99, 459),
+        (1.0, 0.99, 1),
+    ],
 )
 def test_by_hand(one: float, chance: float, needed: int) -> None:
     log_p = np.array([math.log(one)])
@@ -93,7 +103,8 @@ def test_decades_are_among_the_numbers_of_samples() -> None:
 def row(model: str, organization: str, passage: str, prefix: int, distance: int, log_p: float) -> dict[str, object]:
     return {
         "model": model, "organization": organization, "passage": passage, "prefix_tokens": prefix, "suffix_tokens": 50,
-        "file": "a.py", "repository": "r", "offset": prefix, "verbatim": 50 if distance == 0 else 3,
+        "file": "a.py" if organization == "google" else f"{passage}.py", "repository": "r",
+        "offset": prefix, "verbatim": 50 if distance == 0 else 3,
         "distance": distance, "log_p": log_p, "log_p_plain": log_p - 1,
     }  # fmt: skip
 
@@ -120,7 +131,7 @@ def study(build_run) -> Study:
 def test_shares_by_hand(study: Study) -> None:
     found = {row.label: values for row, values in extraction_rows(study)}
     assert lengths(study) == [32, 100]
-    assert num_passages(study) == {"meta": 2, "microsoft": 2, "google": 2}
+    assert num_passages(study) == {"meta": (2, 2), "microsoft": (2, 2), "google": (2, 1)}
     federated = found["fedavg"]
     assert [pair.tolist() for pair in federated["by_length"]] == [[0, 0.5], [0.5, 1]]
     assert [(pair.tolist(), part) for pair, part in federated["by_owner"]] == [([0.5, 1], True)] * 3
@@ -133,6 +144,11 @@ def test_shares_by_hand(study: Study) -> None:
     assert found["centralized"]["by_length"][1].tolist() == [0.25, 0.5]  # over seeds
 
 
+def even(trace: dict[str, Any]) -> bool:
+    """Whether it stands in a panel of p = 0.5, the second in a row of four."""
+    return trace["xaxis"] in ("x2", "x6")
+
+
 def test_curves_are_those_of_the_table(study: Study) -> None:
     figure = extraction_curves(study)
     assert figure is not None
@@ -142,6 +158,10 @@ def test_curves_are_those_of_the_table(study: Study) -> None:
     first = next(trace for trace in traces if trace["name"] == "fedavg")  # p = 0.1
     shown = dict(zip(first["x"], first["y"], strict=True))
     assert (shown[1.0], shown[100.0], shown[126.0]) == (0.5, 0.5, 1.0)  # 0.001 takes 106
+    # By the other scheme each suffix is less likely by a factor of e: at even odds 4 samples instead of one.
+    sampled, plain = (dict(zip(t["x"], t["y"], strict=True)) for t in traces if t["name"] == "fedavg" and even(t))
+    assert [sampled[n] for n in (1.0, 3.0, 4.0)] == [0.5] * 3
+    assert [plain[n] for n in (1.0, 3.0, 4.0)] == [0.0, 0.0, 0.5]
 
 
 def test_the_page_shows_both(study: Study) -> None:
@@ -149,7 +169,7 @@ def test_the_page_shows_both(study: Study) -> None:
     assert 'data-figure="extraction"' in page
     assert "Behind 100 tokens" in page
     assert "<td>50.0 %<small>near: 100.0 %</small></td><td>(0.0 %)</td><td>(0.0 %)</td>" in page  # single: meta
-    assert "Passages: meta 2, microsoft 2, google 2." in page
+    assert "Passages: meta 2 of 2 files, microsoft 2 of 2 files, google 2 of 1 file; those of one file are" in page
 
 
 def test_fewer_passages_than_asked_for_are_said(study: Study) -> None:
@@ -157,7 +177,23 @@ def test_fewer_passages_than_asked_for_are_said(study: Study) -> None:
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest.setdefault("experiment", {})["measure"] = {"memorization": {"extraction": {"passages": 9}}}
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    assert "(9 were asked for;" in write_report(study.run.path).read_text(encoding="utf-8")
+    page = write_report(study.run.path).read_text(encoding="utf-8")
+    assert "(9 were asked for;" in page
+    assert "behind each length stands another suffix" in page
+
+
+def test_one_suffix_behind_all_lengths_is_not_called_another(build_run, study: Study) -> None:
+    folder = build_run(prompts=4)
+    write_table(folder, "extraction", study.run.table("extraction"))
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest.setdefault("experiment", {})["measure"] = {
+        "memorization": {"extraction": {"place": "anywhere", "passages": 9}}
+    }
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "behind each length stands another suffix" not in page
+    assert "no more training sequences hold a long enough stretch" in page
 
 
 def test_without_the_table_the_page_says_what_to_add(build_run) -> None:

@@ -159,7 +159,8 @@ def test_what_is_missing_is_said(build_run, settings, sentence):
 
 
 @pytest.mark.parametrize(
-    "name", ["prompts", "generations", "matches", "losses", "clones", "corpora", "drops", "ledger"]
+    "name",
+    ["prompts", "copies", "generations", "matches", "emissions", "losses", "clones", "corpora", "drops", "ledger"],
 )
 def test_no_single_table_is_needed(build_run, name):
     folder = build_run(prompts=2)

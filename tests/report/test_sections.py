@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from raysim.report import sections
@@ -48,6 +50,26 @@ def test_times_are_summed_by_kind(study):
     assert rows["aggregate"]["time"] == "8.0 s"
     assert rows["train"]["retried"] == 1
     assert rows["generate"]["cached"] == 1
+
+
+def test_how_fast_training_was(run):
+    """Three loops, of which one knows the peak of its device; stages of the store have none."""
+
+    def loop(tokens_per_s, data_seconds, **more):
+        return {"training": {"tokens_per_s": tokens_per_s, "seconds": 10.0, "data_seconds": data_seconds, **more}}
+
+    stages = (
+        loop(2000.0, 0.5, peak_memory_bytes=2_000_000),
+        {"kind": "train", "status": "cached"},
+        loop(1000.0, 0.1, peak_memory_bytes=9_000_000, flop_utilization=0.4213),
+        loop(4000.0, 0.0, peak_memory_bytes=1_000_000),
+    )
+    found = dict(sections.training_speed(Study(dataclasses.replace(open_run(run), stages=stages))))
+    assert found["Rate"] == "2,000 tokens/s, median of 3 training loops"
+    assert found["Utilization"].startswith("42.1 %")
+    assert found["Peak memory"] == "9 MB of a rank"
+    assert found["Waiting for data"] == "0.6 s, 2.0 % of 30.0 s"
+    assert sections.training_speed(Study(dataclasses.replace(open_run(run), stages=stages[1:2]))) == []
 
 
 def test_the_numbers_to_read_first(study):

@@ -1,11 +1,12 @@
 import itertools
+from math import log2
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from raysim.report.statistics import cluster_weights, holm, p_above, rarefied, t_interval, wilson
+from raysim.report.statistics import cluster_weights, exposure_by_chance, holm, p_above, rarefied, t_interval, wilson
 
 
 def test_wilson_of_a_textbook_example():
@@ -66,3 +67,22 @@ def test_redraws_keep_clusters_together_and_strata_in_number():
 def test_redraws_follow_their_generator():
     draws = [cluster_weights(np.random.default_rng(3), list("abcd"), ["o"] * 4, 5) for _ in range(2)]
     assert (draws[0] == draws[1]).all()
+
+
+@pytest.mark.parametrize(("num_secrets", "candidates"), [(1, 256), (4, 256), (12, 64)])
+def test_exposure_by_chance_against_drawing(num_secrets, candidates):
+    """Secrets of a replicate are ranked among the same others, as canaries are: 3800 of 4000 means are below."""
+    mean, bound = exposure_by_chance(num_secrets, candidates)
+    assert mean == pytest.approx(sum(log2(candidates / rank) for rank in range(1, candidates + 1)) / candidates)
+    rng, below, total = np.random.default_rng(9), 0, 0.0
+    for _ in range(4000):
+        others = np.sort(rng.random(candidates - 1))
+        found = np.log2(candidates / (1 + np.searchsorted(others, rng.random(num_secrets))))
+        below += found.mean() <= bound
+        total += found.mean()
+    assert total / 4000 == pytest.approx(mean, abs=0.1)
+    assert 3760 <= below <= 3920
+
+
+def test_no_exposure_is_above_the_highest_that_there_is():
+    assert exposure_by_chance(1, 4) == (pytest.approx((2 + 1 + log2(4 / 3)) / 4), 2.0)

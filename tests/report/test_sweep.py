@@ -7,6 +7,7 @@ import shutil
 from html.parser import HTMLParser
 from math import exp
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
@@ -18,7 +19,7 @@ from raysim.report.sweep import is_sweep, open_sweep
 from raysim.report.sweep_figures import along, frontier, sweep_figures
 from raysim.report.sweep_html import write_sweep_report
 from raysim.report.sweep_sections import comparison, headline, key_numbers, points
-from raysim.report.tables import read_table, table_hash
+from raysim.report.tables import read_table, schema, table_hash, write_table
 from raysim.report.terminal import sweep_summary
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -118,6 +119,26 @@ def test_the_table_has_a_row_a_point_and_final_model(folder, sweep):
     assert row["parameters"] == {"trainer.learning_rate": "0.01", "strategies.fedyogi.tau": '"large"'}
     assert row["perplexity"] == exp(measures["log_perplexity", ""])
     assert (row["exclusive"], row["matched_share"]) == (measures["exclusive", ""], measures["matched_share", ""])
+
+
+def test_solutions_are_compared_where_problems_were_given(build_sweep):
+    runs = [((rate,), {"prompts": 2, "files": 2}) for rate in ("0.1", "0.2")]
+    folder = build_sweep({"rate": "rate"}, runs)
+    outcomes = dict.fromkeys(("wrong", "error", "timeout", "memory", "ended", "too_long"), 0)
+    for number, passed in ((1, 1), (2, 3)):
+        point = folder / f"points/point-{number}"
+        models = sorted({end.model for end in finals(Study(open_run(point)).points)})
+        rows = [
+            {"model": m, "problem": "P/0", "samples": 4, "passed": passed, **outcomes, "wrong": 4 - passed, "walls": ""}
+            for m in models
+        ]
+        write_table(point, "executions", pa.Table.from_pylist(rows, schema("executions")))
+    columns, lines = comparison(open_sweep(folder))
+    column = [name for name, *_ in columns].index("passes")
+    assert [line.cells[column][0].text for line in lines[:2]] == ["25.0 %", "75.0 %"]
+    assert [line.cells[column][1] for line in lines[:2]] == [False, True]
+    write_sweep_report(folder)
+    assert set(read_table(folder, "sweep").column("passes").to_pylist()) == {0.25, 0.75}
 
 
 def test_a_line_runs_along_a_number_for_every_setting(sweep):

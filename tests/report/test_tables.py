@@ -101,6 +101,7 @@ TYPES = pa.schema(
 )
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(rows=rows_of, data=st.data())
 def test_the_hash_is_independent_of_row_order_and_chunking(rows, data):
     shuffled = data.draw(st.permutations(rows))
@@ -114,6 +115,7 @@ def content(row):
     return repr(sorted({**row, "real": None if row["real"] is None else row["real"] + 0.0}.items()))
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(one=rows_of, other=rows_of)
 def test_different_rows_have_different_hashes(one, other):
     same = sorted(map(content, one)) == sorted(map(content, other))

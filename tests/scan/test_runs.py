@@ -5,7 +5,7 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysim.scan.runs import SuffixArray, maximal_runs
+from raysim.scan.runs import Runs, SuffixArray, maximal_runs
 
 SEGMENTS = st.lists(st.lists(st.integers(0, 2), max_size=12), max_size=5)
 
@@ -22,6 +22,12 @@ def common(left: list[int], right: list[int]) -> int:
     return length
 
 
+def runs_of(suffixes: SuffixArray, num_asked: int, min_length: int) -> Runs:
+    """Those of the first units that stand among the others."""
+    queries, part = np.arange(num_asked), np.arange(suffixes.length) >= num_asked
+    return maximal_runs(suffixes, queries, suffixes.longest(queries, part), part, min_length)
+
+
 @settings(max_examples=400)
 @given(asked=SEGMENTS, part=SEGMENTS, min_length=st.integers(1, 4))
 def test_runs_are_those_that_a_search_over_all_pairs_finds(
@@ -29,7 +35,7 @@ def test_runs_are_those_that_a_search_over_all_pairs_finds(
 ) -> None:
     ids, starts = lay_out([*asked, *part])
     num_asked = sum(map(len, asked))
-    found = maximal_runs(SuffixArray(ids, starts), np.arange(num_asked), np.arange(len(ids)) >= num_asked, min_length)
+    found = runs_of(SuffixArray(ids, starts), num_asked, min_length)
 
     suffixes = [segment[i:] for segment in part for i in range(len(segment))]
     expected = []
@@ -52,7 +58,7 @@ def test_runs_are_those_that_a_search_over_all_pairs_finds(
 def test_many_equal_units() -> None:
     """A run of n equal units begins at each place that leaves room for no less than the part has."""
     ids, starts = lay_out([[7] * 100_000, [7] * 60_000])
-    runs = maximal_runs(SuffixArray(ids, starts), np.arange(100_000), np.arange(160_000) >= 100_000, 6)
+    runs = runs_of(SuffixArray(ids, starts), 100_000, 6)
     assert runs.at.tolist() == list(range(40_001))
     assert set(runs.lengths.tolist()) == {60_000}
     assert set(runs.first.tolist()) == {100_000}

@@ -1,6 +1,8 @@
 """`scan` and `clones` against brute force, and against closed forms where that would take too long."""
 
+import sysconfig
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import brute
@@ -39,6 +41,10 @@ reader = Reader()
 @example(generated={"a.py": ""}, owners={"x": {"a.py": "\n"}}, min_lines=6)
 @example(generated={"a.py": "same\n" * 300}, owners={"x": {"a.py": "same\n" * 299, "b.py": "same"}}, min_lines=6)
 def test_scan_equals_brute_force(generated: Files, owners: Mapping[str, Files], min_lines: int) -> None:
+    compare_scan(generated, owners, min_lines)
+
+
+def compare_scan(generated: Files, owners: Mapping[str, Files], min_lines: int) -> None:
     found = scan(corpus("g", generated), [corpus(n, f) for n, f in owners.items()], None, min_lines, reader).to_json()
     expected = brute.matches(generated, owners, min_lines)
     assert found["matches"] == [{"generated": row.pop("path"), **row} for row in expected]
@@ -50,13 +56,17 @@ def test_scan_equals_brute_force(generated: Files, owners: Mapping[str, Files], 
     assert found["totals"]["exclusive_lines"] == {
         name: sum(owner_count[line] == 1 for line in lines) for name, lines in covered.items()
     }
-    assert found["totals"]["significant_lines"] == len(brute.suffixes(generated))
+    assert found["totals"]["significant_lines"] == len(brute.places(generated))
     assert found["totals"]["samples"] == len(generated)
 
 
 @settings(max_examples=50, deadline=None)
 @given(owners=st.dictionaries(st.sampled_from("xyz"), FILES, min_size=1), min_lines=st.integers(1, 6))
 def test_clones_equal_brute_force(owners: Mapping[str, Files], min_lines: int) -> None:
+    compare_clones(owners, min_lines)
+
+
+def compare_clones(owners: Mapping[str, Files], min_lines: int) -> None:
     found = find_clones([corpus(n, f) for n, f in owners.items()], min_lines, reader).to_json()
     pairs = {(pair["org"], pair["other"]): pair for pair in found["pairs"]}
     assert pairs.keys() == {(org, other) for org in owners for other in owners}
@@ -64,7 +74,7 @@ def test_clones_equal_brute_force(owners: Mapping[str, Files], min_lines: int) -
     for org, files in owners.items():
         covered = {n: brute.covered(files, others, min_lines, own=n == org) for n, others in owners.items()}
         assert {n: pairs[org, n]["covered"] for n in owners} == {n: len(lines) for n, lines in covered.items()}
-        assert {pairs[org, n]["lines"] for n in owners} == {len(brute.suffixes(files))}
+        assert {pairs[org, n]["lines"] for n in owners} == {len(brute.places(files))}
         shared += len(set().union(*(lines for n, lines in covered.items() if n != org)))
         for n, lines in covered.items():
             assert pairs[org, n]["fragments"] == stretches(files, lines)
@@ -90,6 +100,31 @@ def stretches(files: Files, covered: set[tuple[str, int]]) -> int:
                 found.add(tuple(stretch))
                 stretch = []
     return len(found)
+
+
+REAL = {
+    "meta": ["torch/nn", "torch/ao", "torch/quantization", "torch/distributed/optim"],
+    "microsoft": ["deepspeed/runtime", "deepspeed/ops"],
+    "google": ["google/protobuf", "google/api_core", "google/auth", "grpc"],
+}
+
+
+def real_files(*folders: str) -> Files:
+    """The Python files in some folders of the installed packages, as they stand."""
+    site = Path(sysconfig.get_path("purelib"))
+    return {
+        str(file.relative_to(site)): file.read_bytes().decode()
+        for folder in folders
+        for file in sorted((site / folder).rglob("*.py"))
+    }
+
+
+@pytest.mark.parametrize("min_lines", [2, 6])
+def test_real_code_of_three_owners_equals_brute_force(min_lines: int) -> None:
+    owners = {name: real_files(*folders) for name, folders in REAL.items()}
+    compare_clones(owners, min_lines)
+    asked = {path: text for files in owners.values() for path, text in list(files.items())[::40]}
+    compare_scan(asked, owners, min_lines)
 
 
 def test_what_a_reference_has_is_public() -> None:
@@ -133,16 +168,16 @@ def test_lines_of_a_megabyte() -> None:
 
 def test_hashes_that_collide_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the first seed all units have one hash; what is found is what stands there all the same."""
-    from raysim.scan import gathering
+    from raysim.scan import chunks
 
-    hash_units = gathering.hash_units
+    hash_units = chunks.hash_units
     seeds = []
 
     def hash_badly(units: Any, seed: int) -> Any:
         seeds.append(seed)
         return hash_units(units, seed) * (seed > 0)
 
-    monkeypatch.setattr(gathering, "hash_units", hash_badly)
+    monkeypatch.setattr(chunks, "hash_units", hash_badly)
     found = scan(
         corpus("g", {"g.py": "".join(f"g{i}\n" for i in range(9))}),
         [corpus("a", {"a.py": "".join(f"a{i}\n" for i in range(9))})],
@@ -156,7 +191,7 @@ def test_hashes_that_collide_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_does_not_fit_in_memory_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four files, a chunk each; two of them fit."""
-    from raysim.scan import gathering
+    from raysim.scan import chunks, source
 
     files = {f"{i}.py": "".join(f"line {i} {n}\n" for n in range(9)) for i in range(4)}
     reads = []
@@ -165,11 +200,12 @@ def test_what_does_not_fit_in_memory_is_read_again(monkeypatch: pytest.MonkeyPat
         plain = corpus(name, files)
         return Corpus(name, plain.paths, lambda number: (reads.append((name, number)), plain.read(number))[1])
 
-    monkeypatch.setattr(gathering, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1)
     expected = find_clones([counted("a"), counted("b")], 6, reader).to_json()
     assert sorted(reads) == [(name, number) for name in "ab" for number in range(4)]
-    chunk = next(iter(gathering.chunks(corpus("a", files), reader, 0)))
-    monkeypatch.setattr(gathering, "_KEPT_BYTES", int(2.5 * chunk.num_bytes))
+    with chunks.Workers(reader) as workers:
+        num_bytes = next(workers.make(corpus("a", files), 0, lambda chunk: chunk.num_bytes))
+    monkeypatch.setattr(source, "_KEPT_BYTES", int(2.5 * num_bytes))
     reads.clear()
     assert find_clones([counted("a"), counted("b")], 6, reader).to_json() == expected
     assert sorted(reads) == [(name, number) for name in "ab" for number in (0, 1, 2, 2, 3, 3)]

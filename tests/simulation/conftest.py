@@ -56,6 +56,7 @@ def make_world() -> MakeWorld:
             split_seed=1,
             seed=seed,
             libraries="2",
+            bf16=True,
         )
 
     return make
@@ -137,6 +138,7 @@ def run_study(
     def run(
         backend: Backend,
         entries: list[Any],
+        /,
         *,
         organizations: tuple[str, ...] = ("alpha", "beta"),
         folder: Path | None = None,
@@ -147,6 +149,7 @@ def run_study(
         seed: int = 1,
         snapshot_epochs: bool = False,
         checkpoint_every_s: float = 1e6,
+        dropout: float = 0.1,
         instances: Callable[[World], list[Instance]] | None = None,
         **trainer: Any,
     ) -> Study:
@@ -172,13 +175,14 @@ def run_study(
                 await crew.any(name)
             defaults = {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3}
             world = World(
-                spec=gpt2_spec(vocab_size=preparing.tokenizer.vocab_size),
+                spec=gpt2_spec(dropout, preparing.tokenizer.vocab_size),
                 trainer=TrainerSettings(**{**defaults, **trainer}),
                 tokenizer=preparing.tokenizer.fingerprint,
                 inventories=inventories,
                 split_seed=1,
                 seed=seed,
                 libraries=version("torch"),
+                bf16=True,
             )
             if instances is not None:
                 chosen = instances(world)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from raysim.simulation.backends import InlineBackend, RayBackend
+from raysim.simulation.backends import InlineBackend
+from raysim.simulation.on_ray.backend import RayBackend
 
 ENTRIES = ["single", "incremental", {"fedavg": {"rounds": 2}}]
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from raysim.errors import PartyLost, RunError
-from raysim.simulation.backends import InlineBackend, RayBackend
+from raysim.simulation.backends import InlineBackend
 from raysim.simulation.host import StrategyHost
+from raysim.simulation.on_ray.backend import RayBackend
 from raysim.simulation.stagelog import read_stages
 from raysim.training.trainer import Checkpoint, Progress
 

@@ -22,17 +22,17 @@ class Scene:
         self._gates: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def ask(self, name: str, site: str, priority: float = 0.0) -> None:
+    async def ask(self, name: str, site: str, priority: float = 0.0, width: int = 1) -> None:
         self._gates[name] = asyncio.Event()
-        self.tasks[name] = asyncio.ensure_future(self._work(name, site, priority))
+        self.tasks[name] = asyncio.ensure_future(self._work(name, site, priority, width))
         await settle()
 
     async def end(self, name: str) -> None:
         self._gates[name].set()
         await settle()
 
-    async def _work(self, name: str, site: str, priority: float) -> None:
-        async with self.slots.hold(site, priority):
+    async def _work(self, name: str, site: str, priority: float, width: int) -> None:
+        async with self.slots.hold(site, priority, width):
             self.began.append(name)
             self.working.append(name)
             try:
@@ -319,3 +319,78 @@ def test_the_whole_machine_is_had_when_everybody_else_is_done() -> None:
         await task
 
     play(scene, 2)
+
+
+# Work that takes several slots at once.
+
+
+def test_wide_work_waits_for_all_of_its_slots_and_is_not_passed() -> None:
+    """A free slot stays free: else narrow work that keeps coming would hold wide work up for ever."""
+
+    async def scene(s: Scene) -> None:
+        await s.ask("a", site="a")
+        await s.ask("wide", site="w", width=2)
+        await s.ask("late", site="b")
+        assert s.working == ["a"]
+        await s.end("a")
+        assert s.working == ["wide"]
+        await s.end("wide")
+        assert s.working == ["late"]
+
+    play(scene, 2)
+
+
+def test_urgent_work_goes_before_wide_work() -> None:
+    async def scene(s: Scene) -> None:
+        await s.ask("a", site="a")
+        await s.ask("wide", site="w", priority=1.0, width=2)
+        await s.ask("urgent", site="b", priority=2.0)
+        assert s.working == ["a", "urgent"]
+
+    play(scene, 2)
+
+
+def test_wide_work_that_is_given_up_lets_others_go() -> None:
+    async def scene(s: Scene) -> None:
+        await s.ask("a", site="a")
+        await s.ask("wide", site="w", width=2)
+        await s.ask("late", site="b")
+        s.tasks["wide"].cancel()
+        await settle()
+        await s.end("a")
+        assert s.working == ["late"]
+        await s.end("late")
+        await s.ask("again", site="w", width=2)
+        assert s.working == ["again"]
+
+    play(scene, 2)
+
+
+def test_more_slots_than_there_are_are_refused_at_once() -> None:
+    async def scene(s: Scene) -> None:
+        with pytest.raises(ValueError, match=r"3 slots are asked for, and there are 2"):
+            async with s.slots.hold("site", 0, 3):
+                pass
+
+    play(scene, 2)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from("abc"), st.integers(0, 2)), max_size=12))
+@settings(deadline=None)
+def test_never_more_slots_are_out_than_there_are_and_all_work_is_done(work: list[tuple[int, str, int]]) -> None:
+    async def run() -> None:
+        slots, out, most = Slots(4, 2), 0, 0
+
+        async def one(width: int, site: str, priority: int) -> None:
+            nonlocal out, most
+            async with slots.hold(site, priority, width):
+                out += width
+                most = max(most, out)
+                await asyncio.sleep(0)
+                out -= width
+
+        await asyncio.wait_for(asyncio.gather(*(one(*each) for each in work)), 10)
+        assert most <= 4
+        assert out == 0
+
+    asyncio.run(run())

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from raysim.errors import InputError
-from raysim.training.models import ModelSettings, build_model, initial_recipe, initial_weights
+from raysim.training.models import ModelSettings, build_model, dropout_of, initial_recipe, initial_weights
 from raysim.training.organization import ModelSpec
 from raysim.training.weights import assign, flatten, layout_of
 
@@ -121,6 +121,40 @@ def test_dropout_is_set_everywhere(gpt2_spec) -> None:
     rates = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
     assert rates == {0.25}
     assert {module.p for module in build(gpt2_spec(None)).modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+
+
+SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+OPT = {"hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "word_embed_proj_dim": 16}
+OTHERS = {
+    "gpt_neo": {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "attention_types": [[["global"], 1]]},
+    "gpt_neox": SMALL,
+    "llama": SMALL,
+    "opt": OPT,
+    "starcoder2": {**SMALL, "num_key_value_heads": 2},
+}
+
+
+@pytest.mark.parametrize("model_type", OTHERS)
+def test_dropout_is_set_everywhere_in_models_that_have_other_names_for_it(model_type: str, tmp_path) -> None:
+    """In random models as in checkpoints: modules of torch, and numbers that layers keep for attention."""
+    scratch = ModelSettings(config={"model_type": model_type, **OTHERS[model_type]}, dropout=0.25)
+    build_model(scratch.model_copy(update={"dropout": 0.125}), 300, 0, 64).save_pretrained(tmp_path)
+    for settings in (scratch, ModelSettings(pretrained=str(tmp_path), dropout=0.25)):
+        model = build_model(settings, 300, 0, 64)
+        rates = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+        for module in model.modules():
+            rates |= {v for k, v in vars(module).items() if "drop" in k and k != "layerdrop" and isinstance(v, float)}
+        assert rates == {0.25}
+        assert dropout_of(model.config) == 0.25
+    kept = build_model(ModelSettings(pretrained=str(tmp_path)), 300, 0, 64)
+    assert dropout_of(kept.config) == 0.125
+
+
+def test_a_model_without_dropout_refuses_some(tmp_path) -> None:
+    config = {"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1, "state_size": 4}
+    with pytest.raises(InputError, match=r"model\.dropout: a model of type mamba has none; leave it out"):
+        build_model(ModelSettings(config=config, dropout=0.1), 300, 0, 64)
+    assert dropout_of(build_model(ModelSettings(config=config, dropout=0.0), 300, 0, 64).config) == 0.0
 
 
 def test_models_are_built_in_evaluation_mode(spec: ModelSpec) -> None:

@@ -18,7 +18,11 @@ EXTRACTION = table_spec(
         ("offset", SMALL, "first token of the suffix in its packed training sequence, from 0"),
         ("verbatim", SMALL, "tokens of the suffix that greedy decoding gets right before it first errs"),
         ("distance", SMALL, "Levenshtein distance in tokens of the greedy continuation to the suffix; 0: extracted"),
-        ("log_p", REAL, "log-probability in nats that the run's sampling draws the suffix; minus infinity: never"),
+        (
+            "log_p",
+            REAL,
+            "log-probability in nats that the run's sampling, in float32, draws the suffix; -infinity: never",
+        ),
         ("log_p_plain", REAL, "the same at temperature 1, without top-p and repetition penalty"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Parties and ranks as Ray actors. The one place that makes actors."""

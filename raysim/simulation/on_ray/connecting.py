@@ -1,0 +1,128 @@
+"""Ray is started in this machine, or a cluster is joined."""
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from raysim.errors import InputError
+from raysim.simulation.on_ray.untyped import untyped_ray
+
+# Telemetry off, no warning about accelerator variables, no progress bars of Ray's own.
+_RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+_LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
+
+_CONNECT_TIMEOUT_S = 5.0
+
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What a client of HTTP/2 says first (RFC 9113, section 3.4), with a frame of no settings."""
+
+_TRY_AGAIN_S = 30.0
+"""A cluster whose nodes are still joining was seen to refuse a driver that it took a moment later."""
+
+_PAUSE_S = 1.0
+
+
+def connect(address: str | None, num_cpus: int | None) -> tuple[Any, bool]:
+    """Ray, connected to the cluster at `address`, or started in this machine; and whether it was not before.
+
+    Raises:
+        InputError: no Ray cluster answers.
+    """
+    for name, value in _RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if address and (Path.home() / ".ray" / "auth_token").is_file():
+        # `ray start` asks for a token wherever there is one; a driver that connects must say that it has it.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    ray = untyped_ray()
+    if ray.is_initialized():
+        return ray, False
+    if address:
+        _join(ray, address)
+    else:
+        # "local": else Ray would join a cluster that `ray start` left a note of, even one that is gone.
+        try:
+            _init(ray, address="local", num_cpus=num_cpus, include_dashboard=False)
+        except _REFUSALS as error:
+            raise InputError(f"embedded Ray: it does not start: {_reason(error)}") from error
+    return ray, True
+
+
+_REFUSALS = (ConnectionError, ValueError, RuntimeError)
+
+
+def _join(ray: Any, address: str) -> None:
+    require_server(address)
+    deadline_s = time.monotonic() + _TRY_AGAIN_S
+    while True:
+        try:
+            return _init(ray, address=address)
+        except _REFUSALS as error:
+            if not isinstance(error, ConnectionError) or time.monotonic() > deadline_s:
+                raise InputError(f"--address {address}: no Ray cluster answers: {_reason(error)}") from error
+        time.sleep(_PAUSE_S)
+
+
+def _init(ray: Any, **arguments: Any) -> None:
+    with _quiet():
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **arguments)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error and of what it came from, which Ray leaves to the traceback."""
+    causes = [error, *([error.__cause__] if error.__cause__ else [])]
+    return "; ".join(str(cause).splitlines()[0] for cause in causes if str(cause))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Has a Ray that is started meanwhile log in its C++ parts what is fatal alone, on the terminal as in files.
+
+    What a run needs to know is raised. The rest would come between the lines of the progress display, as would the news
+    that a level was set. Whoever set one gets what it asks for.
+    """
+    if _LOG_LEVEL in os.environ:
+        yield
+        return
+    sys.stderr.flush()
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.environ[_LOG_LEVEL] = "fatal"
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
+        del os.environ[_LOG_LEVEL]
+
+
+def require_server(address: str) -> None:
+    """Ray waits for many minutes for a cluster that is not there; a look at its port tells at once.
+
+    Raises:
+        InputError: nothing at the address talks HTTP/2, as Ray does; one without a port, such as ``auto``, is left to
+            Ray.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not (separator and port.isdigit()):
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S) as connection:
+            connection.sendall(_HELLO)
+            answer = connection.recv(9)
+    except OSError as error:
+        raise InputError(f"--address {address}: no Ray cluster answers there: {error.strerror or error}") from None
+    # A frame of settings, or the alert of a server that wants TLS.
+    if answer[3:4] != b"\x04" and answer[:1] != b"\x15":
+        raise InputError(f"--address {address}: what answers there is no Ray cluster; Ray's own default port is 6379")

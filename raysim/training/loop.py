@@ -1,0 +1,266 @@
+"""The training loop of every backend: batches, rates, seeds, events. An engine does what a step is."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from raysim.errors import RunError
+from raysim.recipe import seed_of
+from raysim.training.batches import Batches
+from raysim.training.ranks import ALONE, Group
+from raysim.training.schedule import rate_at
+from raysim.training.speed import Speed, peak_flop_per_s
+from raysim.training.trainer import Checkpoint, Event, Progress, Snapshot, Task, TrainState, Update
+from raysim.training.weights import Flat
+
+if TYPE_CHECKING:
+    import torch
+
+_PROGRESS_EVERY_S = 0.5
+_LOOK_EVERY_STEPS = {"cpu": 1, "cuda": 16}
+"""A look at losses waits for the device; between looks the host may run ahead of a GPU."""
+
+
+class Engine(Protocol):
+    """One rank's model and optimizer, loaded and ready."""
+
+    flop_per_token: int
+    """Of training; see `raysim.training.speed.flop_per_token`."""
+
+    def step(self, pieces: "list[tuple[torch.Tensor, float, int]]", rate: float) -> "tuple[torch.Tensor, torch.Tensor]":
+        """One optimizer step.
+
+        Args:
+            pieces: token ids ``[rows, sequence_length]``, their share of the step's rows, and a seed for dropout, for
+                each gradient that is summed.
+            rate: learning rate.
+
+        Returns:
+            This rank's part of the mean loss in nats a token, and the norm of the whole gradient before clipping.
+        """
+        ...
+
+    def weights(self) -> Flat:
+        """The weights, float32; every rank must ask at once, rank 0 gets them whole."""
+        ...
+
+    def optimizer_state(self) -> Mapping[str, Flat]:
+        """What the optimizer keeps, by name, in the order of the weights; asked for as those are."""
+        ...
+
+    def counters(self) -> Mapping[str, float]:
+        """What else the optimizer counts beside its steps."""
+        ...
+
+
+def run_loop(
+    engine: Engine,
+    task: Task,
+    sequences: npt.NDArray[np.int32],
+    client_state: TrainState | None,
+    resume: TrainState | None,
+    group: Group = ALONE,
+) -> Iterator[Event]:
+    """Trains with `engine`, which holds the weights to start from; only rank 0 has events to tell.
+
+    Every rank makes the same decisions at the same steps: losses are summed over ranks, and rank 0 alone looks at the
+    clock.
+
+    Raises:
+        RunError: the loss or the gradient is no finite number.
+    """
+    import torch
+
+    settings = task.settings
+    start = resume or client_state
+    past_steps = int(start.counters["past_steps"]) if start else 0
+    step = int(resume.counters["step"]) if resume else 0
+    rate_sum = resume.counters["learning_rate_sum"] if resume else 0.0
+    first_loss = resume.counters["first_loss"] if resume else math.nan
+    epoch_loss = resume.counters["epoch_loss"] if resume else 0.0
+
+    batches = Batches(task.seed, len(sequences), settings.batch_size)
+    per_epoch = batches.per_epoch
+    num_steps, horizon_steps = task.epochs * per_epoch, task.horizon_epochs * per_epoch
+    reader = _Reader(task, batches, sequences, group)
+    look_every = _LOOK_EVERY_STEPS[settings.device]
+    # Losses and norms of the steps since the last look, and whether a checkpoint is due.
+    seen = torch.zeros(2 * look_every + 1, device=settings.device)
+    looked, tokens = step, 0
+    clock = _Clock(task.checkpoint_every_s)
+    if settings.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    while step < num_steps:
+        rate = rate_at(
+            past_steps + step, horizon_steps, settings.learning_rate, settings.warmup_fraction, settings.schedule
+        )
+        loss, norm = engine.step(reader.read(step), rate)
+        seen[step - looked] = loss
+        seen[look_every + step - looked] = norm
+        rate_sum += rate
+        tokens += len(batches.rows(step)) * sequences.shape[1]
+        step += 1
+        epoch, in_epoch = divmod(step - 1, per_epoch)
+        ends_epoch = in_epoch == per_epoch - 1
+        if step - looked < look_every and not ends_epoch:
+            continue
+        values, checkpoint_due = _look(seen, look_every, step - looked, clock.is_checkpoint_due(), group)
+        for number, (value, length) in enumerate(values, looked):
+            if not (math.isfinite(value) and math.isfinite(length)):
+                raise RunError(
+                    f"{task.label}: loss {value} and gradient norm {length} at step {number + 1} are not finite;"
+                    " lower trainer.learning_rate, or use precision: fp32 (the last checkpoint is kept)"
+                )
+            first_loss = value if number == 0 else first_loss
+            epoch_loss = (epoch_loss if number % per_epoch else 0.0) + value * len(batches.rows(number))
+        looked = step
+        last_loss = values[-1][0]
+        if group.rank == 0 and clock.is_progress_due(step == num_steps):
+            with clock.paused():
+                yield Progress(step, num_steps, epoch + 1, last_loss, tokens)
+        if task.snapshot_epochs and ends_epoch:
+            weights = engine.weights()
+            if group.rank == 0:
+                with clock.paused():
+                    yield Snapshot(epoch + 1, weights)
+            del weights
+        if checkpoint_due and step < num_steps:
+            counters = {
+                "step": step,
+                "past_steps": past_steps,
+                "learning_rate_sum": rate_sum,
+                "first_loss": first_loss,
+                "epoch_loss": epoch_loss,
+                **engine.counters(),
+            }
+            state = TrainState({"weights": engine.weights(), **engine.optimizer_state()}, counters)
+            if group.rank == 0:
+                with clock.paused():
+                    yield Checkpoint(state)
+            del state  # three buffers that would lie beside the steps up to the next one
+            clock.checkpointed()
+    seconds = clock.seconds()
+    data_seconds, peak = group.largest([reader.seconds, float(_peak_memory_bytes(settings.device))], settings.device)
+    weights = engine.weights()
+    state = None
+    if task.keep_state:
+        state = TrainState(engine.optimizer_state(), {"past_steps": past_steps + num_steps, **engine.counters()})
+    metrics = {
+        "steps": num_steps,
+        "tokens": task.epochs * sequences.size,
+        "sequences": len(sequences),
+        "learning_rate_sum": rate_sum,
+        "first_loss": first_loss,
+        "last_epoch_loss": epoch_loss / len(sequences),
+    }
+    if group.rank == 0:
+        device_peak = peak_flop_per_s(torch.cuda.get_device_name()) if settings.device == "cuda" else None
+        speed = Speed(
+            tokens=tokens,
+            seconds=seconds,
+            data_seconds=data_seconds,
+            peak_memory_bytes=int(peak),
+            flop_per_token=engine.flop_per_token,
+            peak_flop_per_s=device_peak and device_peak * group.size,
+        )
+        yield Update(weights, state, metrics, speed)
+
+
+class _Reader:
+    """Brings this rank's part of a batch to its device, and measures how long that takes."""
+
+    def __init__(self, task: Task, batches: Batches, sequences: npt.NDArray[np.int32], group: Group) -> None:
+        self._task = task
+        self._batches = batches
+        self._sequences = sequences
+        self._group = group
+        self.seconds = 0.0
+
+    def read(self, step: int) -> "list[tuple[torch.Tensor, float, int]]":
+        import torch
+
+        settings, group = self._task.settings, self._group
+        started_s = time.monotonic()
+        found = []
+        for number, piece in enumerate(self._batches.pieces(step, settings.accumulation, group.rank, group.size)):
+            ids = torch.from_numpy(self._sequences[piece.rows].astype(np.int64))
+            if settings.device == "cuda":
+                ids = ids.pin_memory().to(settings.device, non_blocking=True)
+            # Dropout is seeded for each step, so that a checkpoint needs no random state.
+            place = (number, group.rank) if number or group.rank else ()
+            found.append((ids, piece.share, seed_of(self._task.seed, "dropout", step, *place)))
+        self.seconds += time.monotonic() - started_s
+        return found
+
+
+class _Clock:
+    """Says when to tell of progress and of checkpoints, and how long training took."""
+
+    def __init__(self, checkpoint_every_s: float) -> None:
+        self._checkpoint_every_s = checkpoint_every_s
+        self._started_s = self._progress_s = self._checkpoint_s = time.monotonic()
+        self._paused_s = 0.0
+
+    def paused(self) -> "_Pause":
+        return _Pause(self)
+
+    def wait(self, seconds: float) -> None:
+        self._paused_s += seconds
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._started_s - self._paused_s
+
+    def is_progress_due(self, last: bool) -> bool:
+        now_s = time.monotonic()
+        if last or now_s - self._progress_s >= _PROGRESS_EVERY_S:
+            self._progress_s = now_s
+            return True
+        return False
+
+    def is_checkpoint_due(self) -> bool:
+        return time.monotonic() - self._checkpoint_s >= self._checkpoint_every_s
+
+    def checkpointed(self) -> None:
+        self._checkpoint_s = time.monotonic()
+
+
+class _Pause:
+    """A time in which the consumer of events has them, and nothing trains."""
+
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._since_s = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._clock.wait(time.monotonic() - self._since_s)
+
+
+def _look(
+    seen: "torch.Tensor", look_every: int, steps: int, checkpoint_due: bool, group: Group
+) -> tuple[list[tuple[float, float]], bool]:
+    """Losses, summed over ranks, and norms of the last steps, and whether rank 0 wants a checkpoint."""
+    if group.size == 1:
+        values = seen.tolist()
+        return list(zip(values[:steps], values[look_every : look_every + steps], strict=True)), checkpoint_due
+    seen = seen.clone()
+    seen[look_every:-1] /= group.size  # the norm is that of the whole gradient on every rank
+    seen[-1] = float(checkpoint_due and group.rank == 0)
+    group.sum(seen)
+    values = seen.tolist()
+    return list(zip(values[:steps], values[look_every : look_every + steps], strict=True)), values[-1] > 0
+
+
+def _peak_memory_bytes(device: str) -> int:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

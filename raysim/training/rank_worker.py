@@ -1,0 +1,88 @@
+"""One rank of a stage, and which trainer it is."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raysim.training.adapters import split
+from raysim.training.deepspeed_trainer import DeepSpeedTrainer
+from raysim.training.memory import naming
+from raysim.training.ranks import ALONE, Group, Meeting
+from raysim.training.site import ModelSpec, Site
+from raysim.training.torch_trainer import TorchTrainer
+from raysim.training.trainer import Event, Task, Trainer, TrainerSettings, TrainState
+from raysim.training.weights import Flat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def trainer_for(settings: TrainerSettings, model: "PreTrainedModel", group: Group = ALONE) -> Trainer:
+    """The trainer that `settings` ask for."""
+    trainers = {"torch": TorchTrainer, "deepspeed": DeepSpeedTrainer}
+    return trainers[settings.backend](model, group)
+
+
+def train_here(
+    site: Site,
+    spec: ModelSpec,
+    task: Task,
+    sequences: npt.NDArray[np.int32],
+    weights: Flat,
+    client_state: TrainState | None,
+    resume: TrainState | None,
+    group: Group = ALONE,
+) -> Iterator[Event]:
+    """Trains in this process; see `raysim.training.trainer.Trainer.train`.
+
+    However the stage ends, nothing of it stays in memory but the site's model, on the CPU.
+    """
+    try:
+        with naming("trainer.batch_size or trainer.sequence_length, or raise trainer.accumulation"):
+            model = site.model(spec)
+            split(model)
+            trainer = trainer_for(task.settings, model, group)
+            yield from trainer.train(task, sequences, weights, client_state, resume)
+    finally:
+        site.rest()
+
+
+class RankWorker(Site):
+    """One rank, in a process of its own, for as long as its stage lasts.
+
+    Args:
+        rank: from 0.
+        size: how many there are.
+    """
+
+    def __init__(self, rank: int, size: int) -> None:
+        super().__init__(f"rank {rank}")
+        self._meeting = Meeting(rank, size)
+        self._group = Group(rank, size)
+
+    def listen(self) -> int:
+        """Opens the meeting of all ranks; its port."""
+        return self._meeting.listen()
+
+    def join(self, host: str, port: int, own_address: str, device: str) -> None:
+        """Joins the other ranks; see `Meeting.join`."""
+        self._group = self._meeting.join(host, port, own_address, device)
+
+    def train(
+        self,
+        spec: ModelSpec,
+        task: Task,
+        sequences: npt.NDArray[np.int32],
+        weights: Flat,
+        client_state: TrainState | None,
+        resume: TrainState | None,
+    ) -> Iterator[Event]:
+        """This rank's part; rank 0 tells the events of all."""
+        yield from train_here(self, spec, task, sequences, weights, client_state, resume, self._group)
+
+    def follow(self, *arguments: Any) -> None:
+        """`train` of a rank that has nothing to tell."""
+        for _ in self.train(*arguments):
+            pass
