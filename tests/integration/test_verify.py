@@ -98,7 +98,8 @@ def test_a_changed_corpus_is_told(tiny: Callable[..., Path], tmp_path: Path, cor
     ended = raysim("verify", tmp_path / "out")
     assert ended.returncode == 1
     assert "were not made again" in ended.stderr
-    assert "corpora, settings or libraries have changed" in " ".join(ended.stderr.split())
+    told = " ".join(ended.stderr.split())
+    assert "corpora, settings, libraries, or whether the processor knows bf16, have changed since" in told
 
 
 def test_what_has_not_ended_is_not_verified(finished: Path, tmp_path: Path) -> None:

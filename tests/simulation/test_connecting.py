@@ -1,10 +1,14 @@
 """Whether a Ray cluster answers at an address is told before Ray is asked, which would wait for many minutes."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +67,25 @@ def test_ray_answers(ray_session: None) -> None:
     import ray
 
     require_server(ray.get_runtime_context().gcs_address)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", [None, "0123456789abcdef" * 4])
+def test_a_cluster_that_asks_for_another_token(ray_session: None, tmp_path: Path, token: str | None) -> None:
+    import ray
+
+    assert os.environ["RAY_AUTH_MODE"] == "token"  # Ray asks for one where it starts a cluster of its own
+    mine = {"RAY_AUTH_TOKEN": token, "RAY_AUTH_MODE": "token"} if token else {}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    join = "import sys; from raysim.simulation.on_ray.connecting import connect; connect(sys.argv[1], None)"
+    ended = subprocess.run(
+        [sys.executable, "-c", join, ray.get_runtime_context().gcs_address],
+        env={**environment, **mine, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert "InputError" in ended.stderr
+    assert "it asks for a token" in ended.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("address", ["auto", "somewhere"])

@@ -37,7 +37,7 @@ def connect(address: str | None, num_cpus: int | None) -> tuple[Any, bool]:
     """Ray, connected to the cluster at `address`, or started in this machine; and whether it was not before.
 
     Raises:
-        InputError: no Ray cluster answers.
+        InputError: no Ray cluster answers, or it does not know our token.
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -60,6 +60,11 @@ def connect(address: str | None, num_cpus: int | None) -> tuple[Any, bool]:
 
 _REFUSALS = (ConnectionError, ValueError, RuntimeError)
 
+_UNAUTHENTICATED = (
+    "it asks for a token, and there is none here, or another: what `ray get-auth-token` prints on its head belongs into"
+    " ~/.ray/auth_token, or into RAY_AUTH_TOKEN with RAY_AUTH_MODE=token"
+)
+
 
 def _join(ray: Any, address: str) -> None:
     require_server(address)
@@ -67,7 +72,9 @@ def _join(ray: Any, address: str) -> None:
     while True:
         try:
             return _init(ray, address=address)
-        except _REFUSALS as error:
+        except (*_REFUSALS, ray.exceptions.AuthenticationError) as error:
+            if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
+                raise InputError(f"--address {address}: {_UNAUTHENTICATED}") from error
             if not isinstance(error, ConnectionError) or time.monotonic() > deadline_s:
                 raise InputError(f"--address {address}: no Ray cluster answers: {_reason(error)}") from error
         time.sleep(_PAUSE_S)
@@ -79,9 +86,9 @@ def _init(ray: Any, **arguments: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error and of what it came from, which Ray leaves to the traceback."""
-    causes = [error, *([error.__cause__] if error.__cause__ else [])]
-    return "; ".join(str(cause).splitlines()[0] for cause in causes if str(cause))
+    """An error and what it came from, which Ray leaves to the traceback, in a line each."""
+    causes = [str(cause).strip().splitlines() for cause in (error, error.__cause__) if cause]
+    return "; ".join(lines[-1 if "Traceback" in lines[0] else 0] for lines in causes if lines)
 
 
 @contextmanager
