@@ -5,8 +5,9 @@ Interleaved pairs, medians. Two kinds of rows:
   little;
 - end to end: an organization's actor on Ray, from the moment that a stage is begun to the moment that it is stored,
   beside a process that builds the same model and trains it as long, in seconds of the clock; and two organizations at
-  once beside twice the bare loop. Only a quiet machine says something here.
-    python experiments/benchmarks/train.py [--pairs 5] [--sequences 96] [--only loop|ray]
+  once beside twice the bare loop, and beside two bare loops at once, which share caches and memory as well. Only a
+  quiet machine says something here.
+    python experiments/benchmarks/train.py [--pairs 5] [--sequences 96] [--only loop|one|two]
 """
 
 import argparse
@@ -225,11 +226,12 @@ def on_ray(path: Path, seed: int, store: Path, **trainer: Any) -> tuple[int, flo
     return sum(row["tokens"] for row in rows), max(row["seconds"] for row in rows)
 
 
-def bare_process(backend: str, tokens: int) -> float:
-    """Seconds that a process of its own takes to build the model and to train on so many tokens."""
+def bare_processes(backend: str, tokens: int, count: int) -> float:
+    """Tokens a second of so many processes at once, each of which builds the model and trains on so many tokens."""
     command = [sys.executable, __file__, "--bare", backend, "--tokens", str(tokens)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(ended.stdout.strip().splitlines()[-1])
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    seconds = [float(process.communicate()[0].strip().splitlines()[-1]) for process in started]
+    return count * tokens / max(seconds)
 
 
 def be_bare(backend: str, tokens: int) -> None:
@@ -244,49 +246,70 @@ def be_bare(backend: str, tokens: int) -> None:
     print(time.monotonic() - started_s)
 
 
-def ray_rows(pairs: int) -> list[dict[str, Any]]:
+def ray_rows(pairs: int, only: str | None) -> list[dict[str, Any]]:
     """Rows of whole stages."""
     import logging
 
     import ray
 
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    cases = [
-        ("torch, one organization on Ray", "torch", 1, {}),
-        ("deepspeed, one organization on Ray", "deepspeed", 1, {"backend": "deepspeed", "deepspeed": ZERO}),
-        ("torch, two organizations on Ray beside twice one bare loop", "torch", 2, {}),
-    ]
-    rows = []
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="raysim-") as scratch:
-        for case, backend, organizations, trainer in cases:
-            folder = Path(scratch) / f"{backend}{organizations}"
-            folder.mkdir()
-            path, rates = experiment(folder, organizations), []
-            for number in range(pairs):
-                tokens, seconds = on_ray(path, number, folder / "store", **trainer)
-                alone = tokens // organizations
-                bare = alone / bare_process(backend, alone)
-                rates.append((tokens / seconds, organizations * bare))
-                print(f"{case}, pair {number + 1}: {rates[-1][0]:,.0f} and {rates[-1][1]:,.0f} tokens/s", flush=True)
-            rows.append(row(case, rates, "tokens/s"))
+        rows = [*(one_row(Path(scratch), pairs, backend) for backend in BARE)] if only != "two" else []
+        rows += two_rows(Path(scratch), pairs) if only != "one" else []
     ray.shutdown()
     return rows
+
+
+def one_row(scratch: Path, pairs: int, backend: str) -> dict[str, Any]:
+    """One organization beside one bare loop."""
+    folder = scratch / backend
+    folder.mkdir()
+    extra = {"backend": backend, "deepspeed": ZERO} if backend == "deepspeed" else {}
+    path, rates = experiment(folder, 1), []
+    for number in range(pairs):
+        tokens, seconds = on_ray(path, number, folder / "store", **extra)
+        rates.append((tokens / seconds, bare_processes(backend, tokens, 1)))
+        print(f"{backend} on Ray, pair {number + 1}: {rates[-1][0]:,.0f} and {rates[-1][1]:,.0f} tokens/s", flush=True)
+    return row(f"{backend}, one organization on Ray", rates, "tokens/s")
+
+
+def two_rows(scratch: Path, pairs: int) -> list[dict[str, Any]]:
+    """Two organizations at once beside one bare loop and beside two."""
+    folder = scratch / "two"
+    folder.mkdir()
+    path = experiment(folder, 2)
+    rates: list[tuple[float, float, float]] = []
+    for number in range(pairs):
+        tokens, seconds = on_ray(path, number, folder / "store")
+        one, two = (bare_processes("torch", tokens // 2, count) for count in (1, 2))
+        rates.append((tokens / seconds, 2 * one, two))
+        told = ", ".join(f"{rate:,.0f}" for rate in rates[-1])
+        print(f"two organizations, twice one loop, two loops, round {number + 1}: {told} tokens/s", flush=True)
+    return [
+        row(
+            "two organizations on Ray beside twice one bare loop",
+            [(ours, twice) for ours, twice, _ in rates],
+            "tokens/s",
+        ),
+        row("two organizations on Ray beside two bare loops", [(ours, two) for ours, _, two in rates], "tokens/s"),
+        row("two bare loops beside twice one", [(two, twice) for _, twice, two in rates], "tokens/s"),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--sequences", type=int, default=96)
-    parser.add_argument("--only", choices=("loop", "ray"))
+    parser.add_argument("--only", choices=("loop", "one", "two"))
     parser.add_argument("--bare", choices=tuple(BARE), help=argparse.SUPPRESS)
     parser.add_argument("--tokens", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
         be_bare(options.bare, options.tokens)
         return
-    rows = loop_rows(options.pairs, options.sequences) if options.only != "ray" else []
-    rows += ray_rows(options.pairs) if options.only != "loop" else []
+    rows = loop_rows(options.pairs, options.sequences) if options.only in (None, "loop") else []
+    rows += ray_rows(options.pairs, options.only) if options.only != "loop" else []
     print(json.dumps({"benchmark": "train", "rows": rows}))
 
 
