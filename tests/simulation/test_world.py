@@ -1,4 +1,4 @@
-"""Tokens and sequences of stages. That every input is in the keys of a world is for tests/test_keys.py to show."""
+"""Tokens and sequences of stages. That every input is in the keys of a world is for tests/keys to show."""
 
 import dataclasses
 
