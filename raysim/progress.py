@@ -110,10 +110,10 @@ class ConsoleObserver:
             self._bars.update(running.task, completed=tokens, note=note)
         elif running.tokens and time.monotonic() - self._last_plain_s > _PLAIN_EVERY_S:
             self._last_plain_s = time.monotonic()
-            percent = 100 * tokens // max(1, running.tokens)
             name = _NAMES.get(running.kind, running.kind)
+            so_far = ", ".join(filter(None, [f"{100 * tokens // running.tokens} %", note]))
             self._console.print(
-                f"  {name} {running.label}: {percent} %, {note}; {self._time_left()}", highlight=False, soft_wrap=True
+                f"  {name} {running.label}: {so_far}; {self._time_left()}", highlight=False, soft_wrap=True
             )
 
     def ended(self, record: StageRecord) -> None:

@@ -1,7 +1,8 @@
-"""Progress over the points of a sweep."""
+"""What is told of work while it is done."""
 
 import io
 
+import pytest
 from rich.console import Console
 
 from raysim.progress import ConsoleObserver
@@ -29,3 +30,14 @@ def test_the_share_is_of_all_points() -> None:
         "Point 1 of 2: eta=0.01",
         "Point 2 of 2: eta=0.03",
     ]
+
+
+@pytest.mark.parametrize(("note", "said"), [("", "50 %; "), ("epoch 1/2", "50 %, epoch 1/2; ")])
+def test_how_far_work_is_where_no_bar_can_be_drawn(monkeypatch: pytest.MonkeyPatch, note: str, said: str) -> None:
+    monkeypatch.setattr("raysim.progress._PLAIN_EVERY_S", -1.0)
+    text = io.StringIO()
+    observer = ConsoleObserver(Console(file=text))
+    observer.expect({"generate": 10})
+    observer.started("key", "generate", "prompts of a", 10)
+    observer.progressed("key", 5, note)
+    assert f"generating prompts of a: {said}" in text.getvalue()
