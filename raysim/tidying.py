@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raysim.errors import InputError
+from raysim.errors import DamagedEntry, InputError
 from raysim.folder import RunFolder
 from raysim.recipe import Key
 from raysim.simulation.claims import Claim, Claims
@@ -17,10 +17,11 @@ from raysim.simulation.store import Store
 
 @dataclass(frozen=True)
 class _Contents:
-    """A store, its entries, and the claims of runs that are there still."""
+    """A store, its entries, those of them whose facts are damaged, and the claims of runs that are there still."""
 
     store: Store
     entries: dict[Key, Entry]
+    damaged: list[Path]
     claims: list[Claim]
 
     def referred(self) -> frozenset[Key]:
@@ -28,6 +29,11 @@ class _Contents:
 
     def counted_on(self) -> frozenset[Key]:
         return frozenset().union(*(claim.arrays for claim in self.claims))
+
+    def left_over(self) -> list[Path]:
+        """Arrays that are there though they count as let go: a kill came between the two."""
+        named = (entry.folder / name for entry in self.entries.values() for name in entry.dropped)
+        return [path for path in named if path.is_file()]
 
 
 def find_store(path: Path) -> Path:
@@ -65,6 +71,7 @@ def store_usage(path: Path) -> dict[str, Any]:
         "kinds": kinds,
         "runs": runs,
         "no run": _sizes(contents, unclaimed),
+        "damaged": len(contents.damaged),
     }
 
 
@@ -96,7 +103,10 @@ def collect_garbage(path: Path, dry_run: bool) -> dict[str, Any]:
         freed += sum(int(e.files[f"{name}.npy"]["bytes"]) for e in dropped for name in e.array_names())
         leftovers = [p for p in (folder / "partial").glob("*") if p.name in contents.entries or p.name not in referred]
         leftovers += [p for p in (folder / "damaged").glob("*") if p.is_dir()]
+        leftovers += contents.damaged
+        stray = contents.left_over()
         freed += sum(file.stat().st_size for p in leftovers for file in p.rglob("*") if file.is_file())
+        freed += sum(file.stat().st_size for file in stray)
         if not dry_run:
             for key in removed:
                 contents.store.remove(key)
@@ -104,6 +114,8 @@ def collect_garbage(path: Path, dry_run: bool) -> dict[str, Any]:
                 contents.store.drop_arrays(entry.key)
             for leftover in leftovers:
                 shutil.rmtree(leftover, ignore_errors=True)
+            for file in stray:
+                file.unlink(missing_ok=True)
             contents.store.sweep()
             Claims(folder).forget_gone()
     return {
@@ -118,8 +130,15 @@ def collect_garbage(path: Path, dry_run: bool) -> dict[str, Any]:
 
 def _read(folder: Path) -> _Contents:
     store = Store(folder)
-    entries = {key: entry for key in store if (entry := store.peek(key))}
-    return _Contents(store, entries, [_whole(claim) for claim in Claims(folder).all() if claim.alive])
+    entries, damaged = {}, []
+    for place in store.places():
+        try:
+            entry = store.peek(place.name)
+        except DamagedEntry:
+            damaged.append(place)
+        else:
+            entries |= {entry.key: entry} if entry else {}
+    return _Contents(store, entries, damaged, [_whole(claim) for claim in Claims(folder).all() if claim.alive])
 
 
 def _whole(claim: Claim) -> Claim:

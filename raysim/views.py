@@ -165,7 +165,12 @@ def store_view(usage: Mapping[str, Any]) -> RenderableType:
         runs.add_row(Text(row["run"]), *sizes)
     nobody = usage["no run"]
     runs.add_row("no run", f"{nobody['entries']:,}", _bytes(nobody["bytes"]), "", "")
-    return Group(kinds, runs)
+    parts: list[RenderableType] = [kinds, runs]
+    if usage["damaged"]:
+        parts.append(
+            Text(f"Damaged and in no count: {usage['damaged']:,} entries; gc removes them, a run makes them again.")
+        )
+    return Group(*parts)
 
 
 def garbage_view(garbage: Mapping[str, Any]) -> RenderableType:

@@ -98,8 +98,11 @@ class Store:
 
     def __iter__(self) -> Iterator[Key]:
         """All keys that have an entry."""
-        for file in self._objects.glob(f"*/[!.]*/{FACTS_FILE}"):
-            yield file.parent.name
+        return (place.name for place in self.places())
+
+    def places(self) -> Iterator[Path]:
+        """The folders of all entries, each named by its key."""
+        return (file.parent for file in self._objects.glob(f"*/[!.]*/{FACTS_FILE}"))
 
     def remove(self, key: Key) -> None:
         """Deletes an entry: first its facts, so that a kill leaves none that looks whole."""

@@ -107,6 +107,36 @@ def test_gc_removes_what_no_run_refers_to(tiny: Callable[..., Path], tmp_path: P
     assert (hashes(one), computed(one)) == (tables, once)
 
 
+def test_a_damaged_entry_is_counted_and_goes(finished_once: tuple[Path, Path], tmp_path: Path) -> None:
+    """Its facts are cut short; and a kill has left arrays there that another entry has let go."""
+    path, out = tmp_path / "tiny.yaml", tmp_path / "out"
+    shutil.copy(finished_once[0], path)
+    shutil.copytree(finished_once[1], out)
+    store = Store(out / "store")
+    damaged, stray, *_ = sorted(arrays(out / "store"))
+    entry = store.peek(stray)
+    assert entry
+    held = {name: (entry.folder / name).read_bytes() for name in entry.files if name.endswith(".npy")}
+    store.drop_arrays(stray)
+    for name, content in held.items():
+        (entry.folder / name).write_bytes(content)
+    cut = next(place for place in store.places() if place.name == damaged)
+    facts = cut / "entry.json"
+    facts.write_bytes(facts.read_bytes()[:-9])
+    entries = len(list(store)) - 1
+    size = sum(file.stat().st_size for file in cut.iterdir()) + sum(map(len, held.values()))
+    shown = raysim("store", "show", out, "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["damaged"] == 1
+    assert "1 entries; gc removes" in raysim("store", "show", out).stdout
+    freed = json.loads(raysim("store", "gc", out, "--json").stdout)
+    assert (freed["kept"], freed["removed"], freed["bytes"]) == (entries, 0, size)
+    assert not cut.exists()
+    assert not list(entry.folder.glob("*.npy"))
+    run(path, out)
+    assert hashes(out) == hashes(finished_once[1])
+
+
 def test_gc_refuses_where_it_could_do_harm(tiny: Callable[..., Path], tmp_path: Path) -> None:
     store, out = tmp_path / "store", tmp_path / "out"
     run(tiny(**NO_PROBES), out, "--store", store)
