@@ -22,7 +22,8 @@ WALLS = (NAMESPACES, SYSTEM_CALLS, FILES)
 NOBODY = 65534
 """Unprivileged user that root becomes."""
 
-_WORK = "/tmp"  # noqa: S108 - inside a root of its own
+_WORK = "/program"
+"""In a root of its own; not /tmp, where Python may be installed."""
 _BUILD = "/sys"
 """Where a root is built: every Linux has the folder, and what lies below is not needed."""
 _NULL = "/dev/null"

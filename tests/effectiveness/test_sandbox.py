@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -163,6 +164,19 @@ def test_what_is_not_pythons_is_not_read(sandbox: Sandbox, path: str) -> None:
 def test_python_and_its_packages_are_there(sandbox: Sandbox) -> None:
     assert outcome(sandbox, "import decimal, json, sqlite3, unittest\nimport numpy\nassert numpy.ones(3).sum() == 3",
                    Limits(cpu_s=20, wall_s=60)) == "passed"  # fmt: skip
+
+
+def test_python_may_lie_where_others_have_their_temporary_files(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "installed.py"
+    file.write_text("there = True")
+    tmp_path.chmod(0o755)
+    prefixes = {"prefix": str(tmp_path), "base_prefix": sys.base_prefix}
+    there = SimpleNamespace(executable=sys.executable, path=sys.path, **prefixes)
+    monkeypatch.setattr("raysim.effectiveness.sandbox.sys", there)
+    with Sandbox(sandbox.walls) as another:
+        assert outcome(another, f"assert open({str(file)!r}).read() == 'there = True'") == "passed"
 
 
 def test_this_project_is_not(sandbox: Sandbox) -> None:

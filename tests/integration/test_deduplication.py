@@ -122,7 +122,8 @@ def test_tables_do_not_depend_on_the_secret(sharing: Tiny, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_replicas_on_ray_leave_out_the_same(sharing: Tiny, tmp_path: Path) -> None:
-    path = sharing(strategies=["incremental"], deduplication={"across": "first_owner", "match": "near"})
+    one_order = {"incremental": {"orders": [["alpha", "beta", "gamma"]]}}
+    path = sharing(strategies=[one_order], measure={}, deduplication={"across": "first_owner", "match": "near"})
     for backend in ("inline", "ray"):
         changes = ["--set", f"execution={{backend: {backend}, slots: 2, replicas: 2}}"]
         ended = raysim("run", path, "--out", tmp_path / backend, *changes)

@@ -23,7 +23,7 @@ from raysim.training.ranks import NO_LAUNCHER, interface_of
 from raysim.training.trainer import Checkpoint, TrainerSettings
 
 ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}}
-ENTRIES = ["incremental", {"fedavg": {"rounds": 2}}]
+ENTRIES = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedavg": {"rounds": 2}}]
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
