@@ -137,6 +137,7 @@ def heatmap(
         "customdata": [[[plain_text(row), plain_text(column)] for column in columns] for row in rows],
         "colorscale": scale,
         "zmin": 0,
+        "zmax": max((cell for line in cells for cell in line if cell), default=1),
         "xgap": 3,
         "ygap": 3,
         "colorbar": bar,

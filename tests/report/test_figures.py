@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from raysim.report.figure_kit import plain_text
+from raysim.report.figure_kit import heatmap, plain_text
 from raysim.report.figures import all_figures, clone_matrix, owner_heatmap
 from raysim.report.folder import open_run
 from raysim.report.summary import Study
@@ -17,6 +17,12 @@ def study(run):
 
 def test_all_figures_are_drawn(study):
     assert set(all_figures(study)) == {"owners", "positions", "forgetting", "curves", "frontier", "clones", "tree_0"}
+
+
+@pytest.mark.parametrize(("cells", "top"), [([[0.0, None], [0.0, 0.0]], 1), ([[0.5, None], [0.0, 0.25]], 0.5)])
+def test_colours_of_a_heatmap_begin_at_nothing(cells, top) -> None:
+    figure = heatmap(["a", "b"], ["c", "d"], cells, [["", ""], ["", ""]], "lines", "")
+    assert [figure["data"][0][bound] for bound in ("zmin", "zmax")] == [0, top]
 
 
 def test_the_heatmap_has_a_row_a_model_and_a_column_an_owner(study):
