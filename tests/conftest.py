@@ -22,6 +22,9 @@ os.environ.update(
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     RAY_DATA_DISABLE_PROGRESS_BARS="1",
     FLWR_TELEMETRY_ENABLED="0",
+    # Every Ray asks for the same token, whether `ray.init`, which asks by itself, starts it, or a test of clusters.
+    RAY_AUTH_MODE="token",
+    RAY_AUTH_TOKEN="0f" * 32,
 )
 
 STDLIB_FILES = {

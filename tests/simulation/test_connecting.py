@@ -74,18 +74,52 @@ def test_ray_answers(ray_session: None) -> None:
 def test_a_cluster_that_asks_for_another_token(ray_session: None, tmp_path: Path, token: str | None) -> None:
     import ray
 
-    assert os.environ["RAY_AUTH_MODE"] == "token"  # Ray asks for one where it starts a cluster of its own
-    mine = {"RAY_AUTH_TOKEN": token, "RAY_AUTH_MODE": "token"} if token else {}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
-    join = "import sys; from raysim.simulation.on_ray.connecting import connect; connect(sys.argv[1], None)"
-    ended = subprocess.run(
-        [sys.executable, "-c", join, ray.get_runtime_context().gcs_address],
-        env={**environment, **mine, "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    write_token(tmp_path, token)
+    ended = join(ray.get_runtime_context().gcs_address, tmp_path)
     assert "InputError" in ended.stderr
     assert "it asks for a token" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["disabled", "token"])
+def test_a_token_is_brought_where_the_cluster_asks_for_one(tmp_path: Path, mode: str) -> None:
+    """With one at hand either way: Ray writes it when it starts a cluster of its own."""
+    write_token(tmp_path, "0123456789abcdef" * 4)
+    start = """
+import ray
+print(ray.init(address="local", num_cpus=1, include_dashboard=False).address_info["gcs_address"], flush=True)
+input()
+"""
+    environment = {**without_tokens(), "HOME": str(tmp_path), "RAY_AUTH_MODE": mode}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", start], env=environment, text=True, **pipes) as cluster:
+        assert cluster.stdout
+        ended = join(cluster.stdout.readline().strip(), tmp_path)
+        cluster.communicate("\n")
+    assert ended.stdout.strip() == "answered", ended.stderr
+
+
+def without_tokens() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+
+
+def write_token(home: Path, token: str | None) -> None:
+    (home / ".ray").mkdir()
+    if token:
+        (home / ".ray" / "auth_token").write_text(token)
+
+
+def join(address: str, home: Path) -> "subprocess.CompletedProcess[str]":
+    """Joins a cluster in a process of its own, which says "answered" once an actor there has."""
+    code = """
+import sys
+from raysim.simulation.on_ray.connecting import connect
+ray, _ = connect(sys.argv[1], None)
+actor = ray.remote(num_cpus=0)(type("Party", (), {"answer": lambda self: "answered"})).remote()
+print(ray.get(actor.answer.remote(), timeout=60))
+"""
+    environment = {**without_tokens(), "HOME": str(home)}
+    return subprocess.run([sys.executable, "-c", code, address], env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("address", ["auto", "somewhere"])

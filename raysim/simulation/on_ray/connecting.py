@@ -4,10 +4,8 @@ import logging
 import os
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from raysim.errors import InputError
@@ -22,15 +20,12 @@ _RAY_ENVIRONMENT = {
 
 _LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 
+_AUTH_MODE = "RAY_AUTH_MODE"
+
 _CONNECT_TIMEOUT_S = 5.0
 
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """What a client of HTTP/2 says first (RFC 9113, section 3.4), with a frame of no settings."""
-
-_TRY_AGAIN_S = 30.0
-"""A cluster whose nodes are still joining was seen to refuse a driver that it took a moment later."""
-
-_PAUSE_S = 1.0
 
 
 def connect(address: str | None, num_cpus: int | None) -> tuple[Any, bool]:
@@ -41,9 +36,8 @@ def connect(address: str | None, num_cpus: int | None) -> tuple[Any, bool]:
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address and (Path.home() / ".ray" / "auth_token").is_file():
-        # `ray start` asks for a token wherever there is one; a driver that connects must say that it has it.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if address and _AUTH_MODE not in os.environ:
+        _agree_on_tokens(address)
     ray = untyped_ray()
     if ray.is_initialized():
         return ray, False
@@ -66,18 +60,31 @@ _UNAUTHENTICATED = (
 )
 
 
+def _agree_on_tokens(address: str) -> None:
+    """Has this process bring a token exactly where the cluster at `address` asks for one, as `ray start` may.
+
+    Ray takes a driver with a token into a cluster without; their actors then cannot answer it.
+    """
+    host, separator, port = address.rpartition(":")
+    if not (separator and port.isdigit()) or "//" in host:
+        return
+    import grpc
+
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+        asked = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive").future(b"", timeout=_CONNECT_TIMEOUT_S)
+        code = asked.code()
+    if code != grpc.StatusCode.UNAVAILABLE:  # that nobody is there is told later
+        os.environ[_AUTH_MODE] = "token" if code == grpc.StatusCode.UNAUTHENTICATED else "disabled"
+
+
 def _join(ray: Any, address: str) -> None:
     require_server(address)
-    deadline_s = time.monotonic() + _TRY_AGAIN_S
-    while True:
-        try:
-            return _init(ray, address=address)
-        except (*_REFUSALS, ray.exceptions.AuthenticationError) as error:
-            if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
-                raise InputError(f"--address {address}: {_UNAUTHENTICATED}") from error
-            if not isinstance(error, ConnectionError) or time.monotonic() > deadline_s:
-                raise InputError(f"--address {address}: no Ray cluster answers: {_reason(error)}") from error
-        time.sleep(_PAUSE_S)
+    try:
+        _init(ray, address=address)
+    except (*_REFUSALS, ray.exceptions.AuthenticationError) as error:
+        if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
+            raise InputError(f"--address {address}: {_UNAUTHENTICATED}") from error
+        raise InputError(f"--address {address}: no Ray cluster answers: {_reason(error)}") from error
 
 
 def _init(ray: Any, **arguments: Any) -> None:
