@@ -30,7 +30,6 @@ from raysim.memorization.settings import MemorizationSettings, PromptCounts
 from raysim.training.dry_run import step_memory
 from raysim.training.models import ModelSettings
 from raysim.training.site import ModelSpec
-from raysim.training.speed import peak_flop_per_s
 from raysim.training.trainer import TrainerSettings
 from raysim.training.weights import flatten
 
@@ -85,8 +84,8 @@ def training(backend: str, options: argparse.Namespace, compiled: bool = False, 
     ours, theirs = (float(np.median(side)) for side in zip(*pairs[1:], strict=True))
     ratio = float(np.median([mine / bare for mine, bare in pairs[1:]]))
     speed = updates[-1].speed
-    peak = peak_flop_per_s(torch.cuda.get_device_name()) if options.device == "cuda" else None
-    share = 6 * speed.parameters * ours / peak if peak else None
+    flop_per_s = speed.flop_per_token * ours
+    share = flop_per_s / speed.peak_flop_per_s if speed.peak_flop_per_s else None
     if not updates[-1].metrics["last_epoch_loss"] < updates[-1].metrics["first_loss"]:
         raise RuntimeError("the loss did not fall")
     spec = ModelSpec(ModelSettings(config=size.config), size.vocabulary, 0, size.length)

@@ -1,11 +1,12 @@
 """`raysim export-model`: a model of a run as a Hugging Face folder, from its store alone."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysim.corpus.tokens import CodeTokenizer, load_tokenizer
-from raysim.errors import InputError
+from raysim.errors import DamagedEntry, InputError
 from raysim.experiment import LoadedExperiment, restore_experiment
 from raysim.folder import RunFolder
 from raysim.recipe import Key
@@ -81,7 +82,9 @@ def _tokenizer(store: Store, loaded: LoadedExperiment, fingerprint: str) -> Code
     if settings.train is None:
         return load_tokenizer(settings, loaded.base)
     for key in store:
-        entry = store.peek(key)
+        entry = None
+        with suppress(DamagedEntry):  # it may be another run's
+            entry = store.peek(key)
         if entry and entry.recipe["kind"] == "tokenizer":
             tokenizer = CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"])
             if tokenizer.fingerprint == fingerprint:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,8 @@ def memory_needs(load: Load, machine: Machine) -> dict[str, Any]:
     except InputError:
         raise
     except Exception as error:  # whatever a model's own code does that shapes alone cannot answer
-        return {"unknown": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}", "warnings": []}
+        said = str(error).strip().partition("\n")[0]
+        return {"unknown": f"{type(error).__name__}: {said[:200]}".rstrip(": "), "warnings": []}
     training = _training(load, step, machine)
     generation = {
         section: _generation(load, num_bytes, step.flat, machine) for section, num_bytes in generating.items()
@@ -201,12 +203,11 @@ def _remedies(load: Load, machine: Machine, figure: str, before: int) -> str:
 
     found = []
     for setting, other in _alternatives(load, on_device=figure.startswith("device")):
-        try:
+        # Where this model cannot do that, or its own code fails there, the estimate stands without.
+        with suppress(Exception):
             needed = _training(other, step_memory(other.spec, other.trainer), machine)[figure]
-        except InputError:
-            continue  # this model cannot do that
-        if needed < before:
-            found.append((needed, setting))
+            if needed < before:
+                found.append((needed, setting))
     if not found:
         return "choose a smaller model"
     return "; ".join(f"{setting} needs {_gb(needed)}" for needed, setting in found)

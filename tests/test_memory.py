@@ -78,3 +78,28 @@ def test_generation_has_a_batch_size_to_lower() -> None:
 
 def test_this_machine_has_memory() -> None:
     assert 1 << 28 < this_machine("cpu").memory_bytes < 1 << 50
+
+
+def test_a_model_whose_own_code_fails_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("raysim.training.dry_run.step_memory", fail)
+    assert memory_needs(load(), MUCH) == {"unknown": "AssertionError", "warnings": []}
+
+
+def test_what_a_model_cannot_do_is_no_advice_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from raysim.training import dry_run
+
+    first = dry_run.step_memory(SPEC, load().trainer)
+    need = memory_needs(load(), MUCH)["training"]["at_once_bytes"]
+    answers = [first]
+
+    def once(*_: object) -> dry_run.StepMemory:
+        if not answers:
+            raise RuntimeError("this model's code takes no such shapes")
+        return answers.pop()
+
+    monkeypatch.setattr(dry_run, "step_memory", once)
+    (warning,) = (w for w in memory_needs(load(), Machine(need))["warnings"] if w.startswith("training"))
+    assert "trainer." not in warning.partition("this machine has")[2]

@@ -4,7 +4,6 @@ Constants are those of the kernel's user-space headers (``linux/sched.h``, ``lin
 """
 
 import ctypes
-import ctypes.util
 import os
 import platform
 import sys

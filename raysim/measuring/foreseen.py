@@ -39,6 +39,7 @@ def measuring(loaded: LoadedExperiment, assembly: Assembly, plan: Plan) -> dict[
     problems = load_problems(solving.problems, loaded.base) if solving else ()
     if solving:
         linting_recipe("")  # says now if there is no linter
+    prompts = fingerprint_of_prompts(problems)
     snapshots = experiment.after_epochs
     found: dict[Key, Measuring] = {}
     for model in (*plan.models, *(_epochs(plan) if snapshots else ())):
@@ -52,7 +53,7 @@ def measuring(loaded: LoadedExperiment, assembly: Assembly, plan: Plan) -> dict[
                 recipe = generation_recipe(world, key, name, settings)
                 found[key_of(recipe)] = Measuring(recipe, tokens)
         if solving and wanted(model.milestone, solving):
-            recipe = solution_recipe(world, key, fingerprint_of_prompts(problems), solving)
+            recipe = solution_recipe(world, key, prompts, solving)
             found[key_of(recipe)] = Measuring(recipe, len(problems) * solving.samples * solving.new_tokens)
     return found
 

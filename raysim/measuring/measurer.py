@@ -148,11 +148,10 @@ class Measurer:
 
 
 def read_secret(path: Path) -> bytes:
-    """The key of a run's line hashes, made at the run's first start."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        secret = secrets.token_bytes(32)
-        path.touch(mode=0o600)
-        path.write_bytes(secret)
-        return secret
+    """The key of a run's line hashes, made at the run's first start; a kill leaves none or a whole one."""
+    if not path.is_file():
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        unfinished.touch(mode=0o600)
+        unfinished.write_bytes(secrets.token_bytes(32))
+        unfinished.replace(path)
+    return path.read_bytes()

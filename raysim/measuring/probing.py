@@ -95,6 +95,7 @@ class Probing:
         self._jobs = Jobs(workshop, workers)
         self._secret = secret
         self._world = assembly.instances[0].world
+        self._references = fingerprint(assembly.references)
         self._told: dict[str, Told] = {}
         self._index_cache: tuple[dict[str, LineIndex], LineIndex | None] | None = None
 
@@ -128,7 +129,7 @@ class Probing:
         generated = {probe: piece.finished for probe, piece in pieces.items()}
         matched = await self._match(models, generated)
         tables = await self._compare()
-        emissions = Emissions(self._shop, self._world, self._settings, fingerprint(self._assembly.references))
+        emissions = Emissions(self._shop, self._world, self._settings, self._references)
         tables["emissions"] += await emissions.tables(models, matched, self._indexes, self._secret)
         seen: set[tuple[Key, str]] = set()
         for (model, organization), entry in generated.items():
@@ -170,10 +171,9 @@ class Probing:
 
     async def _match(self, models: Mapping[Key, ReachedModel], generated: Mapping[Probe, Entry]) -> dict[Probe, Entry]:
         """Every answer against the lines of all organizations."""
-        references = fingerprint(self._assembly.references)
         pieces: dict[Probe, Piece] = {}
         for (model, name), entry in generated.items():
-            recipe = match_recipe(self._world, entry.key, self._settings, references)
+            recipe = match_recipe(self._world, entry.key, self._settings, self._references)
             pieces[model, name] = Piece(recipe, f"{models[model].name}, prompts of {name}", 0, 1)
         await self._jobs.look_up(pieces)
         job = Job(
@@ -202,11 +202,10 @@ class Probing:
 
     async def _compare(self) -> dict[str, list[pa.Table]]:
         """Copies of what the prompts lead to, and clones between the corpora: from line hashes, before any model."""
-        references = fingerprint(self._assembly.references)
         tables: dict[str, list[pa.Table]] = {name: [] for name in PROBE_TABLES}
         seen: set[str] = set()
         for name, told in self._told.items():
-            prompts = prompts_recipe(self._world, name, self._settings, references)
+            prompts = prompts_recipe(self._world, name, self._settings, self._references)
             entry = await self._shop.compute(prompts, f"prompts of {name}", partial(self._count_copies, told, name))
             table = entry.table("prompts")
             mine = pc.field("prompt").isin([prompt for prompt in table["prompt"].to_pylist() if prompt not in seen])
@@ -215,7 +214,7 @@ class Probing:
             copies = copies_recipe(self._world, name, self._settings)
             entry = await self._shop.compute(copies, f"copies of {name}'s prompts", partial(self._place, told))
             tables["copies"].append(entry.table("copies").filter(mine))
-            clones = clones_recipe(self._world, name, self._settings, references)
+            clones = clones_recipe(self._world, name, self._settings, self._references)
             entry = await self._shop.compute(clones, f"clones of {name}", partial(self._find_clones, name))
             tables["clones"].append(entry.table("clones"))
         return tables

@@ -85,11 +85,10 @@ class Solving:
         pieces: dict[Probe, Piece] = {}
         num_batches = len(self._make_batches())
         tokens = len(self._prompts) * settings.samples * settings.new_tokens
+        prompts = fingerprint_of_prompts(self._problems)
         for model, reached in models.items():
             if num_batches:
-                recipe = solution_recipe(
-                    reached.instance.world, model, fingerprint_of_prompts(self._problems), settings
-                )
+                recipe = solution_recipe(reached.instance.world, model, prompts, settings)
                 pieces[model, SERVER] = Piece(recipe, f"{reached.name}, problems", tokens, num_batches)
         await self._jobs.look_up(pieces)
         return pieces

@@ -16,6 +16,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
@@ -153,7 +154,7 @@ def written_windows(matches: pa.Table, owner: str, min_lines: int, secret: bytes
     A window counts if the model wrote all of it; one that begins in the prompt does not.
     """
     found = [np.zeros((0, 2), dtype=np.uint64)]
-    texts = {row["text"] for row in matches.select(["owner", "text"]).to_pylist() if row["owner"] == owner}
+    texts = matches.filter(pc.field("owner") == owner)["text"].unique().to_pylist()
     found += [digest_windows(digest_lines(significant_lines(text)[0], secret), min_lines) for text in sorted(texts)]
     return distinct(np.concatenate(found))
 

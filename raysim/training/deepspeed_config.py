@@ -65,7 +65,9 @@ def check_config(config: Mapping[str, Any], precision: str) -> None:
         ValueError: the key, and what to write.
     """
     if importlib.util.find_spec("deepspeed") is None:
-        raise ValueError("backend: deepspeed is not installed; pip install deepspeed==0.19.8, or write backend: torch")
+        raise ValueError(
+            "backend: deepspeed is not installed; pip install 'raysim[deepspeed]', or write backend: torch"
+        )
     for key in config:
         if key in OWNED:
             raise ValueError(f"deepspeed.{key}: raysim sets it; {OWNED[key]}")

@@ -95,12 +95,12 @@ class _DeepSpeedEngine:
         self._parameters: list[Any] = list(trainable(model))
         self.flop_per_token = flop_per_token(model)
         self._shapes = [p.shape for p in self._parameters]
+        optimizer, config = make_optimizer(model, settings), config_of(settings)
         try:
-            self._engine, self._optimizer, _, _ = deepspeed.initialize(
-                model=model, optimizer=make_optimizer(model, settings), config=config_of(settings)
-            )
+            self._engine, self._optimizer, _, _ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
         except (ValueError, TypeError, AssertionError, NotImplementedError) as error:
-            said = " ".join(str(error).split())[:300]  # pydantic's errors are ValueErrors of several lines
+            # Errors of pydantic are ValueErrors of several lines; an assertion may say nothing.
+            said = " ".join(str(error).split())[:300] or type(error).__name__
             raise RunError(f"{task.label}: DeepSpeed refuses trainer.deepspeed: {said}") from error
         self._begin_state(0)
         if self._bits:

@@ -89,7 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict[str, P
     return base
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def few_data(folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A standard library of a few files, and no cache of datasets outside this test."""
     from datasets import config

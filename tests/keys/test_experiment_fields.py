@@ -152,7 +152,7 @@ def allowed(folder: Path, raws: list[dict[str, Any]]) -> Iterator[Keys]:
 
 
 def test_every_settings_class_is_reached() -> None:
-    """Of strategies, their own tests below take care."""
+    """Of strategies, test_strategy_fields.py takes care."""
 
     def below(owner: type[Settings]) -> Iterator[type[Settings]]:
         for found in owner.__subclasses__():

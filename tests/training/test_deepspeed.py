@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_refused(trainer: dict[str, Any], told: str) -> Non
 def test_a_missing_deepspeed_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "deepspeed" else find(name, *a))
-    assert "deepspeed is not installed; pip install deepspeed" in refused()
+    assert "deepspeed is not installed; pip install 'raysim[deepspeed]'" in refused()
 
 
 def test_what_deepspeed_is_told() -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +19,7 @@ _RAY_ENVIRONMENT = {
 
 _LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 
-_AUTH_MODE = "RAY_AUTH_MODE"
-
 _CONNECT_TIMEOUT_S = 5.0
-
-_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""What a client of HTTP/2 says first (RFC 9113, section 3.4), with a frame of no settings."""
 
 
 def connect(address: str | None, num_cpus: int | None) -> tuple[Any, bool]:
@@ -36,8 +30,8 @@ def connect(address: str | None, num_cpus: int | None) -> tuple[Any, bool]:
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address and _AUTH_MODE not in os.environ:
-        _agree_on_tokens(address)
+    if address:
+        agree_with(address)  # before Ray reads how it is to behave
     ray = untyped_ray()
     if ray.is_initialized():
         return ray, False
@@ -60,25 +54,7 @@ _UNAUTHENTICATED = (
 )
 
 
-def _agree_on_tokens(address: str) -> None:
-    """Has this process bring a token exactly where the cluster at `address` asks for one, as `ray start` may.
-
-    Ray takes a driver with a token into a cluster without; their actors then cannot answer it.
-    """
-    host, separator, port = address.rpartition(":")
-    if not (separator and port.isdigit()) or "//" in host:
-        return
-    import grpc
-
-    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
-        asked = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive").future(b"", timeout=_CONNECT_TIMEOUT_S)
-        code = asked.code()
-    if code != grpc.StatusCode.UNAVAILABLE:  # that nobody is there is told later
-        os.environ[_AUTH_MODE] = "token" if code == grpc.StatusCode.UNAUTHENTICATED else "disabled"
-
-
 def _join(ray: Any, address: str) -> None:
-    require_server(address)
     try:
         _init(ray, address=address)
     except (*_REFUSALS, ray.exceptions.AuthenticationError) as error:
@@ -121,22 +97,28 @@ def _quiet() -> Iterator[None]:
         del os.environ[_LOG_LEVEL]
 
 
-def require_server(address: str) -> None:
-    """Ray waits for many minutes for a cluster that is not there; a look at its port tells at once.
+def agree_with(address: str) -> None:
+    """Asks whether a cluster is there, and has this process bring a token exactly where it wants one.
+
+    Ray itself waits for many minutes for a cluster that is not there. And it takes a driver with a token, such as an
+    earlier Ray left in the home folder, into a cluster without; their actors then cannot answer it.
 
     Raises:
-        InputError: nothing at the address talks HTTP/2, as Ray does; one without a port, such as ``auto``, is left to
-            Ray.
+        InputError: nothing at the address talks gRPC, as Ray does. What is no plain host and port, such as ``auto``,
+            and a Ray with TLS are left to Ray.
     """
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not (separator and port.isdigit()):
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host or os.environ.get("RAY_USE_TLS", "0") != "0":
         return
-    try:
-        with socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S) as connection:
-            connection.sendall(_HELLO)
-            answer = connection.recv(9)
-    except OSError as error:
-        raise InputError(f"--address {address}: no Ray cluster answers there: {error.strerror or error}") from None
-    # A frame of settings, or the alert of a server that wants TLS.
-    if answer[3:4] != b"\x04" and answer[:1] != b"\x15":
-        raise InputError(f"--address {address}: what answers there is no Ray cluster; Ray's own default port is 6379")
+    import grpc
+
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+        asked = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive").future(b"", timeout=_CONNECT_TIMEOUT_S)
+        code, details = asked.code(), asked.details()
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        reason = details.rpartition("last error: ")[2]
+        raise InputError(
+            f"--address {address}: no Ray cluster answers there ({reason}); give the address that `ray start --head`"
+            " printed; Ray's own default port is 6379"
+        )
+    os.environ.setdefault("RAY_AUTH_MODE", "token" if code == grpc.StatusCode.UNAUTHENTICATED else "disabled")
