@@ -23,14 +23,14 @@ import pyarrow as pa
 import torch
 from benchmarks.train import bare_deepspeed, bare_torch, make_model, make_sequences, with_raysim
 
-from raysim.corpus.tokens import train_tokenizer
-from raysim.memorization.generation import Generator
-from raysim.memorization.prompts import PREFIX, prompt_id
-from raysim.memorization.settings import MemorizationSettings, PromptCounts
+from raysim.corpus.tokenizer import train_tokenizer
+from raysim.inference.engine import Generator
+from raysim.measures.memorization.prompts import PREFIX, prompt_id
+from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 from raysim.training.dry_run import step_memory
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings
-from raysim.training.site import ModelSpec
-from raysim.training.trainer import TrainerSettings
+from raysim.training.request import TrainerSettings
 from raysim.training.weights import flatten
 
 
@@ -122,7 +122,7 @@ def generation(device: str) -> str:
 def quickstart(device: str) -> str:
     """experiments/quickstart.yaml with training on the device and few epochs: the whole way to a report."""
     with tempfile.TemporaryDirectory(prefix="raysim-") as folder:
-        command = [sys.executable, "-c", "from raysim.cli import main; main()", "run"]
+        command = [sys.executable, "-c", "from raysim.cli.main import main; main()", "run"]
         command += [str(ROOT / "experiments/quickstart.yaml"), "--out", f"{folder}/run"]
         command += ["--set", f"trainer.device={device}", "--set", "trainer.epochs=4", "--set", "trainer.precision=bf16"]
         started_s = time.monotonic()

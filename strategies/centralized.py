@@ -6,8 +6,9 @@ Needs ``agreement: {share: data}`` of every organization. Sequences stay packed 
 from collections.abc import Sequence
 from typing import Self
 
+from raysim.strategies.legs import Legs, LegSettings
+
 from raysim.simulation.strategy import Federation
-from strategies.legs import Legs, LegSettings
 
 
 class Centralized(Legs):

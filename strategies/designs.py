@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from raysim.recipe import seed_of
+from raysim.core.keys import seed_of
 
 Order = tuple[int, ...]
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 import pydantic
 
-from raysim.errors import InputError
-from raysim.recipe import Key, seed_of
+from raysim.core.errors import InputError
+from raysim.core.keys import Key, seed_of
 from raysim.simulation.strategy import Assignment, Federation, Member, Milestone, Result, State, StrategySettings
 from raysim.training.weights import Flat
 

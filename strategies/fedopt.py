@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pydantic
+from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 
 from raysim.simulation.strategy import State
 from raysim.training.weights import Flat
-from strategies.fedavg import FedAvg, FedAvgSettings
 
 
 class FedOptSettings(FedAvgSettings):

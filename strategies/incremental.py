@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Self
 
 import pydantic
+from raysim.strategies.legs import Legs, LegSettings
+from raysim.strategies.orders import OrderSettings
 
 from raysim.simulation.strategy import Federation
-from strategies.legs import Legs, LegSettings
-from strategies.orders import OrderSettings
 
 
 class IncrementalSettings(LegSettings):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pydantic
 
-from raysim.recipe import Key
+from raysim.core.keys import Key
 from raysim.simulation.strategy import Assignment, Federation, Milestone, Result, State, StrategySettings
 from raysim.training.weights import Flat
 

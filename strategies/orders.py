@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import pydantic
+from raysim.strategies.designs import latin_orders, random_orders
 
-from raysim.config import Settings
-from raysim.errors import InputError
+from raysim.core.errors import InputError
+from raysim.core.settings import Settings
 from raysim.simulation.strategy import Member
-from strategies.designs import latin_orders, random_orders
 
 MAX_ALL = 6
 """All orders of 6 organizations are 1,956 stages; of 7, 13,699."""

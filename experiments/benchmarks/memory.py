@@ -3,7 +3,7 @@
     python experiments/benchmarks/memory.py
 
 A row also says the peak with an allocator that gives every block back (``MALLOC_MMAP_THRESHOLD_=65536``), and what the
-tensors alone should take then: the difference between the two estimates is `raysim.memory.ALLOCATOR_RESERVE`.
+tensors alone should take then: the difference between the two estimates is `raysim.experiment.estimate.memory.ALLOCATOR_RESERVE`.
 """
 
 import json
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from raysim.memory import Load, Machine, memory_needs
+from raysim.experiment.estimate.memory import Load, Machine, memory_needs
+from raysim.training.model_host import ModelSpec, Site
 from raysim.training.models import ModelSettings
 from raysim.training.rank_worker import train_here
-from raysim.training.site import ModelSpec, Site
-from raysim.training.trainer import Task, TrainerSettings, Update
+from raysim.training.request import Task, TrainerSettings, Update
 
 STEPS = 4
 

@@ -23,9 +23,9 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from raysim.progress import ConsoleObserver
-from raysim.run import Options, run
-from raysim.simulation.stagelog import read_stages
+from raysim.cli.progress import ConsoleObserver
+from raysim.experiment.run import Options, run
+from raysim.store.task_log import read_stages
 
 TOLERANCE = 0.1
 FILES = 6

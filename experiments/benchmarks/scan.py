@@ -28,7 +28,7 @@ from raysim.corpus.lines import significant_lines
 PACKAGES = {"meta": ["torch"], "microsoft": ["deepspeed"], "google": ["google", "grpc"]}
 MIN_LINES = 6
 GENERATED_FILES = 400
-RAYSIM = (sys.executable, "-c", "from raysim.cli import main; main()")
+RAYSIM = (sys.executable, "-c", "from raysim.cli.main import main; main()")
 
 
 def lay_out(root: Path) -> None:

@@ -33,13 +33,13 @@ import torch
 import yaml
 from rich.console import Console
 
-from raysim.progress import ConsoleObserver
-from raysim.run import Options, run
-from raysim.simulation.stagelog import read_stages
-from raysim.training.deepspeed_trainer import load_deepspeed
+from raysim.cli.progress import ConsoleObserver
+from raysim.experiment.run import Options, run
+from raysim.store.task_log import read_stages
+from raysim.training.deepspeed_engine import load_deepspeed
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.rank_worker import trainer_for
-from raysim.training.trainer import Task, TrainerSettings, Update
+from raysim.training.request import Task, TrainerSettings, Update
 from raysim.training.weights import flatten
 
 VOCABULARY, LENGTH, BATCH = 4096, 256, 8

@@ -1,1 +1,1 @@
-"""What an organization owns: sources, preparation, tokens."""
+"""What an organization owns: sources, preparation, tokenizer, packed sequences."""

@@ -14,11 +14,11 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
-from raysim.config import Settings
+from raysim.core.errors import InputError
+from raysim.core.keys import seed_of
+from raysim.core.settings import Settings
 from raysim.corpus.corpus import Canary, Corpus
 from raysim.corpus.files import SourceFile
-from raysim.errors import InputError
-from raysim.recipe import seed_of
 
 CANARIES_VERSION = 1
 """Numerics version of drawing secrets; where they are planted shows in the corpus."""

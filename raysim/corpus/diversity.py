@@ -4,9 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from raysim.core.rarefaction import chance_seen
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
-from raysim.rarefaction import chance_seen
 
 Spectrum = tuple[tuple[int, int], ...]
 """How many distinct lines stand exactly so many times: ascending pairs (times, lines). Counts only, no content."""
@@ -27,7 +27,7 @@ def diversities(spectra: Mapping[str, Spectrum]) -> dict[str, float]:
     """For each corpus its rarefied richness, as a share, all at the size of the smallest.
 
     That is the share of distinct lines to expect among m lines drawn without replacement, where m is the number of
-    lines of the smallest corpus (see `raysim.rarefaction`): 1 if no line stands twice, 1 / m if one line makes up the
+    lines of the smallest corpus (see `raysim.core.rarefaction`): 1 if no line stands twice, 1 / m if one line makes up the
     corpus. It is unbiased: a corpus that is larger, but drawn from the same lines, is expected to be as diverse. It
     does not see that lines differ by a name only, nor in which order they stand.
 

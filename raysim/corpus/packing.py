@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from raysim.core.errors import DamagedEntry, InputError
+from raysim.core.keys import Key, key_of, seed_of, versions_of
 from raysim.corpus.corpus import Packed
 from raysim.corpus.files import SourceFile
-from raysim.corpus.tokens import CodeTokenizer
-from raysim.errors import DamagedEntry, InputError
-from raysim.recipe import Key, key_of, seed_of, versions_of
+from raysim.corpus.tokenizer import CodeTokenizer
 
 PACKING_VERSION = 1
 """Numerics version of packing; part of the recipes of what is trained on sequences, and of what is asked about them."""

@@ -6,15 +6,15 @@ from typing import Literal, TypedDict
 
 import pydantic
 
-from raysim.config import Settings
+from raysim.core.errors import InputError
+from raysim.core.keys import seed_of
+from raysim.core.settings import Settings
 from raysim.corpus import filters
 from raysim.corpus.corpus import Corpus
 from raysim.corpus.deduplication import Withheld
 from raysim.corpus.files import SourceFile
-from raysim.corpus.neardup import Sketcher, near_duplicates
+from raysim.corpus.near_duplicates import Sketcher, near_duplicates
 from raysim.corpus.reading import DropCounter, SourceReading
-from raysim.errors import InputError
-from raysim.recipe import seed_of
 
 
 class PreparationSettings(Settings):

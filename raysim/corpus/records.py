@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysim.core.errors import InputError
 from raysim.corpus.files import SourceFile
 from raysim.corpus.reading import DropCounter, text_problem
-from raysim.errors import InputError
 
 RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
 _NAMES = ("path", "repo_name", "license")

@@ -12,13 +12,13 @@ from typing import Any
 
 import pydantic
 
-from raysim.config import Settings
+from raysim.core.errors import InputError
+from raysim.core.settings import Settings
 from raysim.corpus.files import SourceFile
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter, SourceReading, text_problem
 from raysim.corpus.records import is_record_file, read_hub, read_record_file
-from raysim.errors import InputError
 
 _STDLIB_LICENCE = "PSF-2.0"
 # Tests, an editor, a converter and demos are no reference for library code; _sysconfigdata describes one machine.

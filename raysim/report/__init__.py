@@ -1,1 +1,1 @@
-"""What a person reads: tables, contrasts, the HTML page, the terminal summary."""
+"""What a person reads: the page of a run or a sweep, and the summary in the terminal."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from raysim.report import sections
-from raysim.report.figure_kit import DARK, Figure
+from raysim.report.figures.kit import DARK, Figure
+from raysim.report.sections import overview as sections
 
-_HERE = Path(__file__).parent
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(template: str, drawn: Mapping[str, Figure], **values: Any) -> str:
@@ -18,7 +18,7 @@ def render_page(template: str, drawn: Mapping[str, Figure], **values: Any) -> st
     from plotly.offline import get_plotlyjs
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -27,8 +27,8 @@ def render_page(template: str, drawn: Mapping[str, Figure], **values: Any) -> st
     environment.filters["quantity"] = sections.quantity
     environment.filters["signed"] = _signed
     return environment.get_template(template).render(
-        style=_trusted(_HERE / "page.css"),
-        script=_trusted(_HERE / "page.js"),
+        style=_trusted(_TEMPLATES / "page.css"),
+        script=_trusted(_TEMPLATES / "page.js"),
         plotly=_safe(get_plotlyjs()) if drawn else _safe(""),
         specs=script_json({name: figure.spec for name, figure in drawn.items()}),
         dark=script_json(DARK),

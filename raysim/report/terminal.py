@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysim.report import budgets, sections, sweep_sections
-from raysim.report.folder import open_run
-from raysim.report.summary import Study
-from raysim.report.sweep import open_sweep
+from raysim.analysis import budgets
+from raysim.analysis.results import Study
+from raysim.analysis.sweep import open_sweep
+from raysim.report.sections import overview as sections
+from raysim.report.sections import sweep as sweep_sections
+from raysim.tables.results import open_run
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -1,1 +1,1 @@
-"""Finds code that stands in two places: exactly, by significant lines or tokens, at any size, without a model."""
+"""The tools `raysim scan` and `raysim clones`: code that stands in two places, exactly, at any size, without a model."""

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
+from raysim.matching.hashing import Hashes, hash_units, window_hashes
+from raysim.matching.units import Units
+from raysim.matching.windows import inside_one
 from raysim.scan.corpora import Corpus
-from raysim.scan.hashing import Hashes, hash_units, window_hashes
 from raysim.scan.index import Index, content_key
 from raysim.scan.lexing import Tokens, lex, lexer_name
 from raysim.scan.reading import Reader
-from raysim.scan.units import Units
-from raysim.scan.windows import inside_one
 
 CHUNK_BYTES = 2 << 20
 """Content that is worked on at a time: what is made of it on the way fits in the cache of a core."""

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from raysim.matching.runs import Ids, SuffixArray
+from raysim.matching.units import Mask, Positions
+from raysim.matching.windows import WindowSet
 from raysim.scan.chunks import Watch, Workers
 from raysim.scan.corpora import Corpus
 from raysim.scan.gathering import Collision, Gathered, gather
 from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
-from raysim.scan.runs import Ids, SuffixArray
 from raysim.scan.source import Source
-from raysim.scan.units import Mask, Positions
-from raysim.scan.windows import WindowSet
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysim.core.errors import InputError
 from raysim.corpus.folders import DEFAULT_INCLUDE
-from raysim.errors import InputError
 from raysim.scan.chunks import Watch
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import Corpus, combine, open_corpus

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raysim.core.errors import InputError
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter
-from raysim.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raysim.matching.hashing import Hashes, window_hashes
+from raysim.matching.runs import Ids
+from raysim.matching.units import Positions, Texts, chain
+from raysim.matching.windows import WindowSet, inside_one, spread
 from raysim.scan.chunks import Chunk
-from raysim.scan.hashing import Hashes, window_hashes
-from raysim.scan.runs import Ids
-from raysim.scan.units import Positions, Texts, chain
-from raysim.scan.windows import WindowSet, inside_one, spread
 
 
 class Collision(Exception):

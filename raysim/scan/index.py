@@ -27,7 +27,7 @@ from typing import Self
 
 import numpy as np
 
-from raysim.errors import InputError
+from raysim.core.errors import InputError
 from raysim.scan.lexing import Tokens
 
 _FORMAT = "tokens-1"

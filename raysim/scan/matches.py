@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from raysim.matching.runs import SuffixArray, maximal_runs
+from raysim.matching.units import Mask, Positions
 from raysim.scan.corpora import Corpus
 from raysim.scan.gathering import Gathered
-from raysim.scan.runs import SuffixArray, maximal_runs
-from raysim.scan.units import Mask, Positions
 
 
 @dataclass(frozen=True)

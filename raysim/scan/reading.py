@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from raysim.matching.units import NEWLINE, Bytes, Positions, Units, join, lines_in, spans_in
 from raysim.scan.lexing import COMMENT, KINDS, LITERAL, NAME, OTHER, STRING, Tokens, lex, lexer_name
-from raysim.scan.units import NEWLINE, Bytes, Positions, Units, join, lines_in, spans_in
 
 Unit = Literal["lines", "tokens"]
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from raysim.matching.hashing import window_hashes
+from raysim.matching.runs import SuffixArray
+from raysim.matching.units import Mask
+from raysim.matching.windows import WindowSet
 from raysim.scan.chunks import Watch, Workers
 from raysim.scan.corpora import Corpus
 from raysim.scan.gathering import Collision, gather
-from raysim.scan.hashing import window_hashes
 from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
-from raysim.scan.runs import SuffixArray
 from raysim.scan.source import Source
-from raysim.scan.units import Mask
-from raysim.scan.windows import WindowSet
 
 PUBLIC = "(public)"
 """Stands for the reference where the name of an owner is expected."""

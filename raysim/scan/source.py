@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from raysim.matching.hashing import Hashes
+from raysim.matching.windows import WindowSet
 from raysim.scan.chunks import Chunk, Result, Workers
 from raysim.scan.corpora import Corpus
 from raysim.scan.gathering import Piece, pick
-from raysim.scan.hashing import Hashes
-from raysim.scan.windows import WindowSet
 
 _KEPT_BYTES = 256 << 20
 """Of chunks of one corpus that are kept for another pass."""

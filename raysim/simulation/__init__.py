@@ -1,1 +1,1 @@
-"""Who trains when: the strategy protocol, the store, the ledger, the loop, the actors."""
+"""Who trains when: the strategy protocol, the planner, the loop and its executor."""

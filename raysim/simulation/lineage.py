@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raysim.recipe import Key
+from raysim.core.keys import Key
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from raysim.simulation.host import Turn
+from raysim.simulation.run_context import World
 from raysim.simulation.strategy import Assignment, Milestone, Result, Strategy
-from raysim.simulation.world import World
+from raysim.simulation.strategy_actor import Turn
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raysim.recipe import Key, key_of
-from raysim.simulation.host import NO_WEIGHTS, StrategyHost, Turn
+from raysim.core.keys import Key, key_of
 from raysim.simulation.loop import Instance, simulate
 from raysim.simulation.strategy import Assignment, Milestone, Result
+from raysim.simulation.strategy_actor import NO_WEIGHTS, StrategyHost, Turn
 
 
 @dataclass(frozen=True)

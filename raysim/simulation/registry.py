@@ -3,8 +3,8 @@
 from importlib.metadata import entry_points
 from typing import Any
 
-from raysim.config import validate
-from raysim.errors import InputError
+from raysim.core.errors import InputError
+from raysim.core.settings import validate
 from raysim.simulation.strategy import Federation, Strategy, StrategySettings
 
 GROUP = "raysim.strategies"

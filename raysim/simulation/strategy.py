@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 import pydantic
 
-from raysim.config import Settings
-from raysim.recipe import Key
+from raysim.core.keys import Key
+from raysim.core.settings import Settings
 from raysim.training.weights import Flat
 
 Moment = Literal["initial", "stage", "round", "epoch"]

@@ -1,1 +1,1 @@
-"""How an organization trains: weights, trainers, the organization itself."""
+"""How a language model is trained: models, weights, optimizers, the loop and its engines, ranks."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raysim.recipe import seed_of
+from raysim.core.keys import seed_of
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from raysim.training.deepspeed_config import keeps_bits, stage_of
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import build_model
 from raysim.training.optimizers import begin_state, make_optimizer, state_floats
-from raysim.training.site import ModelSpec
-from raysim.training.torch_trainer import checkpointing, next_token_loss
-from raysim.training.trainer import TrainerSettings
+from raysim.training.request import TrainerSettings
+from raysim.training.torch_engine import checkpointing, next_token_loss
 from raysim.training.weights import trainable
 
 if TYPE_CHECKING:

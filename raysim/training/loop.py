@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from raysim.errors import RunError
-from raysim.recipe import seed_of
+from raysim.core.errors import RunError
+from raysim.core.keys import seed_of
 from raysim.training.batches import Batches
 from raysim.training.ranks import ALONE, Group
+from raysim.training.request import Checkpoint, Event, Progress, Snapshot, Task, TrainState, Update
 from raysim.training.schedule import rate_at
-from raysim.training.speed import Speed, peak_flop_per_s
-from raysim.training.trainer import Checkpoint, Event, Progress, Snapshot, Task, TrainState, Update
+from raysim.training.throughput import Speed, peak_flop_per_s
 from raysim.training.weights import Flat
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Engine(Protocol):
     """One rank's model and optimizer, loaded and ready."""
 
     flop_per_token: int
-    """Of training; see `raysim.training.speed.flop_per_token`."""
+    """Of training; see `raysim.training.throughput.flop_per_token`."""
 
     def step(self, pieces: "list[tuple[torch.Tensor, float, int]]", rate: float) -> "tuple[torch.Tensor, torch.Tensor]":
         """One optimizer step.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from raysim.config import Settings
-from raysim.errors import InputError
-from raysim.recipe import file_sha256, key_of, seed_of
-from raysim.training.adapters import LoraSettings, add_adapters
+from raysim.core.errors import InputError
+from raysim.core.keys import file_sha256, key_of, seed_of
+from raysim.core.settings import Settings
+from raysim.training.lora import LoraSettings, add_adapters
 from raysim.training.weights import Flat, flatten, layout_of
 
 if TYPE_CHECKING:

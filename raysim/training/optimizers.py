@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from raysim.training.trainer import TrainerSettings
+from raysim.training.request import TrainerSettings
 from raysim.training.weights import Flat, assign_tensors, flatten_tensors, trainable
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from raysim.training.adapters import split
-from raysim.training.deepspeed_trainer import DeepSpeedTrainer
-from raysim.training.memory import naming
+from raysim.training.deepspeed_engine import DeepSpeedTrainer
+from raysim.training.lora import split
+from raysim.training.model_host import ModelSpec, Site
+from raysim.training.process_memory import naming
 from raysim.training.ranks import ALONE, Group, Meeting
-from raysim.training.site import ModelSpec, Site
-from raysim.training.torch_trainer import TorchTrainer
-from raysim.training.trainer import Event, Task, Trainer, TrainerSettings, TrainState
+from raysim.training.request import Event, Task, Trainer, TrainerSettings, TrainState
+from raysim.training.torch_engine import TorchTrainer
 from raysim.training.weights import Flat
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def train_here(
     resume: TrainState | None,
     group: Group = ALONE,
 ) -> Iterator[Event]:
-    """Trains in this process; see `raysim.training.trainer.Trainer.train`.
+    """Trains in this process; see `raysim.training.request.Trainer.train`.
 
     However the stage ends, nothing of it stays in memory but the site's model, on the CPU.
     """

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from raysim.errors import InputError
-from raysim.training.trainer import Event, TrainerSettings
+from raysim.core.errors import InputError
+from raysim.training.request import Event, TrainerSettings
 
 if TYPE_CHECKING:
     import torch

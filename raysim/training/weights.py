@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from raysim.errors import InputError
+from raysim.core.errors import InputError
 
 if TYPE_CHECKING:
     import torch

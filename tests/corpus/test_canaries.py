@@ -6,10 +6,10 @@ from collections import Counter
 import pydantic
 import pytest
 
+from raysim.core.errors import InputError
 from raysim.corpus.canaries import CANARIES, CanarySettings, draw_secrets, make_canaries, plant
 from raysim.corpus.corpus import Corpus
 from raysim.corpus.files import SourceFile
-from raysim.errors import InputError
 
 SETTINGS = CanarySettings(repeats=(0, 1, 3), count=2, alphabet="abcd", length=5)
 STATEMENTS = '''"""A docstring

@@ -7,6 +7,7 @@ import pytest
 from datasketch import MinHash, MinHashLSH
 from hypothesis import given, settings
 
+from raysim.core.keys import seed_of
 from raysim.corpus.deduplication import (
     Across,
     DeduplicationSettings,
@@ -18,9 +19,8 @@ from raysim.corpus.deduplication import (
     suspects,
 )
 from raysim.corpus.filters import content_hash
-from raysim.corpus.neardup import words_of
+from raysim.corpus.near_duplicates import words_of
 from raysim.corpus.preparation import PreparationSettings, sketcher
-from raysim.recipe import seed_of
 
 JACCARD = 0.8
 PREPARATION = PreparationSettings(near_dedup_jaccard=JACCARD, near_dedup_min_words=3)

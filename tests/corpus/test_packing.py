@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raysim.core.errors import DamagedEntry, InputError
 from raysim.corpus.corpus import Packed
 from raysim.corpus.files import SourceFile
 from raysim.corpus.packing import PADDING, encode_validation, load_packed, pack, store_packed
-from raysim.corpus.tokens import CodeTokenizer, train_tokenizer
-from raysim.errors import DamagedEntry, InputError
+from raysim.corpus.tokenizer import CodeTokenizer, train_tokenizer
 
 
 @pytest.fixture(scope="module")

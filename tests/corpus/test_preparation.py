@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from raysim.core.errors import InputError
 from raysim.corpus.corpus import Corpus, Drop
 from raysim.corpus.deduplication import Withheld, name_of
 from raysim.corpus.files import SourceFile
 from raysim.corpus.preparation import PreparationSettings, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
-from raysim.errors import InputError
 
 GOOD = "def f(x):\n    a = b = c = d = e = x\n    return a\n"
 OFF = PreparationSettings.off()

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from raysim.core.errors import InputError
 from raysim.corpus.corpus import Drop
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
-from raysim.errors import InputError
 
 RECORDS: list[dict[str, Any]] = [
     {"repo_name": "acme/b", "path": "m.py", "copies": "1", "content": "b = 1\r\n", "license": "mit"},

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from raysim.config import validate
+from raysim.core.errors import InputError
+from raysim.core.settings import validate
 from raysim.corpus.corpus import Drop
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
-from raysim.errors import InputError
 
 
 def write(folder: Path, files: dict[str, str | bytes]) -> Path:

@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raysim.report.attacks import _verdict, attacks_table
-from raysim.report.auc import area, interval
-from raysim.report.exposure_section import exposure
-from raysim.report.folder import open_run
-from raysim.report.html import write_report
-from raysim.report.inference_section import inference
-from raysim.report.points import finals
-from raysim.report.summary import Study
-from raysim.report.tables import read_table, schema, write_table
+from raysim.analysis.attacks import _verdict, attacks_table
+from raysim.analysis.auc import area, interval
+from raysim.analysis.reached_models import finals
+from raysim.analysis.results import Study
+from raysim.report.run_page import write_report
+from raysim.report.sections.exposure import exposure
+from raysim.report.sections.membership import inference
+from raysim.tables.io import read_table, schema, write_table
+from raysim.tables.results import open_run
 
 NUM_FILES = 40
 

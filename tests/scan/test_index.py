@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysim.errors import InputError
+from raysim.core.errors import InputError
 from raysim.scan import chunks, index
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import open_corpus

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from raysim.recipe import Key
+from raysim.core.keys import Key
 from raysim.simulation.loop import Instance
 from raysim.simulation.planner import Plan, plan
 

@@ -1,11 +1,11 @@
 from importlib.metadata import entry_points
 
 import pytest
+from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+from raysim.strategies.single import Single
 
-from raysim.errors import InputError
+from raysim.core.errors import InputError
 from raysim.simulation.registry import GROUP, resolve
-from strategies.fedavg import FedAvg, FedAvgSettings
-from strategies.single import Single
 
 
 def test_the_strategies_of_the_project_are_found() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysim.simulation.host import NO_WEIGHTS
 from raysim.simulation.registry import GROUP, resolve
 from raysim.simulation.strategy import Assignment, Federation, Member, Result, State, Strategy
+from raysim.simulation.strategy_actor import NO_WEIGHTS
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "single": [{}],

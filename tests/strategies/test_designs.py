@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from raysim.strategies.designs import Order, latin_orders, random_orders
 from scipy.stats import chisquare
-
-from strategies.designs import Order, latin_orders, random_orders
 
 Draw = Callable[[int, int, int], list[Order]]
 

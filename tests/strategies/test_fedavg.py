@@ -4,10 +4,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from raysim.strategies.fedavg import FedAvg, FedAvgSettings, weighted_average
 
-from raysim.errors import InputError
+from raysim.core.errors import InputError
 from raysim.simulation.strategy import Federation, Member, Result
-from strategies.fedavg import FedAvg, FedAvgSettings, weighted_average
 
 
 def make(federation: Federation, **settings: Any) -> FedAvg:

@@ -5,9 +5,9 @@ Three parameters, all from 0. In round 1 the clients' mean moves by (1, -2, 0), 
 
 import numpy as np
 import pytest
+from raysim.strategies.fedopt import FedAdagrad, FedAdagradSettings, FedAdam, FedOpt, FedOptSettings, FedYogi
 
 from raysim.simulation.strategy import Federation
-from strategies.fedopt import FedAdagrad, FedAdagradSettings, FedAdam, FedOpt, FedOptSettings, FedYogi
 
 NUMBERS = {"eta": 0.1, "beta_1": 0.5, "beta_2": 0.75, "tau": 0.5}
 DELTAS = ([1, -2, 0], [1, 2, 4])

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+from raysim.strategies.fedopt import FedAdagrad, FedAdagradSettings, FedAdam, FedOptSettings, FedYogi
 
 from raysim.simulation.strategy import Federation
 from raysim.training.weights import Flat
-from strategies.fedavg import FedAvg, FedAvgSettings
-from strategies.fedopt import FedAdagrad, FedAdagradSettings, FedAdam, FedOptSettings, FedYogi
 
 ROUNDS, SIZE, COUNTS = 6, 1000, (1, 2, 5)
 OPTIMIZER = {"eta": 0.03, "beta_1": 0.8, "beta_2": 0.95, "tau": 0.01}

@@ -1,10 +1,11 @@
 import itertools
 
+from raysim.strategies.centralized import Centralized
+from raysim.strategies.incremental import Incremental, IncrementalSettings
+from raysim.strategies.legs import Legs, LegSettings
+from raysim.strategies.single import Single
+
 from raysim.simulation.strategy import Federation, Result
-from strategies.centralized import Centralized
-from strategies.incremental import Incremental, IncrementalSettings
-from strategies.legs import Legs, LegSettings
-from strategies.single import Single
 
 
 def legs_of(strategy: Legs) -> list[tuple[str, ...]]:

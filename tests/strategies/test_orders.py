@@ -2,13 +2,13 @@ import itertools
 from typing import Any
 
 import pytest
+from raysim.strategies.designs import latin_orders, random_orders
+from raysim.strategies.incremental import Incremental, IncrementalSettings
+from raysim.strategies.orders import MAX_ALL
 
-from raysim.config import parse_yaml, validate
-from raysim.errors import InputError
+from raysim.core.errors import InputError
+from raysim.core.settings import parse_yaml, validate
 from raysim.simulation.strategy import Federation, Member
-from strategies.designs import latin_orders, random_orders
-from strategies.incremental import Incremental, IncrementalSettings
-from strategies.orders import MAX_ALL
 
 MEMBERS = (
     Member("a", 3, 300, 0.50, 0.25),

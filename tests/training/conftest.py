@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysim.training.trainer import Task, TrainerSettings
+from raysim.training.request import Task, TrainerSettings
 
 MakeTask = Callable[..., Task]
 

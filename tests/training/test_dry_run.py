@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from raysim.memory import ALLOCATOR_RESERVE, PROCESS_BYTES
-from raysim.training.adapters import LoraSettings
+from raysim.experiment.estimate.memory import ALLOCATOR_RESERVE, PROCESS_BYTES
 from raysim.training.dry_run import StepMemory, step_memory
+from raysim.training.lora import LoraSettings
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings
-from raysim.training.site import ModelSpec
-from raysim.training.trainer import TrainerSettings
+from raysim.training.request import TrainerSettings
 
 GPT2 = {"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 32}
 LLAMA = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64}
@@ -120,8 +120,8 @@ def test_adapters_train_little_beside_frozen_weights(tmp_path: Any) -> None:
 REAL = """
 import numpy as np
 from raysim.training.rank_worker import train_here
-from raysim.training.site import Site
-from raysim.training.trainer import Task, TrainerSettings
+from raysim.training.model_host import Site
+from raysim.training.request import Task, TrainerSettings
 from tests.training.test_dry_run import LARGE, SETTINGS, spec_of
 spec = spec_of(LARGE, 8192, 256)
 weights = np.full(spec.count_parameters().trained, 0.01, np.float32)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from raysim.training.optimizers import begin_state, export_state, make_optimizer, state_floats, state_shapes
-from raysim.training.trainer import TrainerSettings
+from raysim.training.request import TrainerSettings
 from raysim.training.yogi import Yogi
 
 Name = Literal["adamw", "adafactor", "yogi"]

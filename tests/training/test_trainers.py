@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from raysim.errors import RunError
-from raysim.simulation.on_ray.launcher import RayLauncher, RayRanks
-from raysim.training.adapters import LoraSettings
+from raysim.cluster.rank_launcher import RayLauncher, RayRanks
+from raysim.core.errors import RunError
+from raysim.training.lora import LoraSettings
+from raysim.training.model_host import ModelSpec, Site
 from raysim.training.models import ModelSettings
 from raysim.training.rank_worker import train_here
-from raysim.training.site import ModelSpec, Site
-from raysim.training.trainer import Checkpoint, Progress, Snapshot, Task, TrainerSettings, TrainState, Update
+from raysim.training.request import Checkpoint, Progress, Snapshot, Task, TrainerSettings, TrainState, Update
 from raysim.training.weights import Flat, flatten
 
 TOLERANCE = 1e-5

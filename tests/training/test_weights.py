@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from raysim.errors import InputError
+from raysim.core.errors import InputError
+from raysim.organizations.organization import ModelSpec
 from raysim.training.models import ModelSettings, build_model, dropout_of, initial_recipe, initial_weights
-from raysim.training.organization import ModelSpec
 from raysim.training.weights import assign, flatten, layout_of
 
 

@@ -1,0 +1,1 @@
+"""Numbers from the tables of a run alone: statistics, contrasts, findings, effects of the order."""

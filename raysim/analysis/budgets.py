@@ -1,0 +1,115 @@
+"""Budgets: what each setting has spent, so that nobody compares ten epochs with one unawares."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from raysim.analysis.reached_models import Point, finals
+
+SAME_TOKENS = 0.05
+"""Exposures within 5 % count as equal: packing leaves tails of different length, batches are not always full."""
+SAME_RATE = 0.10
+"""Mean learning rates within 10 % count as equal: warm-ups of different length shift them by a few per cent."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one setting has spent, averaged over its orders and seeds.
+
+    Attributes:
+        tokens_seen: of each organization, averaged over the models that have seen its data.
+        tokens: of all organizations together.
+        steps: optimizer steps.
+        learning_rate_sum: summed over the steps.
+    """
+
+    strategy: str
+    order: str
+    family: str
+    tokens_seen: dict[str, float]
+    tokens: float
+    steps: float
+    learning_rate_sum: float
+    dropout: float
+    parameters: int
+
+    @property
+    def mean_rate(self) -> float:
+        return self.learning_rate_sum / self.steps if self.steps else 0.0
+
+    @property
+    def label(self) -> str:
+        return f"{self.strategy} ({self.order})" if self.family == "single" else self.strategy
+
+
+def budgets(points: Iterable[Point]) -> list[Budget]:
+    """The budgets of the settings' final models: single ones by organization, the others by label and members."""
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for point in finals(points):
+        members = " + ".join(sorted(point.organizations)) if point.family == "incremental" else point.order
+        groups.setdefault((point.strategy, members), []).append(point)
+    return [_mean(order, group) for (_, order), group in groups.items()]
+
+
+def difference(budget: Budget, other: Budget) -> list[str]:
+    """In which respects `budget` is another than `other`; exposures only of organizations that both have seen."""
+    found: list[str] = []
+    for organization, tokens in budget.tokens_seen.items():
+        reference = other.tokens_seen.get(organization, 0)
+        if reference and tokens and abs(tokens / reference - 1) > SAME_TOKENS:
+            found.append(f"{tokens / reference:.2f} times the tokens of {organization}")
+    if budget.tokens and other.tokens and budget.steps and other.steps:
+        ratio = (budget.steps / budget.tokens) / (other.steps / other.tokens)
+        if abs(ratio - 1) > SAME_RATE:
+            found.append(f"{ratio:.2f} times the steps a token")
+    if other.mean_rate and budget.mean_rate and abs(budget.mean_rate / other.mean_rate - 1) > SAME_RATE:
+        found.append(f"{budget.mean_rate / other.mean_rate:.2f} times the mean learning rate")
+    if abs(budget.dropout - other.dropout) > 1e-9:
+        found.append(f"dropout {budget.dropout:g} instead of {other.dropout:g}")
+    return found
+
+
+def compare(points: list[Point], others: list[Point]) -> str:
+    """One sentence on the budgets of two groups of points, for the note of a contrast."""
+    if not points or not others:
+        return ""
+    budget, other = _mean("", points), _mean("", others)
+    found = difference(budget, other)
+    if not found and other.tokens and abs(budget.tokens / other.tokens - 1) > SAME_TOKENS:
+        found.append(f"{budget.tokens / other.tokens:.2f} times the tokens in all, as many of each organization")
+    return f"budgets differ: {', '.join(found)}" if found else "equal budgets"
+
+
+def warnings(points: list[Point]) -> list[str]:
+    """A sentence for each setting whose budget differs from the reference beyond what the setting requires.
+
+    A setting requires its own number of steps in all, never another number of passes over an organization's data,
+    another batch size, mean learning rate or dropout. The reference is centralized training, else the first setting.
+    """
+    spent = budgets(points)
+    if len(spent) < 2:
+        return []
+    widest = max(len(b.tokens_seen) for b in spent)
+    complete = [b for b in spent if len(b.tokens_seen) == widest]
+    reference = next((b for b in complete if b.family == "centralized"), complete[0])
+    found = [(b.label, difference(b, reference)) for b in spent if b is not reference]
+    return [f"{label} has {', '.join(what)} compared with {reference.label}" for label, what in found if what]
+
+
+def _mean(order: str, group: list[Point]) -> Budget:
+    first = group[0]
+    seen: dict[str, list[int]] = {}
+    for point in group:
+        for organization, tokens in point.tokens_seen.items():
+            if tokens:
+                seen.setdefault(organization, []).append(tokens)
+    return Budget(
+        strategy=first.strategy,
+        order=order,
+        family=first.family,
+        tokens_seen={organization: sum(tokens) / len(tokens) for organization, tokens in sorted(seen.items())},
+        tokens=sum(p.tokens for p in group) / len(group),
+        steps=sum(p.steps for p in group) / len(group),
+        learning_rate_sum=sum(p.learning_rate_sum for p in group) / len(group),
+        dropout=sum(p.dropout for p in group) / len(group),
+        parameters=first.parameters,
+    )

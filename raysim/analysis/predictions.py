@@ -1,0 +1,149 @@
+"""The table `predictions`: what was foretold of each model before training, beside what was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from raysim.analysis.arrays import Counts, Mask
+from raysim.analysis.auc import area, interval
+from raysim.analysis.reached_models import Point
+from raysim.analysis.results import Study
+from raysim.tables.io import schema
+
+UNKNOWN = -1
+"""Places of a continuation that has too few whole lines."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Prompts that models were given, from the training splits of their organizations; equal lengths.
+
+    Attributes:
+        models: key of the model.
+        prompts: position of the prompt in the cube.
+        files: organization and file of the prompt.
+        trained: whether the model was trained on the prompt's organization.
+        places: of the true continuation in what the model was trained on.
+        given_away: whether a sample holds lines of the prompt's organization.
+    """
+
+    models: list[str]
+    prompts: Counts
+    files: list[tuple[str, str]]
+    trained: Mask
+    places: Counts
+    given_away: Mask
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def where(self, chosen: Mask) -> "Items":
+        """Those of the items that are chosen."""
+        at = np.flatnonzero(chosen).tolist()
+        return Items(
+            [self.models[i] for i in at],
+            self.prompts[chosen],
+            [self.files[i] for i in at],
+            self.trained[chosen],
+            self.places[chosen],
+            self.given_away[chosen],
+        )
+
+    def bins(self) -> list[Mask]:
+        """Which have no place, one, and more."""
+        return [self.places == 0, self.places == 1, self.places > 1]
+
+    def ranking(self) -> tuple[float | None, float | None, float | None]:
+        """AUC of places for what was given away, within models, and the interval over files; None where there is none.
+
+        Where all prompts of a model have as many places the AUC is 0.5 by its ties.
+        """
+        found = area(self.places.astype(np.float64), self.given_away, self.models)
+        if found is None:
+            return None, None, None
+        within = interval(found.value, found.influence, self.given_away, self.files)
+        if within is None:
+            return found.value, None, None
+        return found.value, max(0.0, within[0]), min(1.0, within[1])
+
+
+def places_of(study: Study) -> Counts:
+    """Places of each prompt's continuation in each training split, int64 ``[P, O]``; `UNKNOWN` where it has no rows."""
+    cube = study.prompts
+    found = np.full((len(cube.prompts), len(study.organizations)), UNKNOWN, dtype=np.int64)
+    prompt_of = {key: i for i, key in enumerate(cube.prompts)}
+    owner_of = {name: i for i, name in enumerate(study.organizations)}
+    for row in study.run.table("copies").to_pylist():
+        if row["prompt"] in prompt_of:  # else the table of prompts is not there
+            found[prompt_of[row["prompt"]], owner_of[row["organization"]]] = row["places"]
+    return found
+
+
+def items_of(study: Study, points: Sequence[Point], places: npt.NDArray[np.int64]) -> Items:
+    """The prompts that models were given whose continuation is known; each model once, however many points share it."""
+    cube = study.prompts
+    known = cube.from_training & (places != UNKNOWN).all(axis=1) & bool(places.shape[1])
+    owners = np.array([cube.owners.index(name) for name in cube.organizations], dtype=np.int64)
+    models: list[str] = []
+    parts: list[tuple[Counts, Mask, Counts, Mask]] = []
+    for point in {p.model: p for p in points if p.model in cube.model_index}.values():
+        i = cube.model_index[point.model]
+        asked = np.flatnonzero(known & (cube.num_samples[i] > 0))
+        members = np.array([name in point.organizations for name in study.organizations], dtype=np.bool_)
+        models += [point.model] * len(asked)
+        taken = cube.hits[i, asked, owners[asked]] > 0
+        parts.append((asked, members[owners[asked]], places[asked] @ members.astype(np.int64), taken))
+    empty = np.zeros(0, np.int64)
+    columns = [np.concatenate([part[n] for part in parts] or [empty]) for n in range(4)]
+    prompts = columns[0].astype(np.int64)
+    files = [(cube.organizations[p], cube.files[p]) for p in prompts.tolist()]
+    trained, taken = columns[1].astype(np.bool_), columns[3].astype(np.bool_)
+    return Items(models, prompts, files, trained, columns[2].astype(np.int64), taken)
+
+
+def predictions_table(study: Study) -> pa.Table:
+    """The table `predictions` of a run: a row for each measured model and organization, and one for all prompts."""
+    emissions = {(row["model"], row["owner"]): row for row in study.run.table("emissions").to_pylist()}
+    places = places_of(study)
+    rows: list[dict[str, Any]] = []
+    facts: dict[str, list[dict[str, Any]]] = {}
+    for point in study.points:
+        if point.model not in facts:
+            facts[point.model] = _facts(study, point, places, emissions)
+        where = {name: getattr(point, name) for name in ("seed", "strategy", "order", "moment", "index", "model")}
+        rows += [{**where, **found} for found in facts[point.model]]
+    return pa.Table.from_pylist(rows, schema("predictions"))
+
+
+def _facts(
+    study: Study, point: Point, places: npt.NDArray[np.int64], emissions: dict[tuple[str, str], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What is known of one model, without where it stands; nothing if it was not probed or this was not counted."""
+    items = items_of(study, [point], places)
+    organizations = [o for o in study.organizations if (point.model, o) in emissions]
+    if not organizations:
+        return []
+    rows = [{"organization": "", "trained": None, **_ranked(items)}]
+    for name in organizations:
+        counted = emissions[point.model, name]
+        shares = {
+            column: counted[source] / counted["lines"] if counted["lines"] else None
+            for column, source in (("bound", "seen"), ("measured", "emitted"), ("foreseen", "foreseen"))
+        }
+        own = items.where(np.array([organization == name for organization, _ in items.files], dtype=np.bool_))
+        trained = name in point.organizations
+        rows.append({"organization": name, "trained": trained, **shares, **_ranked(own)})
+    return rows
+
+
+def _ranked(items: Items) -> dict[str, Any]:
+    counts: dict[str, Any] = {}
+    for number, chosen in enumerate(items.bins()):
+        counts[f"prompts_{number}"] = int(chosen.sum())
+        counts[f"given_{number}"] = int(items.given_away[chosen].sum())
+    auc, low, high = items.ranking()
+    return {**counts, "auc": auc, "low": low, "high": high}

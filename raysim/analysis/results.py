@@ -1,0 +1,296 @@
+"""From tables to what is shown: one number a measure and model, then averages over orders and seeds, in that order.
+
+Orders of incremental training share prefixes, so they are no replicates: they are averaged within a seed, and their
+spread is shown apart from the spread over seeds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import log
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from raysim.analysis.arrays import LossCube, PromptCube, loss_cube, prompt_cube
+from raysim.analysis.reached_models import Point, finals, read_points
+from raysim.analysis.statistics import rarefied
+from raysim.tables.results import RunFolder
+
+Measure = tuple[str, str]
+"""A measure and what it is of: an organization, or '' for all together."""
+
+MEASURES: dict[str, str] = {
+    "log_perplexity": "Mean negative log-likelihood of a validation token, in nats; lower is better.",
+    "bits_per_byte": "The same loss in bits, per byte of text, so that tokenizers compare; lower is better.",
+    "accuracy": "Share of validation tokens that the model ranks first.",
+    "parses": "Share of samples that parse as Python together with their prompt.",
+    "passes": "Share of solutions that pass their tests, as a mean over problems (pass@1).",
+    "covered": "Generated lines that stand in an owner's training data, in runs of at least min_lines, per prompt.",
+    "exclusive": "Of the covered lines, those that exactly one organization owns and no reference holds, per prompt.",
+    "shared": "Of the covered lines, those that several organizations own and no reference holds, per prompt.",
+    "public": "Of the covered lines, those that a reference holds too, per prompt.",
+    "ratio": "Memorization ratio: covered lines, over all samples, divided by prompts.",
+    "ratio_eligible": "Memorization ratio over eligible prompts: trained on, with enough lines to come.",
+    "covered_eligible": "Covered lines of one owner per eligible prompt.",
+    "exclusive_eligible": "Exclusive covered lines of one owner per eligible prompt.",
+    "covered_share": "Share of the generated lines that any owner covers.",
+    "matched_share": "Share of samples with at least one covered line.",
+    "fragments": "Distinct matched fragments to expect at equal numbers of samples (rarefaction).",
+    "intra": "Share of owned lines (covered, and no reference holds them) that the prompted organization owns.",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a row: its mean, its range over seeds, and its range over orders (each averaged over seeds)."""
+
+    mean: float
+    low: float
+    high: float
+    orders_low: float
+    orders_high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting, averaged over orders within a seed and then over seeds.
+
+    Attributes:
+        order: its order of organizations; '' where several orders are averaged.
+        partial: whether it was trained on some of the organizations only.
+        cells: by measure; a measure that was not taken is not there.
+        matched, samples: samples with a match and all samples, over its orders and seeds.
+    """
+
+    strategy: str
+    order: str
+    family: str
+    partial: bool
+    moment: str
+    index: int
+    num_orders: int
+    num_seeds: int
+    cells: dict[Measure, Cell]
+    matched: int
+    samples: int
+
+    def mean(self, measure: str, of: str = "") -> float | None:
+        """The mean of a measure, or None where it was not taken."""
+        cell = self.cells.get((measure, of))
+        return None if cell is None else cell.mean
+
+    @property
+    def label(self) -> str:
+        if self.order and (self.partial or self.family == "incremental"):
+            return f"{self.strategy}: {self.order}"
+        return self.strategy
+
+
+class Study:
+    """A run folder with its tables as arrays; computes each thing once."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._measures: dict[str, dict[Measure, float]] = {}
+
+    @cached_property
+    def points(self) -> list[Point]:
+        return read_points(self.run)
+
+    @cached_property
+    def organizations(self) -> list[str]:
+        return self.run.organizations
+
+    @cached_property
+    def prompts(self) -> PromptCube:
+        return prompt_cube(self.run)
+
+    @cached_property
+    def losses(self) -> LossCube:
+        return loss_cube(self.run)
+
+    def measures(self, model: str) -> dict[Measure, float]:
+        """Every measure that was taken of a model."""
+        if model not in self._measures:
+            self._measures[model] = {**self._quality(model), **self._memorization(model), **self._extras(model)}
+        return self._measures[model]
+
+    def counts(self, model: str) -> tuple[int, int]:
+        """Samples with a match and all samples of a model, prompted with training text."""
+        cube = self.prompts
+        i = cube.model_index.get(model)
+        if i is None:
+            return 0, 0
+        return int(cube.num_matched[i, cube.from_training].sum()), int(cube.num_samples[i, cube.from_training].sum())
+
+    def rows(self, points: Iterable[Point], by_order: bool = False) -> list[Row]:
+        """One row a setting and moment; single models always have one each, other orders only on demand."""
+        return [self._row(order, group) for (_, order, _, _), group in grouped(points, by_order).items()]
+
+    def final_rows(self, by_order: bool = False) -> list[Row]:
+        """One row a setting, for the models that it ends with."""
+        return self.rows(finals(self.points), by_order)
+
+    def final_groups(self) -> list[tuple[Row, list[Point]]]:
+        """Each of these rows with the models that it stands for, over orders and seeds."""
+        return list(zip(self.final_rows(), grouped(finals(self.points)).values(), strict=True))
+
+    def _row(self, order: str, group: list[Point]) -> Row:
+        seeds = sorted({p.seed for p in group})
+        orders = sorted({p.order for p in group})
+        values = {(p.seed, p.order): self.measures(p.model) for p in group}
+        names = sorted({name for taken in values.values() for name in taken})
+        cells: dict[Measure, Cell] = {}
+        for name in names:
+            taken = {place: found[name] for place, found in values.items() if name in found}
+            by_seed = [_mean(v for (s, _), v in taken.items() if s == seed) for seed in seeds]
+            by_order = [_mean(v for (_, o), v in taken.items() if o == each) for each in orders]
+            by_seed, by_order = [v for v in by_seed if v == v], [v for v in by_order if v == v]
+            cells[name] = Cell(float(np.mean(by_seed)), min(by_seed), max(by_seed), min(by_order), max(by_order))
+        counts = [self.counts(p.model) for p in group]
+        first = group[0]
+        return Row(
+            strategy=first.strategy,
+            order=order,
+            family=first.family,
+            partial=len(first.organizations) < len(self.organizations),
+            moment=first.moment,
+            index=first.index,
+            num_orders=len(orders),
+            num_seeds=len(seeds),
+            cells=cells,
+            matched=sum(matched for matched, _ in counts),
+            samples=sum(samples for _, samples in counts),
+        )
+
+    def _quality(self, model: str) -> dict[Measure, float]:
+        cube = self.losses
+        i = cube.model_index.get(model)
+        if i is None:
+            return {}
+        found: dict[Measure, float] = {}
+        owners = np.array(cube.organizations)
+        for of in ["", *self.organizations]:
+            chosen = np.ones(len(owners), np.bool_) if of == "" else owners == of
+            nats, tokens = cube.nats[i, chosen].sum(), cube.tokens[i, chosen].sum()
+            if tokens:
+                found["log_perplexity", of] = float(nats / tokens)
+                found["accuracy", of] = float(cube.correct[i, chosen].sum() / tokens)
+            if num_bytes := cube.bytes[i, chosen].sum():
+                found["bits_per_byte", of] = float(nats / log(2) / num_bytes)
+        return found
+
+    def _memorization(self, model: str) -> dict[Measure, float]:
+        cube = self.prompts
+        i = cube.model_index.get(model)
+        if i is None:
+            return {}
+        given = (cube.num_samples[i] > 0) & cube.from_training
+        eligible = given & cube.eligible
+        num_given, num_eligible = int(given.sum()), int(eligible.sum())
+        found: dict[Measure, float] = {}
+        if num_given:
+            covered = int(cube.at_least_covered[i, given].sum())
+            found["ratio", ""] = covered / num_given
+            found["matched_share", ""] = cube.num_matched[i, given].sum() / cube.num_samples[i, given].sum()
+            if lines := int(cube.lines[i, given].sum()):
+                found["covered_share", ""] = covered / lines
+            found["exclusive", ""] = cube.exclusive[i, given].sum() / num_given
+            if total := int(cube.owned[i, given].sum()):
+                found["intra", ""] = int(cube.owned[i, given][cube.prompted[given]].sum()) / total
+        if num_eligible:
+            found["ratio_eligible", ""] = cube.at_least_covered[i, eligible].sum() / num_eligible
+            found["exclusive_eligible", ""] = cube.exclusive[i, eligible].sum() / num_eligible
+        for o, owner in enumerate(cube.owners):
+            for name, counts in (
+                ("covered", cube.covered),
+                ("exclusive", cube.exclusive),
+                ("shared", cube.shared),
+                ("public", cube.public),
+            ):
+                if num_given:
+                    found[name, owner] = counts[i, given, o].sum() / num_given
+            if num_eligible:
+                found["covered_eligible", owner] = cube.covered[i, eligible, o].sum() / num_eligible
+                found["exclusive_eligible", owner] = cube.exclusive[i, eligible, o].sum() / num_eligible
+        return {name: float(value) for name, value in found.items()}
+
+    def _extras(self, model: str) -> dict[Measure, float]:
+        found: dict[Measure, float] = {}
+        if model in self._parses:
+            found["parses", ""] = self._parses[model]
+        if model in self._passes:
+            found["passes", ""] = self._passes[model]
+        if (samples := self.counts(model)[1]) >= self.rarefaction_size > 0:
+            incidences = self._incidences.get(model, [])
+            found["fragments", ""] = rarefied(incidences, samples, self.rarefaction_size)
+        return found
+
+    @cached_property
+    def rarefaction_size(self) -> int:
+        """The number of samples that distinct fragments are scaled down to: the fewest of any measured final model."""
+        counts = [self.counts(p.model)[1] for p in finals(self.points)]
+        return min((n for n in counts if n), default=0)
+
+    @cached_property
+    def _parses(self) -> dict[str, float]:
+        """Share of samples that parse; of function prompts where there are any, since a prefix ends anywhere."""
+        generations = self.run.table("generations")
+        kinds = dict(zip(self.prompts.prompts, self.prompts.kinds, strict=True))
+        wanted = {"function"} if "function" in kinds.values() else set(kinds.values())
+        chosen = [kinds.get(prompt) in wanted for prompt in generations.column("prompt").to_pylist()]
+        asked = generations.filter(pa.array(chosen, pa.bool_())).select(["model", "parses"]).drop_null()
+        asked = asked.set_column(1, "parses", asked.column("parses").cast(pa.float64()))
+        means = asked.group_by("model").aggregate([("parses", "mean")])
+        return dict(zip(means.column("model").to_pylist(), means.column("parses_mean").to_pylist(), strict=True))
+
+    @cached_property
+    def _passes(self) -> dict[str, float]:
+        """Share of solutions that pass; every problem has equally many."""
+        sums = self.run.table("executions").group_by("model").aggregate([("passed", "sum"), ("samples", "sum")])
+        return {row["model"]: row["passed_sum"] / row["samples_sum"] for row in sums.to_pylist()}
+
+    @cached_property
+    def _incidences(self) -> dict[str, list[int]]:
+        """For each model, in how many samples each distinct fragment stands, prompted with training text."""
+        cube = self.prompts
+        training = {key for key, inside in zip(cube.prompts, cube.from_training, strict=True) if inside}
+        matches = self.run.table("matches").select(["model", "prompt", "sample", "fragment"])
+        chosen = [prompt in training for prompt in matches.column("prompt").to_pylist()]
+        unique = matches.filter(pa.array(chosen, pa.bool_())).group_by(matches.column_names).aggregate([])
+        found: dict[str, list[int]] = {}
+        for row in unique.group_by(["model", "fragment"]).aggregate([("sample", "count")]).to_pylist():
+            found.setdefault(row["model"], []).append(row["sample_count"])
+        return found
+
+
+def grouped(points: Iterable[Point], by_order: bool = False) -> dict[tuple[str, str, str, int], list[Point]]:
+    """What a row stands for, by strategy, order ('' where several are averaged), moment and index."""
+    groups: dict[tuple[str, str, str, int], list[Point]] = {}
+    for point in points:
+        apart = by_order or point.family != "incremental"
+        group = (point.strategy, point.order if apart else "", point.moment, point.index)
+        groups.setdefault(group, []).append(point)
+    return groups
+
+
+def averaged(points: Iterable[Point], value: Callable[[Point], npt.NDArray[np.float64] | None]) -> Any:
+    """The mean of arrays over orders within a seed and then over seeds; None where no point has one."""
+    found = [(point, one) for point in points if (one := value(point)) is not None]
+    return over_orders_and_seeds(found) if found else None
+
+
+def over_orders_and_seeds(values: Sequence[tuple[Point, Any]]) -> Any:
+    """The mean of numbers or arrays over orders within a seed, then over seeds."""
+    seeds: dict[int, list[Any]] = {}
+    for point, value in values:
+        seeds.setdefault(point.seed, []).append(value)
+    return np.mean([np.mean(of_seed, axis=0) for of_seed in seeds.values()], axis=0)
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed) if listed else float("nan")

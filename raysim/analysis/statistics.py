@@ -1,0 +1,113 @@
+"""The few statistics that the report needs, each with its source."""
+
+from collections.abc import Mapping, Sequence
+from math import lgamma, log, log2
+
+import numpy as np
+import numpy.typing as npt
+
+from raysim.core.rarefaction import chance_seen
+
+Floats = npt.NDArray[np.float64]
+
+
+def wilson(hits: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Score interval of a share; it is sound at zero, where the usual one collapses (Wilson, JASA 22, 1927).
+
+    Neither need be whole: a share that is a mean over several models has as many trials as there are distinct items.
+
+    Returns:
+        Lower and upper end; (0, 1) without any trial.
+    """
+    if trials == 0:
+        return 0.0, 1.0
+    from scipy.stats import norm
+
+    z2 = float(norm.ppf(0.5 + confidence / 2)) ** 2
+    share = hits / trials
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = np.sqrt(z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) / (1 + z2 / trials)
+    low = 0.0 if hits == 0 else max(0.0, float(centre - half))
+    high = 1.0 if hits == trials else min(1.0, float(centre + half))
+    return low, high
+
+
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of at least two values."""
+    from scipy.stats import t
+
+    half = float(t.ppf(0.5 + confidence / 2, len(values) - 1)) * _standard_error(values)
+    mean = float(np.mean(values))
+    return mean - half, mean + half
+
+
+def p_above(values: Sequence[float], bound: float) -> float:
+    """One-sided p of the t test that the mean of at least two values lies above `bound`."""
+    from scipy.stats import t
+
+    error = _standard_error(values)
+    distance = float(np.mean(values)) - bound
+    if error == 0.0:
+        return 0.0 if distance > 0 else 1.0
+    return float(t.sf(distance / error, len(values) - 1))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p values adjusted for the number of tests, step-down (Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    adjusted: dict[str, float] = {}
+    running = 0.0
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: (item[1], item[0]))):
+        running = max(running, min(1.0, (len(p_values) - rank) * p))
+        adjusted[name] = running
+    return adjusted
+
+
+def exposure_by_chance(num_secrets: int, candidates: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exposures, in bits, of secrets that a model knows nothing of, each ranked among so many `candidates`.
+
+    Every rank is as likely as another, and ``log2(candidates / rank)`` is below an exponential variable of mean
+    1 / ln 2; the sum of several of these has a gamma distribution.
+
+    Returns:
+        the mean, and what the mean of `num_secrets` is below with probability `confidence` at least.
+    """
+    from scipy.stats import gamma
+
+    top = log2(candidates)
+    bound = float(gamma.ppf(confidence, num_secrets)) / num_secrets / log(2)
+    return top - lgamma(candidates + 1) / log(2) / candidates, min(bound, top)
+
+
+def rarefied(incidences: Sequence[int], samples: int, size: int) -> float:
+    """Distinct fragments to expect in `size` of `samples` samples, without replacement; see `raysim.core.rarefaction`.
+
+    Args:
+        incidences: for each distinct fragment, in how many samples it stands.
+        samples: samples taken.
+        size: samples to scale down to, at most `samples`.
+    """
+    return float(np.sum(chance_seen(incidences, samples, size)))
+
+
+def cluster_weights(
+    rng: np.random.Generator, clusters: Sequence[str], strata: Sequence[str], replicates: int
+) -> Floats:
+    """How often each item is drawn in each replicate of a cluster bootstrap within strata.
+
+    Whole clusters (repositories, files) are drawn with replacement, as many in each stratum (organization) as it has,
+    because items of one cluster are not independent (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8).
+
+    Returns:
+        float64 ``[replicates, items]``.
+    """
+    weights = np.empty((replicates, len(clusters)), dtype=np.float64)
+    for stratum in sorted(set(strata)):
+        items = np.array([i for i, s in enumerate(strata) if s == stratum])
+        names, inverse = np.unique(np.array([clusters[i] for i in items]), return_inverse=True)
+        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
+        weights[:, items] = draws[:, inverse]
+    return weights
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))

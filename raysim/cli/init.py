@@ -1,0 +1,92 @@
+"""The commented experiment that `raysim init` writes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from raysim.core.errors import InputError
+
+_TEMPLATE = """\
+# An experiment for your own data. Look at it before you train: raysim inspect {file}
+name: {name}
+seed: [1]                    # each seed repeats the training; five give confidence intervals
+
+organizations:               # each holds its own code; PATH is a folder or .jsonl(.gz), .json.gz, .parquet, .csv
+{organizations}
+# agreement: what an organization has agreed to. 'weights': its code never leaves it. 'data': it may be pooled with
+# others' code, which the setting 'centralized' needs.
+
+references: [stdlib]         # what stands here, too, is public and counts as nobody's; never trained on
+# deduplication: {{across: first_owner}}     # a file of several organizations stays with the first; or drop_all, keep
+tokenizer: {{train: {{on: references, vocab_size: 1024}}}}     # or {{pretrained: FOLDER}}
+model: {{config: {{model_type: gpt2, n_layer: 2, n_head: 4, n_embd: 192}}}}     # or {{pretrained: FOLDER}}
+
+trainer:
+  epochs: 20                 # passes over the data; federated rounds share them out
+  sequence_length: 256
+  batch_size: 8
+  learning_rate: 3.0e-3
+  # optimizer: adafactor     # or yogi; adamw unless set
+  precision: fp32            # bf16 is faster where the processor knows it (raysim doctor says so)
+
+strategies:
+  - single                   # every organization alone
+{centralized}  - incremental: {{orders: {orders}}}     # one after the other; {which}
+  - fedavg: {{rounds: 10}}
+  - fedyogi: {{rounds: 10}}
+
+measure:
+  perplexity: {{}}
+  memorization:
+    prompts: {{function: 20, prefix: 16}}     # for each organization
+    samples: 3
+    new_tokens: 128
+    min_lines: 6             # consecutive lines that count as a match
+    when: final              # or every_stage, every_round, every_epoch
+    # extraction: {{}}         # have models recite passages of training sequences, too
+  # pass_at_k: {{samples: 20, k: [1, 10]}}     # have models solve HumanEval, and execute the solutions in a sandbox
+  # membership: {{k: 20 %}}    # do losses tell training from validation text better than a guess without the model?
+
+# canaries: {{repeats: [0, 1, 4, 16], count: 4}}     # random secrets to plant, and to rank
+"""
+
+
+def write_experiment(file: Path, organizations: Sequence[str]) -> None:
+    """Writes an experiment over `organizations`, each ``NAME=PATH``.
+
+    Raises:
+        InputError: no organization, one that is not NAME=PATH or named twice, a missing path, or a file that is there.
+    """
+    if file.exists():
+        raise InputError(f"{file}: is there already; give another name with --file, or delete it")
+    sources: dict[str, str] = {}
+    for given in organizations:
+        name, separator, path = given.partition("=")
+        if not (separator and name and path):
+            raise InputError(f"--org {given}: expected NAME=PATH, for example --org acme=./code/acme")
+        if name in sources:
+            raise InputError(f"--org {given}: {name!r} is named twice")
+        if not Path(path).exists():
+            raise InputError(f"--org {given}: {path}: no such file or folder")
+        kind = "path" if Path(path).is_dir() else "files"
+        value = str(Path(path).resolve())
+        sources[name] = yaml.safe_dump({kind: value if kind == "path" else [value]}, default_flow_style=True).strip()
+    if not sources:
+        raise InputError("--org: name at least one organization, for example --org acme=./code/acme")
+    rows = [
+        f"  {yaml.safe_dump(name).splitlines()[0]}: {{source: {source}, agreement: {{share: weights}}}}\n"
+        for name, source in sources.items()
+    ]
+    few = len(sources) <= 4
+    file.write_text(
+        _TEMPLATE.format(
+            file=file,
+            name=file.stem,
+            organizations="".join(rows),
+            orders="all" if few else f"{{sample: {2 * len(sources)}, seed: 1, design: latin}}",
+            which="every order" if few else "a balanced sample of the orders",
+            centralized="  # - centralized            # all code in one place: needs share: data of everyone\n",
+        ),
+        encoding="utf-8",
+    )

@@ -1,0 +1,102 @@
+"""The clone x-ray as `raysim inspect` prints it for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_PUBLIC = "(public)"
+
+
+def xray_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
+    """Tables of what `raysim.experiment.overlap_report.xray` found, and how to read them."""
+    found, names = inspected["xray"], list(inspected["organizations"])
+    views: list[RenderableType] = [_shared(found, names)]
+    if len(names) > 1:
+        views += [_bounds(found, names), Text(_how_to_read(found["min_lines"]))]
+    if found["prompts"]:
+        views.append(_prompts(found["prompts"]))
+    if len(names) > 1:
+        views += [_policies(found["policies"]), Text(_in_force(inspected["deduplication"]))]
+    return views
+
+
+def _shared(found: Mapping[str, Any], names: Sequence[str]) -> Table:
+    title = f"Who shares what: significant training lines in runs of {found['min_lines']} and more that another holds"
+    table = _table(title, "of")
+    columns = [*names, *([_PUBLIC] if any(row["other"] == _PUBLIC for row in found["clones"]) else [])]
+    for name in columns:
+        table.add_column(Text(name), justify="right")
+    cells = {(row["organization"], row["other"]): row for row in found["clones"]}
+    for name in names:
+        shown = [_lines(row["covered"], row["lines"]) for other in columns if (row := cells[name, other])]
+        table.add_row(Text(name), *shown)
+    return table
+
+
+def _bounds(found: Mapping[str, Any], names: Sequence[str]) -> Table:
+    """Each other organization alone, and all others; the rest is in the JSON."""
+    table = _table("Foretold: lines of an organization that models could have seen that were trained on others", "of")
+    for name in names:
+        table.add_column(Text(f"on {name}"), justify="right")
+    table.add_column("on all others", justify="right")
+    table.add_column("of these public", justify="right")
+    bounds = {(row["organization"], tuple(row["others"])): row for row in found["bounds"]}
+    for name in names:
+        alone = [bounds.get((name, (other,))) for other in names]
+        all_others = bounds[name, tuple(other for other in names if other != name)]
+        shown = [_lines(row["seen"], row["lines"]) if row else "" for row in alone]
+        public = f"{all_others['public']:,}"
+        table.add_row(Text(name), *shown, _lines(all_others["seen"], all_others["lines"]), public)
+    return table
+
+
+def _prompts(prompts: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = _table("Foretold: prompts by places of their true continuation; the more, the likelier given away", "of")
+    for column in ("prompts", "in no training split", "in one place", "in more", "at others", "at others, in more"):
+        table.add_column(column, justify="right")
+    for name, row in prompts.items():
+        _, one, more = row["elsewhere"]
+        table.add_row(Text(name), str(row["asked"]), *map(str, row["everywhere"]), str(one + more), str(more))
+    return table
+
+
+def _policies(policies: Sequence[Mapping[str, Any]]) -> Table:
+    """A column a policy, a row an organization: files, and their share of the bytes."""
+    table = _table("What 'deduplication' would leave out of the files that pass the filters, before any limit", "of")
+    kinds = list(dict.fromkeys((row["across"], row["match"]) for row in policies))
+    for across, match in kinds:
+        table.add_column(f"{across}, {match}", justify="right")
+    rows: dict[str, list[str]] = {}
+    for row in policies:
+        share = f" ({row['bytes'] / row['of_bytes']:.1%} of bytes)" if row["files"] else ""
+        rows.setdefault(row["organization"], []).append(f"{row['files']:,} of {row['of_files']:,}{share}")
+    for name, cells in rows.items():
+        table.add_row(Text(name), *cells)
+    return table
+
+
+def _how_to_read(min_lines: int) -> str:
+    return (
+        f"A bound: whatever else such a model writes of them it has not seen, {min_lines} lines on end, in what it was"
+        " trained on. Other coalitions stand in --json."
+    )
+
+
+def _in_force(deduplication: Mapping[str, str]) -> str:
+    across, match = deduplication["across"], deduplication["match"]
+    if across == "keep":
+        return "In force: keep. Write for example 'deduplication: {across: first_owner, match: near}' to change it."
+    return f"In force: {across}, {match}; what it left out stands above, and the corpora are what is left."
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    return table
+
+
+def _lines(count: int, total: int) -> str:
+    return f"{count:,} ({count / total:.1%})" if total else f"{count:,}"

@@ -1,0 +1,174 @@
+"""Live progress: which stage, which round, time left. A display on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from raysim.core.keys import Key
+from raysim.store.task_log import Kind, StageRecord
+
+COST = {"train": 3.0, "losses": 1.0, "generate": 2.0, "extract": 1.5, "solve": 2.0, "exposure": 1.0, "membership": 1.0}
+"""Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361).
+A generated token costs one, at about half the speed of a batch: it comes in steps of one token a row. Extraction reads
+most of its tokens and generates the others."""
+
+_PLAIN_EVERY_S = 15.0
+_PACE_KNOWN_AFTER_S = 10.0
+_NAMES = {
+    "train": "training",
+    "losses": "scoring",
+    "generate": "generating",
+    "aggregate": "aggregating",
+    "extract": "reciting",
+    "solve": "solving",
+    "execute": "executing",
+    "exposure": "ranking",
+    "membership": "scoring",
+}
+
+
+@dataclass
+class _Running:
+    kind: Kind
+    label: str
+    tokens: int
+    done: int
+    task: TaskID | None
+
+
+class ConsoleObserver:
+    """Implements `raysim.store.task_log.Observer` on a terminal.
+
+    Args:
+        console: to write to.
+        planned: tokens of each kind that are still to come, from the plan.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._left = 0.0
+        self._done = 0.0
+        self._later = 0.0
+        self._started_s = time.monotonic()
+        self._running: dict[Key, _Running] = {}
+        self._counts: dict[str, int] = {}
+        self._phase = "preparing"
+        self._point = ""
+        self._last_plain_s = time.monotonic()
+        self._bars = Progress(
+            TextColumn("  {task.fields[what]:<11}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.description}"),
+            TextColumn("[dim]{task.fields[note]}[/dim]"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "ConsoleObserver":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def phase(self, name: str) -> None:
+        """Says what the run is doing now."""
+        self._phase = name
+        self._console.print(f"[bold]{name}[/bold]")
+
+    def expect(self, tokens: Mapping[str, int]) -> None:
+        """Tokens of each kind that this run has to compute."""
+        self._left = self._done + _passes(tokens) + self._later
+
+    def point(self, name: str, number: int, total: int, later: Mapping[str, int]) -> None:
+        """Says which point of a sweep begins now, and what the points after it will have to compute."""
+        self._later = _passes(later)
+        self._point = f"Point {number} of {total}"
+        self._console.print(Text(f"{self._point}: {name}", style="bold"))
+
+    def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
+        task = None
+        if self._console.is_terminal and kind in COST:
+            task = self._bars.add_task(label, total=max(1, tokens), what=_NAMES.get(kind, kind), note="")
+        self._running[key] = _Running(kind, label, tokens, 0, task)
+
+    def progressed(self, key: Key, tokens: int, note: str) -> None:
+        running = self._running.get(key)
+        if running is None:
+            return
+        self._account(running, tokens)
+        if running.task is not None:
+            self._bars.update(running.task, completed=tokens, note=note)
+        elif running.tokens and time.monotonic() - self._last_plain_s > _PLAIN_EVERY_S:
+            self._last_plain_s = time.monotonic()
+            name = _NAMES.get(running.kind, running.kind)
+            so_far = ", ".join(filter(None, [f"{100 * tokens // running.tokens} %", note]))
+            self._console.print(
+                f"  {name} {running.label}: {so_far}; {self._time_left()}", highlight=False, soft_wrap=True
+            )
+
+    def ended(self, record: StageRecord) -> None:
+        running = self._running.pop(record.key, None)
+        if running:
+            self._account(running, running.tokens)
+            if running.task is not None:
+                self._bars.remove_task(running.task)
+        kind = f"{record.kind} {record.status}"
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if record.kind == "train" and record.status == "computed":
+            speed = f"{record.tokens / max(record.seconds, 1e-9):,.0f} tokens/s"
+            self._console.print(
+                f"  trained {record.label} in {record.seconds:.1f} s ({speed}); {self._time_left()}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def note(self, text: str) -> None:
+        self._console.print(Text(f"  note: {text}", style="yellow"))
+
+    def counts(self) -> dict[str, int]:
+        """Pieces of work by kind and status, for example ``{"train computed": 15}``."""
+        return dict(self._counts)
+
+    def _account(self, running: _Running, tokens: int) -> None:
+        if not self._done:
+            self._started_s = time.monotonic()  # from here the pace can be told; starting actors says nothing of it
+        step = COST.get(running.kind, 0.0) * (tokens - running.done)
+        running.done = tokens
+        self._done += step
+
+    def _time_left(self) -> str:
+        left = self._left - self._done
+        elapsed_s = time.monotonic() - self._started_s
+        if elapsed_s < _PACE_KNOWN_AFTER_S or self._done <= 0:
+            return "time left not known yet"
+        if left <= 0:
+            return "nearly done"
+        return f"about {_duration(elapsed_s * left / self._done)} left"
+
+    def _render(self) -> Group:
+        share = 100 * min(1.0, self._done / self._left) if self._left else 0.0
+        elapsed_s = time.monotonic() - self._started_s
+        where = f"{self._point}, {self._phase.lower()}" if self._point else self._phase
+        head = Text(f"{where}: {share:.0f} % of the run, {_duration(elapsed_s)} so far, {self._time_left()}", "bold")
+        return Group(head, self._bars)
+
+
+def _passes(tokens: Mapping[str, int]) -> float:
+    """Forward passes that `tokens` of each kind cost."""
+    return sum(COST.get(kind, 0.0) * count for kind, count in tokens.items())
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,198 @@
+"""What `raysim plan`, `inspect`, `verify` and `store` print for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raysim.cli.overlap_views import xray_views
+
+
+def plan_view(planned: Mapping[str, Any]) -> RenderableType:
+    """The stages of each setting, and what the rest costs; for a sweep, over all its points."""
+    if "points" in planned:
+        return _sweep_plan_view(planned)
+    table = Table(title=f"Plan of {planned['name']}", title_justify="left")
+    for column in ("setting", "if every order ran alone", "stages", "in the store", "to compute"):
+        table.add_column(column, justify="left" if column == "setting" else "right")
+    for label, row in planned["strategies"].items():
+        table.add_row(label, *_stages(row))
+    lines = [
+        f"{planned['parameters']:,} parameters; {planned['models']} models will exist.",
+        _to_come(planned["tokens"]),
+        f"About {_hours(planned['hours'])} at {planned['assumed_flop_per_s'] / 1e9:,.0f} GFLOP/s, which"
+        f" {planned['slots']} slot(s) of this machine should reach (6 FLOP a parameter and training token);"
+        f" the store will hold about {_bytes(planned['peak_bytes'])} at most,"
+        f" {_bytes(planned['bytes'])} in the end (store.keep: {planned['keep']}).",
+        *_memory_lines(planned["memory"]),
+        "Settings share stages that begin alike, so their sum may be more than what is computed.",
+    ]
+    return Group(table, Text("\n".join(lines)))
+
+
+def _sweep_plan_view(planned: Mapping[str, Any]) -> RenderableType:
+    """The stages of all points together by setting, and what each point adds to those before it."""
+    title = f"Plan of {planned['name']}: a sweep of {len(planned['points'])} points"
+    table = Table(title=title, title_justify="left")
+    for column in ("setting", "if every order of every point ran alone", "stages", "in the store", "to compute"):
+        table.add_column(column, justify="left" if column == "setting" else "right")
+    for label, row in planned["strategies"].items():
+        table.add_row(Text(label), *_stages(row))
+    table.add_section()
+    table.add_row("all, shared ones once", *_stages(planned["stages"]))
+    points = Table(title="Points, in their order", title_justify="left")
+    for column in ("point", "stages", "not in a point before", "tokens to train on", "time"):
+        points.add_column(column, justify="left" if column == "point" else "right")
+    for point in planned["points"]:
+        counts = str(point["unique"]), str(point["new"]), f"{point['tokens']['train']:,}"
+        points.add_row(Text(point["point"]), *counts, _hours(point["hours"]))
+    lines = [
+        f"{planned['models']} models will exist.",
+        _to_come(planned["tokens"]),
+        f"About {_hours(planned['hours'])} for all; the store will hold about {_bytes(planned['peak_bytes'])} at most,"
+        f" {_bytes(planned['bytes'])} in the end.",
+    ]
+    for point in planned["points"]:
+        lines += [f"{point['point']}: {line}" for line in point["memory"]["warnings"]]
+    return Group(table, points, Text("\n".join(lines)))
+
+
+def _memory_lines(memory: Mapping[str, Any]) -> list[str]:
+    """A line for each kind of work, and one for each that does not fit."""
+    if "unknown" in memory:
+        return [f"Memory cannot be told beforehand of this model ({memory['unknown']})."]
+    training = memory["training"]
+    step = training["step"]
+    activations = step["working"] + step["buckets"]
+    parts = (
+        f"weights {_bytes(step['weights'])}, optimizer {_bytes(step['optimizer'])}, gradients and activations"
+        f" {_bytes(activations)}"
+    )
+    lines = [
+        f"Memory to train: about {_bytes(training['process_bytes'])} a process ({parts}),"
+        f" {_bytes(training['at_once_bytes'])} at once; there are {_bytes(memory['memory_bytes'])}."
+    ]
+    if "device_bytes" in training:
+        there = memory["device_memory_bytes"]
+        lines[0] = (
+            f"Memory to train: about {_bytes(training['device_at_once_bytes'])} of a GPU ({parts})"
+            f"{f', of its {_bytes(there)}' if there else '; there is none here to compare'};"
+            f" {_bytes(training['process_bytes'])} of the machine's a process,"
+            f" {_bytes(training['at_once_bytes'])} at once; there are {_bytes(memory['memory_bytes'])}."
+        )
+    for section, needs in memory["generation"].items():
+        lines.append(
+            f"Memory to generate ({section}): about {_bytes(needs['process_bytes'])} a worker,"
+            f" {_bytes(needs['at_once_bytes'])} at once."
+        )
+    return lines + [f"Warning: {warning}" for warning in memory["warnings"]]
+
+
+def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
+    """Cells of one row of stages: alone, shared, in the store, to compute."""
+    return tuple(str(n) for n in (row["naive"], row["unique"], row["cached"], row["unique"] - row["cached"]))
+
+
+def _to_come(tokens: Mapping[str, int]) -> str:
+    recited = f" and {tokens['extract']:,} to recite" if tokens["extract"] else ""
+    scored = tokens["losses"] + tokens["exposure"] + tokens["membership"]
+    return (
+        f"Still to come: {tokens['train']:,} tokens to train on, {scored:,} to score,"
+        f" at most {tokens['generate'] + tokens['solve']:,} to generate{recited}."
+    )
+
+
+def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
+    """Corpora, duplicates, diversity, drops, licences, and what organizations share."""
+    sizes = Table(title="Corpora after preparation", title_justify="left")
+    for column in ("organization", "split", "files", "bytes", "lines", "tokens", "sequences", "duplicate lines"):
+        sizes.add_column(column, justify="left" if column in ("organization", "split") else "right")
+    variety = Table(title="Diversity of the training lines", title_justify="left")
+    for column in ("organization", "lines", "distinct", "entropy in bits", "diversity"):
+        variety.add_column(column, justify="left" if column == "organization" else "right")
+    drops = Table(title="Left out", title_justify="left")
+    for column in ("organization", "reason", "files", "bytes"):
+        drops.add_column(column, justify="right" if column in ("files", "bytes") else "left")
+    licences = Table(title="Licences of the training files", title_justify="left")
+    for column in ("organization", "licence", "files"):
+        licences.add_column(column, justify="right" if column == "files" else "left")
+    for name, one in inspected["organizations"].items():
+        for split, counts in one["splits"].items():
+            lines = counts["lines"]
+            twice = one["duplicate_lines"]
+            share = f"{twice:,} ({twice / lines:.1%})" if split == "train" and lines else ""
+            numbers = [f"{counts[key]:,}" for key in ("files", "bytes", "lines", "tokens", "sequences")]
+            sizes.add_row(Text(name), split, *numbers, share)
+        distinct = sum(lines for _, lines in one["line_spectrum"])
+        numbers = [f"{one['splits']['train']['lines']:,}", f"{distinct:,}"]
+        variety.add_row(Text(name), *numbers, f"{one['line_entropy_bits']:.2f}", f"{one['diversity']:.3f}")
+        for drop in one["drops"]:
+            drops.add_row(Text(name), Text(drop["reason"]), f"{drop['files']:,}", f"{drop['bytes']:,}")
+        for licence, files in sorted(one["licences"].items()):
+            licences.add_row(Text(name), Text(licence), f"{files:,}")
+    note = (
+        f"Diversity is the share of distinct lines to expect among {inspected['diversity_lines']:,} lines, as many as"
+        " the smallest organization has; entropy grows with the size of a corpus."
+    )
+    swept = ", ".join(f"{path} ({len(values)} values)" for path, values in inspected["sweep"].items())
+    notes = [Text(f"These are the base values. The sweep over {swept} may change them from point to point.")]
+    return Group(sizes, variety, Text(note), drops, licences, *xray_views(inspected), *(notes if swept else []))
+
+
+def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:
+    """What was verified, when nothing was found."""
+    work = ", ".join(f"{count} {kind}" for kind, count in sorted(made.items()))
+    return Text(f"{entries:,} entries hashed, all as they were written. Made once more, to the same bits: {work}.")
+
+
+def store_view(usage: Mapping[str, Any]) -> RenderableType:
+    """Entries and bytes by kind of work and by run."""
+    kinds = Table(title=f"Store {usage['store']}", title_justify="left")
+    for column in ("work", "entries", "bytes", "arrays let go"):
+        kinds.add_column(column, justify="left" if column == "work" else "right")
+    for kind, row in sorted(usage["kinds"].items()):
+        kinds.add_row(kind, f"{row['entries']:,}", _bytes(row["bytes"]), f"{row['arrays let go']:,}")
+    kinds.add_section()
+    kinds.add_row("all", f"{usage['entries']:,}", _bytes(usage["bytes"]), "")
+    runs = Table(title="Who needs it", title_justify="left")
+    for column in ("run", "entries", "bytes", "needed by no other", "bytes"):
+        runs.add_column(column, justify="left" if column == "run" else "right")
+    for row in usage["runs"]:
+        alone = row["alone"]
+        sizes = [f"{row['entries']:,}", _bytes(row["bytes"]), f"{alone['entries']:,}", _bytes(alone["bytes"])]
+        runs.add_row(Text(row["run"]), *sizes)
+    nobody = usage["no run"]
+    runs.add_row("no run", f"{nobody['entries']:,}", _bytes(nobody["bytes"]), "", "")
+    parts: list[RenderableType] = [kinds, runs]
+    if usage["damaged"]:
+        parts.append(
+            Text(f"Damaged and in no count: {usage['damaged']:,} entries; gc removes them, a run makes them again.")
+        )
+    return Group(*parts)
+
+
+def garbage_view(garbage: Mapping[str, Any]) -> RenderableType:
+    """What was removed, or would be."""
+    return Text(
+        f"{garbage['store']}: {_bytes(garbage['bytes'])} in {garbage['removed']:,} entries that no run refers to,"
+        f" the arrays of {garbage['arrays let go']:,} entries that no run counts on, and"
+        f" {garbage['checkpoints and damaged entries']:,} left-over checkpoints and damaged entries;"
+        f" {garbage['kept']:,} entries stay."
+    )
+
+
+def _hours(hours: float) -> str:
+    if hours * 3600 < 90:
+        return f"{hours * 3600:.0f} s"
+    if hours < 1.5:
+        return f"{hours * 60:.0f} minutes"
+    return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,106 @@
+"""Where sites and strategies live: in this process, or as Ray actors (`raysim.cluster`).
+
+Both backends run the same plain objects and give the same bits.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Literal, Protocol
+
+from raysim.training.ranks import NO_LAUNCHER, Launcher
+
+
+class Backend(Protocol):
+    """Makes parties and calls them."""
+
+    name: Literal["inline", "ray"]
+
+    def launcher(self) -> Launcher:
+        """What a party starts ranks with."""
+        ...
+
+    def spawn(self, plain_class: type, *args: Any) -> Any:
+        """A party: an instance of `plain_class`, here or as an actor."""
+        ...
+
+    async def call(self, party: Any, method: str, *args: Any) -> Any:
+        """The result of a method."""
+        ...
+
+    def stream(self, party: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+        """The items of a generator method, as they come."""
+        ...
+
+    async def refer(self, party: Any, method: str, *args: Any) -> Any:
+        """A reference to the result of a method, which does not come to the caller; a shared value.
+
+        The result is then kept at the caller's node, too, and outlives the one of its party.
+        """
+        ...
+
+    def share(self, value: Any) -> Any:
+        """Puts a large value where every party reads it; pass the answer as an argument of its own."""
+        ...
+
+    async def answers(self, party: Any) -> bool:
+        """Whether a party is there and takes calls."""
+        ...
+
+    def dismiss(self, party: Any) -> None:
+        """Ends a party, which may be gone already."""
+        ...
+
+    def explain(self, error: Exception) -> Exception:
+        """What an error of this backend means: the one that the work raised, or `PartyLost`."""
+        ...
+
+    async def settle(self) -> None:
+        """Waits until it is known what was lost, so that nothing new is placed there."""
+        ...
+
+    def close(self) -> None:
+        """Ends all parties, and whatever this backend started."""
+        ...
+
+
+class InlineBackend:
+    """Everything in this process, one thing after the other."""
+
+    name: Literal["inline", "ray"] = "inline"
+
+    def launcher(self) -> Launcher:
+        return NO_LAUNCHER
+
+    def spawn(self, plain_class: type, *args: Any) -> Any:
+        return plain_class(*args)
+
+    async def call(self, party: Any, method: str, *args: Any) -> Any:
+        await asyncio.sleep(0)  # lets a Ctrl-C and other tasks in
+        return getattr(party, method)(*args)
+
+    async def stream(self, party: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+        iterator: Iterator[Any] = getattr(party, method)(*args)
+        for item in iterator:
+            yield item
+            await asyncio.sleep(0)
+
+    async def refer(self, party: Any, method: str, *args: Any) -> Any:
+        return getattr(party, method)(*args)
+
+    def share(self, value: Any) -> Any:
+        return value
+
+    async def answers(self, party: Any) -> bool:
+        return True
+
+    def dismiss(self, party: Any) -> None:
+        del party
+
+    def explain(self, error: Exception) -> Exception:
+        return error
+
+    async def settle(self) -> None:
+        """Nothing is lost here."""
+
+    def close(self) -> None:
+        """Nothing was started."""

@@ -1,0 +1,48 @@
+"""What an exception that Ray raised means: the one that the work raised, or what was lost."""
+
+from typing import Any
+
+from raysim.cluster.untyped_ray import untyped_ray
+from raysim.core.errors import OutOfMemory, PartyLost, RaysimError, RunError
+
+
+def meaning_of(error: Exception) -> Exception:
+    """What an exception that Ray raised means; see `RayBackend.explain`."""
+    exceptions = untyped_ray().exceptions
+    cause = getattr(error, "cause", None)
+    for found in (cause, error):
+        if isinstance(found, RaysimError):
+            return found
+    for found in (cause, error):
+        if isinstance(found, exceptions.OutOfMemoryError):
+            return OutOfMemory(
+                "a node of the Ray cluster ran out of memory, so Ray ended a process on it; lower execution.slots"
+                " or execution.replicas (processes at once), or trainer.batch_size (memory of one)"
+            )
+        if isinstance(found, _lost(exceptions)):
+            if getattr(found, "actor_init_failed", False):
+                return RunError(str(found))
+            return PartyLost(_what_was_lost(found, exceptions))
+    return error
+
+
+def _what_was_lost(error: Exception, exceptions: Any) -> str:
+    if isinstance(error, exceptions.ObjectLostError):
+        return "something that it needs was lost with the node that held it"
+    if "node has died" in str(error) or isinstance(error, exceptions.NodeDiedError):
+        return "the node that it ran on was lost"
+    if isinstance(error, exceptions.ActorUnavailableError):
+        return "the process that did it cannot be reached"
+    return (
+        "the process that did it ended unexpectedly; if the system ended it for want of memory, lower"
+        " trainer.batch_size, or execution.slots and execution.replicas"
+    )
+
+
+def _lost(exceptions: Any) -> tuple[type[Exception], ...]:
+    return (
+        exceptions.RayActorError,
+        exceptions.NodeDiedError,
+        exceptions.WorkerCrashedError,
+        exceptions.ObjectLostError,
+    )

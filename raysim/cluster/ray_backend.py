@@ -1,0 +1,130 @@
+"""Every party is a Ray actor.
+
+Actors reserve no CPUs: the slots of `raysim.cluster.scheduler` say how many of them work at once, so that a Ray Data job
+finds the CPUs free.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Literal
+
+from raysim.cluster.connect import connect
+from raysim.cluster.failures import meaning_of
+from raysim.cluster.rank_launcher import RayLauncher, bundle_of, room_for
+from raysim.training.ranks import Launcher
+from raysim.training.request import TrainerSettings
+
+_SETTLE_TIMEOUT_S = 60.0
+"""Ray 2.60 was seen to declare a node dead 14 s after its end."""
+
+
+class RayBackend:
+    """Every party is a Ray actor: on a cluster by address, or on a Ray of our own in this machine."""
+
+    name: Literal["inline", "ray"] = "ray"
+
+    def __init__(self, address: str | None, num_cpus: int | None) -> None:
+        self._ray, self._ours = connect(address, num_cpus)
+        self._actors: list[Any] = []
+        self._in_doubt = False
+
+    def cpus(self) -> int:
+        """CPUs of the cluster."""
+        return int(self._ray.cluster_resources().get("CPU", 1))
+
+    def nodes_bytes(self) -> list[int]:
+        """Memory of each node, as Ray counts it: for processes and for its object store."""
+        alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return [int(node.get("memory", 0) + node.get("object_store_memory", 0)) for node in alive]
+
+    def room(self, settings: TrainerSettings) -> int:
+        """Ranks of these settings that the cluster's nodes could hold at once if they did nothing else."""
+        return room_for(self._ray.nodes(), bundle_of(settings))
+
+    def launcher(self) -> Launcher:
+        # On a single machine with a single GPU there is nothing to hand out, and a process for each stage to save.
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        gpus = sum(node["Resources"].get("GPU", 0) for node in nodes)
+        return RayLauncher(hands_out_gpus=len(nodes) > 1 or gpus > 1)
+
+    def spawn(self, plain_class: type, *args: Any) -> Any:
+        # Spread, since what reserves no CPU would otherwise gather on one node.
+        actor = self._ray.remote(num_cpus=0, scheduling_strategy="SPREAD")(plain_class).remote(*args)
+        self._actors.append(actor)
+        return actor
+
+    async def call(self, party: Any, method: str, *args: Any) -> Any:
+        try:
+            return await getattr(party, method).remote(*args)
+        except self._ray.exceptions.RayError as error:
+            raise self.explain(error) from error
+
+    async def stream(self, party: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+        try:
+            async for reference in getattr(party, method).options(num_returns="streaming").remote(*args):
+                yield await reference
+        except self._ray.exceptions.RayError as error:
+            raise self.explain(error) from error
+
+    async def refer(self, party: Any, method: str, *args: Any) -> Any:
+        reference = getattr(party, method).remote(*args)
+        await asyncio.to_thread(self._ray.wait, [reference], fetch_local=True)
+        return reference
+
+    def share(self, value: Any) -> Any:
+        return self._ray.put(value)
+
+    async def answers(self, party: Any) -> bool:
+        try:
+            await party.__ray_ready__.remote()
+        except self._ray.exceptions.RayError:
+            return False
+        return True
+
+    def dismiss(self, party: Any) -> None:
+        self._actors = [actor for actor in self._actors if actor is not party]
+        with suppress(self._ray.exceptions.RayError):  # it is gone
+            self._ray.kill(party)
+
+    def explain(self, error: Exception) -> Exception:
+        """What an exception that Ray raised means.
+
+        Whatever is lost with a process or a node - an actor, an object that it held, a worker of Ray Data - is a
+        `PartyLost`; what a method raised comes out as it was raised.
+        """
+        explained = meaning_of(error)
+        found = getattr(error, "cause", None) or error
+        self._in_doubt |= isinstance(found, self._ray.exceptions.ActorUnavailableError)
+        return explained
+
+    async def settle(self) -> None:
+        """Asks every node for a sign of life where an actor could not be reached: Ray takes a while to miss a node."""
+        if not self._in_doubt:
+            return
+        self._in_doubt = False
+        strategies = self._ray.util.scheduling_strategies
+        signs = [
+            self._ray.remote(num_cpus=0, max_retries=0)(_sign_of_life)
+            .options(scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote()
+            for node in self._ray.nodes()
+            if node["Alive"]
+        ]
+        await asyncio.wait([asyncio.ensure_future(_outcome(sign)) for sign in signs], timeout=_SETTLE_TIMEOUT_S)
+
+    def close(self) -> None:
+        for actor in self._actors:
+            self._ray.kill(actor)
+        self._actors.clear()
+        if self._ours:
+            self._ray.shutdown()
+
+
+def _sign_of_life() -> None:
+    """A task that says that its node is there."""
+
+
+async def _outcome(reference: Any) -> None:
+    with suppress(Exception):  # whatever became of it, it is decided
+        await reference

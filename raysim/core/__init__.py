@@ -1,0 +1,1 @@
+"""What everything rests on: settings, keys, errors, Arrow tables as bytes, the run folder."""

@@ -1,0 +1,148 @@
+"""A run folder: its lock, its manifest, and where things lie in it."""
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from raysim.core.errors import InputError, RunError
+
+_PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy")
+
+
+class RunFolder:
+    """Paths of one run, and what is written there besides the store."""
+
+    def __init__(self, path: Path, store: Path | None = None) -> None:
+        self.path = path
+        self.store = store or path / "store"
+        self.results = path / "results"
+        self.stages = path / "stages.jsonl"
+        self.secret = path / ".secret"
+        self.manifest = path / "manifest.json"
+        self.ledger = path / "ledger.parquet"
+        self.report = path / "report.html"
+
+    @classmethod
+    def reopen(cls, path: Path) -> "RunFolder":
+        """The folder of a run that is there, with the store that it has.
+
+        Raises:
+            InputError: no run folder, or its store is gone.
+        """
+        named = cls(path).read_manifest().get("store")
+        folder = cls(path, (path / named).resolve() if named else None)
+        if not folder.store.is_dir():
+            raise InputError(f"{path}: its store is not at {folder.store}; run its command again with --store")
+        return folder
+
+    def store_for_manifest(self) -> str | None:
+        """The way from here to a store elsewhere: the two may move together; None: it is inside."""
+        return None if self.store == self.path / "store" else os.path.relpath(self.store.resolve(), self.path.resolve())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder for this process; the lock goes with it, however it ends.
+
+        Raises:
+            InputError: the folder cannot be made, or another run is at work in it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise InputError(f"--out {self.path}: cannot be used: {error.strerror or error}") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise InputError(
+                    f"--out {self.path}: another raysim run (process {holder}) is at work there;"
+                    " wait for it, or give another --out"
+                ) from None
+            file.seek(0)
+            file.truncate()
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def is_finished(self) -> bool:
+        """Whether a run has come to its end here before."""
+        try:
+            return bool(self.read_manifest().get("finished"))
+        except InputError:
+            return False
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest.
+
+        Raises:
+            InputError: there is none, or it cannot be read.
+        """
+        try:
+            manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.path}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {self.path}`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.manifest}: cannot be read ({error}); run again to write it anew") from None
+        if not isinstance(manifest, dict):
+            raise InputError(f"{self.manifest}: expected a JSON object; run again to write it anew")
+        return manifest
+
+    def write_manifest(self, **facts: Any) -> None:
+        """Writes the manifest anew, keeping when the run was first created."""
+        try:
+            facts["created"] = self.read_manifest()["created"]
+        except (InputError, KeyError):
+            facts["created"] = now()
+        draft = self.manifest.with_suffix(".json.new")
+        try:
+            draft.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            draft.replace(self.manifest)
+        except OSError as error:
+            raise RunError(f"{self.manifest}: cannot be written: {error.strerror or error}; free some room") from error
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and machine: what may explain a difference, but is in no table."""
+    import psutil
+
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    machine = {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "python": platform.python_version(),
+    }
+    return {"raysim": version("raysim"), **versions, "machine": machine}
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,1 +1,0 @@
-"""How good the models are: losses by file, share of generations that parse."""

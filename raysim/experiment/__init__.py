@@ -1,0 +1,1 @@
+"""One experiment: its file, what it plans, how it runs, sweeps, verification, export, estimates."""

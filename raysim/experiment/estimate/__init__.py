@@ -1,0 +1,1 @@
+"""What a run will cost: hours, bytes of disk and memory."""

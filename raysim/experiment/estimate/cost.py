@@ -1,0 +1,125 @@
+"""What a run will cost, before it starts: from its plan and from how fast this machine multiplies matrices."""
+
+import functools
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from raysim.core.keys import Key
+from raysim.measures.memorization.measure import models_per_job
+from raysim.simulation.planner import Plan
+from raysim.store.retention import Keep, Retention
+from raysim.training.models import Parameters
+
+_EFFICIENCY = 0.35
+"""Share of the matrix-multiplication rate that training reaches. Measured in this project: 0.3 to 0.5 on CPUs."""
+
+_FLOP_PER_PARAMETER = {"train": 4, "losses": 2, "generate": 4, "solve": 4, "extract": 3, "exposure": 2, "membership": 2}
+"""FLOP a token and parameter; Kaplan et al. 2020 (arXiv 2001.08361). Training takes two more for each parameter that is
+trained, for its gradient; generation twice its two, in small steps.
+Extraction reads most of its tokens and generates the others."""
+
+
+@functools.cache
+def matmul_rate(precision: str, threads: int, seconds: float = 0.3) -> float:
+    """FLOP/s of square float matrix products of this machine's CPU, measured once."""
+    import torch
+
+    torch.set_num_threads(threads)
+    size = 768
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a = torch.ones(size, size, dtype=dtype)
+    torch.mm(a, a)
+    count, started_s = 0, time.monotonic()
+    while time.monotonic() - started_s < seconds:
+        torch.mm(a, a)
+        count += 1
+    return count * 2 * size**3 / (time.monotonic() - started_s)
+
+
+def estimate(
+    plan: Plan,
+    measures: Mapping[Key, Mapping[str, Any]],
+    parameters: Parameters,
+    pending_tokens: Mapping[str, int],
+    rate: float,
+    slots: int,
+    keep: Keep,
+) -> dict[str, Any]:
+    """Hours and bytes of the pending work.
+
+    Args:
+        plan: of the run.
+        measures: recipes of the work on its models.
+        parameters: of the model.
+        pending_tokens: of each kind of work that is not in the store.
+        rate: FLOP/s of matrix products of one slot.
+        slots: at work at once.
+        keep: what the store keeps.
+    """
+    trained = parameters.trained
+    flop = sum(_FLOP_PER_PARAMETER[kind] * parameters.total * tokens for kind, tokens in pending_tokens.items())
+    flop += 2 * trained * pending_tokens.get("train", 0)
+    peak, end = footprint(plan, measures, keep, slots, models_per_job(trained))
+    return {
+        "parameters": parameters.total,
+        "trained_parameters": trained,
+        "tokens": dict(pending_tokens),
+        "hours": round(flop / (rate * _EFFICIENCY * slots) / 3600, 4),
+        "keep": keep,
+        "bytes": 4 * trained * end,
+        "peak_bytes": 4 * trained * peak,
+        "assumed_flop_per_s": round(rate * _EFFICIENCY * slots),
+        "models": len({model.milestone.model for model in plan.models}),
+    }
+
+
+def footprint(
+    plan: Plan, measures: Mapping[Key, Mapping[str, Any]], keep: Keep, slots: int, wave: int
+) -> tuple[int, int]:
+    """Flat buffers of the size of the model that the store holds at most, and when the run has ended.
+
+    Walks the plan, one piece of work after the other, and lets go what `keep` lets go. To the most that lie there at
+    once it adds what `slots` stages side by side may hold beyond that: a checkpoint of three buffers each, and the
+    models of as many branches.
+
+    Args:
+        plan: of the run.
+        measures: recipes of the work on its models.
+        keep: what the store keeps.
+        slots: stages at once.
+        wave: models that are probed together.
+    """
+    retention = Retention(keep, {**plan.recipes, **measures}, plan.leaves)
+    of_model: dict[Key, list[Key]] = {}
+    for key, recipe in measures.items():
+        of_model.setdefault(recipe["weights"], []).append(key)
+    present: dict[Key, int] = {}
+    waiting: list[Key] = []
+    peak = 0
+
+    def end(work: Key) -> None:
+        for unused in retention.ended(work):
+            present.pop(unused, None)
+
+    def probe() -> None:
+        for work in waiting:
+            end(work)
+        waiting.clear()
+
+    # Snapshots are models without a recipe of their own; they come with their stage.
+    made = {**plan.buffers, **{model: 1 for model in of_model if model not in plan.buffers}}
+    for model, buffers in made.items():
+        present[model] = buffers
+        peak = max(peak, sum(present.values()))
+        end(model)
+        for work in of_model.get(model, ()):
+            if measures[work]["kind"] in ("generate", "solve"):
+                waiting.append(work)
+            else:
+                end(work)
+        if len({measures[work]["weights"] for work in waiting}) >= wave:
+            probe()
+    probe()
+    beside = 3 * slots + (0 if keep == "all" else (slots - 1) * max(made.values(), default=0) * 2)
+    return peak + beside, sum(present.values())

@@ -1,0 +1,64 @@
+"""The clone x-ray: who shares what with whom, what that foretells, and what leaving copies out would drop.
+
+All of it before any training, from the line and file hashes that organizations tell; no model.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from raysim.cluster.actor_pool import Crew
+from raysim.experiment.setup import Assembly
+from raysim.matching.line_index import build_index
+from raysim.matching.overlap import by_places, copies_by_organization
+from raysim.measures.memorization.client_functions import clones_at, index_at, tell
+from raysim.measures.memorization.emissions import seen_at
+from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.organizations.deduplication import what_policies_drop
+
+
+async def xray(crew: Crew, assembly: Assembly, settings: MemorizationSettings | None) -> dict[str, Any]:
+    """Looks at the training splits of an assembled experiment.
+
+    Args:
+        crew: the organizations.
+        assembly: of them.
+        settings: of memorization; None: nothing is foretold of prompts.
+
+    Returns:
+        ``min_lines``; ``clones``, rows as in the table; ``bounds``, for each organization and coalition of others how
+        many of its ``lines`` a model of the ``others`` could have ``seen``, and of these how many are ``public``;
+        ``policies``, rows of `what_policies_drop`; ``prompts``, for each organization how many of its prompts have a
+        continuation in none, one and more places of all training splits (``everywhere``) and of the others' alone
+        (``elsewhere``).
+    """
+    names, min_lines, secret = list(assembly.inventories), assembly.preparing.min_lines, secrets.token_bytes(32)
+
+    async def ask(visitor: Callable[..., Any], *args: Any) -> list[Any]:
+        return list(await asyncio.gather(*(crew.call(name, "visit", visitor, *args) for name in names)))
+
+    indexes = dict(zip(names, await ask(index_at, min_lines, secret), strict=True))
+    reference = build_index(assembly.references, min_lines, secret) if assembly.references else None
+    compared = min_lines, indexes, reference, secret
+    found: dict[str, Any] = {
+        "min_lines": min_lines,
+        "clones": _rows(await ask(clones_at, *compared)),
+        "bounds": _rows(await ask(seen_at, *compared)),
+        "policies": await what_policies_drop(crew, names, assembly.preparing, secret),
+        "prompts": {},
+    }
+    if settings:
+        split_seed = assembly.preparing.split_seed
+        for name, told in zip(names, await ask(tell, settings, split_seed, secret), strict=True):
+            copies = copies_by_organization(told.facts, told.windows, indexes)
+            others = [other for other in names if other != name]
+            places = {"everywhere": by_places(copies, names), "elsewhere": by_places(copies, others)}
+            found["prompts"][name] = {"asked": told.facts.num_rows, **places}
+    return found
+
+
+def _rows(tables: list[pa.Table]) -> list[dict[str, Any]]:
+    return [row for table in tables for row in table.to_pylist()]

@@ -1,0 +1,97 @@
+"""Where an experiment is executed: the backend that it asks for, and how much is done at once."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from raysim.cluster.actor_pool import Crew
+from raysim.cluster.backend import Backend, InlineBackend
+from raysim.cluster.ray_backend import RayBackend
+from raysim.cluster.retries import Retrying, RetryPolicy
+from raysim.cluster.scheduler import Slots
+from raysim.core.errors import InputError, RunError
+from raysim.experiment.config import LoadedExperiment
+from raysim.experiment.estimate.memory import Machine, this_machine
+from raysim.training.request import TrainerSettings, shares_of
+
+
+def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
+    """The backend that an experiment asks for; an address always means Ray.
+
+    Raises:
+        InputError: no cluster answers at the address, or there is no room for the ranks of a stage.
+    """
+    trainer = loaded.experiment.trainer
+    if address is None and loaded.experiment.execution.backend == "inline":
+        if trainer.ranks > 1:
+            raise InputError(
+                f"trainer.ranks: {trainer.ranks} ranks need processes of their own, and execution.backend: inline has"
+                " one; write execution.backend: ray, or trainer.ranks: 1"
+            )
+        return InlineBackend()
+    backend = RayBackend(address, None)
+    room = backend.room(trainer)
+    if room < trainer.ranks and (trainer.ranks > 1 or trainer.device == "cuda"):
+        backend.close()
+        needs = f"{trainer.threads} CPUs" + _gpu_of(trainer)
+        raise InputError(
+            f"trainer.ranks: a stage of {trainer.ranks} ranks that need {needs} each (trainer.threads,"
+            f" trainer.device) could never start: the nodes of this cluster hold {room}; lower one of them"
+        )
+    return backend
+
+
+def open_crew(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], None]) -> Crew:
+    """The crew of an experiment, with nobody in it yet."""
+    execution, slots = loaded.experiment.execution, slot_count(loaded, backend)
+    # In one process nothing is gained by a second party of the same site.
+    replicas = 1 if isinstance(backend, InlineBackend) else execution.replicas or slots
+    retrying = Retrying(RetryPolicy(execution.retries), note, backend.settle)
+    trainer, turns = loaded.experiment.trainer, None
+    if trainer.device == "cuda" and isinstance(backend, RayBackend):
+        room = backend.room(trainer)
+        turns = Slots(room, room)
+    return Crew(backend, Slots(slots, replicas), retrying, turns)
+
+
+def _gpu_of(trainer: TrainerSettings) -> str:
+    if trainer.device != "cuda":
+        return ""
+    return " and a GPU" if trainer.gpus == 1 else f" and {trainer.gpus:g} of a GPU"
+
+
+def turns_here(trainer: TrainerSettings) -> int | None:
+    """Ranks that the GPUs of this machine have room for at once; None: training is not on GPUs, or there is none."""
+    if trainer.device != "cuda":
+        return None
+    import torch
+
+    return (torch.cuda.device_count() * shares_of(trainer.gpus)) or None
+
+
+def machine_of(loaded: LoadedExperiment, backend: Backend) -> Machine:
+    """The machine that an experiment runs on: of a cluster, its smallest node."""
+    here = this_machine(loaded.experiment.trainer.device)
+    if not isinstance(backend, RayBackend):
+        return here
+    nodes = backend.nodes_bytes()
+    return here if len(nodes) < 2 else replace(here, memory_bytes=min(nodes), nodes=len(nodes))
+
+
+def slot_count(loaded: LoadedExperiment, backend: Backend) -> int:
+    """Ranks at work at once: organizations, where each trains with one."""
+    execution, threads = loaded.experiment.execution, loaded.experiment.trainer.threads
+    if isinstance(backend, RayBackend) and execution.slots and execution.slots * threads > backend.cpus():
+        raise RunError(
+            f"execution.slots: {execution.slots} organizations of {threads} threads at once need more than the"
+            f" {backend.cpus()} CPUs of this Ray cluster; lower it"
+        )
+    if execution.slots:
+        if execution.slots < (ranks := loaded.experiment.trainer.ranks):
+            raise InputError(
+                f"execution.slots: a stage takes a slot for each of its {ranks} ranks (trainer.ranks), and there are"
+                f" {execution.slots}; raise it"
+            )
+        return execution.slots
+    cpus = backend.cpus() if isinstance(backend, RayBackend) else os.cpu_count() or 1
+    return max(loaded.experiment.trainer.ranks, cpus // threads)

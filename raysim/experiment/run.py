@@ -1,0 +1,238 @@
+"""Composes the parts: what `raysim inspect`, `plan`, `run` and `report` do."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from raysim.cli.progress import ConsoleObserver
+from raysim.cluster.backend import Backend, InlineBackend
+from raysim.core.errors import InputError
+from raysim.core.run_folder import RunFolder, now, provenance
+from raysim.corpus.diversity import diversities, line_entropy, smallest
+from raysim.experiment.config import LoadedExperiment, load_experiment
+from raysim.experiment.estimate.cost import estimate, matmul_rate
+from raysim.experiment.estimate.memory import foresee, memory_needs, this_machine
+from raysim.experiment.execute import perform, stop_on_sigterm
+from raysim.experiment.overlap_report import xray
+from raysim.experiment.plan import Outlook, crew_of_one, look_ahead, look_ahead_here, memory_load
+from raysim.experiment.resources import machine_of, open_backend, open_crew, slot_count, turns_here
+from raysim.experiment.setup import Assembly, assemble
+from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
+from raysim.measures.evaluator import read_secret
+from raysim.store.references import Claims
+from raysim.store.retention import Retention, parents_of
+from raysim.store.store import Store
+from raysim.store.transfers import ledger_rows
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the experiment.
+
+    Attributes:
+        experiment: the YAML file.
+        out: run folder; None: ``runs/NAME``.
+        store: folder of the store; None: inside the run folder.
+        overrides: ``a.b=c`` assignments.
+        address: of a Ray cluster; None: a Ray of our own.
+        command: as it was typed, for the manifest.
+        point: which point of a sweep this is, for the manifest; empty: none.
+    """
+
+    experiment: Path
+    out: Path | None = None
+    store: Path | None = None
+    overrides: tuple[str, ...] = ()
+    address: str | None = None
+    command: str = ""
+    point: str = ""
+
+    def load(self) -> tuple[LoadedExperiment, RunFolder]:
+        """The validated experiment and its run folder.
+
+        Raises:
+            InputError: whatever is wrong with the experiment.
+        """
+        loaded = load_experiment(self.experiment, list(self.overrides))
+        return loaded, RunFolder(self.out or Path("runs") / loaded.experiment.name, self.store)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its folder, the work by kind and status, seconds."""
+
+    folder: RunFolder
+    counts: dict[str, int]
+    seconds: float
+
+
+Opener = Callable[[LoadedExperiment, str | None], Backend]
+"""Opens the backend that an experiment asks for, at an address or, without one, here."""
+
+
+def run(options: Options, observer: ConsoleObserver, opener: Opener = open_backend) -> Outcome:
+    """Runs an experiment to its end, from wherever an earlier run of it stopped.
+
+    Args:
+        options: of the command line.
+        observer: is told what happens.
+        opener: of the backend, which is closed when the run ends.
+
+    Raises:
+        InputError: something is wrong with the experiment; nothing was trained.
+        RunError: the run could not go on; the same command resumes.
+    """
+    started_s = time.monotonic()
+    loaded, folder = options.load()
+    facts = {
+        "name": loaded.experiment.name,
+        "point": options.point,
+        "experiment": loaded.experiment.model_dump(mode="json"),
+        "base": str(loaded.base),
+        "store": folder.store_for_manifest(),
+        "organizations": list(loaded.experiment.organizations),
+        "command": options.command,
+        **provenance(),
+    }
+    with folder.locked():
+        store, claims = Store(folder.store), Claims(folder.store)
+        with suppress(InputError), claims.alone():
+            store.sweep()
+        with claims.at_work():
+            nothing_to_do = folder.is_finished() and not any(look_ahead_here(loaded, store).pending.values())
+            folder.write_manifest(**facts, finished=None)
+            # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
+            backend = InlineBackend() if nothing_to_do else opener(loaded, options.address)
+            try:
+                asyncio.run(_run(loaded, folder, store, claims, backend, observer))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
+            finally:
+                backend.close()
+        folder.write_manifest(**facts, finished=now())
+        observer.phase("Writing the report")
+        from raysim.report.run_page import write_report  # imports plotly and scipy
+
+        write_report(folder.path)
+    return Outcome(folder, observer.counts(), time.monotonic() - started_s)
+
+
+async def _run(
+    loaded: LoadedExperiment,
+    folder: RunFolder,
+    store: Store,
+    claims: Claims,
+    backend: Backend,
+    observer: ConsoleObserver,
+) -> None:
+    keep = loaded.experiment.store.keep
+    stop_on_sigterm()
+    observer.phase("Preparing the corpora")
+    crew = open_crew(loaded, backend, observer.note)
+    outlook = await look_ahead(loaded, crew, store, read_secret(folder.secret))
+    assembly, planned = outlook.assembly, outlook.plan
+    observer.expect(outlook.pending)
+    recipes = {**planned.recipes, **{key: measure.recipe for key, measure in outlook.measures.items()}}
+    # Snapshots of stages are models, too, and have no recipe in the plan.
+    models = {*planned.recipes, *(parent for recipe in recipes.values() for parent in parents_of(recipe))}
+    claims.write(folder.path, {*recipes, *models, *assembly.used}, models)
+    if outlook.pending["train"]:
+        # Not refused: an estimate that errs on the large side would forbid what works.
+        site, where = next(iter(assembly.inventories)), machine_of(loaded, backend)
+        devices = crew.turns.count if crew.turns else None
+        load = memory_load(loaded, outlook, crew.slots.count, devices, isinstance(backend, InlineBackend))
+        for warning in (await crew.call(site, "visit", foresee, load, where))["warnings"]:
+            observer.note(warning)
+    retention = Retention(keep, recipes, planned.leaves, claimed=lambda: claims.arrays_of_others(folder.path))
+    done = await perform(loaded, outlook, crew, store, retention, folder.stages, folder.secret, observer)
+
+    observer.phase("Writing the tables")
+    initial = {i.world.seed: (await done.runner.initial(i.world)).info for i in assembly.instances}
+    write_rows(folder, "models", model_rows(done.measurer.reached, initial))
+    corpora, drops = corpora_rows(assembly.inventories.values())
+    write_rows(folder, "corpora", corpora)
+    write_rows(folder, "drops", drops)
+    for name, tables in done.measurer.tables.items():
+        write_joined(folder, name, tables)
+    used = {*done.workshop.used, *assembly.used}
+    entries = [entry for key in sorted(used) if (entry := store.peek(key))]
+    before = [{**crossing.to_json(), "work": "preparation"} for crossing in assembly.crossings]
+    write_rows(folder, "ledger", before + ledger_rows(entries, store))
+    claims.write(folder.path, used, retention.kept(used))
+
+
+def plan_experiment(options: Options) -> dict[str, Any]:
+    """What a run would do: stages by setting, and what they cost.
+
+    Raises:
+        InputError: whatever is wrong with the experiment.
+    """
+    loaded, folder = options.load()
+    with scratch_store(folder) as store:
+        outlook = look_ahead_here(loaded, store)
+        summary = outlook.plan.summary(store.has)
+    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, outlook)}
+
+
+def costs(loaded: LoadedExperiment, outlook: Outlook) -> dict[str, Any]:
+    """What the work ahead costs on this machine; see `estimate`."""
+    experiment = loaded.experiment
+    slots = slot_count(loaded, InlineBackend())
+    found = estimate(
+        outlook.plan,
+        {key: measure.recipe for key, measure in outlook.measures.items()},
+        outlook.assembly.instances[0].world.spec.count_parameters(),
+        outlook.pending,
+        matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
+        slots,
+        experiment.store.keep,
+    )
+    inline = experiment.execution.backend == "inline"
+    load = memory_load(loaded, outlook, slots, turns_here(experiment.trainer), inline)
+    return {**found, "slots": slots, "memory": memory_needs(load, this_machine(experiment.trainer.device))}
+
+
+def inspect_experiment(options: Options) -> dict[str, Any]:
+    """What every organization keeps and drops, and what they share, without any training; of a sweep, its base values.
+
+    Raises:
+        InputError: whatever is wrong with the experiment.
+    """
+    loaded, folder = options.load()
+
+    async def look(store: Store) -> tuple[Assembly, dict[str, Any]]:
+        crew = crew_of_one()
+        assembly = await assemble(loaded, crew, store)
+        return assembly, await xray(crew, assembly, loaded.experiment.measure.memorization)
+
+    with scratch_store(folder) as store:
+        assembly, seen_through = asyncio.run(look(store))
+    spectra = {name: inventory.line_spectrum for name, inventory in assembly.inventories.items()}
+    diversity = diversities(spectra)
+    return {
+        "name": loaded.experiment.name,
+        "sweep": loaded.experiment.sweep,
+        "organizations": {
+            name: asdict(inventory) | {"diversity": diversity[name], "line_entropy_bits": line_entropy(spectra[name])}
+            for name, inventory in assembly.inventories.items()
+        },
+        "diversity_lines": smallest(spectra),
+        "references": {"files": len(assembly.references), "bytes": sum(f.num_bytes for f in assembly.references)},
+        "deduplication": loaded.experiment.deduplication.model_dump(),
+        "xray": seen_through,
+    }
+
+
+@contextmanager
+def scratch_store(folder: RunFolder) -> Iterator[Store]:
+    """The run's store if it is there, else one that goes when the block ends: looking makes no folders."""
+    if folder.store.is_dir():
+        yield Store(folder.store)
+        return
+    with tempfile.TemporaryDirectory(prefix="raysim-") as scratch:
+        yield Store(Path(scratch))

@@ -1,0 +1,223 @@
+"""Brings the parties of an experiment together: references, tokenizer, organizations, worlds."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from raysim.cluster.actor_pool import Crew
+from raysim.core.errors import BoundaryError, InputError, RunError
+from raysim.core.keys import Key, canonical_json, key_of, versions_of
+from raysim.corpus.corpus import fingerprint
+from raysim.corpus.files import SourceFile
+from raysim.corpus.sources import SourceSettings, read_source
+from raysim.corpus.tokenizer import CodeTokenizer, TrainedTokenizerSettings, load_tokenizer, train_tokenizer
+from raysim.experiment.config import LoadedExperiment
+from raysim.inference.numerics import knows_bf16
+from raysim.organizations.deduplication import deduplicate
+from raysim.organizations.organization import Inventory, ModelSpec, Organization, OrganizationSettings, Preparing
+from raysim.simulation.loop import Instance
+from raysim.simulation.planner import Plan
+from raysim.simulation.registry import variants
+from raysim.simulation.run_context import World
+from raysim.store.store import Store
+from raysim.store.transfers import SERVER, Crossing
+
+TOKENIZER_VERSION = 1
+"""Numerics version of training a tokenizer."""
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Everything that is there before the first stage.
+
+    Attributes:
+        inventories: what the organizations told of their corpora, by name.
+        preparing: what they prepared them with, but for the files that each was to leave out.
+        references: files that are public.
+        tokenizer: of all.
+        instances: every setting in every order at every seed.
+        crossings: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
+            keyed hashes of files where those that stand at several organizations are left out.
+        used: keys of the store entries that it took.
+    """
+
+    inventories: Mapping[str, Inventory]
+    preparing: Preparing
+    references: tuple[SourceFile, ...]
+    tokenizer: CodeTokenizer
+    instances: tuple[Instance, ...]
+    crossings: tuple[Crossing, ...]
+    used: frozenset[Key]
+
+
+class _Recruiter:
+    """Makes parties of one organization; from the second on they must tell what the first one told."""
+
+    def __init__(self, crew: Crew, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
+        self._crew = crew
+        self._arguments = name, settings, base, cache
+        self.preparing: Preparing | None = None
+        self.inventory: Inventory | None = None
+
+    async def __call__(self) -> Any:
+        party = self._crew.backend.spawn(Organization, *self._arguments)
+        if self.preparing:
+            told = await self._crew.backend.call(party, "prepare", self.preparing)
+            if self.inventory and told != self.inventory:
+                raise RunError(
+                    f"organizations.{self._arguments[0]}: its files have changed since the run began, or are others on"
+                    " another node; make them the same everywhere and run the same command again"
+                )
+        return party
+
+
+async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store, secret: bytes | None = None) -> Assembly:
+    """Reads the references, gets the tokenizer, enlists the organizations and has each prepare its corpus.
+
+    Args:
+        loaded: the experiment.
+        crew: the organizations are enlisted in.
+        store: may hold the tokenizer, and token shards.
+        secret: keys the hashes of files that organizations compare; None: one that is used for nothing else. No result
+            depends on it.
+
+    Raises:
+        InputError: something that the experiment names is missing, empty or too short.
+    """
+    experiment = loaded.experiment
+    references = _read_references(loaded)
+    cache = store.folder / "shards"
+    recruiters = {
+        name: _Recruiter(crew, name, settings, loaded.base, cache / name)
+        for name, settings in experiment.organizations.items()
+    }
+    for name, recruiter in recruiters.items():
+        crew.enlist(name, recruiter)
+    tokenizer, shared, used = await _tokenizer(loaded, crew, store, references)
+    memorization = experiment.measure.memorization
+    preparing = Preparing(
+        preparation=experiment.preparation,
+        split_seed=experiment.split_seed,
+        tokenizer=tokenizer,
+        sequence_length=experiment.trainer.sequence_length,
+        min_lines=memorization.min_lines if memorization else 6,
+        canaries=experiment.canaries,
+    )
+    withheld, compared = await deduplicate(
+        crew, list(recruiters), preparing, experiment.deduplication, secret or secrets.token_bytes(32)
+    )
+    asked = {name: replace(preparing, withheld=withheld.get(name)) for name in recruiters}
+    found = await asyncio.gather(*(crew.call(name, "prepare", asked[name]) for name in recruiters))
+    inventories: dict[str, Inventory] = dict(zip(recruiters, found, strict=True))
+    for name, recruiter in recruiters.items():
+        recruiter.preparing, recruiter.inventory = asked[name], inventories[name]
+    context = experiment.trainer.sequence_length
+    if memorization and memorization.prompts.prefix:
+        context = max(context, memorization.prefix_tokens + memorization.new_tokens)
+    spec = ModelSpec(experiment.model.resolved(loaded.base), tokenizer.vocab_size, tokenizer.bos_id, context)
+    libraries = versions_of("torch", "transformers", "tokenizers", "numpy")
+    worlds = [
+        World(
+            spec=spec,
+            trainer=experiment.trainer,
+            tokenizer=tokenizer.fingerprint,
+            inventories=inventories,
+            split_seed=experiment.split_seed,
+            seed=seed,
+            libraries=libraries,
+            bf16=knows_bf16(),
+        )
+        for seed in experiment.seed
+    ]
+    instances = tuple(
+        Instance(setting.label, strategy, world)
+        for world in worlds
+        for setting in loaded.settings
+        for strategy in variants(setting.label, setting.strategy_class, setting.settings, world.federation)
+    )
+    told = [Crossing.of(name, SERVER, "inventory", content_of(inventory)) for name, inventory in inventories.items()]
+    crossings = (*shared, *compared, *told)
+    return Assembly(inventories, preparing, references, tokenizer, instances, crossings, used)
+
+
+def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:
+    """Recipe of a tokenizer that is trained on the texts that `content` names."""
+    return {
+        "kind": "tokenizer",
+        "version": TOKENIZER_VERSION,
+        "content": content,
+        "settings": settings.model_dump(mode="json"),
+        "seed": split_seed,
+        "libraries": versions_of("tokenizers", "numpy"),
+    }
+
+
+def content_of(inventory: Inventory) -> bytes:
+    """What crosses of an inventory."""
+    return canonical_json(asdict(inventory)).encode()
+
+
+def check_agreements(loaded: LoadedExperiment, plan: Plan) -> None:
+    """Raises before any training if a planned stage pools data that is not shared.
+
+    Raises:
+        BoundaryError: the setting, and the organizations that do not share data.
+    """
+    organizations = loaded.experiment.organizations
+    for stage in plan.stages:
+        names = stage.assignment.organizations
+        closed = [name for name in names if organizations[name].agreement.share != "data"]
+        if len(names) > 1 and closed:
+            raise BoundaryError(
+                f"strategies: {stage.instance.label} pools the code of {', '.join(names)}, but"
+                f" {', '.join(closed)} shares weights only; write 'agreement: {{share: data}}' for"
+                " every organization that agrees, or leave this strategy out"
+            )
+
+
+def _read_references(loaded: LoadedExperiment) -> tuple[SourceFile, ...]:
+    files: list[SourceFile] = []
+    for reference in loaded.experiment.references:
+        settings = SourceSettings(stdlib=True) if reference == "stdlib" else reference
+        try:
+            files += read_source(settings, loaded.base).files
+        except InputError as error:
+            raise InputError(f"references: {error}") from None
+    return tuple(files)
+
+
+async def _tokenizer(
+    loaded: LoadedExperiment, crew: Crew, store: Store, references: tuple[SourceFile, ...]
+) -> tuple[CodeTokenizer, list[Crossing], frozenset[Key]]:
+    """The tokenizer, the texts that crossed for it, and the key of its entry if it was trained."""
+    settings = loaded.experiment.tokenizer
+    if settings.train is None:
+        return load_tokenizer(settings, loaded.base), [], frozenset()
+    if settings.train.on == "references":
+        if not references:
+            raise InputError(
+                "tokenizer.train.on: is 'references', but there are none; add for example references: [stdlib]"
+            )
+        texts = [source.text for source in references]
+        content = fingerprint(references)
+        crossings = []
+    else:
+        organizations = list(loaded.experiment.organizations)
+        shared = await asyncio.gather(*(crew.call(name, "share_texts") for name in organizations))
+        texts = [text for part in shared for text in part]
+        content = key_of({"kind": "texts", "version": 1, "texts": sorted(texts)})
+        crossings = [
+            Crossing.of(name, SERVER, "texts", canonical_json(part).encode())
+            for name, part in zip(organizations, shared, strict=True)
+        ]
+    recipe = tokenizer_recipe(settings.train, content, loaded.experiment.split_seed)
+    entry = store.get(key_of(recipe))
+    if entry is None:
+        tokenizer = train_tokenizer(
+            texts, settings.train.vocab_size, sample_bytes=settings.train.sample, seed=loaded.experiment.split_seed
+        )
+        entry = store.put(recipe, {"json": tokenizer.json, "bos_id": tokenizer.bos_id})
+    return CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"]), crossings, frozenset({entry.key})

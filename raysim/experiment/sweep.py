@@ -1,0 +1,235 @@
+"""Composes a sweep: a run for every point of a grid, all over one store, and a comparison of them.
+
+A point is what ``raysim run EXPERIMENT --set sweep={} --set PATH=VALUE`` would run; so it resumes, is looked up and is
+reported as a run of its own is, and stages that do not depend on a swept setting are computed by the first point alone.
+"""
+
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from raysim.cli.progress import ConsoleObserver
+from raysim.cluster.backend import Backend
+from raysim.cluster.ray_backend import RayBackend
+from raysim.core.errors import RaysimError
+from raysim.core.keys import Key
+from raysim.core.run_folder import RunFolder, now, provenance
+from raysim.experiment.config import Experiment, LoadedExperiment
+from raysim.experiment.grid import GridPoint, grid, short_names
+from raysim.experiment.plan import Outlook, look_ahead_here
+from raysim.experiment.resources import open_backend
+from raysim.experiment.run import Opener, Options, Outcome, costs, plan_experiment, scratch_store
+from raysim.experiment.run import run as run_experiment
+from raysim.measures.evaluation_plan import pending_tokens
+from raysim.simulation.planner import Plan
+from raysim.store.references import Claims
+from raysim.store.store import Store
+
+V = TypeVar("V")
+
+POINTS = "points"
+"""Folder of the points' run folders, within the sweep's."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep, validated.
+
+    Attributes:
+        place: in the grid.
+        options: that run it alone.
+        loaded: its experiment.
+    """
+
+    place: GridPoint
+    options: Options
+    loaded: LoadedExperiment
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All points of an experiment.
+
+    Attributes:
+        base: the experiment with its base values.
+        folder: of the sweep.
+        points: in their order; none if the experiment sweeps nothing.
+    """
+
+    base: Experiment
+    folder: RunFolder
+    points: tuple[Point, ...]
+
+
+def load_sweep(options: Options) -> Sweep:
+    """The validated points of an experiment.
+
+    Raises:
+        InputError: whatever is wrong with the experiment or with a point, which is named.
+    """
+    loaded, folder = options.load()
+    points: list[Point] = []
+    for place in grid(loaded.experiment.sweep) if loaded.experiment.sweep else []:
+        own = _options(options, place, folder)
+        with _naming(place):
+            points.append(Point(place, own, own.load()[0]))
+    return Sweep(loaded.experiment, folder, tuple(points))
+
+
+def run(options: Options, observer: ConsoleObserver) -> Outcome:
+    """Runs an experiment, or every point of its sweep, to the end, from wherever an earlier run of it stopped.
+
+    Raises:
+        InputError: something is wrong with the experiment or with a point; nothing was trained.
+        RunError: the run could not go on; the same command resumes.
+    """
+    started_s = time.monotonic()
+    sweep = load_sweep(options)
+    if not sweep.points:
+        return run_experiment(options, observer)
+    facts = {
+        "name": sweep.base.name,
+        "experiment": sweep.base.model_dump(mode="json"),
+        "store": sweep.folder.store_for_manifest(),
+        "parameters": short_names(sweep.base.sweep),
+        "points": [
+            {"name": point.place.name, "folder": f"{POINTS}/{point.place.name}", "values": dict(point.place.values)}
+            for point in sweep.points
+        ],
+        "command": options.command,
+        **provenance(),
+    }
+    with sweep.folder.locked():
+        store = Store(sweep.folder.store)
+        claims = Claims(sweep.folder.store)
+        with claims.at_work(), _one_backend() as opener:
+            observer.phase(f"Checking the {len(sweep.points)} points of the sweep")
+            ahead = [(planned, new.pending) for planned, new in _new_work(sweep, store)]
+            sweep.folder.write_manifest(**facts, finished=None)
+            for number, point in enumerate(sweep.points, 1):
+                later = {kind: sum(pending[kind] for _, pending in ahead[number:]) for kind in ahead[0][1]}
+                observer.point(point.place.name, number, len(sweep.points), later)
+                # A point may let nothing go that a later one starts from.
+                needed = {key for planned, _ in ahead[number:] for key in planned.recipes}
+                claims.write(sweep.folder.path, needed, needed)
+                with _naming(point.place):
+                    run_experiment(point.options, observer, opener)
+        sweep.folder.write_manifest(**facts, finished=now())
+        observer.phase("Comparing the points")
+        from raysim.report.sweep_page import write_sweep_report  # imports plotly and scipy
+
+        write_sweep_report(sweep.folder.path)
+    return Outcome(sweep.folder, observer.counts(), time.monotonic() - started_s)
+
+
+def plan(options: Options) -> dict[str, Any]:
+    """What a run, or a whole sweep, would do, and what it costs; work that points share counts once.
+
+    Raises:
+        InputError: whatever is wrong with the experiment or with a point.
+    """
+    sweep = load_sweep(options)
+    if not sweep.points:
+        return plan_experiment(options)
+    everything = Plan()
+    rows: list[dict[str, Any]] = []
+    num_bytes = peak_bytes = 0
+    with scratch_store(sweep.folder) as store:
+        for point, (planned, new) in zip(sweep.points, _new_work(sweep, store), strict=True):
+            everything.stages += planned.stages
+            cost = costs(point.loaded, new)
+            peak_bytes = max(peak_bytes, num_bytes + cost["peak_bytes"])
+            num_bytes += cost["bytes"]
+            rows.append(
+                {
+                    "point": point.place.name,
+                    "values": dict(point.place.values),
+                    "naive": len(planned.stages),
+                    "unique": len(planned.unique_stages()),
+                    "new": len(new.plan.unique_stages()),
+                    **cost,
+                }
+            )
+        summary = everything.summary(store.has)
+        unique = everything.unique_stages()
+        cached = sum(map(store.has, unique))
+    return {
+        "name": sweep.base.name,
+        "sweep": sweep.base.sweep,
+        "points": rows,
+        "strategies": summary,
+        "stages": {"naive": len(everything.stages), "unique": len(unique), "cached": cached},
+        "models": sum(row["models"] for row in rows),
+        "tokens": {kind: sum(row["tokens"][kind] for row in rows) for kind in rows[0]["tokens"]},
+        "hours": round(sum(row["hours"] for row in rows), 4),
+        "bytes": num_bytes,
+        "peak_bytes": peak_bytes,
+    }
+
+
+def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
+    """What runs a point alone, with the command that a person would type for it."""
+    out, overrides = folder.path / POINTS / place.name, (*options.overrides, *place.overrides)
+    words = ["raysim", "run", str(options.experiment), "--out", str(out), "--store", str(folder.store)]
+    words += [word for override in overrides for word in ("--set", override)]
+    words += ["--address", options.address] if options.address else []
+    return replace(
+        options, out=out, store=folder.store, overrides=overrides, command=shlex.join(words), point=place.name
+    )
+
+
+def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, Outlook]]:
+    """For each point its plan, and what is ahead of it that is in no point before.
+
+    Raises:
+        InputError: what only a look at the data shows to be wrong with a point.
+    """
+    known: set[Key] = set()
+    for point in sweep.points:
+        with _naming(point.place):
+            outlook = look_ahead_here(point.loaded, store)
+        plan, measures = outlook.plan, _without(outlook.measures, known)
+        new = Plan(
+            stages=[stage for stage in plan.stages if stage.key not in known],
+            models=[model for model in plan.models if model.milestone.model not in known],
+            recipes=_without(plan.recipes, known),
+            buffers=_without(plan.buffers, known),
+        )
+        known |= {*plan.recipes, *outlook.measures, *(model.milestone.model for model in plan.models)}
+        yield plan, Outlook(outlook.assembly, new, measures, pending_tokens(new, measures, store))
+
+
+def _without(found: Mapping[Key, V], known: set[Key]) -> dict[Key, V]:
+    return {key: value for key, value in found.items() if key not in known}
+
+
+@contextmanager
+def _one_backend() -> Iterator[Opener]:
+    """An opener under which Ray starts once, at the first point that needs it, and ends with the block.
+
+    A backend that is opened while Ray is there joins it, and closing it ends its own actors alone.
+    """
+    with ExitStack() as stack:
+        held: list[Backend] = []
+
+        def opener(loaded: LoadedExperiment, address: str | None) -> Backend:
+            backend = open_backend(loaded, address)
+            if held or not isinstance(backend, RayBackend):
+                return backend
+            held.append(backend)
+            stack.callback(backend.close)
+            return open_backend(loaded, address)
+
+        yield opener
+
+
+@contextmanager
+def _naming(place: GridPoint) -> Iterator[None]:
+    """Puts the point before whatever error comes from it."""
+    try:
+        yield
+    except RaysimError as error:
+        raise type(error)("\n".join(f"point {place.name}: {line}" for line in str(error).splitlines())) from error

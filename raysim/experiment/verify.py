@@ -1,0 +1,152 @@
+"""`raysim verify`: hashes every store entry, makes a run's work once more, and compares bits. It repairs nothing."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from raysim.cli.progress import ConsoleObserver
+from raysim.cluster.backend import Backend
+from raysim.core.errors import CheckFailed, DamagedEntry, InputError
+from raysim.core.keys import Key, seed_of
+from raysim.core.run_folder import RunFolder, provenance
+from raysim.experiment.config import LoadedExperiment, restore_experiment
+from raysim.experiment.execute import perform, stop_on_sigterm
+from raysim.experiment.plan import look_ahead
+from raysim.experiment.resources import open_backend, open_crew
+from raysim.store.references import Claims
+from raysim.store.retention import Retention
+from raysim.store.shadow_store import RecheckStore
+from raysim.store.store import Store
+
+
+@dataclass
+class Verification:
+    """What was checked.
+
+    Attributes:
+        entries: in the store, each of whose bytes was hashed.
+        made: pieces of work that were made once more and came out the same, by kind.
+        problems: one line for everything that is not as it was.
+    """
+
+    entries: int = 0
+    made: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_run(
+    run_dir: Path, sample: int | None, tolerance: float, address: str | None, observer: ConsoleObserver
+) -> Verification:
+    """Checks the store of a run.
+
+    Args:
+        run_dir: folder of a finished run.
+        sample: pieces of work to make once more, drawn from all; None: all.
+        tolerance: relative L2 distance of arrays that is let pass; 0 asks for equal bits, which is promised on the same
+            processor with the same libraries.
+        address: of a Ray cluster; None: as the experiment says.
+        observer: is told for people.
+
+    Raises:
+        InputError: no run, or one that has not come to its end.
+        CheckFailed: something is not as it was; the message lists it.
+    """
+    folder = RunFolder(run_dir)
+    manifest = folder.read_manifest()
+    if manifest.get("points"):
+        raise InputError(
+            f"{run_dir}: a sweep; verify its points one by one, for example {run_dir / manifest['points'][0]['folder']}"
+        )
+    if not manifest.get("finished"):
+        raise InputError(f"{run_dir}: this run has not come to its end; run its command again, then verify")
+    folder = RunFolder.reopen(run_dir)
+    loaded = restore_experiment(manifest)
+    store, claims = Store(folder.store), Claims(folder.store)
+    with claims.at_work():
+        found = Verification()
+        observer.phase("Hashing the store")
+        mine = claims.of(run_dir)
+        if mine is None:
+            raise InputError(f"{run_dir}: the store does not know this run; run its command again, then verify")
+        _hash_entries(store, found)
+        found.problems += [f"store entry {key}: is not there any more" for key in sorted(mine.keys - set(store))]
+        _check(found, manifest)
+        chosen = draw(sorted(mine.keys), sample)
+        backend = open_backend(loaded, address)
+        try:
+            with tempfile.TemporaryDirectory(prefix="raysim-verify-") as scratch:
+                again = RecheckStore(store, Path(scratch) / "store", chosen)
+                asyncio.run(_perform(loaded, folder, again, backend, Path(scratch), observer))
+                _compare(store, again, chosen, tolerance, found)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        finally:
+            backend.close()
+        _check(found, manifest)
+    return found
+
+
+def draw(keys: list[Key], sample: int | None) -> frozenset[Key]:
+    """So many of `keys`, the same ones for the same keys."""
+    if sample is None or sample >= len(keys):
+        return frozenset(keys)
+    generator = np.random.Generator(np.random.Philox(seed_of("verify", sample, *keys)))
+    return frozenset(keys[i] for i in generator.choice(len(keys), sample, replace=False))
+
+
+def _hash_entries(store: Store, found: Verification) -> None:
+    for key in store:
+        found.entries += 1
+        try:
+            store.get(key)
+        except DamagedEntry as error:
+            found.problems.append(str(error))
+
+
+async def _perform(
+    loaded: LoadedExperiment,
+    folder: RunFolder,
+    store: RecheckStore,
+    backend: Backend,
+    scratch: Path,
+    observer: ConsoleObserver,
+) -> None:
+    stop_on_sigterm()
+    observer.phase("Preparing the corpora")
+    crew = open_crew(loaded, backend, observer.note)
+    outlook = await look_ahead(loaded, crew, store)
+    observer.expect(outlook.pending)
+    keep_all = Retention("all", {}, frozenset())
+    await perform(loaded, outlook, crew, store, keep_all, scratch / "stages.jsonl", folder.secret, observer)
+
+
+def _compare(store: Store, again: RecheckStore, chosen: frozenset[Key], tolerance: float, found: Verification) -> None:
+    made = set(again)
+    for key in sorted(made & set(store)):
+        entry = store.peek(key)
+        assert entry is not None, "it is among the keys"
+        difference = again.difference(key, tolerance)
+        if difference:
+            found.problems.append(f"{entry.recipe['kind']} {key}: {difference}")
+        else:
+            found.made[str(entry.recipe["kind"])] += 1
+    missed = sorted(chosen - made)
+    if missed:
+        found.problems.append(
+            f"{len(missed)} pieces of work were not made again (first: {missed[0]}): corpora, settings,"
+            " libraries, or whether the processor knows bf16, have changed since, and lead to other keys"
+        )
+
+
+def _check(found: Verification, manifest: dict[str, object]) -> None:
+    """Raises if there are problems."""
+    if not found.problems:
+        return
+    lines = "\n".join(f"  {problem}" for problem in found.problems)
+    then, now = (str(facts.get("machine", {})) for facts in (manifest, provenance()))  # type: ignore[union-attr]
+    other = "\nThe run was made on another machine, where bits may differ; see --tolerance." if then != now else ""
+    raise CheckFailed(f"{len(found.problems)} of {found.entries} entries are not as they were:\n{lines}{other}")

@@ -1,0 +1,67 @@
+"""Where a continuation ends: at a stop string, at a token that ends a file, or at its longest length."""
+
+from typing import Any
+
+from raysim.measures.memorization.prompts import Tokenizer
+
+STOP, END_OF_FILE, LENGTH = "stop", "end of file", "length"
+
+
+class Endings:
+    """Turns the tokens behind a prompt into the text that counts.
+
+    Attributes:
+        tokens: those that end a file, ascending.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, eos: int | list[int] | None) -> None:
+        """`eos` is what a Hugging Face config names: no, one or several tokens that end a text."""
+        self._tokenizer = tokenizer
+        named = eos if isinstance(eos, list) else [] if eos is None else [eos]
+        self.tokens = sorted({tokenizer.bos_id, *named})
+
+    def tail(self, prompt: list[int]) -> list[int]:
+        """The tokens of a prompt behind its last BOS: the file that goes on."""
+        bos = self._tokenizer.bos_id
+        return prompt[len(prompt) - prompt[::-1].index(bos) :] if bos in prompt else prompt
+
+    def may_stop(self, recent: list[int], stops: tuple[str, ...]) -> bool:
+        """Whether one of `stops` stands in the text of the tokens `recent`, and so perhaps in the continuation."""
+        text = self._tokenizer.decode(recent)
+        return any(stop in text for stop in stops)
+
+    def stopped(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> bool:
+        """Whether one of `stops` stands in the continuation."""
+        return self._read(tail, generated, stops)[2] is not None
+
+    def finish(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> dict[str, Any]:
+        """The columns text, lead, new_tokens and ended of `raysim.inference.engine.GENERATION_SCHEMA`."""
+        end = next((i for i, token in enumerate(generated) if token in self.tokens), None)
+        ended = LENGTH if end is None else END_OF_FILE
+        tokens = generated[:end]
+        text, lead, cut = self._read(tail, tokens, stops)
+        if cut is not None:
+            ended = STOP
+            text = text[:cut]
+            low, high = 1, len(tokens)  # the fewest tokens with a stop string, by bisection
+            while low < high:
+                middle = (low + high) // 2
+                if self.stopped(tail, tokens[:middle], stops):
+                    high = middle
+                else:
+                    low = middle + 1
+            tokens = tokens[:low]
+        return {"text": text, "lead": lead, "new_tokens": len(tokens), "ended": ended}
+
+    def _read(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> tuple[str, int, int | None]:
+        """Text from the start of the line, its lead, and where in the text the first stop string begins, if any."""
+        prompt = self._tokenizer.decode(tail)
+        begin = prompt.rfind("\n") + 1
+        text = self._tokenizer.decode([*tail, *generated])[begin:]
+        lead = prompt[begin:]
+        num_lead = len(lead)
+        if not text.startswith(lead):
+            # The prompt ended inside a character, which the continuation completed or not.
+            num_lead = next((i for i, (x, y) in enumerate(zip(lead, text, strict=False)) if x != y), len(text))
+        found = [at for at in (text.find(stop, num_lead) for stop in stops) if at >= 0]
+        return text, num_lead, min(found, default=None)

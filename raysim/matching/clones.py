@@ -1,0 +1,82 @@
+"""Who shares lines with whom, before any training."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from raysim.corpus.files import SourceFile
+from raysim.matching.line_index import Digests, LineIndex, digest_files, digest_windows
+from raysim.matching.windows import inside_one, spread
+
+PUBLIC = "(public)"
+"""Stands for the reference where an organization's name is expected."""
+
+CLONE_SCHEMA = pa.schema(
+    [
+        ("organization", pa.string()),
+        ("other", pa.string()),
+        ("lines", pa.int64()),
+        ("covered", pa.int64()),
+        ("share", pa.float64()),
+        ("fragments", pa.int64()),
+    ]
+)
+
+
+def clone_rows(
+    organization: str,
+    files: Iterable[SourceFile],
+    min_lines: int,
+    indexes: Mapping[str, LineIndex],
+    reference: LineIndex | None,
+    secret: bytes,
+) -> pa.Table:
+    """Counts the lines of an organization that stand elsewhere too, in windows of `min_lines` significant lines.
+
+    Args:
+        organization: whose lines are counted.
+        files: its files, the very ones that its own index was built from.
+        min_lines: significant lines of a window.
+        indexes: an index for each other organization, and its own for the duplicates inside.
+        reference: index of public code, or None.
+        secret: the key of all line digests.
+
+    Returns:
+        a table of `CLONE_SCHEMA`, a row for each index: ``lines`` significant lines of `organization`, ``covered``
+        those in a window that `other` has too (for ``other == organization``: a window with two places or more),
+        ``share = covered / lines``, ``fragments`` distinct maximal runs of covered lines.
+    """
+    digested = digest_files(files, secret)
+    windows = digest_windows(digested.digests, min_lines)
+    valid = inside_one(digested.starts, min_lines)
+    others = {**indexes, **({PUBLIC: reference} if reference is not None else {})}
+    rows = []
+    for other, index in others.items():
+        least = 2 if other == organization else 1
+        matched = (index.places(windows)[1] >= least) & valid
+        covered = spread(matched, len(digested.digests), min_lines)
+        count = int(covered.sum())
+        rows.append(
+            {
+                "organization": organization,
+                "other": other,
+                "lines": len(covered),
+                "covered": count,
+                "share": count / len(covered) if len(covered) else 0.0,
+                "fragments": _distinct_runs(digested.digests, covered, digested.starts),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=CLONE_SCHEMA)
+
+
+def _distinct_runs(digests: Digests, covered: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> int:
+    """Distinct maximal runs of covered lines inside one file."""
+    first = np.zeros(len(covered) + 1, dtype=np.bool_)
+    first[starts] = True
+    before = np.concatenate([[False], covered[:-1]]) if len(covered) else covered
+    after = np.concatenate([covered[1:], [False]]) if len(covered) else covered
+    begins = np.flatnonzero(covered & (~before | first[:-1]))
+    ends = np.flatnonzero(covered & (~after | first[1:])) + 1
+    return len({digests[begin:end].tobytes() for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)})

@@ -1,0 +1,319 @@
+"""Whose lines did a model give away? Generated text against the line indexes of all organizations.
+
+A generated line is *covered* by an organization if it lies in a window of `min_lines` consecutive significant lines
+that stands in that organization's training split. Windows may begin in the prompt but must reach into the continuation.
+A covered line is *public* if a reference covers it, else *exclusive* if no other organization covers it, else *shared*.
+
+This finds verbatim copies of whole lines, up to white space at their ends. It does not see renamed identifiers,
+reordered or reflowed lines, nor copies shorter than the window.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from raysim.corpus.lines import significant_lines
+from raysim.matching.line_index import (
+    DIGEST_BYTES,
+    Digests,
+    LineIndex,
+    digest_lines,
+    digest_windows,
+    from_binary,
+    to_binary,
+)
+from raysim.matching.windows import inside_one, spread
+from raysim.measures.memorization.settings import MemorizationSettings
+
+CONTEXT_SCHEMA = pa.schema([("prompt", pa.string()), ("context", pa.list_(pa.binary(DIGEST_BYTES)))])
+SAMPLE_SCHEMA = pa.schema(
+    [
+        ("prompt", pa.string()),
+        ("sample", pa.int32()),
+        ("owner", pa.string()),
+        ("lines", pa.int32()),
+        ("covered", pa.int32()),
+        ("exclusive", pa.int32()),
+        ("shared", pa.int32()),
+        ("public", pa.int32()),
+    ]
+)
+MATCH_SCHEMA = pa.schema(
+    [
+        ("prompt", pa.string()),
+        ("sample", pa.int32()),
+        ("owner", pa.string()),
+        ("start", pa.int32()),
+        ("lines", pa.int32()),
+        ("fragment", pa.string()),
+        ("text", pa.string()),
+        ("file", pa.string()),
+        ("line", pa.int32()),
+        ("places", pa.int32()),
+    ]
+)
+WINDOW_SCHEMA = pa.schema([("prompt", pa.string()), ("window", pa.binary(DIGEST_BYTES))])
+COPY_SCHEMA = pa.schema(
+    [
+        ("prompt", pa.string()),
+        ("copies_within", pa.int32()),
+        ("copies_across", pa.int32()),
+        ("copies_public", pa.int32()),
+    ]
+)
+
+
+def fragment_id(stripped_lines: list[str]) -> str:
+    """16 hexadecimal digits that name a run of significant lines by its content, the same in every run."""
+    text = "\n".join(stripped_lines).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+def prompt_context(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> pa.Table:
+    """Keyed digests of what stands before each continuation; runs inside the organization.
+
+    Returns:
+        a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: the last ``min_lines - 1`` significant lines
+        before the line in which the continuation begins.
+    """
+    keep = settings.min_lines - 1
+    contexts: list[list[bytes]] = []
+    for text in prompts["text"].to_pylist():
+        lines = significant_lines(text[: text.rfind("\n") + 1])[0]
+        contexts.append(to_binary(digest_lines(lines[max(0, len(lines) - keep) :], secret)))
+    return pa.table(
+        [prompts["prompt"], pa.array(contexts, CONTEXT_SCHEMA.field("context").type)], schema=CONTEXT_SCHEMA
+    )
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The significant lines of all samples, one after the other, each sample's context before its own lines.
+
+    Attributes:
+        digests: uint64 ``[num_lines, 2]``.
+        generated: bool ``[num_lines]``, the continuation contributed a character to it; a tail of each sample.
+        starts: int64 ``[num_samples + 1]``, where each sample's lines begin.
+        own: for each sample, position of its first significant line of its own (behind its context).
+    """
+
+    digests: Digests
+    generated: npt.NDArray[np.bool_]
+    starts: npt.NDArray[np.int64]
+    own: npt.NDArray[np.int64]
+
+
+def _gather(generations: pa.Table, contexts: Mapping[str, list[bytes]], secret: bytes) -> _Lines:
+    lines: list[str] = []
+    before: list[bytes] = []
+    is_context: list[bool] = []
+    generated: list[bool] = []
+    starts, own = [0], []
+    for prompt, text, lead in zip(*(generations[name].to_pylist() for name in ("prompt", "text", "lead")), strict=True):
+        context = contexts[prompt]
+        sample_lines, numbers = significant_lines(text)
+        before += context
+        lines += sample_lines
+        is_context += [True] * len(context) + [False] * len(sample_lines)
+        # The line in which the continuation begins is the prompt's if all of its characters are.
+        first_is_prompts = bool(numbers) and numbers[0] == 1 and not text.partition("\n")[0][lead:].strip()
+        own_generated = [True] * len(sample_lines)
+        if first_is_prompts:
+            own_generated[0] = False
+        generated += [False] * len(context) + own_generated
+        own.append(starts[-1] + len(context))
+        starts.append(len(is_context))
+    from_context = np.array(is_context, dtype=np.bool_)
+    digests = np.empty((len(is_context), 2), dtype=np.uint64)
+    digests[from_context] = from_binary(before)
+    digests[~from_context] = digest_lines(lines, secret)
+    return _Lines(
+        digests, np.array(generated, dtype=np.bool_), np.array(starts, dtype=np.int64), np.array(own, dtype=np.int64)
+    )
+
+
+def match(
+    generations: pa.Table,
+    prompts_context: pa.Table,
+    indexes: Mapping[str, LineIndex],
+    reference: LineIndex | None,
+    settings: MemorizationSettings,
+    secret: bytes,
+) -> tuple[pa.Table, pa.Table]:
+    """Attributes generated lines to organizations.
+
+    Args:
+        generations: columns ``prompt``, ``sample``, ``text`` (from the start of the line in which the continuation
+            begins) and ``lead`` (how many characters of it are the prompt's).
+        prompts_context: see `prompt_context`; a prompt that stands in it twice has the same context both times.
+        indexes: line index of each organization's training split, by name.
+        reference: line index of public code, or None.
+        settings: with the `min_lines` of the indexes.
+        secret: the key of all line digests.
+
+    Returns:
+        *samples*, a row for each generation and organization, zeros included (`SAMPLE_SCHEMA`): ``lines`` counts the
+        significant lines generated, ``covered`` those that the organization covers, which is the sum of ``exclusive``,
+        ``shared`` and ``public``. *matches*, a row for each maximal run of generated lines that an organization covers
+        (`MATCH_SCHEMA`): ``start`` is its line in ``text`` from 1, ``lines`` its significant lines, ``file`` and
+        ``line`` where its first line stands in the first place of its first window, ``places`` how many of those there
+        are.
+
+    Raises:
+        ValueError: an index of another window length.
+    """
+    min_lines = settings.min_lines
+    for name, index in [*indexes.items(), *([("the reference", reference)] if reference is not None else [])]:
+        if index.min_lines != min_lines:
+            raise ValueError(f"the index of {name} has windows of {index.min_lines} lines, not of {min_lines}")
+    contexts = dict(zip(prompts_context["prompt"].to_pylist(), prompts_context["context"].to_pylist(), strict=True))
+    lines = _gather(generations, contexts, secret)
+
+    windows = digest_windows(lines.digests, min_lines)
+    # Generated lines are the tail of a sample, so a window reaches into the continuation if its last line does.
+    valid = inside_one(lines.starts, min_lines) & lines.generated[len(lines.generated) - len(windows) :]
+    places = {name: index.places(windows) for name, index in indexes.items()}
+    matched = {name: (counts > 0) & valid for name, (_, counts) in places.items()}
+
+    def cover(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        return spread(found, len(lines.digests), min_lines) & lines.generated
+
+    covered = {name: cover(found) for name, found in matched.items()}
+    public = np.zeros(len(lines.digests), dtype=np.bool_)
+    if reference is not None:
+        public = cover((reference.places(windows)[1] > 0) & valid)
+
+    samples = _sample_rows(generations, lines, covered, public)
+    runs = [
+        _match_rows(generations, lines, index, name, covered[name], matched[name], places[name])
+        for name, index in indexes.items()
+    ]
+    matches = pa.Table.from_pylist([row for rows in runs for row in rows], schema=MATCH_SCHEMA)
+    return samples, matches
+
+
+def _sample_rows(
+    generations: pa.Table,
+    lines: _Lines,
+    covered: Mapping[str, npt.NDArray[np.bool_]],
+    public: npt.NDArray[np.bool_],
+) -> pa.Table:
+    owners = np.zeros(len(lines.digests), dtype=np.int32)
+    for mask in covered.values():
+        owners += mask
+
+    def total(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+        running = np.concatenate([[0], np.cumsum(mask)])
+        return (running[lines.starts[1:]] - running[lines.starts[:-1]]).astype(np.int32)
+
+    num_lines = total(lines.generated)
+    tables = [
+        pa.table(
+            [
+                generations["prompt"].combine_chunks(),
+                generations["sample"].combine_chunks(),
+                pa.array([name] * len(generations), pa.string()),
+                num_lines,
+                total(mask),
+                total(mask & ~public & (owners == 1)),
+                total(mask & ~public & (owners > 1)),
+                total(mask & public),
+            ],
+            schema=SAMPLE_SCHEMA,
+        )
+        for name, mask in covered.items()
+    ]
+    return pa.concat_tables(tables) if tables else SAMPLE_SCHEMA.empty_table()
+
+
+def _match_rows(
+    generations: pa.Table,
+    lines: _Lines,
+    index: LineIndex,
+    owner: str,
+    covered: npt.NDArray[np.bool_],
+    matched: npt.NDArray[np.bool_],
+    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+) -> list[dict[str, object]]:
+    """A row for each maximal run of covered lines inside one sample."""
+    if not covered.any():
+        return []
+    sample_of = np.repeat(np.arange(len(lines.own)), np.diff(lines.starts))
+    joined = np.zeros(len(covered) + 1, dtype=np.bool_)  # joined[i]: line i goes on with the run of line i - 1
+    joined[1:-1] = covered[1:] & covered[:-1] & (sample_of[1:] == sample_of[:-1])
+    begins = np.flatnonzero(covered & ~joined[:-1])
+    ends = np.flatnonzero(covered & ~joined[1:]) + 1
+    # The earliest matched window with the run's first line in it; windows of other samples cannot hold that line.
+    at = np.flatnonzero(matched)
+    first_window = at[np.searchsorted(at, begins - index.min_lines + 1)]
+    prompts, numbers_of, texts = (generations[name].to_pylist() for name in ("prompt", "sample", "text"))
+    rows: list[dict[str, object]] = []
+    for begin, end, window in zip(begins.tolist(), ends.tolist(), first_window.tolist(), strict=True):
+        sample = int(sample_of[begin])
+        own, numbers = significant_lines(texts[sample])
+        low, high = begin - int(lines.own[sample]), end - int(lines.own[sample])
+        position, count = int(places[0][window]), int(places[1][window])
+        file, line = index.locate(position + begin - window)
+        rows.append(
+            {
+                "prompt": prompts[sample],
+                "sample": numbers_of[sample],
+                "owner": owner,
+                "start": numbers[low],
+                "lines": end - begin,
+                "fragment": fragment_id(own[low:high]),
+                "text": "\n".join(texts[sample].split("\n")[numbers[low] - 1 : numbers[high - 1]]),
+                "file": file,
+                "line": line,
+                "places": count,
+            }
+        )
+    return rows
+
+
+def truth_windows(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> pa.Table:
+    """Keyed digest of how each prompt really goes on; runs inside the organization.
+
+    Returns:
+        a table of `WINDOW_SCHEMA`, a row for each row of `prompts`: the window of the first `min_lines` significant
+        lines of the true continuation, from the start of the line in which it begins; null where it has fewer.
+    """
+    min_lines = settings.min_lines
+    windows: list[bytes | None] = []
+    for text, truth in zip(prompts["text"].to_pylist(), prompts["truth"].to_pylist(), strict=True):
+        lead = text[text.rfind("\n") + 1 :]
+        lines, numbers = significant_lines(lead + truth)
+        if lines and numbers[0] == 1 and not truth.partition("\n")[0].strip():
+            lines = lines[1:]  # that line is all the prompt's
+        first = digest_windows(digest_lines(lines[:min_lines], secret), min_lines)
+        windows.append(to_binary(first)[0] if len(first) else None)
+    return pa.table([prompts["prompt"], pa.array(windows, WINDOW_SCHEMA.field("window").type)], schema=WINDOW_SCHEMA)
+
+
+def count_copies(
+    windows: pa.Table,
+    indexes: Mapping[str, LineIndex],
+    owner_of_prompt: Mapping[str, str],
+    reference: LineIndex | None,
+) -> pa.Table:
+    """How often the true continuation of each prompt stands elsewhere, by its first window.
+
+    Returns:
+        a table of `COPY_SCHEMA`, a row for each row of `windows`: places in the training split of the prompt's
+        organization besides its own, in those of all others, and in the reference; null where there is no window.
+    """
+    prompts = windows["prompt"].to_pylist()
+    known = np.array(windows["window"].is_valid().to_pylist(), dtype=np.bool_)
+    digests = from_binary(value or bytes(DIGEST_BYTES) for value in windows["window"].to_pylist())
+    counts = {name: index.places(digests)[1] for name, index in indexes.items()}
+    owners = [owner_of_prompt[prompt] for prompt in prompts]
+    zero = np.zeros(len(prompts), dtype=np.int64)
+    own = np.array([counts[owner][i] if owner in counts else 0 for i, owner in enumerate(owners)], dtype=np.int64)
+    across = sum(counts.values(), zero) - own
+    public = reference.places(digests)[1] if reference is not None else zero
+    columns = [pa.array(values, pa.int32(), mask=~known) for values in (np.maximum(own - 1, 0), across, public)]
+    return pa.table([windows["prompt"], *columns], schema=COPY_SCHEMA)

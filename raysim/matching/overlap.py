@@ -1,0 +1,255 @@
+"""What others' code gives away of an organization's: foretold before training, and held against what models wrote.
+
+A model can have seen a line of an organization word for word, in a window of `min_lines` significant lines, only if
+that window stands in a training split that it was trained on. So the lines of an organization that stand in the windows
+of others bound what models without it can repeat of it. What they write beyond that is coincidence, or was put together
+from shorter pieces, or was seen before all training by a pretrained model.
+
+Like all matching it does not see renamed or reordered copies. A training split counts as seen as a whole, the tail too
+short for a sequence included.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raysim.corpus.files import SourceFile
+from raysim.corpus.lines import significant_lines
+from raysim.matching.line_index import (
+    DIGEST_BYTES,
+    Digests,
+    LineIndex,
+    digest_files,
+    digest_lines,
+    digest_windows,
+    distinct,
+    find,
+    from_binary,
+)
+from raysim.matching.windows import inside_one, spread
+from raysim.measures.memorization.prompts import HELD_OUT
+
+OVERLAP_VERSION = 1
+"""Numerics version of all that is counted here."""
+
+MANY = 6
+"""Organizations beyond which no longer all coalitions are looked at."""
+
+COPIES_SCHEMA = pa.schema([("prompt", pa.string()), ("organization", pa.string()), ("places", pa.int32())])
+EMISSIONS_SCHEMA = pa.schema(
+    [
+        ("owner", pa.string()),
+        ("lines", pa.int64()),
+        ("seen", pa.int64()),
+        ("emitted", pa.int64()),
+        ("foreseen", pa.int64()),
+        ("public", pa.int64()),
+    ]
+)
+SEEN_SCHEMA = pa.schema(
+    [
+        ("organization", pa.string()),
+        ("others", pa.list_(pa.string())),
+        ("lines", pa.int64()),
+        ("seen", pa.int64()),
+        ("public", pa.int64()),
+    ]
+)
+
+Mask = npt.NDArray[np.bool_]
+
+
+def coalitions(organizations: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every set of organizations but the empty one, small ones first; of more than `MANY` each alone, and all."""
+    sizes = range(1, len(organizations) + 1) if len(organizations) <= MANY else {1, len(organizations)}
+    return [group for size in sorted(sizes) for group in combinations(organizations, size)]
+
+
+class _Windows:
+    """The windows of one organization's training split, and which of its lines they cover."""
+
+    def __init__(self, files: Iterable[SourceFile], min_lines: int, secret: bytes) -> None:
+        digested = digest_files(files, secret)
+        self._min_lines = min_lines
+        self.num_lines = len(digested.digests)
+        self.digests = digest_windows(digested.digests, min_lines)
+        self._inside = inside_one(digested.starts, min_lines)
+
+    def found_in(self, indexes: Iterable[LineIndex]) -> Mask:
+        """Windows that stand in any of `indexes`."""
+        found = np.zeros(len(self.digests), dtype=np.bool_)
+        for index in indexes:
+            found |= index.places(self.digests)[1] > 0
+        return found & self._inside
+
+    def among(self, digests: Digests) -> Mask:
+        """Windows that are among `digests`, which are distinct."""
+        return find(self.digests, digests)[1] & self._inside
+
+    def lines(self, matched: Mask) -> Mask:
+        """Lines that lie in a matched window."""
+        return spread(matched, self.num_lines, self._min_lines)
+
+
+def seen_rows(
+    organization: str,
+    files: Iterable[SourceFile],
+    min_lines: int,
+    indexes: Mapping[str, LineIndex],
+    reference: LineIndex | None,
+    secret: bytes,
+) -> pa.Table:
+    """The bound: how many of an organization's lines models could have seen that were trained on others alone.
+
+    Args:
+        organization: whose lines are counted.
+        files: its training split.
+        min_lines: significant lines of a window.
+        indexes: an index for each organization; its own is not looked at.
+        reference: index of public code, or None.
+        secret: the key of all line digests.
+
+    Returns:
+        a table of `SEEN_SCHEMA`, a row for each of the `coalitions` of the others: of ``lines`` significant lines
+        those ``seen`` by a model that was trained on them, and of these the ones that are ``public``.
+    """
+    windows = _Windows(files, min_lines, secret)
+    public = windows.lines(windows.found_in([reference] if reference is not None else []))
+    rows = []
+    for group in coalitions([name for name in indexes if name != organization]):
+        seen = windows.lines(windows.found_in(indexes[name] for name in group))
+        rows.append(
+            {
+                "organization": organization,
+                "others": list(group),
+                "lines": windows.num_lines,
+                "seen": int(seen.sum()),
+                "public": int((seen & public).sum()),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=SEEN_SCHEMA)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one model has written, and what it was trained on.
+
+    Attributes:
+        trained_on: organizations.
+        windows: uint64 ``[n, 2]``, digests of windows of significant lines in what it wrote; see `written_windows`.
+    """
+
+    trained_on: tuple[str, ...]
+    windows: Digests
+
+
+def written_windows(matches: pa.Table, owner: str, min_lines: int, secret: bytes) -> Digests:
+    """Distinct digests of the windows in the generated runs of lines that `owner` covers: uint64 ``[n, 2]``.
+
+    A window counts if the model wrote all of it; one that begins in the prompt does not.
+    """
+    found = [np.zeros((0, 2), dtype=np.uint64)]
+    texts = matches.filter(pc.field("owner") == owner)["text"].unique().to_pylist()
+    found += [digest_windows(digest_lines(significant_lines(text)[0], secret), min_lines) for text in sorted(texts)]
+    return distinct(np.concatenate(found))
+
+
+def emission_rows(
+    owner: str,
+    files: Iterable[SourceFile],
+    min_lines: int,
+    written: Sequence[Written],
+    indexes: Mapping[str, LineIndex],
+    reference: LineIndex | None,
+    secret: bytes,
+) -> list[pa.Table]:
+    """How much of an owner's training split each of some models gives away, and how much of that it had seen.
+
+    Args:
+        owner: whose lines are counted.
+        files: its training split.
+        min_lines: significant lines of a window.
+        written: for each model.
+        indexes: an index for each organization, the owner's included.
+        reference: index of public code, or None.
+        secret: the key of all line digests.
+
+    Returns:
+        for each model a table of `EMISSIONS_SCHEMA` with one row: of ``lines`` significant lines those ``seen`` in
+        windows of what it was trained on, those ``emitted`` in windows that it wrote, those ``foreseen`` in windows
+        that it wrote and had seen, which are at most ``seen``, and those emitted that are ``public``.
+    """
+    windows = _Windows(files, min_lines, secret)
+    held = {name: windows.found_in([index]) for name, index in indexes.items()}
+    public = windows.lines(windows.found_in([reference] if reference is not None else []))
+    tables = []
+    for model in written:
+        seen = np.zeros(len(windows.digests), dtype=np.bool_)
+        for name in model.trained_on:
+            seen |= held[name]
+        own = windows.among(model.windows)
+        emitted = windows.lines(own)
+        row = {
+            "owner": owner,
+            "lines": windows.num_lines,
+            "seen": int(windows.lines(seen).sum()),
+            "emitted": int(emitted.sum()),
+            "foreseen": int(windows.lines(own & seen).sum()),
+            "public": int((emitted & public).sum()),
+        }
+        tables.append(pa.Table.from_pylist([row], schema=EMISSIONS_SCHEMA))
+    return tables
+
+
+def copies_by_organization(facts: pa.Table, truths: pa.Table, indexes: Mapping[str, LineIndex]) -> pa.Table:
+    """In how many places of each training split the true continuation of each prompt stands.
+
+    Extraction grows with such copies (Lee et al., arXiv 2107.06499; Kandpal et al., arXiv 2202.06539; Carlini et al.,
+    arXiv 2202.07646), so their sum over what a model was trained on says, without any model, which prompts it is
+    likely to give away.
+
+    Args:
+        facts: columns ``prompt``, ``organization`` and ``kind``.
+        truths: columns ``prompt`` and ``window``, row by row as `facts`; see
+            `raysim.matching.matches.truth_windows`.
+        indexes: an index for each organization.
+
+    Returns:
+        a table of `COPIES_SCHEMA`, a row for each prompt and organization, zeros included; where a prompt is training
+        text its own place is among those of its organization. A continuation without a window has no rows, nor has
+        one of training text whose window does not stand in its own split: the end of a sequence cuts its last line.
+    """
+    valid = np.array(truths["window"].is_valid().to_pylist(), dtype=np.bool_)
+    digests = from_binary(window or bytes(DIGEST_BYTES) for window in truths["window"].to_pylist())
+    places = {name: index.places(digests)[1].astype(np.int32) for name, index in indexes.items()}
+    whole = np.array(
+        [
+            kind == HELD_OUT or bool(places[organization][i])
+            for i, (organization, kind) in enumerate(
+                zip(facts["organization"].to_pylist(), facts["kind"].to_pylist(), strict=True)
+            )
+        ],
+        dtype=np.bool_,
+    )
+    known = np.flatnonzero(valid & whole)
+    prompts = truths["prompt"].combine_chunks().take(pa.array(known))
+    tables = [
+        pa.table([prompts, [name] * len(known), found[known]], schema=COPIES_SCHEMA) for name, found in places.items()
+    ]
+    return pa.concat_tables(tables) if tables else COPIES_SCHEMA.empty_table()
+
+
+def by_places(copies: pa.Table, members: Collection[str]) -> list[int]:
+    """How many prompts of `copies` have a continuation in none, in one, and in more places of the members' splits."""
+    places: dict[str, int] = {}
+    for row in copies.to_pylist():
+        places[row["prompt"]] = places.get(row["prompt"], 0) + (row["places"] if row["organization"] in members else 0)
+    counts = [0, 0, 0]
+    for count in places.values():
+        counts[min(count, 2)] += 1
+    return counts

@@ -1,0 +1,1 @@
+"""Whose training code models give away: prompts, generation, matching."""

@@ -1,0 +1,277 @@
+"""Probes models for memorization: prompts, generation, matching and clones, each a keyed step of its own.
+
+Prompts are made and answered at their organization, line hashes are made where the lines lie, and what travels is
+prompt ids, generated text, counts, and hashes that are keyed with a secret of the run.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raysim.core.arrow import table_bytes, table_of, with_columns
+from raysim.core.keys import Key
+from raysim.corpus.corpus import fingerprint
+from raysim.experiment.config import LoadedExperiment
+from raysim.experiment.setup import Assembly
+from raysim.matching.line_index import LineIndex, build_index
+from raysim.matching.matches import count_copies
+from raysim.matching.overlap import copies_by_organization
+from raysim.measures.memorization.client_functions import Told, clones_at, index_at, prompt_batches, tell
+from raysim.measures.memorization.emissions import Emissions
+from raysim.measures.memorization.parsing import parses
+from raysim.measures.memorization.settings import MemorizationSettings, Moments
+from raysim.measures.memorization.steps import WORK_SCHEMA, MatchStep
+from raysim.measures.recipes import (
+    clones_recipe,
+    copies_recipe,
+    generation_recipe,
+    match_recipe,
+    numerics,
+    prompts_recipe,
+)
+from raysim.simulation.executor import ReachedModel
+from raysim.simulation.strategy import Milestone
+from raysim.store.entries import Entry
+from raysim.store.transfers import SERVER, Crossing
+from raysim.tasks.batch_jobs import Job, Jobs, Piece, Pieces, Probe, generation, groups
+from raysim.tasks.executor import Workshop
+
+PROBE_TABLES = ("prompts", "copies", "generations", "samples", "matches", "emissions", "clones")
+
+_JOB_WEIGHTS_BYTES = 1 << 30
+"""Weights that one job of the pipeline holds in memory at once."""
+
+
+def models_per_job(num_parameters: int) -> int:
+    """How many models' float32 weights one job of the pipeline holds."""
+    return max(1, _JOB_WEIGHTS_BYTES // (4 * num_parameters))
+
+
+class AtMoments(Protocol):
+    """Settings of a measure that is not taken of every model."""
+
+    @property
+    def when(self) -> Moments: ...
+
+
+def wanted(milestone: Milestone, settings: AtMoments) -> bool:
+    """Whether a model is probed: final ones always, the initial one if any on the way are."""
+    if milestone.final:
+        return True
+    if milestone.moment == "initial":
+        return settings.when != ("final",)
+    return f"every_{milestone.moment}" in settings.when
+
+
+class Probing:
+    """One run's probing.
+
+    Args:
+        loaded: the experiment.
+        assembly: its parties.
+        workshop: does keyed work.
+        settings: of memorization.
+        workers: of the pipeline.
+        secret: key of line hashes.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedExperiment,
+        assembly: Assembly,
+        workshop: Workshop,
+        settings: MemorizationSettings,
+        workers: int,
+        secret: bytes,
+    ) -> None:
+        self._loaded = loaded
+        self._assembly = assembly
+        self._shop = workshop
+        self._settings = settings
+        self._jobs = Jobs(workshop, workers)
+        self._secret = secret
+        self._world = assembly.instances[0].world
+        self._references = fingerprint(assembly.references)
+        self._told: dict[str, Told] = {}
+        self._index_cache: tuple[dict[str, LineIndex], LineIndex | None] | None = None
+
+    async def look_up(self, models: Mapping[Key, ReachedModel]) -> Pieces:
+        """Every model's answers to every organization's prompts, as far as they are in the store."""
+        settings = self._settings
+        told = await self._tell()
+        pieces: dict[Probe, Piece] = {}
+        for model, reached in models.items():
+            for name, one in told.items():
+                if not one.num_batches:
+                    continue  # it has no prompt of the kinds that are asked for
+                recipe = generation_recipe(reached.instance.world, model, name, settings)
+                tokens = one.facts.num_rows * settings.samples * settings.new_tokens
+                pieces[model, name] = Piece(recipe, f"{reached.name}, prompts of {name}", tokens, one.num_batches)
+        await self._jobs.look_up(pieces)
+        return pieces
+
+    async def generate(self, pieces: Pieces) -> None:
+        """Has models give the answers that are not there yet; after that their weights are not needed here."""
+        for group in groups(pieces, self.models_at_once()):
+            models = tuple(dict.fromkeys(model for model, _ in group))
+            job = generation(partial(self._generate_arguments, models), _store_generations)
+            await self._jobs.run(job, {probe: pieces[probe] for probe in group})
+
+    async def tables(self, models: Mapping[Key, ReachedModel]) -> dict[str, list[pa.Table]]:
+        """Parts of the tables `PROBE_TABLES`."""
+        told = await self._tell()
+        pieces = await self.look_up(models)
+        await self.generate(pieces)
+        generated = {probe: piece.finished for probe, piece in pieces.items()}
+        matched = await self._match(models, generated)
+        tables = await self._compare()
+        emissions = Emissions(self._shop, self._world, self._settings, self._references)
+        tables["emissions"] += await emissions.tables(models, matched, self._indexes, self._secret)
+        seen: set[tuple[Key, str]] = set()
+        for (model, organization), entry in generated.items():
+            # A prompt that two organizations share is counted once, for the first of them.
+            own = [p for p in told[organization].facts["prompt"].to_pylist() if (model, p) not in seen]
+            seen |= {(model, prompt) for prompt in own}
+            mine = pc.field("prompt").isin(own)
+            samples = matched[model, organization].table("samples").filter(mine)
+            matches = matched[model, organization].table("matches").filter(mine)
+            generations = entry.table("generations").filter(mine)
+            lines = samples.group_by(["prompt", "sample"]).aggregate([("lines", "max")])
+            generations = generations.join(lines, ["prompt", "sample"]).rename_columns({"lines_max": "lines"})
+            tables["generations"].append(with_columns(generations, model=model))
+            tables["samples"].append(with_columns(samples, model=model))
+            tables["matches"].append(with_columns(matches, model=model))
+        return tables
+
+    async def _tell(self) -> dict[str, Told]:
+        """What the organizations tell of their prompts, asked once."""
+        if not self._told:
+            told = await self._visit_all(tell, self._settings, self._loaded.experiment.split_seed, self._secret)
+            self._told = dict(zip(self._names, told, strict=True))
+        return self._told
+
+    async def _generate_arguments(self, models: tuple[Key, ...]) -> dict[str, Any]:
+        settings, world, crew = self._settings, self._world, self._shop.crew
+        split_seed = self._loaded.experiment.split_seed
+        return {
+            "spec": world.spec,
+            "tokenizer": crew.backend.share(self._assembly.tokenizer),
+            "settings": settings,
+            "numerics": numerics(world, settings),
+            "threads": world.trainer.threads,
+            "seed": world.split_seed,
+            "weights": {model: await self._shop.share(model) for model in models},
+            "prompts": {n: await crew.refer(n, "visit", prompt_batches, settings, split_seed) for n in self._names},
+            "judge": parses,
+        }
+
+    async def _match(self, models: Mapping[Key, ReachedModel], generated: Mapping[Probe, Entry]) -> dict[Probe, Entry]:
+        """Every answer against the lines of all organizations."""
+        pieces: dict[Probe, Piece] = {}
+        for (model, name), entry in generated.items():
+            recipe = match_recipe(self._world, entry.key, self._settings, self._references)
+            pieces[model, name] = Piece(recipe, f"{models[model].name}, prompts of {name}", 0, 1)
+        await self._jobs.look_up(pieces)
+        job = Job(
+            step=MatchStep,
+            arguments=self._match_arguments,
+            work=lambda probe, _: with_columns(
+                generated[probe].table("generations"), model=probe[0], organization=probe[1]
+            ),
+            part=lambda _: 0,
+            tables=_store_matches,
+        )
+        for group in groups(pieces, self.models_at_once()):
+            await self._jobs.run(job, {probe: pieces[probe] for probe in group})
+        return {probe: piece.finished for probe, piece in pieces.items()}
+
+    async def _match_arguments(self) -> dict[str, Any]:
+        indexes, reference = await self._indexes()
+        share = self._shop.backend.share
+        return {
+            "settings": self._settings,
+            "secret": self._secret,
+            "indexes": {name: share(index) for name, index in indexes.items()},
+            "reference": share(reference),
+            "contexts": {name: share(told.context) for name, told in self._told.items()},
+        }
+
+    async def _compare(self) -> dict[str, list[pa.Table]]:
+        """Copies of what the prompts lead to, and clones between the corpora: from line hashes, before any model."""
+        tables: dict[str, list[pa.Table]] = {name: [] for name in PROBE_TABLES}
+        seen: set[str] = set()
+        for name, told in self._told.items():
+            prompts = prompts_recipe(self._world, name, self._settings, self._references)
+            entry = await self._shop.compute(prompts, f"prompts of {name}", partial(self._count_copies, told, name))
+            table = entry.table("prompts")
+            mine = pc.field("prompt").isin([prompt for prompt in table["prompt"].to_pylist() if prompt not in seen])
+            seen |= set(table["prompt"].to_pylist())
+            tables["prompts"].append(table.filter(mine))
+            copies = copies_recipe(self._world, name, self._settings)
+            entry = await self._shop.compute(copies, f"copies of {name}'s prompts", partial(self._place, told))
+            tables["copies"].append(entry.table("copies").filter(mine))
+            clones = clones_recipe(self._world, name, self._settings, self._references)
+            entry = await self._shop.compute(clones, f"clones of {name}", partial(self._find_clones, name))
+            tables["clones"].append(entry.table("clones"))
+        return tables
+
+    async def _count_copies(self, told: Told, name: str) -> tuple[list[Crossing], dict[str, pa.Table]]:
+        indexes, reference = await self._indexes()
+        owners = dict.fromkeys(told.facts["prompt"].to_pylist(), name)
+        copies = count_copies(told.windows, indexes, owners, reference)
+        table = told.facts
+        for column in ("copies_within", "copies_across", "copies_public"):
+            table = table.append_column(column, copies[column])
+        moved = [("prompt facts", told.facts), ("line hashes", told.context), ("line hashes", told.windows)]
+        return [Crossing.of(name, SERVER, kind, table_bytes(t)) for kind, t in moved], {"prompts": table}
+
+    async def _place(self, told: Told) -> tuple[list[Crossing], dict[str, pa.Table]]:
+        """Of hashes that the server has already, so nothing moves."""
+        indexes, _ = await self._indexes()
+        return [], {"copies": copies_by_organization(told.facts, told.windows, indexes)}
+
+    async def _find_clones(self, name: str) -> tuple[list[Crossing], dict[str, pa.Table]]:
+        indexes, reference = await self._indexes()
+        table = await self._shop.crew.call(
+            name, "visit", clones_at, self._settings.min_lines, indexes, reference, self._secret
+        )
+        moved = [Crossing.of(o, name, "line hashes", i.windows.tobytes()) for o, i in indexes.items() if o != name]
+        return [*moved, Crossing.of(name, SERVER, "clones", table_bytes(table))], {"clones": table}
+
+    async def _indexes(self) -> tuple[dict[str, LineIndex], LineIndex | None]:
+        """Line indexes of all organizations, made there, and of the references; made when something needs them."""
+        if self._index_cache is None:
+            min_lines = self._settings.min_lines
+            found = await self._visit_all(index_at, min_lines, self._secret)
+            references = self._assembly.references
+            reference = (
+                await asyncio.to_thread(build_index, references, min_lines, self._secret) if references else None
+            )
+            self._index_cache = dict(zip(self._names, found, strict=True)), reference
+        return self._index_cache
+
+    def models_at_once(self) -> int:
+        """How many models one job of the pipeline holds."""
+        initial = self._shop.store.peek(self._world.initial_key())
+        assert initial is not None, "training came first"
+        return models_per_job(initial.info["parameters"])
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self._assembly.inventories)
+
+    async def _visit_all(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        return list(await asyncio.gather(*(self._shop.crew.call(n, "visit", function, *args) for n in self._names)))
+
+
+def _store_generations(parts: list[pa.Table]) -> dict[str, pa.Table]:
+    return {"generations": pa.concat_tables(parts).drop_columns(list(WORK_SCHEMA.names))}
+
+
+def _store_matches(parts: list[pa.Table]) -> dict[str, pa.Table]:
+    (part,) = parts
+    return {name: table_of(part[name][0].as_py()) for name in ("samples", "matches")}

@@ -1,0 +1,205 @@
+"""What to measure of memorization, and which part of it each kind of work depends on."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+import pydantic
+from pydantic import Field
+
+from raysim.core.keys import versions_of
+from raysim.core.settings import Settings
+from raysim.corpus.packing import PACKING_VERSION
+
+PROMPTS_VERSION = 1
+GENERATION_VERSION = 3
+MATCHING_VERSION = 1
+EXTRACTION_VERSION = 1
+"""Numerics versions: raised whenever the same recipe would give other numbers."""
+
+Precision = Literal["fp32", "bf16"]
+Numerics = Literal["fp32", "bf16", "bf16 in fp32"]
+"""What a precision comes to on a processor: see `raysim.inference.numerics`."""
+
+When = Literal["final", "every_stage", "every_round", "every_epoch"]
+
+STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif")
+"""Where a function certainly ends, as in Chen & Jiang (ASE 2024, arXiv 2409.12020)."""
+
+
+class PromptCounts(Settings):
+    """Prompts of each kind, for each organization."""
+
+    function: int = Field(default=0, ge=0, description="signature and docstring of training functions, as in the study")
+    prefix: int = Field(default=0, ge=0, description="the first tokens of packed training sequences")
+    held_out: int = Field(default=0, ge=0, description="functions of the validation split without a copy in training")
+
+    @pydantic.model_validator(mode="after")
+    def _at_least_one(self) -> "PromptCounts":
+        if not any(count for _, count in self):
+            raise ValueError("asks for no prompt; set at least one of function, prefix, held_out above zero")
+        return self
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How tokens are drawn; see `MemorizationSettings`."""
+
+    temperature: float
+    top_p: float
+    repetition_penalty: float
+
+
+class Sampling(Protocol):
+    """What `raysim.inference.engine.Generator` needs to know; see `MemorizationSettings`."""
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def new_tokens(self) -> int: ...
+
+    @property
+    def temperature(self) -> float: ...
+
+    @property
+    def top_p(self) -> float: ...
+
+    @property
+    def repetition_penalty(self) -> float: ...
+
+    @property
+    def stop(self) -> tuple[str, ...]: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+
+def sampling_recipe(sampling: Sampling, numerics: Numerics) -> dict[str, Any]:
+    """Everything that decides how a model continues given prompts."""
+    return {
+        "version": GENERATION_VERSION,
+        "samples": sampling.samples,
+        "new_tokens": sampling.new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "stop": list(sampling.stop),
+        "batch_size": sampling.batch_size,
+        "precision": numerics,
+    }
+
+
+class ExtractionSettings(Settings):
+    """Whether models recite passages of training sequences; off unless this section is there."""
+
+    passages: int = Field(default=32, ge=1, description="for each organization, at most one of a training sequence")
+    prefix_tokens: tuple[int, ...] = Field(
+        default=(32, 50, 100), min_length=1, description="tokens before the suffix that a model is shown"
+    )
+    place: Literal["start", "anywhere"] = Field(
+        default="start",
+        description="start: prefixes begin where a training sequence does, as models saw them; anywhere: at any token",
+    )
+    suffix_tokens: int = Field(default=50, ge=1, description="tokens that it is to recite")
+    batch_size: int = Field(default=32, ge=1, description="passages at once; part of the recipe, as sums round by it")
+
+    @pydantic.field_validator("prefix_tokens")
+    @classmethod
+    def _rising(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if min(lengths) < 1 or len(set(lengths)) < len(lengths):
+            raise ValueError("use different lengths of at least 1")
+        return tuple(sorted(lengths))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a passage: the longest prefix and the suffix."""
+        return self.prefix_tokens[-1] + self.suffix_tokens
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that go through a model for one organization, at most.
+
+        Every prefix is read with its true suffix, and once more to be gone on with if the model errs.
+        """
+        return 2 * self.passages * sum(length + self.suffix_tokens for length in self.prefix_tokens)
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Moments = Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)]
+"""Which of a strategy's models are asked; one moment may be written without brackets."""
+
+
+class MemorizationSettings(Settings):
+    """Prompts, sampling and matching; the defaults are the study's where it is feasible on a laptop."""
+
+    prompts: PromptCounts = Field(description="prompts of each kind, for each organization")
+    prefix_tokens: int = Field(default=64, ge=1, description="length of a prefix prompt")
+    function_tokens: int = Field(default=512, ge=2, description="longest function prompt, its BOS included")
+    samples: int = Field(default=5, ge=1, description="continuations of each prompt")
+    new_tokens: int = Field(default=128, ge=1, description="longest continuation")
+    temperature: float = Field(default=0.6, ge=0, description="0 takes the likeliest token (greedy)")
+    top_p: float = Field(default=0.6, gt=0, le=1)
+    repetition_penalty: float = Field(default=1.1, gt=0, description="1 is none")
+    min_lines: int = Field(default=6, ge=1, description="consecutive significant lines that make a match")
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
+    )
+    when: Moments = Field(default=("final",), description="which of a strategy's models are probed")
+    precision: Precision | None = Field(default=None, description="of generation; None: the trainer's")
+    batch_size: int = Field(
+        default=180,
+        ge=1,
+        description="rows (prompts times samples) generated together; part of the recipe, as sums round by it",
+    )
+    extraction: ExtractionSettings | None = Field(
+        default=None, description="whether models recite passages of training sequences; unset: not measured"
+    )
+
+    @property
+    def scheme(self) -> Scheme:
+        """How samples are drawn."""
+        return Scheme(self.temperature, self.top_p, self.repetition_penalty)
+
+    def prompt_recipe(self) -> dict[str, Any]:
+        """The settings that decide which prompts there are.
+
+        `min_lines` is not among them: it only marks prompts as eligible, which `prompts.mark_eligible` does anew.
+        """
+        return {
+            "kind": "prompts",
+            "version": PROMPTS_VERSION,
+            "packing": PACKING_VERSION,
+            # Which files parse, and so which functions there are, is up to the grammar of the running Python.
+            "libraries": versions_of("python", "tokenizers", "numpy"),
+            "counts": self.prompts.model_dump(),
+            "prefix_tokens": self.prefix_tokens,
+            "function_tokens": self.function_tokens,
+            "new_tokens": self.new_tokens,  # a function prompt leaves room for the whole continuation
+        }
+
+    def generation_recipe(self, numerics: Numerics) -> dict[str, Any]:
+        """The settings that decide what a model answers to given prompts."""
+        return {"kind": "generation", **sampling_recipe(self, numerics)}
+
+    def matching_recipe(self) -> dict[str, Any]:
+        """The settings that decide which generated lines count as someone's."""
+        return {"kind": "matching", "version": MATCHING_VERSION, "min_lines": self.min_lines}
+
+    def extraction_recipe(self) -> dict[str, Any]:
+        """The settings that decide which passages there are, and what is measured of them.
+
+        Raises:
+            ValueError: extraction is not asked for.
+        """
+        if self.extraction is None:
+            raise ValueError("measure.memorization.extraction is not set")
+        return {
+            **self.extraction.model_dump(mode="json"),
+            "kind": "extract",
+            "version": EXTRACTION_VERSION,
+            "packing": PACKING_VERSION,
+            "scheme": asdict(self.scheme),
+        }

@@ -1,0 +1,129 @@
+"""The steps of the pipeline: plain classes from table to table, made once for each worker."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from raysim.core.arrow import table_bytes
+from raysim.measures.memorization.settings import MemorizationSettings, Numerics, Sampling
+from raysim.tasks.ray_data import fetch
+from raysim.training.process_memory import naming
+
+if TYPE_CHECKING:
+    from raysim.organizations.organization import ModelSpec
+
+WORK_SCHEMA = pa.schema([("model", pa.string()), ("organization", pa.string()), ("batch", pa.int32())])
+"""One row of work for `GenerateStep`: which model answers which batch of whose prompts."""
+
+
+class GenerateStep:
+    """Answers prompts. A worker acts for the organization whose prompts it is given.
+
+    Args:
+        spec: of the model.
+        tokenizer: of the run, or a reference to it.
+        settings: of sampling.
+        numerics: in which numbers the model computes.
+        threads: of a worker.
+        seed: behind every sample.
+        weights: flat weights by model key, or references to them, each fetched when its work comes.
+        prompts: by organization the batches of its prompts (columns: `raysim.measures.memorization.prompts.PROMPT_SCHEMA`), or
+            references to them.
+        judge: says of a function prompt with its continuation whether it parses.
+        section: of the experiment that `settings` come from.
+    """
+
+    def __init__(
+        self,
+        spec: "ModelSpec",
+        tokenizer: Any,
+        settings: Sampling,
+        numerics: Numerics,
+        threads: int,
+        seed: int,
+        weights: Mapping[str, Any],
+        prompts: Mapping[str, list[pa.Table]],
+        judge: Callable[[str], bool],
+        section: str = "measure.memorization",
+    ) -> None:
+        from raysim.inference.engine import Generator
+        from raysim.training.models import build_model
+
+        model = build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)
+        self._generator = Generator(model, fetch(tokenizer), settings, threads, numerics=numerics)
+        self._seed = seed
+        self._weights = weights
+        self._prompts = prompts
+        self._judge = judge
+        self._section = section
+        self._loaded: str | None = None
+
+    def __call__(self, work: pa.Table) -> pa.Table:
+        """Work of `WORK_SCHEMA` to generations with the columns of the work before them and ``parses`` behind."""
+        tables = []
+        for row in work.to_pylist():
+            prompts = fetch(self._prompts[row["organization"]])[row["batch"]]
+            weights = None if self._loaded == row["model"] else fetch(self._weights[row["model"]])
+            with naming(f"{self._section}.batch_size"):
+                answers = self._generator.generate(weights, prompts, self._seed)
+            self._loaded = row["model"]
+            answers = answers.append_column("parses", pa.array(self._parses(prompts, answers), pa.bool_()))
+            for position, name in enumerate(WORK_SCHEMA.names):
+                column = pa.array([row[name]] * len(answers), WORK_SCHEMA.field(name).type)
+                answers = answers.add_column(position, name, column)
+            tables.append(answers)
+        return pa.concat_tables(tables)
+
+    def _parses(self, prompts: pa.Table, answers: pa.Table) -> list[bool | None]:
+        """For functions whether prompt and continuation parse; null for prompts that begin and end anywhere."""
+        kinds = dict(zip(prompts["prompt"].to_pylist(), prompts["kind"].to_pylist(), strict=True))
+        texts = dict(zip(prompts["prompt"].to_pylist(), prompts["text"].to_pylist(), strict=True))
+        verdicts: list[bool | None] = []
+        for answer in answers.select(["prompt", "text", "lead"]).to_pylist():
+            prompt = answer["prompt"]
+            whole = texts[prompt] + answer["text"][answer["lead"] :]
+            verdicts.append(None if kinds[prompt] == "prefix" else self._judge(whole))
+        return verdicts
+
+
+class MatchStep:
+    """Attributes generations to the organizations whose lines they repeat.
+
+    Args:
+        settings: of matching.
+        secret: key of all line hashes.
+        indexes: by organization, made there; or references to them.
+        reference: of public code, or a reference to it.
+        contexts: by organization: see `raysim.matching.matches.prompt_context`; or references to them.
+    """
+
+    def __init__(
+        self,
+        settings: MemorizationSettings,
+        secret: bytes,
+        indexes: Mapping[str, Any],
+        reference: Any,
+        contexts: Mapping[str, Any],
+    ) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._indexes = {name: fetch(index) for name, index in indexes.items()}
+        self._reference = fetch(reference)
+        self._contexts = {name: fetch(context) for name, context in contexts.items()}
+
+    def __call__(self, generations: pa.Table) -> pa.Table:
+        """Generations of one model at one organization, which two columns name, to one row of packed tables."""
+        from raysim.matching.matches import match
+
+        model, organization = generations["model"][0].as_py(), generations["organization"][0].as_py()
+        samples, matches = match(
+            generations, self._contexts[organization], self._indexes, self._reference, self._settings, self._secret
+        )
+        row = {
+            "model": model,
+            "organization": organization,
+            "samples": table_bytes(samples),
+            "matches": table_bytes(matches),
+        }
+        return pa.Table.from_pylist([row])

@@ -1,0 +1,1 @@
+"""Whether models solve programming problems: problems, solutions, their execution and checks."""

@@ -1,0 +1,116 @@
+"""How well a model predicts code that it was not trained on: per-file loss and next-token accuracy.
+
+Perplexity is ``exp(nats / tokens)``; bits per byte is ``nats / ln 2 / bytes``, which compares models with different
+tokenizers. Neither says whether generated code works.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from raysim.core.settings import Settings
+from raysim.corpus.packing import PADDING, encode_validation
+from raysim.organizations.organization import ModelSpec, Organization
+from raysim.training.weights import Flat
+
+if TYPE_CHECKING:
+    import torch
+
+LOSS_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("nats", pa.float64()),
+        ("tokens", pa.int64()),
+        ("correct", pa.int64()),
+        ("bytes", pa.int64()),
+    ]
+)
+
+LOSSES_VERSION = 1
+"""Numerics version; part of the recipe."""
+
+
+class PerplexitySettings(Settings):
+    """Scoring of the validation files."""
+
+    batch_size: int = 8
+
+
+def losses_recipe(
+    weights: str,
+    valid_fingerprint: str,
+    model: dict[str, Any],
+    tokenizer: str,
+    length: int,
+    batch_size: int,
+    threads: int,
+    libraries: str,
+) -> dict[str, Any]:
+    """Recipe of the losses of one model on one organization's validation split."""
+    return {
+        "kind": "losses",
+        "version": LOSSES_VERSION,
+        "weights": weights,
+        "corpus": valid_fingerprint,
+        "model": model,
+        "tokenizer": tokenizer,
+        "sequence_length": length,
+        "batch_size": batch_size,
+        "threads": threads,
+        "libraries": libraries,
+    }
+
+
+def file_losses(
+    organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
+) -> pa.Table:
+    """Runs inside the organization; scores every validation file, in float32.
+
+    A file is cut into windows of `sequence_length` predictions, so that every token is predicted once, from at most
+    that much context.
+
+    Returns:
+        A row a file: ``file``, ``nats`` (sum over tokens), ``tokens``, ``correct`` (argmax is the next token),
+        ``bytes``.
+    """
+    import torch
+
+    model = organization.scoring_model(spec, weights, threads)
+    files = encode_validation(organization.corpus.valid, organization.tokenizer, sequence_length)
+    rows = [{"file": path, "nats": 0.0, "tokens": 0, "correct": 0, "bytes": num_bytes} for path, _, num_bytes in files]
+    windows = [(row, window) for row, (_, file_windows, _) in zip(rows, files, strict=True) for window in file_windows]
+    with torch.inference_mode():
+        for start in range(0, len(windows), batch_size):
+            batch = windows[start : start + batch_size]
+            scores = _score(model, np.stack([window for _, window in batch]))
+            for (row, _), nats, tokens, correct in zip(batch, *scores, strict=True):
+                row["nats"] += nats
+                row["tokens"] += tokens
+                row["correct"] += correct
+    return pa.Table.from_pylist(rows, schema=LOSS_SCHEMA)
+
+
+def _score(model: "torch.nn.Module", windows: npt.NDArray[np.int32]) -> tuple[list[float], list[int], list[int]]:
+    """Nats, tokens and correct predictions of each window ``[batch, sequence_length + 1]``, padding left out."""
+    import torch
+
+    ids_BL = torch.from_numpy(windows.astype(np.int64))
+    longest = int((ids_BL != PADDING).sum(1).max())
+    inputs_BL, targets_BL = ids_BL[:, : longest - 1], ids_BL[:, 1:longest]
+    real_BL = targets_BL != PADDING
+    # Causal attention never looks at the padding behind a window, so no mask is needed.
+    logits_BLV = model(input_ids=inputs_BL.clamp(min=0), use_cache=False).logits.float()
+    nats_BL = torch.nn.functional.cross_entropy(
+        logits_BLV.transpose(1, 2), targets_BL, ignore_index=PADDING, reduction="none"
+    )
+    correct_BL = (logits_BLV.argmax(-1) == targets_BL) & real_BL
+    return nats_BL.double().sum(1).tolist(), real_BL.sum(1).tolist(), correct_BL.sum(1).tolist()
+
+
+def perplexity(nats: float, tokens: int) -> float:
+    """exp of the mean loss; infinite where it overflows."""
+    mean = nats / tokens
+    return math.exp(mean) if mean < 700 else math.inf

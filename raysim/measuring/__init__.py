@@ -1,1 +1,0 @@
-"""Measures the models of a run: scoring, probing, matching, as keyed work at the organizations."""

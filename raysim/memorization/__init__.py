@@ -1,1 +1,0 @@
-"""What the models give away: prompts, generation, line index, matching, clones."""

@@ -1,0 +1,1 @@
+"""The organizations: actors that alone hold their files, what they agreed to, what they have in common."""

@@ -1,0 +1,289 @@
+"""Where work happens: an organization that alone holds its files, and a coalition that was given sequences.
+
+Both are plain classes. A backend makes actors of them, or calls them in this process.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+
+from raysim.core.errors import BoundaryError, InputError
+from raysim.core.settings import Settings, Size
+from raysim.corpus.canaries import CanarySettings, plant
+from raysim.corpus.corpus import Corpus, Packed
+from raysim.corpus.deduplication import Withheld
+from raysim.corpus.diversity import Spectrum, line_spectrum, num_lines
+from raysim.corpus.duplicates import duplicate_lines
+from raysim.corpus.files import SourceFile
+from raysim.corpus.lines import significant_lines
+from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed
+from raysim.corpus.preparation import PreparationSettings, candidates, prepare
+from raysim.corpus.sources import SourceReading, SourceSettings, read_source
+from raysim.corpus.tokenizer import CodeTokenizer
+from raysim.training.model_host import ModelSpec, Site
+from raysim.training.rank_worker import train_here
+from raysim.training.ranks import NO_LAUNCHER, Launcher
+from raysim.training.request import Event, Task, TrainState
+from raysim.training.weights import Flat
+
+
+class Agreement(Settings):
+    """What an organization has agreed to."""
+
+    share: Literal["data", "weights"] = pydantic.Field(
+        default="weights",
+        description="data: its code may be pooled with others'; weights: only weights and counts leave",
+    )
+    licences: tuple[str, ...] | None = pydantic.Field(
+        default=None,
+        description="licences under which models may repeat its code, as its source states them; unset: not judged",
+    )
+
+
+class OrganizationSettings(Settings):
+    """One organization of an experiment."""
+
+    source: SourceSettings
+    limit: Size | None = pydantic.Field(default=None, description="at most this much code is kept, for example 40 KB")
+    agreement: Agreement = Agreement()
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What organizations prepare their corpora with: the same for all of a run, but for what one is to leave out."""
+
+    preparation: PreparationSettings
+    split_seed: int
+    tokenizer: CodeTokenizer
+    sequence_length: int
+    min_lines: int
+    canaries: CanarySettings | None = None
+    withheld: Withheld | None = None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What an organization tells about its corpus: counts and fingerprints, no content.
+
+    Attributes:
+        splits: for ``train`` and ``valid``: ``files``, ``bytes``, ``lines``, ``tokens``, ``sequences``.
+        drops: ``reason``, ``files``, ``bytes`` for everything that was left out.
+        licences: files by stated licence.
+        duplicate_lines: significant training lines that stand in more than one place of the organization.
+        line_spectrum: how many distinct significant training lines stand exactly so many times.
+    """
+
+    organization: str
+    train_fingerprint: str
+    valid_fingerprint: str
+    splits: dict[str, dict[str, int]]
+    drops: tuple[dict[str, Any], ...]
+    licences: dict[str, int]
+    duplicate_lines: int
+    line_spectrum: Spectrum
+
+    @property
+    def sequences(self) -> int:
+        """Packed training sequences."""
+        return self.splits["train"]["sequences"]
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens, those in the dropped tail too."""
+        return self.splits["train"]["tokens"]
+
+    @property
+    def duplicate_share(self) -> float:
+        """Duplicate lines over all significant training lines."""
+        return self.duplicate_lines / num_lines(self.line_spectrum)
+
+
+class TrainingSite(Site, ABC):
+    """A site with training sequences."""
+
+    @abstractmethod
+    def training_sequences(self) -> npt.NDArray[np.int32]:
+        """Token ids ``[num_sequences, sequence_length]``."""
+
+    def train(
+        self,
+        spec: ModelSpec,
+        task: Task,
+        weights: Flat,
+        client_state: TrainState | None,
+        resume: TrainState | None,
+        launcher: Launcher = NO_LAUNCHER,
+    ) -> Iterator[Event]:
+        """Trains on this site's sequences, here or with ranks that `launcher` starts.
+
+        See `raysim.training.request.Trainer.train`.
+        """
+        sequences = self.training_sequences()[: task.num_sequences]
+        if launcher.wanted(task.settings):
+            yield from launcher.train(task.settings, spec, task, sequences, weights, client_state, resume)
+            return
+        yield from train_here(self, spec, task, sequences, weights, client_state, resume)
+
+
+class Coalition(TrainingSite):
+    """Organizations that have pooled their sequences: the site of centralized training."""
+
+    def __init__(self, name: str, sequences: Sequence[npt.NDArray[np.int32]]) -> None:
+        super().__init__(name)
+        self._sequences = np.concatenate(list(sequences))
+
+    def training_sequences(self) -> npt.NDArray[np.int32]:
+        """All members' sequences, member after member; batches mix them."""
+        return self._sequences
+
+
+class Organization(TrainingSite):
+    """One organization: the only object that ever holds its files.
+
+    Args:
+        name: of the organization.
+        settings: source, limit and agreement.
+        base: folder that relative paths of the source start from.
+        cache: folder for its token shards, on the machine where it runs.
+    """
+
+    def __init__(self, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
+        super().__init__(name)
+        self.agreement = settings.agreement
+        self._settings = settings
+        self._base = base
+        self._cache = cache
+        self._reading: SourceReading | None = None
+        self._corpus: Corpus | None = None
+        self._packed: Packed | None = None
+        self._tokenizer: CodeTokenizer | None = None
+
+    def share_texts(self) -> list[str]:
+        """The texts as read, for a tokenizer that is trained on organizations.
+
+        Raises:
+            BoundaryError: the agreement does not share data.
+        """
+        self._require_sharing("train the tokenizer on its code (tokenizer.train.on: organizations)")
+        return [source.text for source in self._read().files]
+
+    def share_sequences(self, count: int | None = None) -> npt.NDArray[np.int32]:
+        """The first `count` packed training sequences (None: all), which are raw code in another writing.
+
+        Raises:
+            BoundaryError: the agreement does not share data.
+        """
+        self._require_sharing("pool its code with others' (centralized)")
+        return np.array(self.training_sequences()[:count])
+
+    def candidates(self, preparing: Preparing) -> list[SourceFile]:
+        """The files that its preparation chooses from, for a visitor that says which of them stand elsewhere, too."""
+        return candidates(self._read(), preparing.preparation, preparing.split_seed)
+
+    def prepare(self, preparing: Preparing) -> Inventory:
+        """Reads, filters and splits the corpus, plants canaries, packs it, once; tells counts and fingerprints.
+
+        Raises:
+            InputError: missing source, nothing left after the filters, or less than one sequence.
+        """
+        self._tokenizer = preparing.tokenizer
+        try:
+            corpus = prepare(
+                self.name,
+                self._read(),
+                preparing.preparation,
+                limit=self._settings.limit,
+                split_seed=preparing.split_seed,
+                count_tokens=lambda text: len(preparing.tokenizer.encode(text)),
+                withheld=preparing.withheld,
+            )
+            if preparing.canaries and preparing.canaries.planted_in(self.name):
+                corpus = plant(corpus, preparing.canaries, preparing.split_seed)
+            self._packed = self._pack(corpus, preparing)
+        except InputError as error:
+            prefix = f"organizations.{self.name}"
+            if str(error).startswith(prefix):
+                raise
+            raise InputError(f"{prefix}: {error}") from None
+        self._corpus, self._reading = corpus, None
+        duplicated, _ = duplicate_lines(corpus.train, preparing.min_lines)
+        return Inventory(
+            organization=self.name,
+            train_fingerprint=corpus.train_fingerprint,
+            valid_fingerprint=corpus.valid_fingerprint,
+            splits={
+                "train": _count(corpus.train)
+                | {"tokens": sum(end - start for _, start, end in self._packed.file_spans)}
+                | {"sequences": len(self._packed.sequences)},
+                "valid": _count(corpus.valid)
+                | {"tokens": sum(len(preparing.tokenizer.encode(f.text)) for f in corpus.valid), "sequences": 0},
+            },
+            drops=tuple({"reason": d.reason, "files": d.files, "bytes": d.num_bytes} for d in corpus.drops),
+            licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
+            duplicate_lines=duplicated,
+            line_spectrum=line_spectrum(corpus.train),
+        )
+
+    @property
+    def corpus(self) -> Corpus:
+        """The prepared files."""
+        assert self._corpus is not None, "prepare() comes first"
+        return self._corpus
+
+    @property
+    def packed(self) -> Packed:
+        """The training sequences and where each file lies in them."""
+        assert self._packed is not None, "prepare() comes first"
+        return self._packed
+
+    @property
+    def tokenizer(self) -> CodeTokenizer:
+        """The tokenizer that the corpus was packed with."""
+        assert self._tokenizer is not None, "prepare() comes first"
+        return self._tokenizer
+
+    def training_sequences(self) -> npt.NDArray[np.int32]:
+        """Token ids ``[num_sequences, sequence_length]``, memory-mapped."""
+        return self.packed.sequences
+
+    def _read(self) -> SourceReading:
+        if self._reading is None:
+            try:
+                self._reading = read_source(self._settings.source, self._base)
+            except InputError as error:
+                raise InputError(f"organizations.{self.name}.source: {error}") from None
+        return self._reading
+
+    def _pack(self, corpus: Corpus, preparing: Preparing) -> Packed:
+        seed = packing_seed(
+            preparing.split_seed,
+            corpus.train_fingerprint,
+            preparing.tokenizer.fingerprint,
+            preparing.sequence_length,
+        )
+        shard = self._cache / packing_key(seed)
+        if not shard.exists():
+            store_packed(pack(corpus.train, preparing.tokenizer, preparing.sequence_length, seed), shard)
+        return load_packed(shard)
+
+    def _require_sharing(self, purpose: str) -> None:
+        if self.agreement.share != "data":
+            raise BoundaryError(
+                f"organizations.{self.name}.agreement.share: is 'weights', so raysim may not {purpose};"
+                " write 'share: data' if the organization agrees, or leave that setting out"
+            )
+
+
+def _count(files: tuple[SourceFile, ...]) -> dict[str, int]:
+    return {
+        "files": len(files),
+        "bytes": sum(f.num_bytes for f in files),
+        "lines": sum(len(significant_lines(f.text)[0]) for f in files),
+    }

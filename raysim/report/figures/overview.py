@@ -1,0 +1,189 @@
+"""The figures of the report: from a study to Plotly specifications, as plain data."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from raysim.analysis.reached_models import finals
+from raysim.analysis.results import Row, Study
+from raysim.report.figures.extraction import extraction_curves
+from raysim.report.figures.kit import (
+    ACCENT,
+    GRID,
+    INK,
+    LINES,
+    MUTED,
+    SYMBOLS,
+    Figure,
+    add_panel,
+    checked_figure,
+    empty_layout,
+    heatmap,
+    marks,
+    plain_axis,
+    plain_text,
+    rule,
+)
+from raysim.report.figures.order_tree import order_trees
+from raysim.report.figures.orders import forgetting, order_positions
+from raysim.tables.io import PUBLIC
+
+
+def owner_heatmap(study: Study) -> Figure | None:
+    """Covered lines per eligible prompt: a row a final model, a column an owner."""
+    rows = [row for row in study.final_rows(by_order=True) if _by_owner(row, study.organizations)]
+    if not rows:
+        return None
+    names = [row.label for row in rows]
+    members = {(p.strategy, p.order): p.organizations for p in finals(study.points)}
+    cells = [[row.mean("covered_eligible", owner) or 0.0 for owner in study.organizations] for row in rows]
+    texts = [
+        [
+            owner_cell(value, owner in members[row.strategy, row.order])
+            for value, owner in zip(line, study.organizations, strict=True)
+        ]
+        for row, line in zip(rows, cells, strict=True)
+    ]
+    hover = "%{customdata[0]}<br>owner %{customdata[1]}: %{text} lines"
+    figure = heatmap(names, study.organizations, cells, texts, "lines a prompt", hover)
+    edges = [i - 0.5 for i in range(1, len(rows)) if rows[i].family != rows[i - 1].family]
+    figure["layout"]["shapes"] = [rule(edge) for edge in edges]
+    height = 90 + 31 * len(rows)
+    return checked_figure("owners", figure, height, "Covered lines per eligible prompt by model and owner")
+
+
+def curves(study: Study) -> Figure | None:
+    """Bits per byte and covered lines of each owner along rounds and epochs."""
+    paths = _paths(study)
+    wanted = [("bits_per_byte", "", "bits per byte, joint"), ("exclusive", "", "exclusive lines a prompt")]
+    wanted += [("covered_eligible", owner, f"covered lines owned by {owner}") for owner in study.organizations]
+    wanted = [w for w in wanted if any(row.mean(w[0], w[1]) is not None for rows in paths.values() for row in rows)]
+    if not paths or not wanted:
+        return None
+    columns = min(3, len(wanted))
+    layout = empty_layout()
+    data: list[dict[str, Any]] = []
+    num_rows = -(-len(wanted) // columns)
+    for panel, (measure, of, title) in enumerate(wanted):
+        axis = add_panel(layout, panel, columns, num_rows, plain_text(title))
+        layout[f"xaxis{axis}"].update(title={"text": "round or epoch", "font": {"size": 11}}, dtick=_step(paths))
+        layout[f"yaxis{axis}"]["rangemode"] = "normal" if measure == "bits_per_byte" else "tozero"
+        for number, (label, rows) in enumerate(paths.items()):
+            known = [(row.index, cell.mean, cell) for row in rows if (cell := row.cells.get((measure, of)))]
+            color = LINES[number % len(LINES)]
+            trace = {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": plain_text(label),
+                "legendgroup": str(number),
+                "showlegend": panel == 0,
+                "x": [x for x, _, _ in known],
+                "y": [y for _, y, _ in known],
+                "line": {"color": color, "width": 2, "dash": ("solid", "dash", "dot")[number // len(LINES) % 3]},
+                "marker": {"color": color, "size": 5, "symbol": tuple(SYMBOLS.values())[-1 - number % 4]},
+                "xaxis": f"x{axis}",
+                "yaxis": f"y{axis}",
+                "hovertemplate": "%{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
+            }
+            if any(row.num_seeds > 1 for row in rows):
+                above, below = [c.high - y for _, y, c in known], [y - c.low for _, y, c in known]
+                trace["error_y"] = {"array": above, "arrayminus": below, "color": color, "thickness": 1, "width": 0}
+            data.append(trace)
+    layout["legend"] = {"orientation": "h", "x": 0, "y": 1.0 + 0.22 / num_rows, "yanchor": "bottom"}
+    layout["margin"]["t"] = 70
+    height = 90 + 250 * num_rows
+    about = "Quality and memorization over rounds and epochs"
+    return checked_figure("curves", {"data": data, "layout": layout}, height, about)
+
+
+def frontier(study: Study) -> Figure | None:
+    """Utility against leakage: bits per byte against exclusive covered lines a prompt, a mark a setting."""
+
+    def place(row: Row) -> tuple[float, float] | None:
+        x, y = row.mean("bits_per_byte"), row.mean("exclusive")
+        return None if x is None or y is None else (x, y)
+
+    # Federations without an organization are counterfactuals, no settings to choose from.
+    chosen = [row for row in study.final_rows() if row.family == "single" or not row.partial]
+    rows = [(row, xy) for row in chosen if (xy := place(row))]
+    if len(rows) < 2:
+        return None
+    data: list[dict[str, Any]] = []
+    for rows_of in _paths(study).values():
+        trail = [xy for row in rows_of if (xy := place(row))]
+        if len(trail) > 1:
+            data.append(marks(trail, GRID, [""] * len(trail), mode="lines", line={"color": GRID, "width": 2}))
+    orders = [(r, xy) for r in study.final_rows(by_order=True) if r.family == "incremental" and (xy := place(r))]
+    if len(orders) > 1:
+        marker = {"symbol": "triangle-up-open", "size": 7, "color": MUTED}
+        data.append(marks([xy for _, xy in orders], MUTED, [r.label for r, _ in orders], marker=marker))
+    for family, symbol in SYMBOLS.items():
+        alike = [(row, xy) for row, xy in rows if row.family == family]
+        color = ACCENT if family == "federated" else INK
+        if alike:
+            marker = {"symbol": symbol, "size": 11, "color": color}
+            labels = [row.label for row, _ in alike]
+            text = ["  " + plain_text(label) for label in labels]
+            extra = {"mode": "markers+text", "text": text, "textposition": "middle right"}
+            data.append(marks([xy for _, xy in alike], color, labels, marker=marker, **extra))
+    layout = empty_layout()
+    layout.update(
+        showlegend=False,
+        xaxis=plain_axis("bits per byte on the joint validation split (better to the left)"),
+        yaxis={**plain_axis("exclusive covered lines a prompt"), "rangemode": "tozero"},
+    )
+    xs = [trace_x for trace in data for trace_x in trace["x"]]
+    pad = 0.12 * (max(xs) - min(xs) or 1.0)
+    layout["xaxis"]["range"] = [min(xs) - pad / 3, max(xs) + pad]
+    return checked_figure("frontier", {"data": data, "layout": layout}, 430, "Utility against leakage by setting")
+
+
+def clone_matrix(study: Study) -> Figure | None:
+    """Share of one organization's lines that stand in another's training split, before any training."""
+    shares = {(r["organization"], r["other"]): r["share"] for r in study.run.table("clones").to_pylist()}
+    if not shares:
+        return None
+    others = [o for o in [*study.organizations, PUBLIC] if any(other == o for _, other in shares)]
+    owners = [o for o in study.organizations if any(organization == o for organization, _ in shares)]
+    cells = [[shares.get((owner, other)) for other in others] for owner in owners]
+    texts = [["" if value is None else f"{100 * value:.1f} %" for value in line] for line in cells]
+    hover = "%{text} of the lines of %{customdata[0]}<br>stand in %{customdata[1]}"
+    names = [name if name != PUBLIC else "public references" for name in others]
+    figure = heatmap(owners, names, cells, texts, "share of lines", hover)
+    figure["data"][0]["colorbar"]["tickformat"] = ".0%"
+    return checked_figure("clones", figure, 100 + 42 * len(owners), "Share of lines in common, before training")
+
+
+def _by_owner(row: Row, owners: Sequence[str]) -> bool:
+    return any(row.mean("covered_eligible", owner) is not None for owner in owners)
+
+
+def owner_cell(value: float, trained: bool) -> str:
+    """Lines a prompt as text, in brackets where the owner's data took no part in the training."""
+    text = f"{value:.2f}" if value < 9.95 else f"{value:.1f}"
+    return text if trained else f"({text})"
+
+
+def _paths(study: Study) -> dict[str, list[Row]]:
+    """Settings that were looked at more than once on their way, by label: federated rounds, epochs."""
+    whole = len(study.organizations)
+    points = [
+        p
+        for p in study.points
+        if p.family in ("federated", "centralized") and p.moment in ("round", "epoch") and len(p.organizations) == whole
+    ]
+    paths: dict[str, list[Row]] = {}
+    for row in sorted(study.rows(points), key=lambda row: row.index):
+        if row.cells:
+            paths.setdefault(row.label, []).append(row)
+    return {label: rows for label, rows in paths.items() if len(rows) > 1}
+
+
+def _step(paths: dict[str, list[Row]]) -> int:
+    return max(1, -(-max(row.index for rows in paths.values() for row in rows) // 10)) * 2
+
+
+def all_figures(study: Study) -> dict[str, Figure]:
+    """Every figure that the tables allow, by name."""
+    makers = (owner_heatmap, order_positions, forgetting, curves, frontier, clone_matrix, extraction_curves)
+    made = [*(make(study) for make in makers), *order_trees(study)]
+    return {figure.name: figure for figure in made if figure}

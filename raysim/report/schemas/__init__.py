@@ -1,1 +1,0 @@
-"""The data dictionary: a file for each concept. `raysim.report.tables` gathers, writes and reads them."""

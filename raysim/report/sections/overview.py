@@ -1,0 +1,317 @@
+"""What stands in the report beside the figures, as plain values: sentences, numbers, rows of tables."""
+
+from dataclasses import dataclass
+from math import exp
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raysim.analysis.budgets import Budget, budgets
+from raysim.analysis.reached_models import finals
+from raysim.analysis.results import Cell, Row, Study
+from raysim.analysis.statistics import wilson
+from raysim.report.figures.overview import owner_cell
+
+NUM_EVIDENCE = 12
+NUM_CANDIDATES = 5000
+"""Longest matches to choose the evidence from; a large run has millions, and most repeat each other."""
+NUM_OPEN = 4
+"""Pieces of evidence that stand open on the page; the others unfold."""
+WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number to read at a glance, what it is, and what to hold it against."""
+
+    value: str
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One cell of a table: its text, a smaller line below it, and the length of a bar from 0 to 1."""
+
+    text: str
+    spread: str = ""
+    bar: float | None = None
+
+
+def headline(study: Study) -> str:
+    """What was run, in one sentence or two."""
+    names = study.organizations
+    finished = finals(study.points)
+    settings = len({point.strategy for point in finished})
+    seeds = len({point.seed for point in finished})
+    models = len({point.model for point in study.points if point.moment != "initial"})
+    sizes = {point.parameters for point in finished}
+    text = f"{counted(len(names), 'organization').capitalize()} ({listed(names)}) "
+    if not finished:
+        return text + "are in this run; no model was finished yet."
+    size = f" of {quantity(max(sizes))} parameters" if sizes else ""
+    text += f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} models{size}"
+    cube = study.prompts
+    if cube.empty:
+        return text + ". Memorization was not measured."
+    samples = int(cube.num_samples.max(initial=0))
+    return text + f", each probed with up to {len(cube.prompts)} prompts and {counted(samples, 'sample')} a prompt."
+
+
+def key_numbers(study: Study) -> list[Number]:
+    """Three or four numbers that carry the result, as far as they were measured."""
+    rows = study.final_rows()
+    numbers: list[Number] = []
+    central = next((row for row in rows if row.family == "centralized"), None)
+    federated = [row for row in rows if row.family == "federated" and not row.partial]
+    by_quality = _known(rows, "bits_per_byte")
+    if by_quality:
+        value, best = min(by_quality, key=lambda found: found[0])
+        detail = f"bits per byte, the best: {best.label}"
+        apart = _known(federated, "bits_per_byte")
+        reference = central.mean("bits_per_byte") if central else None
+        if apart and reference is not None:
+            near, row = min(apart, key=lambda found: found[0])
+            detail += f"; best federated, {row.label}: {near:.3f} ({_signed(near - reference)} on centralized)"
+        numbers.append(Number(f"{value:.3f}", "Quality", detail))
+    by_leak = _known(rows, "exclusive")
+    if by_leak:
+        value, most = max(by_leak, key=lambda found: found[0])
+        detail = f"lines a prompt that one organization alone owns, the most of any setting: {most.label}"
+        numbers.append(Number(f"{value:.2f}", "Given away", detail))
+    leaks = _known(federated, "exclusive")
+    reference = central.mean("exclusive") if central else None
+    if leaks and reference:
+        mean = sum(value for value, _ in leaks) / len(leaks)
+        names = ", ".join(f"{row.label} {value:.2f}" for value, row in leaks)
+        detail = f"exclusive lines a prompt, federated against centralized: {names}; centralized {reference:.2f}"
+        numbers.append(Number(f"{100 * (mean / reference - 1):+.0f} %".replace("-", "−"), "Federated", detail))
+    if position := _last_against_before(study):
+        last, before = position
+        detail = f"covered lines a prompt of the organization trained last, against {before:.2f} of one trained earlier"
+        numbers.append(Number(f"{last:.2f}", "Trained last", detail))
+    return numbers
+
+
+SCOREBOARD: tuple[tuple[str, str, str], ...] = (
+    ("bits_per_byte", "Bits per byte", "joint validation; lower is better"),
+    ("log_perplexity", "Perplexity", "of a token; lower is better"),
+    ("accuracy", "Next token", "ranked first"),
+    ("parses", "Parses", "function samples"),
+    ("passes", "pass@1", "solutions that pass"),
+    ("exclusive", "Exclusive lines", "one owner's alone, a prompt"),
+    ("ratio", "Ratio", "covered lines a prompt"),
+    ("ratio_eligible", "Ratio, eligible", "an eligible prompt"),
+    ("matched_share", "Samples matched", "with a covered line; 95 % Wilson interval"),
+    ("fragments", "Fragments", "distinct, at equal samples"),
+)
+
+
+def scoreboard(study: Study) -> tuple[list[tuple[str, str, str]], list[tuple[Row, list[Shown]]]]:
+    """The columns that were measured, and a row a setting."""
+    rows = study.final_rows()
+    columns = [column for column in SCOREBOARD if any(row.mean(column[0]) is not None for row in rows)]
+    top = max((row.mean("exclusive") or 0.0 for row in rows), default=0.0)
+    return columns, [(row, [shown(row, name, top) for name, _, _ in columns]) for row in rows]
+
+
+def owner_matrix(study: Study) -> list[tuple[Row, list[str]]]:
+    """Covered lines per eligible prompt by model and owner, as text; in brackets where the owner took no part."""
+    members = {(point.strategy, point.order): point.organizations for point in finals(study.points)}
+    table: list[tuple[Row, list[str]]] = []
+    for row in study.final_rows(by_order=True):
+        values = [(owner, row.mean("covered_eligible", owner)) for owner in study.organizations]
+        if any(value is not None for _, value in values):
+            trained = members[row.strategy, row.order]
+            table.append((row, [owner_cell(value or 0.0, owner in trained) for owner, value in values]))
+    return table
+
+
+def evidence(study: Study) -> list[dict[str, Any]]:
+    """The longest matches, those of final models first: a fragment once, with a setting that emits it, and how many."""
+    matches = study.run.table("matches")
+    if not matches.num_rows:
+        return []
+    labels: dict[str, str] = {}
+    for point in study.points:
+        name = f"{point.strategy}: {point.order}" if point.family in ("single", "incremental") else point.strategy
+        labels.setdefault(point.model, name if point.final else f"{name}, {point.moment} {point.index}")
+    final = sorted({point.model for point in study.points if point.final})
+    spread = matches.group_by("fragment").aggregate([("model", "count_distinct"), ("owner", "distinct")])
+    fragments = {row["fragment"]: row for row in spread.to_pylist()}
+    is_final = pc.is_in(matches.column("model"), pa.array(final, pa.string()))  # type: ignore[attr-defined]
+    order = [("final", "descending"), ("lines", "descending")]
+    order += [(name, "ascending") for name in ("fragment", "owner", "file", "model", "prompt", "sample")]
+    ranked = matches.append_column("final", is_final).sort_by(order).slice(0, NUM_CANDIDATES).to_pylist()
+    # One fragment a file: the tails of one long match would fill the list otherwise.
+    shown: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in ranked:
+        shown.setdefault((row["owner"], row["file"]), row)
+    return [
+        {
+            **row,
+            "label": labels.get(row["model"], row["model"]),
+            "models": fragments[row["fragment"]]["model_count_distinct"],
+            "owners": sorted(fragments[row["fragment"]]["owner_distinct"]),
+        }
+        for row in list(shown.values())[:NUM_EVIDENCE]
+    ]
+
+
+def spent(study: Study) -> list[dict[str, Any]]:
+    """A row a setting: what its final models have cost."""
+    return [
+        {
+            "label": _budget_label(budget, len(study.organizations)),
+            "tokens": [quantity(seen) if (seen := budget.tokens_seen.get(o)) else "–" for o in study.organizations],
+            "steps": quantity(budget.steps),
+            "rate_sum": f"{budget.learning_rate_sum:.3g}",
+            "rate_mean": f"{budget.mean_rate:.2e}",
+            "dropout": f"{budget.dropout:g}",
+            "parameters": quantity(budget.parameters),
+        }
+        for budget in budgets(study.points)
+    ]
+
+
+def crossings(study: Study) -> list[dict[str, Any]]:
+    """The ledger by sender, receiver and kind: how often, and how many bytes."""
+    ledger = study.run.table("ledger")
+    if not ledger.num_rows:
+        return []
+    grouped = ledger.group_by(["sender", "receiver", "kind"]).aggregate([("bytes", "sum"), ("bytes", "count")])
+    order = [("bytes_sum", "descending"), ("sender", "ascending"), ("receiver", "ascending"), ("kind", "ascending")]
+    rows = grouped.sort_by(order).to_pylist()
+    top = rows[0]["bytes_sum"] or 1
+    return [
+        {**row, "size": quantity(row["bytes_sum"], "B"), "bar": row["bytes_sum"] / top, "times": row["bytes_count"]}
+        for row in rows
+    ]
+
+
+def times(study: Study) -> list[dict[str, Any]]:
+    """Where the time went: a row a kind of stage, longest first."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for stage in study.run.stages:
+        groups.setdefault(str(stage.get("kind", "other")), []).append(stage)
+    total = {kind: sum(float(s.get("seconds") or 0) for s in stages) for kind, stages in groups.items()}
+    top = max(total.values(), default=0.0) or 1.0
+    rows: list[dict[str, Any]] = []
+    for kind in sorted(groups, key=lambda kind: (-total[kind], kind)):
+        stages = groups[kind]
+        rates = sorted(float(s["tokens_per_s"]) for s in stages if s.get("tokens_per_s"))
+        rows.append(
+            {
+                "kind": kind,
+                "stages": len(stages),
+                "cached": sum(s.get("status") == "cached" for s in stages),
+                "retried": sum(int(s.get("attempts") or 1) > 1 for s in stages),
+                "time": duration(total[kind]),
+                "rate": f"{quantity(rates[len(rates) // 2])} tokens/s" if rates else "",
+                "bar": total[kind] / top,
+            }
+        )
+    return rows
+
+
+def training_speed(study: Study) -> list[tuple[str, str]]:
+    """What was measured of training loops that this run folder saw: a name and what there is to say."""
+    loops = [stage["training"] for stage in study.run.stages if stage.get("training")]
+    if not loops:
+        return []
+    seconds = sum(loop["seconds"] for loop in loops)
+    waited = sum(loop["data_seconds"] for loop in loops)
+    shares = sorted(loop["flop_utilization"] for loop in loops if "flop_utilization" in loop)
+    rates = sorted(loop["tokens_per_s"] for loop in loops)
+    found = [
+        ("Rate", f"{quantity(rates[len(rates) // 2])} tokens/s, median of {len(loops)} training loops"),
+        ("Peak memory", quantity(max(loop["peak_memory_bytes"] for loop in loops), "B") + " of a rank"),
+        ("Waiting for data", f"{duration(waited)}, {100 * waited / (seconds or 1.0):.1f} % of {duration(seconds)}"),
+    ]
+    if shares:
+        share = f"{100 * shares[len(shares) // 2]:.1f} % of the devices' bf16 peak, at 6 FLOP a parameter and token"
+        found.insert(1, ("Utilization", share))
+    return found
+
+
+def quantity(number: float, unit: str = "") -> str:
+    """A count or a number of bytes with three digits: 14,600, 1.18 M, 473 MB."""
+    steps = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")) if unit else ((1e12, "T"), (1e9, "B"), (1e6, "M"))
+    for size, letter in steps:
+        if abs(number) >= size:
+            return f"{number / size:.3g} {letter}{unit}"
+    return f"{number:,.0f}{' ' + unit if unit else ''}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 8.2 s, 14 min, 2 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shown(row: Row, name: str, top: float) -> Shown:
+    cell = row.cells.get((name, ""))
+    if cell is None:
+        return Shown("–")
+    digits, scale, unit = {
+        "bits_per_byte": (3, 1.0, ""),
+        "accuracy": (1, 100.0, " %"),
+        "parses": (1, 100.0, " %"),
+        "passes": (1, 100.0, " %"),
+        "matched_share": (1, 100.0, " %"),
+        "fragments": (1, 1.0, ""),
+    }.get(name, (2, 1.0, ""))
+    if name == "log_perplexity":
+        cell = Cell(*(exp(value) for value in (cell.mean, cell.low, cell.high, cell.orders_low, cell.orders_high)))
+    text = f"{cell.mean * scale:.{digits}f}{unit}"
+    if name == "matched_share":
+        low, high = wilson(row.matched, row.samples)
+        return Shown(text, _range(100 * low, 100 * high, 1))
+    parts = []
+    if row.num_seeds > 1:
+        parts.append(_range(cell.low * scale, cell.high * scale, digits))
+    if row.num_orders > 1:
+        parts.append(_range(cell.orders_low * scale, cell.orders_high * scale, digits))
+    bar = (cell.mean / top if top else 0.0) if name == "exclusive" else None
+    return Shown(text, "\n".join(parts), bar)
+
+
+def _range(low: float, high: float, digits: int) -> str:
+    return f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def _budget_label(budget: Budget, whole: int) -> str:
+    partial = budget.family != "single" and len(budget.tokens_seen) < whole
+    return f"{budget.strategy} ({budget.order})" if partial else budget.label
+
+
+def _last_against_before(study: Study) -> tuple[float, float] | None:
+    last, before = [], []
+    for point in finals(study.points):
+        if point.family != "incremental":
+            continue
+        for owner in point.organizations:
+            value = study.measures(point.model).get(("covered_eligible", owner))
+            if value is not None:
+                (last if point.last == owner else before).append(value)
+    return (sum(last) / len(last), sum(before) / len(before)) if last and before else None
+
+
+def _known(rows: list[Row], measure: str) -> list[tuple[float, Row]]:
+    return [(value, row) for row in rows if (value := row.mean(measure)) is not None]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def counted(number: int, noun: str) -> str:
+    word = WORDS[number] if number < len(WORDS) else str(number)
+    return f"{word} {noun}{'s' * (number != 1)}"
+
+
+def listed(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else "none named"

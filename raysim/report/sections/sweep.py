@@ -1,0 +1,138 @@
+"""What stands in the report of a sweep beside the figures, as plain values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raysim.analysis.sweep import SweepStudy, Trial, plain_value
+from raysim.report.sections.overview import WORDS, Number, Shown, counted, duration, listed, quantity, shown
+
+COLUMNS: tuple[tuple[str, str, str, int], ...] = (
+    ("bits_per_byte", "Bits per byte", "joint validation", -1),
+    ("log_perplexity", "Perplexity", "of a token", -1),
+    ("accuracy", "Next token", "ranked first", 1),
+    ("passes", "pass@1", "of the solutions", 1),
+    ("exclusive", "Exclusive lines", "one owner's, a prompt", -1),
+    ("ratio_eligible", "Covered lines", "an eligible prompt", -1),
+    ("matched_share", "Matched", "of the samples; 95 %", -1),
+)
+"""Measure, heading, what it is, and the sign of what is better."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the comparison.
+
+    Attributes:
+        trial: the setting and its points.
+        values: of the swept parameters, in their order.
+        cells: a cell a column, and whether it is the best of its setting.
+        tokens: that it was trained on.
+        first: whether a setting begins here.
+    """
+
+    trial: Trial
+    values: list[str]
+    cells: list[tuple[Shown, bool]]
+    tokens: str
+    first: bool
+
+
+def comparison(sweep: SweepStudy) -> tuple[list[tuple[str, str, str, int]], list[Line]]:
+    """The columns that were measured, and a line for every setting at every point, equal ones once."""
+    trials = [trial for trial in sweep.trials if trial.row.cells]
+    columns = [column for column in COLUMNS if any(trial.row.mean(column[0]) is not None for trial in trials)]
+    top = max((trial.row.mean("exclusive") or 0.0 for trial in trials), default=0.0)
+    lines: list[Line] = []
+    before = ""
+    for trial in trials:
+        label = trial.row.label
+        rivals = [other for other in trials if other.row.label == label]
+        cells = [(shown(trial.row, name, top), _is_best(trial, rivals, name, sign)) for name, _, _, sign in columns]
+        values = [sweep.shown(path, trial.values(path)) for path in sweep.parameters]
+        lines.append(Line(trial, values, cells, quantity(trial.tokens), label != before))
+        before = label
+    return columns, lines
+
+
+def headline(sweep: SweepStudy) -> str:
+    """What was swept, in a sentence or two."""
+    swept = [
+        f"{short} ({', '.join(_brief(plain_value(text)) for text in sweep.values(path))})"
+        for path, short in sweep.parameters.items()
+    ]
+    kind = "combination" if len(swept) > 1 else "value"
+    text = f"{counted(len(sweep.points), 'point').capitalize()}: every {kind} of {listed(swept)}."
+    finished = sum(point.finished for point in sweep.points)
+    if finished < len(sweep.points):
+        number = WORDS[finished] if finished < len(WORDS) else str(finished)
+        text += f" {number.capitalize()} of them finished; the same command goes on."
+    return text
+
+
+def key_numbers(sweep: SweepStudy) -> list[Number]:
+    """Numbers that carry the result, as far as they were measured."""
+    numbers: list[Number] = []
+    whole = [trial for trial in sweep.trials if not trial.row.partial]
+    quality = [(value, trial) for trial in whole if (value := trial.row.mean("bits_per_byte")) is not None]
+    if quality:
+        value, best = min(quality, key=lambda found: found[0])
+        numbers.append(Number(f"{value:.3f}", "Quality", f"bits per byte, the best: {_named(sweep, best)}"))
+    leaks = [(value, trial) for trial in whole if (value := trial.row.mean("exclusive")) is not None]
+    if leaks:
+        value, least = min(leaks, key=lambda found: found[0])
+        most, worst = max(leaks, key=lambda found: found[0])
+        detail = f"exclusive lines a prompt, the least: {_named(sweep, least)}; the most: {_named(sweep, worst)}"
+        numbers.append(Number(f"{value:.2f}–{most:.2f}", "Given away", detail))
+    asked, distinct = _stage_counts(sweep)
+    if asked:
+        detail = f"training stages for the {asked} that the points ask for; the others were shared"
+        numbers.append(Number(str(distinct), "Trained", detail))
+    return numbers
+
+
+def points(sweep: SweepStudy) -> list[dict[str, Any]]:
+    """A row a point: its values, what it computed, and where its own report is, relative to the sweep's folder."""
+    rows = []
+    for point in sweep.points:
+        stages = point.study.run.stages if point.study else ()
+        trained = {stage["key"]: stage for stage in stages if stage.get("kind") == "train"}
+        computed = {stage["key"] for stage in stages if stage.get("status") == "computed"}
+        rows.append(
+            {
+                "name": point.name,
+                "values": [plain_value(point.values[path]) for path in sweep.parameters],
+                "report": f"{point.folder}/report.html"
+                if (sweep.run.path / point.folder / "report.html").is_file()
+                else "",
+                "stages": len(trained),
+                "computed": sum(key in computed for key in trained),
+                "time": duration(sum(float(stage.get("seconds") or 0) for stage in stages)) if stages else "–",
+                "state": "finished" if point.finished else "begun" if point.study else "to come",
+            }
+        )
+    return rows
+
+
+def _brief(text: str, longest: int = 40) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _named(sweep: SweepStudy, trial: Trial) -> str:
+    """A setting and those of its parameters that it depends on."""
+    given = [(short, sweep.shown(path, trial.values(path))) for path, short in sweep.parameters.items()]
+    where = ", ".join(f"{short} {_brief(value)}" for short, value in given if value != "any")
+    return f"{trial.row.label} with {where}" if where else trial.row.label
+
+
+def _is_best(trial: Trial, rivals: Sequence[Trial], measure: str, sign: int) -> bool:
+    """Whether no rival is better; where all are equal, nobody is the best."""
+    values = [value for rival in rivals if (value := rival.row.mean(measure)) is not None]
+    own = trial.row.mean(measure)
+    return own is not None and min(values) < max(values) and sign * own == max(sign * value for value in values)
+
+
+def _stage_counts(sweep: SweepStudy) -> tuple[int, int]:
+    """Training stages that the points ask for, each for itself, and distinct ones."""
+    keys = [{s["key"] for s in study.run.stages if s.get("kind") == "train"} for _, study in sweep.studies]
+    return sum(map(len, keys)), len(set().union(*keys))

@@ -1,0 +1,45 @@
+"""The report of a sweep: its table, and what its page shows."""
+
+import json
+from pathlib import Path
+
+from raysim.analysis.sweep import SweepStudy, open_sweep
+from raysim.report.figures.sweep import figure_name, sweep_figures
+from raysim.report.page import render_page, write_page
+from raysim.report.sections import sweep as sweep_sections
+from raysim.tables.io import TABLES, write_table
+
+
+def write_sweep_report(folder: Path | str) -> Path:
+    """Writes ``report.html``, and the table `sweep` that it shows, into a sweep's folder, from its points' results.
+
+    Raises:
+        InputError: no folder of a sweep, or tables of another version.
+        DamagedEntry: a table that cannot be read.
+    """
+    sweep = open_sweep(folder)
+    write_table(sweep.run.path, "sweep", sweep.table())
+    return write_page(sweep.run.path, render(sweep))
+
+
+def render(sweep: SweepStudy) -> str:
+    """The page of a sweep, as text."""
+    columns, lines = sweep_sections.comparison(sweep)
+    drawn = sweep_figures(sweep)
+    along = [(path, figure_name(sweep, path)) for path in sweep.parameters]
+    return render_page(
+        "sweep.html.j2",
+        drawn,
+        run=sweep.run,
+        manifest=sweep.run.manifest,
+        experiment=json.dumps(sweep.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False),
+        headline=sweep_sections.headline(sweep),
+        numbers=sweep_sections.key_numbers(sweep),
+        parameters=sweep.parameters,
+        along=[(path, name) for path, name in along if name in drawn],
+        columns=columns,
+        lines=lines,
+        points=sweep_sections.points(sweep),
+        min_lines=sweep.run.setting("measure", "memorization", "min_lines") or 6,
+        table=TABLES["sweep"],
+    )

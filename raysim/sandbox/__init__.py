@@ -1,0 +1,1 @@
+"""Runs code that nobody has read: a fork server, isolation layers, filters."""

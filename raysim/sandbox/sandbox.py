@@ -1,0 +1,169 @@
+"""Runs programs that nobody has read, each in a process of its own that can do little and of which nothing is left.
+
+Always: limits on processor and wall time, memory, open files, the size of files, and (with namespaces) the number of
+processes; a session of its own; an empty folder to work in, removed afterwards; an environment of a few variables; no
+file descriptor but ``/dev/null`` and a pipe for the verdict; no capability of root's, and no way to gain one.
+
+Three walls besides, each as far as the machine has it (`protections` says so):
+
+- **namespaces** (``unshare``): process numbers of its own, so that it sees and signals nobody else and ends with its
+  first process; no network; a root folder with nothing but Python and the system's libraries, read-only; root becomes
+  nobody.
+- **system calls** (seccomp, x86-64): it starts no process and no other program, signals nobody, opens no socket,
+  changes no attribute of a file, and none of the administrator's calls succeeds.
+- **files** (Landlock): reads nothing but Python and the system's libraries, writes nothing but its folder; no TCP.
+
+Namespaces alone suffice, or the two filters together; with less no program is started.
+
+What it does not stop: a hole in the kernel, or in the processor (side channels); a program that reads its own memory
+for the secret with which verdicts are signed and says that it passed; reading Python's installed packages; for as long
+as its time lasts, keeping a core and its allowed memory busy (memory is limited for each process: with namespaces but
+without the filter of system calls, for each of `Limits.processes`); without namespaces, many files of the allowed size
+in its folder, until it ends.
+"""
+
+import contextlib
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from raysim.core.errors import InputError, RunError
+from raysim.sandbox.isolation import FILES, NAMESPACES, SYSTEM_CALLS, WALLS, Limits, map_users, readable_paths
+
+_PROBE = "import fractions\nassert fractions.Fraction(1, 2) == 0.5\n"
+
+
+class Sandbox:
+    """Runs one program at a time, in forks of one warden; see the module for what that stops.
+
+    Args:
+        walls: to be in force; None: all that the machine has.
+
+    Raises:
+        InputError: the machine has too little to run unknown code.
+    """
+
+    def __init__(self, walls: Iterable[str] | None = None) -> None:
+        if walls is None:
+            walls = in_force()
+            if not enough(walls):
+                reasons = "; ".join(f"{wall}: {reason}" for wall, reason in protections().items() if reason)
+                raise InputError(
+                    f"measure.pass_at_k: this machine cannot contain generated programs ({reasons}); run on Linux with"
+                    " user namespaces, or with seccomp and Landlock, or leave pass_at_k out; see raysim doctor"
+                )
+        self.walls = tuple(wall for wall in WALLS if wall in walls)
+        self._warden: subprocess.Popen[str] | None = None
+
+    def run(self, program: str, limits: Limits) -> str:
+        """The outcome of a program, of `raysim.sandbox.fork_server.OUTCOMES`.
+
+        Raises:
+            RunError: the warden could not start, was lost twice, or could not contain the program.
+        """
+        job = json.dumps({"program": program, "limits": asdict(limits)})
+        for _ in range(2):
+            with contextlib.suppress(BrokenPipeError, EOFError):
+                if self._warden is None:
+                    self._start()
+                answer = self._ask(job)
+                if "failed" in answer:
+                    raise RunError(answer["failed"])
+                return answer["outcome"]
+            self.close()
+        raise RunError("the process that runs generated programs was lost twice; see the system's log")
+
+    def close(self) -> None:
+        """Ends the warden, and with it whatever it runs."""
+        warden, self._warden = self._warden, None
+        if warden:
+            assert warden.stdin, "it is a pipe"
+            assert warden.stdout, "it is a pipe"
+            with contextlib.suppress(BrokenPipeError):
+                warden.stdin.close()
+            try:
+                warden.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                warden.kill()
+                warden.wait()
+            warden.stdout.close()
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        home = str(Path(__file__).resolve().parents[2])
+        prefixes = (sys.prefix, sys.base_prefix)
+        path = [entry for entry in sys.path if any(Path(entry).is_relative_to(prefix) for prefix in prefixes)]
+        self._warden = subprocess.Popen(
+            [sys.executable, "-s", "-P", "-m", "raysim.sandbox.fork_server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            cwd="/",
+            start_new_session=True,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "PYTHONPATH": home,
+                "PYTHONHASHSEED": "0",  # so that equal programs walk through sets alike
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+            },
+        )
+        readable = readable_paths(prefixes)
+        answer = self._ask(json.dumps({"walls": self.walls, "readable": readable, "path": path}))
+        if "map" in answer:
+            try:
+                map_users(answer["map"])
+            except OSError as error:
+                raise RunError(f"the users of a namespace could not be mapped: {error}") from None
+            answer = self._ask("mapped")
+        if "failed" in answer:
+            raise RunError(answer["failed"])
+
+    def _ask(self, line: str) -> dict[str, Any]:
+        assert self._warden, "it was started"
+        assert self._warden.stdin, "it is a pipe"
+        assert self._warden.stdout, "it is a pipe"
+        self._warden.stdin.write(line + "\n")
+        self._warden.stdin.flush()
+        answer = self._warden.stdout.readline()
+        if not answer.endswith("\n"):
+            raise EOFError
+        return json.loads(answer)
+
+
+def enough(walls: Iterable[str]) -> bool:
+    """Whether these walls keep a program's signals, files and network inside."""
+    there = set(walls)
+    return NAMESPACES in there or {SYSTEM_CALLS, FILES} <= there
+
+
+@functools.cache
+def protections() -> dict[str, str | None]:
+    """For each wall None if this machine has it, tried by a harmless program, else why not."""
+    found: dict[str, str | None] = {}
+    for wall in WALLS:
+        try:
+            with Sandbox([wall]) as sandbox:
+                outcome = sandbox.run(_PROBE, Limits())
+                found[wall] = None if outcome == "passed" else f"a harmless program did not pass behind it ({outcome})"
+        except RunError as error:
+            found[wall] = str(error)
+    return found
+
+
+def in_force() -> tuple[str, ...]:
+    """The walls that this machine has."""
+    return tuple(wall for wall, reason in protections().items() if reason is None)

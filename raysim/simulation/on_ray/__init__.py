@@ -1,1 +1,0 @@
-"""Parties and ranks as Ray actors. The one place that makes actors."""

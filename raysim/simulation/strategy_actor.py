@@ -1,0 +1,80 @@
+"""The party that runs one strategy: it holds the strategy's state between rounds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from raysim.core.keys import Key
+from raysim.simulation.strategy import Assignment, Milestone, Result, State, Strategy
+from raysim.training.weights import Flat
+
+NO_WEIGHTS: Flat = np.empty(0, np.float32)
+"""Stands for weights that nobody needs: in plans, and for strategies that do not aggregate."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a strategy says after each round.
+
+    Attributes:
+        control: its state without the tensors.
+        assignments: what to do next; nothing: done.
+        milestones: models that now exist.
+    """
+
+    control: Mapping[str, Any]
+    assignments: tuple[Assignment, ...]
+    milestones: tuple[Milestone, ...]
+
+
+class StrategyHost:
+    """Runs `strategy`, one call a round. The tensors of its state may be absent until an aggregation needs them."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+        self._state: State | None = None
+
+    def begin(self, model: Key) -> Turn:
+        """Starts from the weights named by `model`."""
+        return self._turn(self._strategy.init(model, NO_WEIGHTS))
+
+    def book(self, results: Sequence[Result]) -> Turn:
+        """Applies results of a strategy that does not aggregate."""
+        assert self._state is not None, "begin() comes first"
+        return self._turn(self._strategy.apply(self._state, results, ""))
+
+    def adopt(self, control: Mapping[str, Any]) -> Turn:
+        """Takes over a state that was aggregated before; its tensors stay in the store, unless this host has them."""
+        mine = self._state
+        return self._turn(State(**control, tensors=mine.tensors if mine and mine.model == control["model"] else {}))
+
+    def turn(self) -> Turn:
+        """The turn of the present state, once more."""
+        assert self._state is not None, "begin() comes first"
+        return self._turn(self._state)
+
+    def aggregate(
+        self, tensors: Mapping[str, Flat] | None, results: Sequence[Result], key: Key, *weights: Flat
+    ) -> tuple[Mapping[str, Any], Mapping[str, Flat]]:
+        """Applies results with their weights; `turn` then says what comes next.
+
+        Args:
+            tensors: of the state, where this host does not have them yet.
+            results: in the order of the plan, without weights.
+            key: of the model that is made here.
+            *weights: float32 ``[num_parameters]`` for each result.
+
+        Returns:
+            Control and tensors of the new state.
+        """
+        assert self._state is not None, "begin() comes first"
+        state = self._state if tensors is None else self._state.with_tensors(tensors)
+        full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
+        self._state = self._strategy.apply(state, full, key)
+        return self._state.control(), self._state.tensors
+
+    def _turn(self, state: State) -> Turn:
+        self._state = state
+        return Turn(state.control(), tuple(self._strategy.plan(state)), tuple(self._strategy.milestones(state)))

@@ -1,0 +1,1 @@
+"""What has been computed: entries, retention, references, transfers, the task log, garbage collection."""

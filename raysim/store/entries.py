@@ -1,0 +1,161 @@
+"""Entries of a store: a folder with flat arrays, tables and one JSON of facts, whose hashes say what was written."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raysim.core.errors import DamagedEntry
+from raysim.core.keys import Key, canonical_json, file_sha256, key_of
+
+FACTS_FILE = "entry.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished piece of work in the store.
+
+    Attributes:
+        key: of its recipe.
+        folder: where its files lie.
+        recipe: what it is the result of.
+        info: small JSON facts of the result.
+        files: for each file its ``sha256`` and ``bytes``, also for those that were let go.
+        dropped: files that were let go.
+    """
+
+    key: Key
+    folder: Path
+    recipe: Mapping[str, Any]
+    info: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+    dropped: frozenset[str] = frozenset()
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """The array `name`, memory-mapped and read-only."""
+        return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All arrays by name, memory-mapped."""
+        return {name: self.array(name) for name in self.array_names()}
+
+    def array_names(self) -> list[str]:
+        """Names of all arrays, also of those that were let go."""
+        return [Path(file).stem for file in self.files if is_array(file)]
+
+    def table(self, name: str) -> pa.Table:
+        """The table `name`."""
+        return pq.read_table(self.folder / f"{name}.parquet")
+
+    def num_bytes(self) -> int:
+        """Size of all files that are there."""
+        return sum(int(facts["bytes"]) for name, facts in self.files.items() if name not in self.dropped)
+
+
+def read_entry(place: Path, key: Key, verify: bool = True) -> Entry | None:
+    """The entry of `key` in the folder `place`, its facts verified and, with `verify`, its every byte; None: not there.
+
+    Raises:
+        DamagedEntry: it is not what was written.
+    """
+    try:
+        content = (place / FACTS_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
+    try:
+        body = json.loads(content)
+        digest = body.pop("sha256")
+        if digest != _digest(body) or body["key"] != key or key_of(body["recipe"]) != key:
+            raise DamagedEntry(f"store entry {key}: {FACTS_FILE} is not what was written")
+        dropped = frozenset(body.get("dropped", ()))
+        entry = Entry(key, place, body["recipe"], body["info"], body["files"], dropped)
+        if verify:
+            for name, facts in entry.files.items():
+                if name not in dropped and file_sha256(place / name) != facts["sha256"]:
+                    raise DamagedEntry(f"store entry {key}: {name} is not what was written")
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
+    return entry
+
+
+def write_entry(
+    folder: Path,
+    key: Key,
+    recipe: Mapping[str, Any],
+    info: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[Any]],
+    tables: Mapping[str, pa.Table],
+) -> None:
+    """Makes `folder` and writes an entry into it, durably, its facts last.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    folder.mkdir(parents=True)
+    files = {}
+    for name, array in arrays.items():
+        files[f"{name}.npy"] = write_array(folder / f"{name}.npy", array)
+    for name, table in tables.items():
+        with _durable(folder / f"{name}.parquet") as file:
+            pq.write_table(table, file)
+        files[f"{name}.parquet"] = _facts(folder / f"{name}.parquet")
+    write_facts(folder / FACTS_FILE, Entry(key, folder, recipe, info, files))
+
+
+def write_facts(path: Path, entry: Entry) -> None:
+    """Writes the facts of `entry`, durably."""
+    body: dict[str, Any] = {
+        "format": _FORMAT,
+        "key": entry.key,
+        "recipe": entry.recipe,
+        "info": entry.info,
+        "files": entry.files,
+    }
+    if entry.dropped:
+        body["dropped"] = sorted(entry.dropped)
+    with _durable(path) as file:
+        file.write(json.dumps({**body, "sha256": _digest(body)}, indent=1).encode())
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
+    """Writes an array, durably; what an entry's ``files`` say of it."""
+    with _durable(path) as file:
+        array = np.ascontiguousarray(array)
+        # Not np.save, whose error on a full disk does not say that it is full.
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+    return _facts(path)
+
+
+def is_array(file: str) -> bool:
+    """Whether a file of an entry is an array."""
+    return file.endswith(".npy")
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
+
+
+@contextmanager
+def _durable(path: Path) -> Iterator[Any]:
+    """A new binary file that is on the disk, not only in its cache, when the block ends."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"sha256": file_sha256(path), "bytes": path.stat().st_size}

@@ -1,0 +1,155 @@
+"""`raysim store`: what lies in a store, which run needs it, and how to be rid of the rest."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysim.core.errors import DamagedEntry, InputError
+from raysim.core.keys import Key
+from raysim.core.run_folder import RunFolder
+from raysim.store.entries import Entry
+from raysim.store.references import Claim, Claims
+from raysim.store.store import Store
+from raysim.store.task_log import read_stages
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """A store, its entries, those of them whose facts are damaged, and the claims of runs that are there still."""
+
+    store: Store
+    entries: dict[Key, Entry]
+    damaged: list[Path]
+    claims: list[Claim]
+
+    def referred(self) -> frozenset[Key]:
+        return frozenset().union(*(claim.keys for claim in self.claims))
+
+    def counted_on(self) -> frozenset[Key]:
+        return frozenset().union(*(claim.arrays for claim in self.claims))
+
+    def left_over(self) -> list[Path]:
+        """Arrays that are there though they count as let go: a kill came between the two."""
+        named = (entry.folder / name for entry in self.entries.values() for name in entry.dropped)
+        return [path for path in named if path.is_file()]
+
+
+def find_store(path: Path) -> Path:
+    """The store that `path` is, or that the run in `path` has.
+
+    Raises:
+        InputError: neither.
+    """
+    if (path / "objects").is_dir():
+        return path
+    if (path / "manifest.json").is_file():
+        return RunFolder.reopen(path).store
+    raise InputError(f"{path}: neither a store (a folder with 'objects' in it) nor the folder of a run that has one")
+
+
+def store_usage(path: Path) -> dict[str, Any]:
+    """Entries and bytes of a store by kind of work, and for each run what it needs, and what it alone needs."""
+    folder = find_store(path)
+    contents = _read(folder)
+    kinds: dict[str, dict[str, int]] = {}
+    for entry in contents.entries.values():
+        row = kinds.setdefault(str(entry.recipe["kind"]), {"entries": 0, "bytes": 0, "arrays let go": 0})
+        row["entries"] += 1
+        row["bytes"] += entry.num_bytes()
+        row["arrays let go"] += bool(entry.dropped)
+    runs = []
+    for claim in contents.claims:
+        others = [other.keys for other in contents.claims if other is not claim]
+        alone = claim.keys - frozenset().union(*others)
+        runs.append({"run": str(claim.run), **_sizes(contents, claim.keys), "alone": _sizes(contents, alone)})
+    unclaimed = frozenset(contents.entries) - contents.referred()
+    return {
+        "store": str(folder),
+        **_sizes(contents, frozenset(contents.entries)),
+        "kinds": kinds,
+        "runs": runs,
+        "no run": _sizes(contents, unclaimed),
+        "damaged": len(contents.damaged),
+    }
+
+
+def collect_garbage(path: Path, dry_run: bool) -> dict[str, Any]:
+    """Removes what no run refers to: entries, arrays that none counts on, checkpoints of work that is done or unwanted.
+
+    Args:
+        path: of a store, or of a run.
+        dry_run: only counts.
+
+    Raises:
+        InputError: no store, a run is at work in it, or no run refers to anything in it.
+    """
+    folder = find_store(path)
+    with Claims(folder).alone():
+        contents = _read(folder)
+        referred, counted_on = contents.referred(), contents.counted_on()
+        if contents.entries and not referred:
+            raise InputError(
+                f"store {folder}: no run that is there still refers to it; if it is not needed, delete the folder"
+            )
+        removed = frozenset(contents.entries) - referred
+        dropped = [
+            entry
+            for key, entry in contents.entries.items()
+            if key in referred - counted_on and set(entry.array_names()) - {Path(n).stem for n in entry.dropped}
+        ]
+        freed = sum(contents.entries[key].num_bytes() for key in removed)
+        freed += sum(int(e.files[f"{name}.npy"]["bytes"]) for e in dropped for name in e.array_names())
+        leftovers = [p for p in (folder / "partial").glob("*") if p.name in contents.entries or p.name not in referred]
+        leftovers += [p for p in (folder / "damaged").glob("*") if p.is_dir()]
+        leftovers += contents.damaged
+        stray = contents.left_over()
+        freed += sum(file.stat().st_size for p in leftovers for file in p.rglob("*") if file.is_file())
+        freed += sum(file.stat().st_size for file in stray)
+        if not dry_run:
+            for key in removed:
+                contents.store.remove(key)
+            for entry in dropped:
+                contents.store.drop_arrays(entry.key)
+            for leftover in leftovers:
+                shutil.rmtree(leftover, ignore_errors=True)
+            for file in stray:
+                file.unlink(missing_ok=True)
+            contents.store.sweep()
+            Claims(folder).forget_gone()
+    return {
+        "store": str(folder),
+        "removed": len(removed),
+        "arrays let go": len(dropped),
+        "checkpoints and damaged entries": len(leftovers),
+        "bytes": freed,
+        "kept": len(contents.entries) - len(removed),
+    }
+
+
+def _read(folder: Path) -> _Contents:
+    store = Store(folder)
+    entries, damaged = {}, []
+    for place in store.places():
+        try:
+            entry = store.peek(place.name)
+        except DamagedEntry:
+            damaged.append(place)
+        else:
+            entries |= {entry.key: entry} if entry else {}
+    return _Contents(store, entries, damaged, [_whole(claim) for claim in Claims(folder).all() if claim.alive])
+
+
+def _whole(claim: Claim) -> Claim:
+    """The claim of a run that has not ended also covers what its stage log names."""
+    run = RunFolder(claim.run)
+    if run.is_finished():
+        return claim
+    done = frozenset(row["key"] for row in read_stages(run.stages))
+    return Claim(claim.run, claim.keys | done, claim.arrays | done)
+
+
+def _sizes(contents: _Contents, keys: frozenset[Key]) -> Mapping[str, int]:
+    there = [contents.entries[key] for key in keys if key in contents.entries]
+    return {"entries": len(there), "bytes": sum(entry.num_bytes() for entry in there)}

@@ -1,0 +1,88 @@
+"""What of the store may go: weights that nobody will read again, where an experiment bounds the disk.
+
+Since work is a pure function of its recipe, what was let go can be made again; what stays for good are the facts and
+tables of every piece of work, and the hashes of its arrays.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import Any, Literal
+
+import pydantic
+
+from raysim.core.keys import Key
+from raysim.core.settings import Settings
+
+Keep = Literal["all", "leaves", "metrics"]
+
+
+class StoreSettings(Settings):
+    """What stays in the store; it changes no result."""
+
+    keep: Keep = pydantic.Field(
+        default="all",
+        description="weights that stay when a run has ended: all; leaves: of final models; metrics: none. What was let"
+        " go is made again if it is needed",
+    )
+
+
+def parents_of(recipe: Mapping[str, Any]) -> tuple[Key, ...]:
+    """Keys of the work whose arrays the work of `recipe` reads."""
+    single = (recipe.get("weights"), recipe.get("client_state"), recipe.get("state"))
+    return tuple(dict.fromkeys([key for key in single if key] + list(recipe.get("results", ()))))
+
+
+class Retention:
+    """Tells, as work ends, whose arrays nobody needs any more.
+
+    Args:
+        keep: what stays.
+        recipes: of all work of the run that reads or makes arrays, by key.
+        leaves: keys of final models.
+        claimed: keys whose arrays other runs on the same store count on, asked for anew each time.
+    """
+
+    def __init__(
+        self,
+        keep: Keep,
+        recipes: Mapping[Key, Mapping[str, Any]],
+        leaves: Set[Key],
+        claimed: Callable[[], Set[Key]] = frozenset,
+    ) -> None:
+        self._keep = keep
+        self._kept = leaves if keep == "leaves" else frozenset()
+        self._claimed = claimed
+        self._parents = {key: parents_of(recipe) for key, recipe in recipes.items()}
+        self._readers: dict[Key, set[Key]] = {}
+        for key, parents in self._parents.items():
+            for parent in parents:
+                self._readers.setdefault(parent, set()).add(key)
+
+    @property
+    def measure_priority(self) -> float:
+        """Of scoring models: it waits while a stage could train, but where it lets weights go it comes first."""
+        return -1.0 if self._keep == "all" else float("inf")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether anything is let go at all."""
+        return self._keep != "all"
+
+    def kept(self, keys: Set[Key]) -> Set[Key]:
+        """Of `keys` those whose arrays stay when the run has ended."""
+        return keys if self._keep == "all" else keys & self._kept
+
+    def begins_again(self, work: Key) -> None:
+        """Says that `work` is done once more and reads its parents' arrays; `ended` comes again, too."""
+        for parent in self._parents.get(work, ()):
+            self._readers[parent].add(work)
+
+    def ended(self, work: Key, made: Iterable[Key] = ()) -> list[Key]:
+        """Whose arrays may go now that `work` has ended, which may have happened before, and has made `made`."""
+        if self._keep == "all":
+            return []
+        for parent in self._parents.get(work, ()):
+            self._readers[parent].discard(work)
+        candidates = dict.fromkeys([*self._parents.get(work, ()), work, *made])
+        unread = [key for key in candidates if not self._readers.get(key) and key not in self._kept]
+        claimed = self._claimed() if unread else frozenset()
+        return [key for key in unread if key not in claimed]

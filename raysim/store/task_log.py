@@ -1,0 +1,131 @@
+"""`stages.jsonl`: a line for each piece of work as it ends, and what a person is shown meanwhile.
+
+`attempts.jsonl`, beside it, has a line each time a party, or a job of the pipeline, starts on a piece of work: what was
+lost shows there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from raysim.core.keys import Key
+from raysim.training.throughput import Speed
+
+Kind = Literal[
+    "initial",
+    "train",
+    "aggregate",
+    "losses",
+    "generate",
+    "extract",
+    "solve",
+    "execute",
+    "lint",
+    "licences",
+    "match",
+    "prompts",
+    "clones",
+    "copies",
+    "emissions",
+    "exposure",
+    "membership",
+    "blind",
+]
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A piece of work that has ended.
+
+    Attributes:
+        key: of its recipe.
+        kind: of work.
+        setting: label of the setting that asked first, empty for work that belongs to none.
+        label: names it for people.
+        status: whether it was computed now or found in the store.
+        seconds: it took, waiting for a slot not counted; 0 for what was cached.
+        tokens: it trained on, scored or generated.
+        attempts: parties that started on it, in this run of the command.
+        speed: of training, in the attempt that ended it.
+    """
+
+    key: Key
+    kind: Kind
+    setting: str
+    label: str
+    status: Literal["computed", "cached"]
+    seconds: float = 0.0
+    tokens: int = 0
+    attempts: int = 1
+    speed: Speed | None = None
+
+    def row(self) -> dict[str, Any]:
+        """As it is logged. `seconds` are all that it took, what `training` tells is of the loop alone."""
+        row = asdict(self) | {"seconds": round(self.seconds, 3)}
+        del row["speed"]
+        if self.seconds:
+            row["tokens_per_s"] = round(self.tokens / self.seconds, 1)
+        if self.speed:
+            row["training"] = self.speed.facts()
+        return row
+
+
+class StageLog:
+    """Appends to `stages.jsonl` and `attempts.jsonl`. A line that a crash tore is left behind, and ignored by
+    `read_stages`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._attempts = path.with_name("attempts.jsonl")
+        for log in (self._path, self._attempts):
+            if log.exists() and log.stat().st_size and not log.read_bytes().endswith(b"\n"):
+                with log.open("ab") as file:
+                    file.write(b"\n")
+
+    def append(self, record: StageRecord, session: str) -> None:
+        """Writes one line; `session` tells this run of the command from earlier ones on the same folder."""
+        _append(self._path, record.row() | {"session": session})
+
+    def attempt(self, key: Key, kind: Kind, label: str, site: str, number: int, session: str) -> None:
+        """Writes that `site` starts on a piece of work, for the time `number` (from 1) in this session."""
+        row = {"key": key, "kind": kind, "label": label, "site": site, "attempt": number, "session": session}
+        _append(self._attempts, row)
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_stages(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a `stages.jsonl` or `attempts.jsonl`."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+class Observer(Protocol):
+    """Is told what happens, for a person to see."""
+
+    def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
+        """Work began, which will take `tokens`."""
+        ...
+
+    def progressed(self, key: Key, tokens: int, note: str) -> None:
+        """`tokens` of it are done."""
+        ...
+
+    def ended(self, record: StageRecord) -> None:
+        """Work ended."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that a person should know, such as a damaged store entry."""
+        ...

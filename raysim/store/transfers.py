@@ -1,0 +1,91 @@
+"""The ledger: a row for everything that crosses the boundary of an organization.
+
+What a piece of work moved follows from its entry in the store, so the ledger of a run is the union over its entries and
+survives a crash with them. An attempt that was killed may have moved the same bytes once more.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raysim.core.keys import Key, canonical_json
+from raysim.store.entries import Entry
+from raysim.store.store import Store
+
+SERVER = "server"
+
+
+@dataclass(frozen=True, order=True)
+class Crossing:
+    """Bytes that went from one party to another.
+
+    Attributes:
+        sender: an organization, ``server``, or a coalition's name.
+        receiver: likewise; ``... (its shelf)`` is an organization's own part of the store.
+        kind: ``weights``, ``client state``, ``metrics``, ``sequences`` or ``texts`` (raw code), or the kind of a
+        measure.
+        num_bytes: of content.
+        sha256: of the content; of an array, as the ``.npy`` file that the store holds.
+    """
+
+    sender: str
+    receiver: str
+    kind: str
+    num_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, sender: str, receiver: str, kind: str, content: bytes) -> "Crossing":
+        """The crossing of `content`."""
+        return cls(sender, receiver, kind, len(content), hashlib.sha256(content).hexdigest())
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in an entry's info, and in ``ledger.parquet``."""
+        row = asdict(self)
+        return {("bytes" if name == "num_bytes" else name): value for name, value in row.items()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "Crossing":
+        """The inverse of `to_json`."""
+        return cls(**{("num_bytes" if name == "bytes" else name): value for name, value in row.items()})
+
+
+def crossings_of(entry: Entry, store: Store) -> list[tuple[Key, Crossing]]:
+    """What the work of `entry` moved: weights there and back, client state to its shelf, and what it noted itself."""
+    found = [Crossing.from_json(row) for row in entry.info.get("crossings", ())]
+    site = entry.info.get("site")
+    received = entry.recipe.get("weights")
+    if site and received:
+        source = store.peek(received)
+        if source:
+            found.append(_of_array(source, "weights", SERVER, site, "weights"))
+    if site and entry.recipe["kind"] in ("train", "snapshot"):
+        found.append(_of_array(entry, "weights", site, SERVER, "weights"))
+    past = store.peek(entry.recipe["client_state"]) if entry.recipe.get("client_state") else None
+    if site and past:
+        found += [_of_array(past, name, _shelf(site), site, "client state") for name in _moments(past)]
+    if site and entry.recipe["kind"] == "train":
+        found.append(Crossing.of(site, SERVER, "metrics", canonical_json(entry.info["metrics"]).encode()))
+        found += [_of_array(entry, name, site, _shelf(site), "client state") for name in _moments(entry)]
+    return [(entry.key, crossing) for crossing in found]
+
+
+def ledger_rows(entries: Iterable[Entry], store: Store) -> list[dict[str, Any]]:
+    """Rows of ``ledger.parquet``, sorted."""
+    rows = [{**c.to_json(), "work": key} for entry in entries for key, c in crossings_of(entry, store)]
+    return sorted(rows, key=lambda row: tuple(row.values()))
+
+
+def _shelf(site: str) -> str:
+    """A site's own part of the store, from which the server reads nothing."""
+    return f"{site} (its shelf)"
+
+
+def _moments(entry: Entry) -> list[str]:
+    return [name for name in entry.array_names() if name != "weights"]
+
+
+def _of_array(entry: Entry, name: str, sender: str, receiver: str, kind: str) -> Crossing:
+    facts = entry.files[f"{name}.npy"]
+    return Crossing(sender, receiver, kind, int(facts["bytes"]), facts["sha256"])

@@ -1,0 +1,174 @@
+"""The tables of a run folder: which there are (`raysim.tables.schemas`), and how they are written, read and hashed.
+
+Tables hold no times, hosts or absolute paths, so equal work gives equal tables, and `table_hash` says so.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raysim.core.errors import DamagedEntry, InputError
+from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP
+from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
+from raysim.tables.schemas.extraction import EXTRACTION
+from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
+from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES
+from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
+from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
+from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
+from raysim.tables.schemas.solving import SOLVING
+from raysim.tables.schemas.sweeps import SWEEP
+from raysim.tables.spec import PUBLIC as PUBLIC
+from raysim.tables.spec import TableSpec
+
+TABLES: dict[str, TableSpec] = {
+    spec.name: spec
+    for spec in (
+        MODELS,
+        PROMPTS,
+        COPIES,
+        GENERATIONS,
+        SAMPLES,
+        MATCHES,
+        EMISSIONS,
+        LOSSES,
+        EXTRACTION,
+        *SOLVING,
+        CANARIES,
+        MEMBERSHIP,
+        BLIND,
+        CLONES,
+        CORPORA,
+        DROPS,
+        CONTRASTS,
+        FINDINGS,
+        ORDERS,
+        ORDER_EFFECTS,
+        ATTACKS,
+        PREDICTIONS,
+        SWEEP,
+        LEDGER,
+    )
+}
+
+
+def schema(name: str) -> pa.Schema:
+    """The Arrow schema of the table called `name`.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    return _spec(name).schema
+
+
+def table_path(folder: Path, name: str) -> Path:
+    """Where the table called `name` lies in the run folder `folder`."""
+    return folder / _spec(name).folder / f"{name}.parquet"
+
+
+def write_table(folder: Path, name: str, table: pa.Table) -> Path:
+    """Writes `table` into the run folder `folder`, cast to its schema and sorted, all at once or not at all.
+
+    Rows are sorted by the key columns and then by all others, so equal content gives equal files.
+
+    Raises:
+        InputError: there is no such table, or `table` lacks a column, has one too many or one of another type.
+    """
+    spec = _spec(name)
+    path = table_path(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canonical = _sorted(_cast(spec, table, str(path)), spec.key)
+    unfinished = path.with_suffix(".unfinished")
+    pq.write_table(canonical, unfinished, compression="zstd", store_schema=True)
+    os.replace(unfinished, path)
+    return path
+
+
+def read_table(folder: Path, name: str) -> pa.Table:
+    """The table called `name` of the run folder `folder`; one that was never written is empty.
+
+    Raises:
+        InputError: there is no such table, or its columns are not those of this version.
+        DamagedEntry: the file is no Parquet file.
+    """
+    spec = _spec(name)
+    path = table_path(folder, name)
+    if not path.exists():
+        return spec.schema.empty_table()
+    try:
+        table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DamagedEntry(f"{path}: not a readable Parquet file ({error}); delete it and run again") from None
+    return _cast(spec, table, str(path))
+
+
+def table_hash(table: pa.Table) -> str:
+    """SHA-256 of the rows of `table`, whatever their order and chunking. Columns count by name, type and order."""
+    digest = hashlib.sha256(str([(field.name, str(field.type)) for field in table.schema]).encode())
+    digest.update(table.num_rows.to_bytes(8, "big"))
+    flat = pa.table({field.name: _flat(table.column(field.name)) for field in table.schema})
+    for column in _sorted(flat, ()).columns:
+        array = column.combine_chunks()
+        digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes())
+        if pa.types.is_string(array.type):
+            digest.update(pc.binary_length(array).fill_null(0).to_numpy(zero_copy_only=False).tobytes())  # type: ignore[attr-defined]
+            digest.update("".join(array.fill_null("").to_pylist()).encode())
+        elif pa.types.is_boolean(array.type):
+            digest.update(array.fill_null(False).to_numpy(zero_copy_only=False).tobytes())
+        else:
+            # Adding zero makes -0.0 the 0.0 that it equals, and changes nothing else.
+            digest.update((array.fill_null(0).to_numpy(zero_copy_only=False) + 0).tobytes())
+    return digest.hexdigest()
+
+
+def data_dictionary() -> str:
+    """Every table and column as Markdown."""
+    parts: list[str] = []
+    for spec in TABLES.values():
+        parts += [f"## {spec.name}", "", spec.description, "", "| column | type | meaning |", "|---|---|---|"]
+        parts += [f"| {column.name} | {column.type} | {column.description} |" for column in spec.columns]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _spec(name: str) -> TableSpec:
+    if name not in TABLES:
+        raise InputError(f"{name!r} is no table of a run; there are: {', '.join(TABLES)}")
+    return TABLES[name]
+
+
+def _cast(spec: TableSpec, table: pa.Table, origin: str) -> pa.Table:
+    wanted = [column.name for column in spec.columns]
+    missing = [name for name in wanted if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in wanted]
+    if missing or extra:
+        found = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(extra)}"] * bool(extra)
+        raise InputError(f"{origin}: table {spec.name} {' and '.join(found)}; its columns are {', '.join(wanted)}")
+    try:
+        return table.select(wanted).cast(spec.schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"{origin}: table {spec.name} has a column of another type: {error}") from None
+
+
+def _sorted(table: pa.Table, key: tuple[str, ...]) -> pa.Table:
+    others = [f.name for f in table.schema if f.name not in key and not pa.types.is_nested(f.type)]
+    names = [*key, *others]
+    if not names or not table.num_rows:
+        return table.combine_chunks()
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in names])  # type: ignore[attr-defined]
+    return table.take(order).combine_chunks()
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Lists and maps as JSON, so that they sort and hash like text; entries of a map count without their order."""
+    if not pa.types.is_nested(column.type):
+        return pa.chunked_array(column.chunks, column.type)
+    is_map = pa.types.is_map(column.type)
+    values = [None if v is None else json.dumps(sorted(v) if is_map else v) for v in column.to_pylist()]
+    return pa.array(values, pa.string())

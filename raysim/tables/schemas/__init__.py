@@ -1,0 +1,1 @@
+"""The specifications of the tables, a file for each topic; `raysim.tables.io` gathers them."""

@@ -1,0 +1,44 @@
+"""Schemas of what organizations own, before any training."""
+
+from raysim.tables.spec import COUNT, PUBLIC, REAL, TEXT, table_spec
+
+CORPORA = table_spec(
+    "corpora",
+    "The size of one organization's split after preparation.",
+    "organization split",
+    [
+        ("organization", TEXT, "whose data"),
+        ("split", TEXT, "train or valid"),
+        ("files", COUNT, "files"),
+        ("bytes", COUNT, "bytes of text"),
+        ("lines", COUNT, "significant lines"),
+        ("tokens", COUNT, "tokens under the run's tokenizer"),
+        ("sequences", COUNT, "packed training sequences; 0 for valid"),
+    ],
+)
+
+DROPS = table_spec(
+    "drops",
+    "What preparation left out, and why.",
+    "organization reason",
+    [
+        ("organization", TEXT, "whose data"),
+        ("reason", TEXT, "why the files were left out"),
+        ("files", COUNT, "files left out for this reason"),
+        ("bytes", COUNT, "bytes left out for this reason"),
+    ],
+)
+
+CLONES = table_spec(
+    "clones",
+    "How much of one training split stands in another, before any training.",
+    "organization other",
+    [
+        ("organization", TEXT, "whose lines are counted"),
+        ("other", TEXT, f"where they are looked for; itself: duplicates within; {PUBLIC}: the references"),
+        ("lines", COUNT, "significant lines of the organization's training split"),
+        ("covered", COUNT, "of these, lines that the other holds in windows of min_lines lines"),
+        ("share", REAL, "covered / lines"),
+        ("fragments", COUNT, "distinct maximal fragments in common"),
+    ],
+)

@@ -1,0 +1,79 @@
+"""Schemas of what models answer to prompts, and whose lines those are."""
+
+import pyarrow as pa
+
+from raysim.tables.spec import FLAG, SMALL, TEXT, table_spec
+
+_SAMPLE_KEY: list[tuple[str, pa.DataType, str]] = [
+    ("model", TEXT, "key of the model that generated"),
+    ("prompt", TEXT, "key of the prompt"),
+    ("sample", SMALL, "number of the sample, from 0; it seeds the sampling, so every model draws with the same seed"),
+]
+
+PROMPTS = table_spec(
+    "prompts",
+    "A prompt. All models of a run are given the same prompts.",
+    "prompt",
+    [
+        ("prompt", TEXT, "key of the prompt"),
+        ("kind", TEXT, "function (signature and docstring), prefix (of a training sequence) or held_out"),
+        ("organization", TEXT, "whose file it was taken from"),
+        ("file", TEXT, "path of that file within its organization"),
+        ("repository", TEXT, "repository or package of that file"),
+        ("licence", TEXT, "licence that the source states; null where it states none"),
+        ("lines_to_come", SMALL, "significant lines that follow the prompt in its file"),
+        ("eligible", FLAG, "trained on, and at least min_lines significant lines to come"),
+        (
+            "copies_within",
+            SMALL,
+            "other places in its organization's training split with its true continuation; null: too short",
+        ),
+        ("copies_across", SMALL, "places in other organizations' training splits with it"),
+        ("copies_public", SMALL, "places in the references with it"),
+    ],
+)
+
+GENERATIONS = table_spec(
+    "generations",
+    "A sample as generated.",
+    "model prompt sample",
+    [
+        *_SAMPLE_KEY,
+        ("new_tokens", SMALL, "tokens generated"),
+        ("lines", SMALL, "significant lines generated"),
+        ("parses", FLAG, "whether prompt and continuation parse as Python; null where that was not asked"),
+        ("ended", TEXT, "why it ended: stop, length or end of text"),
+    ],
+)
+
+SAMPLES = table_spec(
+    "samples",
+    "A sample against one owner's training split; rows of zeros are kept.",
+    "model prompt sample owner",
+    [
+        *_SAMPLE_KEY,
+        ("owner", TEXT, "the organization whose training split it is compared with"),
+        ("lines", SMALL, "significant lines generated"),
+        ("covered", SMALL, "of these, lines in a window of min_lines lines equal to the owner's"),
+        ("exclusive", SMALL, "covered lines that no other organization and no reference covers"),
+        ("shared", SMALL, "covered lines that another organization covers too, and no reference"),
+        ("public", SMALL, "covered lines that a reference covers too"),
+    ],
+)
+
+MATCHES = table_spec(
+    "matches",
+    "A maximal run of generated lines that equal an owner's.",
+    "model prompt sample owner start lines",
+    [
+        *_SAMPLE_KEY,
+        ("owner", TEXT, "the organization that owns the lines"),
+        ("start", SMALL, "first line of the match in the continuation, from 1"),
+        ("lines", SMALL, "significant lines matched"),
+        ("fragment", TEXT, "hash of the matched lines, each stripped"),
+        ("text", TEXT, "the matched lines as the model generated them"),
+        ("file", TEXT, "first place of the lines in the owner's training split: the file"),
+        ("line", SMALL, "first place of the lines: the line, from 1"),
+        ("places", SMALL, "how many places in the owner's training split hold the lines"),
+    ],
+)

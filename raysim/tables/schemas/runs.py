@@ -1,0 +1,58 @@
+"""Schemas of what a run trained, how good it is, and what crossed for it."""
+
+import pyarrow as pa
+
+from raysim.tables.spec import COUNT, FLAG, REAL, SMALL, TEXT, table_spec
+
+MODELS = table_spec(
+    "models",
+    "A model that a setting passed through. Settings share stages, so one model may stand in several rows.",
+    "seed strategy order moment index",
+    [
+        ("seed", COUNT, "seed of the training run; the split has a seed of its own"),
+        ("strategy", TEXT, "label of the setting in the experiment, for example incremental or fedyogi"),
+        ("order", TEXT, "organizations: 'a > b' one after the other, 'a + b' together, 'a' alone"),
+        ("moment", TEXT, "initial, stage, round or epoch: what had just ended when the model was taken"),
+        ("index", SMALL, "number of that stage, round or epoch, from 1; 0 for initial"),
+        ("final", FLAG, "whether the setting ends with this model"),
+        ("model", TEXT, "key of the model: a hash of everything that made it"),
+        ("parents", pa.list_(TEXT), "keys of the models that it was made from"),
+        ("organizations", pa.list_(TEXT), "whose data it has seen, directly or through others' weights"),
+        ("last", TEXT, "the organization trained last; empty where several were at once"),
+        ("tokens_seen", pa.map_(TEXT, COUNT), "training tokens of each organization, repeats counted"),
+        ("steps", COUNT, "optimizer steps on the way to this model, summed over its organizations"),
+        ("learning_rate_sum", REAL, "sum of the learning rate over those steps"),
+        ("dropout", REAL, "dropout probability in force during training"),
+        ("parameters", COUNT, "number of trainable parameters"),
+    ],
+)
+
+LOSSES = table_spec(
+    "losses",
+    "A model's loss on one validation file.",
+    "model organization file",
+    [
+        ("model", TEXT, "key of the model"),
+        ("organization", TEXT, "whose validation split the file belongs to"),
+        ("file", TEXT, "path of the file within its organization"),
+        ("nats", REAL, "negative log-likelihood of the file's tokens, summed, in nats"),
+        ("tokens", COUNT, "tokens predicted"),
+        ("correct", COUNT, "tokens whose most probable prediction was right"),
+        ("bytes", COUNT, "bytes of the text predicted"),
+    ],
+)
+
+LEDGER = table_spec(
+    "ledger",
+    "A crossing of an organization's boundary.",
+    "work sender receiver kind",
+    [
+        ("sender", TEXT, "who sent"),
+        ("receiver", TEXT, "who received"),
+        ("kind", TEXT, "what was sent, for example weights, counts, code"),
+        ("bytes", COUNT, "bytes sent"),
+        ("sha256", TEXT, "hash of the content"),
+        ("work", TEXT, "key of the work that it was sent for"),
+    ],
+    folder="",
+)

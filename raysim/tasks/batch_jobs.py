@@ -1,0 +1,231 @@
+"""Keyed work that goes through the pipeline: many pieces a job, each stored when its last part has come.
+
+A job outlives the loss of a worker: see `raysim.tasks.ray_data.map_tables`. One that fails all the same is
+started again for what it had not delivered; parts that have come are not asked for twice.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from raysim.core.arrow import table_bytes
+from raysim.core.keys import Key, key_of
+from raysim.measures.memorization.steps import WORK_SCHEMA, GenerateStep
+from raysim.store.entries import Entry
+from raysim.store.task_log import StageRecord
+from raysim.store.transfers import SERVER, Crossing
+from raysim.tasks.executor import Done, Workshop
+from raysim.tasks.ray_data import IN_FLIGHT, map_tables
+
+Probe = tuple[Key, str]
+"""A model, and the organization whose prompts it is asked; or the server, whose problems are nobody's."""
+
+
+@dataclass
+class Piece:
+    """One piece of keyed work on its way through the pipeline.
+
+    Attributes:
+        recipe: of the work.
+        label: names it for people.
+        tokens: that it takes.
+        num_parts: answers that it is made of.
+        entry: in the store, once it is there.
+        parts: that have come, by number.
+    """
+
+    recipe: Mapping[str, Any]
+    label: str
+    tokens: int
+    num_parts: int
+    entry: Entry | None = None
+    parts: dict[int, pa.Table] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.recipe)
+
+    @property
+    def finished(self) -> Entry:
+        """Its entry, after it has been through the pipeline or was found in the store."""
+        assert self.entry is not None, "every piece has been through the pipeline or was in the store"
+        return self.entry
+
+
+Pieces = Mapping[Probe, Piece]
+
+
+@dataclass(frozen=True)
+class Job:
+    """How the pieces of one kind go through the pipeline.
+
+    Attributes:
+        step: a class of `raysim.measures.memorization.steps`.
+        arguments: makes its keyword arguments, anew for each attempt: references may be lost with a node.
+        work: the table that asks for one part of a probe's piece.
+        part: which part an answer is.
+        tables: what is stored of a piece, from its parts in order.
+    """
+
+    step: type
+    arguments: Callable[[], Awaitable[dict[str, Any]]]
+    work: Callable[[Probe, int], pa.Table]
+    part: Callable[[pa.Table], int]
+    tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+
+
+def generation(
+    arguments: Callable[[], Awaitable[dict[str, Any]]], tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+) -> Job:
+    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `Job`."""
+    return Job(
+        step=GenerateStep,
+        arguments=arguments,
+        work=lambda probe, part: pa.Table.from_pylist(
+            [{"model": probe[0], "organization": probe[1], "batch": part}], schema=WORK_SCHEMA
+        ),
+        part=lambda answer: answer["batch"][0].as_py(),
+        tables=tables,
+    )
+
+
+class Jobs:
+    """Runs jobs on `workers` workers of the pipeline."""
+
+    def __init__(self, workshop: Workshop, workers: int) -> None:
+        self._shop = workshop
+        self._workers = workers
+
+    async def look_up(self, pieces: Pieces) -> None:
+        """Takes what the store has."""
+        for piece in pieces.values():
+            piece.entry = await self._shop.cached(piece.key)
+            if piece.entry:
+                await self._finish(piece, 0.0, "cached")
+
+    async def run(self, job: Job, pieces: Pieces) -> None:
+        """Makes the entries of `pieces`.
+
+        Raises:
+            RunError: workers were lost again and again, without a part in between.
+        """
+
+        def delivered() -> int:
+            return sum(piece.num_parts if piece.entry else len(piece.parts) for piece in pieces.values())
+
+        kinds = " and ".join(sorted({piece.recipe["kind"] for piece in pieces.values()}))
+
+        async def attempt() -> None:
+            await self._attempt(job, {probe: piece for probe, piece in pieces.items() if not piece.entry})
+
+        await self._shop.crew.retrying.run(f"pipeline ({kinds})", attempt, delivered)
+
+    async def _attempt(self, job: Job, pieces: Pieces) -> None:
+        missing = [
+            (probe, part)
+            for probe, piece in pieces.items()
+            for part in range(piece.num_parts)
+            if part not in piece.parts
+        ]
+        arguments = await job.arguments()
+        tables = [job.work(probe, part) for probe, part in missing]
+        started_s = time.monotonic()
+        ahead = deque(missing)
+        begun: set[Probe] = set()
+        under_way = 0
+
+        def hand_out() -> None:
+            """Notes the pieces that the pipeline has in hand: it takes its work in order, so much at a time."""
+            nonlocal under_way
+            while ahead and under_way < self._workers * IN_FLIGHT:
+                probe, _ = ahead.popleft()
+                under_way += 1
+                if probe not in begun:
+                    begun.add(probe)
+                    piece = pieces[probe]
+                    self._shop.attempt(piece.key, piece.recipe["kind"], piece.label, piece.tokens, probe[1])
+
+        hand_out()
+        retries = self._shop.crew.retrying.policy.retries
+        answers = map_tables(job.step, arguments, tables, self._workers, self._backend.name, retries=retries)
+        async for answer in self._answers(answers):
+            under_way -= 1
+            hand_out()
+            probe = answer["model"][0].as_py(), answer["organization"][0].as_py()
+            piece = pieces[probe]
+            piece.parts[job.part(answer)] = answer
+            if len(piece.parts) < piece.num_parts:
+                done = piece.tokens * len(piece.parts) // piece.num_parts
+                self._shop.observer.progressed(piece.key, done, "")
+                continue
+            results = job.tables([piece.parts[part] for part in range(piece.num_parts)])
+            content = b"".join(table_bytes(table) for table in results.values())
+            info: dict[str, Any] = {}
+            if probe[1] != SERVER:
+                crossing = Crossing.of(probe[1], SERVER, piece.recipe["kind"], content)
+                info = {"site": probe[1], "crossings": [crossing.to_json()]}
+            piece.entry = await asyncio.to_thread(self._shop.store.put, piece.recipe, info, None, results)
+            piece.parts.clear()
+            now_s = time.monotonic()
+            await self._finish(piece, now_s - started_s, "computed")
+            started_s = now_s
+
+    @property
+    def _backend(self) -> Any:
+        return self._shop.crew.backend
+
+    async def _answers(self, results: Generator[pa.Table, None, None]) -> AsyncIterator[pa.Table]:
+        try:
+            async for table in _as_they_come(results):
+                yield table
+        except Exception as error:
+            explained = self._backend.explain(error)
+            if explained is error:
+                raise
+            raise explained from error
+
+    async def _finish(self, piece: Piece, seconds: float, status: Literal["computed", "cached"]) -> None:
+        async def done(_: bool) -> Done:
+            record = StageRecord(piece.key, piece.recipe["kind"], "", piece.label, status, seconds, piece.tokens)
+            return piece.finished, record
+
+        await self._shop.once(piece.key, "", piece.label, done)
+
+
+def groups(pieces: Pieces, limit: int) -> Iterator[list[Probe]]:
+    """What is not done yet, cut so that one job holds the weights, or the answers, of at most `limit` models."""
+    group: list[Probe] = []
+    models: set[Key] = set()
+    for probe, piece in pieces.items():
+        if piece.entry is not None:
+            continue
+        if probe[0] not in models and len(models) >= limit:
+            yield group
+            group, models = [], set()
+        group.append(probe)
+        models.add(probe[0])
+    if group:
+        yield group
+
+
+async def _as_they_come(results: Generator[pa.Table, None, None]) -> AsyncIterator[pa.Table]:
+    """The items of a generator that blocks, each fetched in a thread.
+
+    A cancelled wait lets that thread come to an end first: it would outlive Ray, and start one of its own.
+    """
+    while True:
+        step = asyncio.ensure_future(asyncio.to_thread(next, results, None))
+        try:
+            table = await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait([step])
+            results.close()
+            raise
+        if table is None:
+            return
+        yield table

@@ -1,0 +1,110 @@
+"""Low-rank adapters: a frozen checkpoint, and beside some of its matrices two small ones that are trained.
+
+Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang & Chen: LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, arXiv
+2106.09685. The matrices are those of `peft`, put into the model in place, so that the model stays what it was for
+everybody else. Only what is trained lies in the flat buffer of `raysim.training.weights`: that is what travels, is
+averaged and stored; the frozen rest comes from the checkpoint at every site.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import pydantic
+
+from raysim.core.errors import InputError
+from raysim.core.keys import versions_of
+from raysim.core.settings import Settings
+from raysim.training.weights import Flat, assign
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_FROZEN = "raysim_frozen_weight"
+"""Buffer of an adapted layer that holds what its matrix was before it was merged."""
+
+
+class LoraSettings(Settings):
+    """Which adapters are trained in place of the model's own weights."""
+
+    rank: int = pydantic.Field(default=8, ge=1, description="columns of the two small matrices, r in the paper")
+    alpha: int = pydantic.Field(default=16, ge=1, description="their product is scaled by alpha / rank")
+    dropout: float = pydantic.Field(default=0.0, ge=0, lt=1, description="of what goes into them, in training")
+    targets: list[str] | Literal["all-linear"] | None = pydantic.Field(
+        default=None, description="names of layers that get them; unset: those that peft adapts in this type of model"
+    )
+
+    def recipe(self) -> dict[str, Any]:
+        """Everything that decides the adapters."""
+        return {**self.model_dump(mode="json"), "libraries": versions_of("peft")}
+
+
+def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) -> None:
+    """Freezes `model` and puts adapters into it, whose first product is zero.
+
+    Args:
+        model: to change, in place.
+        settings: of the adapters.
+        seed: of their random halves.
+
+    Raises:
+        InputError: no layer of the model has one of the names, or one that cannot be adapted has.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        # DeepSpeed, which peft reads where it is installed, would say on the terminal that it found no accelerator.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config = LoraConfig(
+        r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=settings.targets
+    )
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")  # peft sets it right by itself
+        torch.manual_seed(seed)
+        try:
+            inject_adapter_in_model(config, model)
+        except ValueError as error:
+            layers = sorted({name.rpartition(".")[2] for name, _ in model.named_modules() if name})
+            raise InputError(
+                f"model.lora.targets: {str(error).splitlines()[0]} Layers of this model: {', '.join(layers)}"
+            ) from None
+
+
+def assign_merged(model: "PreTrainedModel", flat: Flat) -> None:
+    """Copies `flat` into `model` and adds adapters up with the matrices beside them, to measure as fast as without."""
+    split(model)
+    assign(model, flat)
+    for layer in _adapted(model):
+        frozen = layer.get_base_layer().weight
+        layer.register_buffer(_FROZEN, frozen.detach().clone(), persistent=False)
+        layer.merge()
+
+
+def split(model: "torch.nn.Module") -> None:
+    """Takes adapters apart again, to the bits that the frozen matrices had."""
+    for layer in _adapted(model):
+        if layer.merged:
+            layer.get_base_layer().weight.data.copy_(getattr(layer, _FROZEN))
+            layer.merged_adapters.clear()
+            delattr(layer, _FROZEN)
+
+
+def plain_state(model: "torch.nn.Module") -> "dict[str, torch.Tensor]":
+    """The state of `model`, whose adapters are merged, by the names that it has without any."""
+    return {
+        name.replace(".base_layer.", "."): tensor for name, tensor in model.state_dict().items() if "lora_" not in name
+    }
+
+
+def _adapted(model: "torch.nn.Module") -> Iterator[Any]:
+    if not any("lora_" in name for name, _ in model.named_parameters()):
+        return  # peft takes a second to import
+    from peft.tuners.lora import LoraLayer
+
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            yield module

@@ -1,0 +1,80 @@
+"""A place where code runs on what it holds, with a model in memory."""
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from raysim.training.lora import assign_merged
+from raysim.training.models import ModelSettings, Parameters, build_model, count_parameters
+from raysim.training.process_memory import give_back_heap
+from raysim.training.weights import Flat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What it takes to build the model that weights are for."""
+
+    settings: ModelSettings
+    vocab_size: int
+    bos_id: int
+    context: int
+
+    def count_parameters(self) -> Parameters:
+        """Parameters of the model."""
+        return count_parameters(self.settings, self.vocab_size, self.bos_id, self.context)
+
+
+class Site:
+    """A place where code runs on what it holds. It keeps at most one model in memory, and none on a GPU while it rests.
+
+    Args:
+        name: of the site.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._built: tuple[ModelSpec, PreTrainedModel] | None = None
+
+    def model(self, spec: ModelSpec) -> "PreTrainedModel":
+        """The model of `spec`, with whatever weights it last had."""
+        if self._built is None or self._built[0] != spec:
+            self._built = None
+            self._built = (spec, build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context))
+        return self._built[1]
+
+    def rest(self) -> None:
+        """Gives back what a stage took, but for the model, which comes to the CPU: others may want that GPU now.
+
+        Called when the stage has ended and nothing refers to its optimizer any more.
+        """
+        import torch
+
+        if self._built:
+            model = self._built[1]
+            model.zero_grad(set_to_none=True)
+            torch.nn.Module.to(model, torch.device("cpu"))
+        gc.collect()  # engines and their models are cycles
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        give_back_heap()
+
+    def scoring_model(self, spec: ModelSpec, weights: Flat, threads: int) -> "PreTrainedModel":
+        """The model of `spec` with `weights` on the CPU, ready to score; torch has so many `threads` from now on."""
+        import torch
+
+        torch.set_num_threads(threads)
+        model = self.model(spec).eval()
+        torch.nn.Module.to(model, torch.device("cpu"))
+        assign_merged(model, weights)
+        return model
+
+    def visit(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `function(self, ...)` here: the code goes to the data, and only what it returns leaves."""
+        return function(self, *args, **kwargs)

@@ -1,0 +1,155 @@
+"""The torch backend: any causal language model on one device, or on one a rank with DistributedDataParallel."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raysim.core.errors import InputError
+from raysim.training.loop import run_loop
+from raysim.training.optimizers import export_state, make_optimizer, restore_state
+from raysim.training.ranks import ALONE, Group
+from raysim.training.request import Event, Task, TrainerSettings, TrainState
+from raysim.training.throughput import flop_per_token
+from raysim.training.weights import Flat, assign, flatten, trainable
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class TorchTrainer:
+    """Implements `raysim.training.request.Trainer`; one for each rank of `group`, which has been joined."""
+
+    def __init__(self, model: "PreTrainedModel", group: Group = ALONE) -> None:
+        self._model = model
+        self._group = group
+
+    def train(
+        self,
+        task: Task,
+        sequences: npt.NDArray[np.int32],
+        weights: Flat,
+        client_state: TrainState | None = None,
+        resume: TrainState | None = None,
+    ) -> Iterator[Event]:
+        """See `raysim.training.request.Trainer.train`."""
+        import torch
+
+        torch.set_num_threads(task.settings.threads)
+        model = self._model
+        with torch.random.fork_rng(devices=[]), checkpointing(model, task.settings.checkpoint_activations):
+            engine = _TorchEngine(model, task.settings, weights, client_state, resume, self._group)
+            model.train()
+            yield from run_loop(engine, task, sequences, client_state, resume, self._group)
+        model.eval()
+
+
+class _TorchEngine:
+    """Implements `raysim.training.loop.Engine`."""
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        settings: TrainerSettings,
+        weights: Flat,
+        client_state: TrainState | None,
+        resume: TrainState | None,
+        group: Group,
+    ) -> None:
+        import torch
+
+        torch.nn.Module.to(model, torch.device(settings.device))
+        self._model = model
+        self._settings = settings
+        self._optimizer = make_optimizer(model, settings)
+        self._parameters = trainable(model)
+        self._ranks = group.size
+        start = resume or client_state
+        assign(model, resume.arrays["weights"] if resume else weights)
+        model.zero_grad(set_to_none=True)  # a step that failed before may have left its gradients
+        if start:
+            # Steps of all rounds, which correct the bias of moments and shorten Adafactor's steps.
+            steps = start.counters["past_steps"] + start.counters.get("step", 0)
+            restore_state(self._optimizer, settings, self._parameters, start.arrays, steps)
+        self.flop_per_token = flop_per_token(model)
+        self._forward: Any = torch.compile(model) if settings.compile else model
+        if group.size > 1:
+            with warnings.catch_warnings():
+                # Another name for it is on its way; this one is in all versions of torch that raysim works with.
+                warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
+                self._forward = torch.nn.parallel.DistributedDataParallel(self._forward, broadcast_buffers=False)
+
+    def step(self, pieces: "list[tuple[torch.Tensor, float, int]]", rate: float) -> "tuple[torch.Tensor, torch.Tensor]":
+        import torch
+
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        parts = []
+        for number, (ids, share, seed) in enumerate(pieces):
+            torch.manual_seed(seed)
+            # Gradients are summed over ranks once, with the last piece.
+            wait = self._ranks > 1 and number < len(pieces) - 1
+            with self._forward.no_sync() if wait else nullcontext():
+                loss = next_token_loss(self._forward, ids, self._settings)
+                # DistributedDataParallel takes the mean over ranks, and a step wants the sum.
+                weight = share * self._ranks
+                (loss if weight == 1 else loss * weight).backward()
+            parts.append(loss.detach() if share == 1 else loss.detach() * share)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.gradient_clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return sum(parts[1:], parts[0]), norm
+
+    def weights(self) -> Flat:
+        return flatten(self._model)
+
+    def optimizer_state(self) -> dict[str, Flat]:
+        return export_state(self._optimizer, self._settings, self._parameters)
+
+    def counters(self) -> dict[str, float]:
+        return {}
+
+
+def next_token_loss(
+    model: Any, ids: "torch.Tensor", settings: TrainerSettings, autocast: bool | None = None
+) -> "torch.Tensor":
+    """Mean loss in nats a token of token ids ``[rows, sequence_length]``; the forward pass runs in the precision.
+
+    Args:
+        model: called with ``input_ids``.
+        ids: what it reads.
+        settings: say device and precision.
+        autocast: whether bf16 runs under autocast; None: as the precision says.
+    """
+    import torch
+
+    enabled = settings.precision == "bf16" if autocast is None else autocast
+    with torch.autocast(settings.device, torch.bfloat16, enabled=enabled):
+        logits = model(input_ids=ids, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
+
+
+@contextmanager
+def checkpointing(model: Any, wanted: bool) -> Iterator[None]:
+    """While it lasts, activations of each layer are computed again in the backward pass, if `wanted`.
+
+    Raises:
+        InputError: the model cannot do that.
+    """
+    if not wanted:
+        yield
+        return
+    # transformers has begun to call it activation checkpointing.
+    verb = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    try:
+        getattr(model, f"{verb}_checkpointing_enable")({"use_reentrant": False})
+    except ValueError as error:
+        raise InputError(f"trainer.checkpoint_activations: {error}; leave it out for this model") from error
+    try:
+        yield
+    finally:
+        getattr(model, f"{verb}_checkpointing_disable")()

@@ -1,0 +1,75 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raysim.analysis.arrays import loss_cube, prompt_cube
+from raysim.core.errors import InputError
+from raysim.tables.io import schema, write_table
+from raysim.tables.results import open_run
+
+
+def sample(prompt, number, owner, covered=0, exclusive=0, shared=0, public=0, model="m", lines=20):
+    where = {"model": model, "prompt": prompt, "sample": number, "owner": owner, "lines": lines}
+    return {**where, "covered": covered, "exclusive": exclusive, "shared": shared, "public": public}
+
+
+@pytest.fixture
+def folder(build_run):
+    return build_run(organizations=("a", "b"), prompts=2)
+
+
+def with_samples(folder, rows):
+    write_table(folder, "samples", pa.Table.from_pylist(rows, schema("samples")))
+    return prompt_cube(open_run(folder))
+
+
+def test_counts_are_summed_over_the_samples_of_a_prompt(folder):
+    first = prompt_cube(open_run(folder)).prompts[0]
+    cube = with_samples(
+        folder,
+        [
+            sample(first, 0, "a", covered=12, exclusive=4, shared=6, public=2),
+            sample(first, 0, "b", covered=9, exclusive=2, shared=6, public=1),
+            sample(first, 1, "a", covered=7, exclusive=7),
+            sample(first, 1, "b"),
+            sample(first, 2, "a"),
+            sample(first, 2, "b"),
+        ],
+    )
+    assert cube.num_samples[0].tolist() == [3, 0, 0, 0]
+    assert cube.num_matched[0, 0] == 2
+    assert cube.lines[0, 0] == 60
+    assert cube.covered[0, 0].tolist() == [19, 9]
+    assert cube.exclusive[0, 0].tolist() == [11, 2]
+    assert cube.hits[0, 0].tolist() == [2, 1]
+    # Sample 0: 4 + 2 exclusive, the 6 shared once, the larger number of public lines; sample 1: 7.
+    assert cube.at_least_covered[0, 0] == 4 + 2 + 6 + 2 + 7
+
+
+def test_rows_of_the_references_are_no_owner(folder):
+    first = prompt_cube(open_run(folder)).prompts[0]
+    cube = with_samples(folder, [sample(first, 0, "a"), sample(first, 0, "(public)", covered=8, public=8)])
+    assert cube.owners == ["a", "b"]
+    assert cube.num_matched.sum() == 0
+
+
+def test_a_sample_of_an_unknown_prompt_is_named(folder):
+    with pytest.raises(InputError, match="name the prompt nobody"):
+        with_samples(folder, [sample("nobody", 0, "a")])
+
+
+def test_losses_are_placed_by_model_and_file(folder):
+    row = {"model": "m", "organization": "a", "file": "x.py", "nats": 1.5, "tokens": 3, "correct": 1, "bytes": 9}
+    other = {**row, "model": "n", "file": "y.py", "nats": 2.5}
+    write_table(folder, "losses", pa.Table.from_pylist([row, other], schema("losses")))
+    cube = loss_cube(open_run(folder))
+    assert cube.models == ["m", "n"]
+    assert cube.files == ["x.py", "y.py"]
+    np.testing.assert_array_equal(cube.nats, [[1.5, 0.0], [0.0, 2.5]])
+    np.testing.assert_array_equal(cube.tokens, [[3, 0], [0, 3]])
+
+
+def test_empty_tables_give_empty_cubes(build_run):
+    run = open_run(build_run(memorization=False, perplexity=False))
+    assert prompt_cube(run).empty
+    assert loss_cube(run).empty

@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+from raysim.analysis.budgets import budgets, compare, warnings
+from raysim.analysis.reached_models import finals, read_points
+from raysim.tables.results import open_run
+
+
+def points_of(folder):
+    return read_points(open_run(folder))
+
+
+def test_equal_exposures_raise_no_warning(run):
+    assert warnings(points_of(run)) == []
+
+
+def test_twice_the_exposures_are_named(build_run):
+    found = warnings(points_of(build_run(federated_epochs=2, perplexity=False, memorization=False)))
+    assert len(found) == 2
+    assert "2.00 times the tokens of meta" in found[0]
+    assert "compared with centralized" in found[0]
+
+
+def test_dropout_lost_on_the_way_is_named(run):
+    points = [replace(p, dropout=0.0) if p.family == "incremental" else p for p in points_of(run)]
+    assert warnings(points) == ["incremental has dropout 0 instead of 0.1 compared with centralized"]
+
+
+def test_another_mean_learning_rate_is_named(run):
+    points = [
+        replace(p, learning_rate_sum=p.learning_rate_sum / 2) if p.strategy == "fedavg" else p for p in points_of(run)
+    ]
+    assert warnings(points) == ["fedavg has 0.50 times the mean learning rate compared with centralized"]
+
+
+def test_another_batch_size_is_named(run):
+    points = [
+        replace(p, steps=p.steps * 2, learning_rate_sum=p.learning_rate_sum * 2) if p.strategy == "fedavg" else p
+        for p in points_of(run)
+    ]
+    assert warnings(points) == ["fedavg has 2.00 times the steps a token compared with centralized"]
+
+
+def test_a_comparison_with_one_organization_names_the_tokens_in_all(run):
+    ended = finals(points_of(run))
+    single, centralized = ([p for p in ended if p.family == family] for family in ("single", "centralized"))
+    assert compare(centralized, single).startswith("budgets differ: 3.00 times the tokens in all")
+    assert compare(centralized, centralized) == "equal budgets"
+
+
+def test_single_settings_have_a_budget_each(run):
+    spent = {budget.label: budget for budget in budgets(points_of(run))}
+    assert spent["single (meta)"].tokens_seen == {"meta": 146_000}
+    assert spent["incremental"].tokens == 10 * (14_600 + 14_100 + 14_300)

@@ -1,0 +1,157 @@
+"""Who does the work: parties are made when needed, kept, replaced when lost, and one more is made if all are busy."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from raysim.cluster.actor_pool import Crew
+from raysim.cluster.backend import InlineBackend
+from raysim.cluster.retries import Retrying, RetryPolicy
+from raysim.cluster.scheduler import Slots
+from raysim.core.errors import PartyLost
+
+
+class Worker:
+    """A party that numbers itself."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Worker.made += 1
+        self.number = Worker.made
+        self.calls = 0
+
+    def hello(self, loses: "set[int]") -> int:
+        """Its number; a worker that is to be lost is, at its first call."""
+        self.calls += 1
+        if self.number in loses:
+            raise PartyLost(f"worker {self.number} is gone")
+        return self.number
+
+
+class Mortal(InlineBackend):
+    """Parties that can be gone without a word."""
+
+    def __init__(self) -> None:
+        self.gone: set[int] = set()
+        self.dismissed: list[int] = []
+
+    async def answers(self, party: Worker) -> bool:
+        return party.number not in self.gone
+
+    def dismiss(self, party: Worker) -> None:
+        self.dismissed.append(party.number)
+
+
+Scene = Callable[[Crew, Mortal], Awaitable[None]]
+
+
+def play(scene: Scene, slots: int = 2, replicas: int = 2, retries: int = 1) -> Mortal:
+    Worker.made = 0
+    backend = Mortal()
+
+    async def make() -> Any:
+        return backend.spawn(Worker)
+
+    async def run() -> None:
+        crew = Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(retries), lambda _: None, backend.settle))
+        crew.enlist("site", make)
+        await asyncio.wait_for(scene(crew, backend), 10)
+
+    asyncio.run(run())
+    return backend
+
+
+def test_nobody_is_made_before_there_is_work() -> None:
+    async def scene(crew: Crew, _: Mortal) -> None:
+        assert "site" in crew
+        assert Worker.made == 0
+        async with crew.hold("site", 0) as one:
+            assert one.number == 1
+        async with crew.hold("site", 0) as again:
+            assert again is one
+
+    play(scene)
+
+
+def test_a_replica_is_made_while_the_first_is_busy_and_no_more_than_allowed() -> None:
+    async def scene(crew: Crew, _backend: Mortal) -> None:
+        async with crew.hold("site", 0) as one, crew.hold("site", 0) as two:
+            assert (one.number, two.number) == (1, 2)
+            third = asyncio.ensure_future(taken(crew))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not third.done()
+        assert (await third).number in (1, 2)
+        assert Worker.made == 2
+
+    play(scene, slots=3, replicas=2)
+
+
+async def taken(crew: Crew) -> Any:
+    async with crew.hold("site", 0) as party:
+        return party
+
+
+def test_a_party_that_is_lost_at_work_is_not_seen_again() -> None:
+    async def scene(crew: Crew, backend: Mortal) -> None:
+        with pytest.raises(PartyLost):
+            async with crew.hold("site", 0):
+                raise PartyLost("gone")
+        assert backend.dismissed == [1]
+        async with crew.hold("site", 0) as party:
+            assert party.number == 2
+
+    play(scene)
+
+
+def test_another_error_costs_nobody_his_place() -> None:
+    async def scene(crew: Crew, backend: Mortal) -> None:
+        with pytest.raises(ValueError, match="bug"):
+            async with crew.hold("site", 0):
+                raise ValueError("bug")
+        assert backend.dismissed == []
+        async with crew.hold("site", 0) as party:
+            assert party.number == 1
+
+    play(scene)
+
+
+def test_whoever_was_lost_while_idle_is_noticed_before_work_begins() -> None:
+    async def scene(crew: Crew, backend: Mortal) -> None:
+        async with crew.hold("site", 0):
+            pass
+        backend.gone.add(1)
+        async with crew.hold("site", 0) as party:
+            assert party.number == 2
+        backend.gone.add(2)
+        assert (await crew.any("site")).number == 3
+        assert backend.dismissed == [1, 2]
+
+    play(scene)
+
+
+def test_a_short_call_needs_no_slot_and_takes_a_busy_party() -> None:
+    async def scene(crew: Crew, _: Mortal) -> None:
+        async with crew.hold("site", 0) as party:
+            assert await crew.call("site", "hello", set()) == party.number == 1
+        assert Worker.made == 1
+
+    play(scene, slots=1)
+
+
+def test_a_short_call_is_made_again_to_somebody_else() -> None:
+    async def scene(crew: Crew, backend: Mortal) -> None:
+        assert await crew.call("site", "hello", {1}) == 2
+        assert backend.dismissed == [1]
+
+    play(scene)
+
+
+def test_calls_at_once_make_one_party() -> None:
+    async def scene(crew: Crew, _: Mortal) -> None:
+        assert set(await asyncio.gather(*(crew.call("site", "hello", set()) for _ in range(5)))) == {1}
+
+    play(scene)

@@ -1,0 +1,200 @@
+"""Stages whose ranks are actors: the same models, retried if one is lost, refused if there is no room for them."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from raysim.cluster.backend import InlineBackend
+from raysim.cluster.rank_launcher import RayLauncher
+from raysim.cluster.ray_backend import RayBackend
+from raysim.core.errors import InputError, PartyLost
+from raysim.experiment.config import LoadedExperiment
+from raysim.experiment.resources import open_backend, slot_count
+from raysim.training.ranks import NO_LAUNCHER, interface_of
+from raysim.training.request import Checkpoint, TrainerSettings
+
+ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}}
+ENTRIES = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedavg": {"rounds": 2}}]
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(one.astype(np.float64) - other) / np.linalg.norm(other.astype(np.float64)))
+
+
+@pytest.fixture(scope="module")
+def reference(run_study):
+    """One rank, torch, in this process. Without dropout, of which ranks have draws of their own."""
+    return run_study(InlineBackend(), ENTRIES, dropout=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", [{"ranks": 2}, {"ranks": 2, **ZERO}], ids=["torch", "deepspeed"])
+def test_a_study_with_two_ranks_comes_to_the_models_of_one(run_study, reference, ray_session: None, trainer) -> None:
+    backend = RayBackend(None, 2)
+    try:
+        study = run_study(backend, ENTRIES, slots=2, replicas=2, dropout=0.0, **trainer)
+    finally:
+        backend.close()
+    assert len(study.reached) == len(reference.reached)
+    assert not set(study.keys("train")) & set(reference.keys("train"))
+    ours = {model.name: model.milestone.model for model in study.reached}
+    theirs = {model.name: model.milestone.model for model in reference.reached}
+    for name, key in ours.items():
+        one, other = (which.store.get(k).array("weights") for which, k in ((study, key), (reference, theirs[name])))
+        assert distance(one, other) < 1e-5
+    assert all(row["training"]["tokens_per_s"] > 0 for row in study.rows if row["kind"] == "train")
+    assert not rank_processes()
+
+
+def rank_processes() -> list[psutil.Process]:
+    """Processes of ranks, once those that were told to end have ended."""
+    deadline_s = time.monotonic() + 20
+    while (found := ranks_now()) and time.monotonic() < deadline_s:
+        time.sleep(0.2)
+    return found
+
+
+def ranks_now() -> list[psutil.Process]:
+    """Processes of ranks of the Ray that this process has started, by number."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if "RankWorker" in " ".join(process.cmdline()):
+                found.append(process)
+    return sorted(found, key=lambda process: process.pid)
+
+
+class KillingARank(RayBackend):
+    """Sends SIGKILL to one rank of a stage when that has made its first checkpoint."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(None, 2)
+        self._rank = rank
+        self.killed: list[int] = []
+
+    async def stream(self, party: Any, method: str, *args: Any):
+        async for event in super().stream(party, method, *args):
+            yield event
+            if isinstance(event, Checkpoint) and not self.killed:
+                self.killed.append(ranks_now()[self._rank].pid)
+                os.kill(self.killed[0], signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "backend_of_ranks"), [(0, ZERO), (1, {})], ids=["leader", "other"])
+def test_a_killed_rank_costs_an_attempt_and_changes_nothing(
+    run_study, ray_session: None, rank: int, backend_of_ranks: dict[str, Any]
+) -> None:
+    entries = [{"incremental": {"orders": [["alpha"]]}}]
+    trainer = {"ranks": 2, "epochs": 24, **backend_of_ranks}
+    studies = []
+    for backend in (KillingARank(rank), RayBackend(None, 2)):
+        try:
+            studies.append(run_study(backend, entries, slots=2, retries=2, checkpoint_every_s=0.3, **trainer))
+        finally:
+            backend.close()
+    hit, quiet = studies
+    (stage,) = [record for record in hit.observer.records if record.kind == "train"]
+    assert stage.attempts == 2
+    assert any("trying again (1 of 2)" in note for note in hit.observer.notes)
+    ours, theirs = hit.weights(), quiet.weights()
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_ranks_that_can_never_be_placed_are_not_waited_for(ray_session: None) -> None:
+    settings = TrainerSettings(ranks=3, batch_size=3)
+    with (
+        pytest.raises(PartyLost, match=r"of 3 ranks that need \{'CPU': 1\} each the cluster can hold 2 now"),
+        RayLauncher().start(settings),
+    ):
+        pass
+
+
+def loaded(**changes: Any) -> LoadedExperiment:
+    from raysim.experiment.config import _resolve
+
+    raw = {
+        "name": "ranks",
+        "organizations": {"a": {"source": {"path": "a"}}},
+        "tokenizer": {"train": {}},
+        "model": {"config": {"model_type": "gpt2"}},
+        "strategies": ["single"],
+        **changes,
+    }
+    return _resolve(raw, "ranks.yaml", Path())
+
+
+@pytest.mark.parametrize(
+    ("trainer", "told"),
+    [
+        ({"ranks": 3, "batch_size": 3}, r"a stage of 3 ranks that need 1 CPUs each .* this cluster hold 2; lower"),
+        ({"ranks": 2, "threads": 2}, r"a stage of 2 ranks that need 2 CPUs each .* hold 1; lower"),
+        ({"device": "cuda"}, r"a stage of 1 ranks that need 1 CPUs and a GPU each .* hold 0; lower"),
+    ],
+)
+def test_a_stage_that_could_never_start_is_refused_before_anything_does(
+    ray_session: None, trainer: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        open_backend(loaded(trainer=trainer), None)
+
+
+def test_one_process_has_one_rank() -> None:
+    experiment = loaded(trainer={"ranks": 2}, execution={"backend": "inline"})
+    with pytest.raises(InputError, match=r"execution\.backend: inline has one; write execution\.backend: ray"):
+        open_backend(experiment, None)
+    settings = experiment.experiment.trainer
+    assert NO_LAUNCHER.wanted(settings)
+    with pytest.raises(InputError, match=r"trainer\.ranks: 2 ranks need processes of their own"):
+        NO_LAUNCHER.train(settings)
+
+
+def test_a_stage_takes_a_slot_for_each_of_its_ranks() -> None:
+    assert slot_count(loaded(trainer={"ranks": 64, "batch_size": 64}), InlineBackend()) == 64
+    with pytest.raises(InputError, match=r"a slot for each of its 4 ranks .* there are 3; raise it"):
+        slot_count(loaded(trainer={"ranks": 4, "batch_size": 4}, execution={"slots": 3}), InlineBackend())
+
+
+def test_single_ranks_train_in_their_organization_unless_gpus_must_be_handed_out() -> None:
+    one, two, gpu = TrainerSettings(), TrainerSettings(ranks=2), TrainerSettings(device="cuda")
+    assert [RayLauncher().wanted(s) for s in (one, two, gpu)] == [False, True, False]
+    assert [RayLauncher(hands_out_gpus=True).wanted(s) for s in (one, two, gpu)] == [False, True, True]
+
+
+def test_the_network_of_an_address() -> None:
+    loopback = interface_of("127.0.0.1")
+    assert loopback in {name for _, name in socket.if_nameindex()}
+    assert interface_of("203.0.113.7") is None  # RFC 5737: nobody's
+
+
+def test_wide_work_of_a_site_holds_its_slots() -> None:
+    """The crew hands none of them to others meanwhile."""
+    from raysim.cluster.actor_pool import Crew
+    from raysim.cluster.retries import Retrying, RetryPolicy
+    from raysim.cluster.scheduler import Slots
+
+    async def scene() -> None:
+        backend = InlineBackend()
+        slots = Slots(2, 2)
+        crew = Crew(backend, slots, Retrying(RetryPolicy(0), lambda _: None, backend.settle))
+
+        async def make() -> object:
+            return object()
+
+        crew.enlist("site", make)
+        async with crew.hold("site", 0, 2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05), crew.hold("site", 0):
+                    pass
+
+    asyncio.run(scene())

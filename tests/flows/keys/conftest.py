@@ -1,0 +1,111 @@
+"""Sources of every kind for experiments, and the keys of one of them."""
+
+import json
+import shutil
+import sysconfig
+from pathlib import Path
+
+import pytest
+from keyed_experiment import RAW, Keys, assembled, keys_of
+
+from raysim.corpus.tokenizer import train_tokenizer
+from raysim.simulation.run_context import World
+
+
+def records() -> list[dict[str, str]]:
+    """Files that each step of the preparation has an opinion on; of seven repositories."""
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    real = [(stdlib / name).read_text(encoding="utf-8") for name in ("bisect.py", "sched.py", "fnmatch.py", "stat.py")]
+    assignments = "".join(f"name_{i} = value_{i}\n" for i in range(8))
+    loop = f"for value in things:\n    pass\n{assignments}"
+    texts = {
+        **{f"real{i}": text for i, text in enumerate(real)},
+        "copy": real[0].replace("\n", "\n\n"),
+        "generated": f"# automatically generated\n{loop}",
+        "long_line": f"{loop}wide = '{'x' * 1500}'\n" + "pass\n" * 20,
+        "long_lines": "".join(f"while True: wide{i} = '{'y' * 110}'\n" for i in range(6)),
+        "few_letters": loop + "#" + "-+*/" * 100,
+        "many_tokens": loop + "# " + "漢字" * 100,
+        "few_assignments": "def f():\n    return 1\n",
+        **{f"test{i}": f"# unit tests {i}\n{loop}" for i in range(6)},
+        **{f"plain{i}": f"other{i} = 1\n{assignments}" for i in range(6)},
+    }
+    return as_records(texts)
+
+
+def near_copies() -> list[dict[str, str]]:
+    """Pairs of 60 words, some of which are others; those that share about half are found by some sketches only."""
+    texts = {}
+    for number, others in enumerate([4, 5, 6, *[19, 20] * 8]):
+        words = [f"word{number}x{i}" for i in range(60)]
+        for name, some in (("one", words), ("two", [*words[others:], *(f"new{number}x{i}" for i in range(others))])):
+            texts[f"near{number}{name}"] = "for x in y: z = 1\n" + "".join(f"{word} = 1\n" for word in some)
+    return as_records(texts)
+
+
+def as_records(texts: dict[str, str]) -> list[dict[str, str]]:
+    return [
+        {"path": f"{name}.py", "repo_name": f"repo{i % 7}", "content": text, "code": f"{text}\nx = 2\n"}
+        for i, (name, text) in enumerate(texts.items())
+    ]
+
+
+def write_records(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict[str, Path]) -> Path:
+    """Sources of every kind."""
+    base = tmp_path_factory.mktemp("keys")
+    shutil.copytree(corpus_folders["beta"], base / "b")
+    shutil.copytree(corpus_folders["gamma"], base / "c")
+    rows = records()
+    write_records(base / "a.jsonl", rows)
+    for name, test in (("problems", "assert f()"), ("other_tests", "assert f() == 1")):
+        row = {"task_id": "P/0", "prompt": "def f():\n", "entry_point": "f", "test": test}
+        write_records(base / f"{name}.jsonl", [row])
+    write_records(base / "near.jsonl", near_copies())
+    write_records(base / "more.jsonl", [{**row, "path": f"more/{row['path']}", "content": row["code"]} for row in rows])
+    for name in ("one", "two"):
+        (base / name).mkdir()
+        kept = rows if name == "one" else rows[:-4]
+        write_records(base / name / "train.jsonl", kept)
+        write_records(base / name / "test.jsonl", kept[1:])
+        write_records(base / name / "small.jsonl", kept[2:])
+        configs = (
+            "- {config_name: all, default: true, data_files: [{split: train, path: train.jsonl},"
+            " {split: test, path: test.jsonl}]}\n"
+            "- {config_name: small, data_files: [{split: train, path: small.jsonl}]}\n"
+        )
+        (base / name / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    for name, letter in (("checkpoint", b"1"), ("other_checkpoint", b"2")):
+        (base / name).mkdir()
+        (base / name / "config.json").write_text("{}")
+        (base / name / "model.safetensors").write_bytes(letter)
+    for name, size in (("one", 300), ("two", 310)):
+        texts = [row["content"] for row in rows]
+        (base / f"{name}.json").write_text(train_tokenizer(texts, size).json, encoding="utf-8")
+    return base
+
+
+@pytest.fixture
+def few_data(folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standard library of a few files, and no cache of datasets outside this test."""
+    from datasets import config
+
+    monkeypatch.setattr("raysim.corpus.sources.sysconfig.get_path", lambda name: str(folder / "b"))
+    monkeypatch.setattr(config, "HF_DATASETS_CACHE", tmp_path_factory.getbasetemp() / "datasets")
+
+
+@pytest.fixture(scope="module")
+def base_keys(folder: Path) -> Keys:
+    keys = keys_of(folder, RAW)
+    assert all(keys.values())
+    return keys
+
+
+@pytest.fixture(scope="module")
+def world(folder: Path) -> World:
+    _, assembly, _ = assembled(folder, RAW)
+    return assembly.instances[0].world

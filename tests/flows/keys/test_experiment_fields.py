@@ -1,0 +1,188 @@
+"""Every field of an experiment changes the keys of its work, or is known to decide no number.
+
+Where test_fields.py looks at one recipe at a time, here settings that act before any recipe (sources, preparation,
+tokenizer, strategies) show in the keys.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keyed_experiment import RAW, Keys, Patch, changed, keys_of, with_patch
+from settings_fields import ORDERS, STRATEGIES, fields, others, settings_in
+
+from raysim.core.errors import InputError
+from raysim.core.settings import Settings
+from raysim.experiment.config import Experiment
+
+pytestmark = pytest.mark.usefixtures("few_data")
+
+
+def present(raw: dict[str, Any], path: str) -> Any:
+    """The value of a field, default or not."""
+    value: Any = Experiment.model_validate(raw)
+    for name in path.split("."):
+        value = value[name] if isinstance(value, dict) else getattr(value, name)
+    return value
+
+
+HUB = {"name": "one", "split": "train"}
+SOURCES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "packages": ({"packages": ["pluggy"]}, {"packages": ["pluggy", "iniconfig"]}),
+    "path": ({"path": "b"}, {"path": "c"}),
+    "files": ({"files": ["a.jsonl"]}, {"files": ["a.jsonl", "more.jsonl"]}),
+    "hub.name": ({"hub": HUB}, {"hub": HUB | {"name": "two"}}),
+    "hub.split": ({"hub": HUB}, {"hub": HUB | {"split": "test"}}),
+    "hub.config": ({"hub": HUB}, {"hub": HUB | {"config": "small"}}),
+    "hub.column": ({"hub": HUB}, {"hub": HUB | {"column": "code"}}),
+    "stdlib": ({"path": "c"}, {"stdlib": True}),
+    "column": ({"files": ["a.jsonl"]}, {"files": ["a.jsonl"], "column": "code"}),
+    "include": ({"path": "b"}, {"path": "b", "include": ["[a-n]*.py"]}),
+    "exclude": ({"path": "b"}, {"path": "b", "exclude": ["secrets.py"]}),
+}
+"""Two sources that differ in one field."""
+
+NEAR_COPIES = {"organizations.a.source": {"files": ["near.jsonl"]}}
+MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
+    **{
+        f"{at}.{name}": ({at: one}, [{at: other}])
+        for at in ("organizations.a.source", "references.0")
+        for name, (one, other) in SOURCES.items()
+    },
+    **{
+        f"preparation.near_dedup_{name}": (
+            {**NEAR_COPIES, "preparation.near_dedup": True, "preparation.near_dedup_jaccard": 0.5},
+            [{f"preparation.near_dedup_{name}": value} for value in values],
+        )
+        for name, values in {"jaccard": [0.9], "min_words": [1000], "permutations": [16, 32, 64]}.items()
+    },
+    "preparation.near_dedup": (NEAR_COPIES, [{"preparation.near_dedup": True}]),
+    "preparation.split_by": (
+        {"organizations.b.source": {"files": ["more.jsonl"]}},
+        [{"preparation.split_by": "repository"}],
+    ),
+    "organizations.a.agreement.licences": ({}, [{"organizations.a.agreement.licences": ["MIT"]}]),
+    "deduplication.across": (
+        {"organizations.b.source": {"files": ["a.jsonl", "more.jsonl"]}},
+        [{"deduplication.across": "first_owner"}],
+    ),
+    "deduplication.match": (
+        {
+            "organizations.b.source": {"files": ["more.jsonl", "near.jsonl"]},
+            "deduplication.across": "first_owner",
+        },
+        [{"deduplication.match": "near"}],
+    ),
+    "organizations.a.limit": ({}, [{"organizations.a.limit": "3 KB"}]),
+    "tokenizer.pretrained": (
+        {"tokenizer": {"pretrained": "one.json"}},
+        [{"tokenizer": {"pretrained": "two.json"}}],
+    ),
+    "model.pretrained": ({"model": {"pretrained": "checkpoint"}}, [{"model": {"pretrained": "other_checkpoint"}}]),
+    **{
+        f"model.lora.{name}": (
+            {"model": {"pretrained": "checkpoint", "lora": {}}},
+            [{f"model.lora.{name}": value}],
+        )
+        for name, value in {"rank": 9, "alpha": 9, "dropout": 0.1, "targets": ["c_attn"]}.items()
+    },
+    "measure.memorization.when": ({}, [{"measure.memorization.when": ["final", "every_round"]}]),
+    "measure.memorization.precision": ({}, [{"measure.memorization.precision": "bf16"}]),
+    "canaries.organizations": ({}, [{"canaries.organizations": ["b"]}]),
+    "canaries.repeats": ({}, [{"canaries.repeats": [0, 3]}]),
+    "canaries.count": ({}, [{"canaries.count": 2}]),
+    "canaries.format": ({}, [{"canaries.format": "token = '{secret}'"}]),
+    "canaries.alphabet": ({}, [{"canaries.alphabet": "0123456789"}]),
+    "canaries.length": ({}, [{"canaries.length": 5}]),
+    "canaries.place": ({}, [{"canaries.place": "lines"}]),
+    "measure.exposure.when": ({}, [{"measure.exposure.when": "every_round"}]),
+    "measure.membership.when": ({}, [{"measure.membership.when": ["every_round"]}]),
+    "measure.membership.chunk_tokens": ({}, [{"measure.membership.chunk_tokens": None}]),
+    "measure.pass_at_k.problems": ({}, [{"measure.pass_at_k.problems": "other_tests.jsonl"}]),
+    "measure.pass_at_k.when": ({}, [{"measure.pass_at_k.when": "every_round"}]),
+    "measure.pass_at_k.precision": ({}, [{"measure.pass_at_k.precision": "bf16"}]),
+    "trainer.backend": ({}, [{"trainer.backend": "deepspeed"}]),
+    "trainer.deepspeed": (
+        {"trainer.backend": "deepspeed"},
+        [{"trainer.deepspeed": {"zero_optimization": {"stage": 1}}}],
+    ),
+    "trainer.accumulation": ({}, [{"trainer.accumulation": 2}]),
+    "trainer.ranks": ({}, [{"trainer.ranks": 2}]),
+    "strategies": ({}, [{"strategies": ["single"]}]),
+    "sweep": ({}, [{"sweep": {"trainer.epochs": [1, 2]}}]),
+}
+"""What to change where a type does not tell: first what a field needs to mean something, then other values."""
+
+DECIDES_NOTHING = {
+    "name": "of the run's folder and the report",
+    "organizations.a.agreement.share": "what is allowed, not what comes of it",
+    "organizations.a.agreement.licences": "what is allowed, not what comes of it",
+    "measure.pass_at_k.k": "pass@k follows from how many passed",
+    "trainer.gpus": "who shares a GPU, not what is computed there",
+    "execution.backend": "where work is done",
+    "execution.slots": "how much at once",
+    "execution.replicas": "how much at once",
+    "execution.checkpoint_every_s": "training goes on from a checkpoint to the same bits",
+    "execution.retries": "a fault costs time and changes nothing",
+    "store.keep": "what was let go is made again to the same bits",
+    "report.leakage_weight": "of the report, which is no keyed work",
+    "sweep": "each of its points is an experiment of its own",
+}
+
+PATHS = dict(fields(Experiment))
+
+
+def mutations(path: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """An experiment, and others that differ in one field alone."""
+    patch, other = MUTATIONS.get(path, ({}, None))
+    raw = with_patch(RAW, patch)
+    if other is None:
+        name = path.rpartition(".")[2]
+        other = [{path: value} for value in others(PATHS[path], name, present(raw, path))]
+    return raw, [with_patch(raw, patch) for patch in other]
+
+
+def allowed(folder: Path, raws: list[dict[str, Any]]) -> Iterator[Keys]:
+    for raw in raws:
+        try:
+            yield keys_of(folder, raw)
+        except InputError:
+            continue
+
+
+def test_every_settings_class_is_reached() -> None:
+    """Of strategies, test_strategy_fields.py takes care."""
+
+    def below(owner: type[Settings]) -> Iterator[type[Settings]]:
+        for found in owner.__subclasses__():
+            yield found
+            yield from below(found)
+
+    of_strategies = {owner for point in STRATEGIES.values() for owner in point.Settings.__mro__} | ORDERS.keys()
+    reached = {*PATHS.values(), *of_strategies}
+    reached |= {
+        found for owner in PATHS.values() for f in owner.model_fields.values() for found in settings_in(f.annotation)
+    }
+    assert {found for found in below(Settings) if found.__module__.startswith(("raysim.", "strategies."))} <= reached
+    assert {*MUTATIONS, *DECIDES_NOTHING} <= PATHS.keys()
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path not in DECIDES_NOTHING])
+def test_a_field_changes_keys(path: str, folder: Path, base_keys: Keys) -> None:
+    raw, other = mutations(path)
+    before = base_keys if raw == RAW else keys_of(folder, raw)
+    found = next((kinds for keys in allowed(folder, other) if (kinds := changed(before, keys))), set())
+    assert found
+    if path.startswith(("preparation.", "deduplication.", "organizations.", "canaries.")):
+        assert found & {"train", "losses"}
+        assert not found & {"tokenizer", "initial"}
+    if path.startswith(("trainer.", "measure.")):
+        assert not found & {"tokenizer", "clones"} or path.endswith("min_lines")
+
+
+@pytest.mark.parametrize("path", DECIDES_NOTHING)
+def test_what_decides_no_number_changes_no_key(path: str, folder: Path, base_keys: Keys) -> None:
+    found = list(allowed(folder, mutations(path)[1]))
+    assert found
+    assert all(keys == base_keys for keys in found)

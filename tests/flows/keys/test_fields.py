@@ -1,0 +1,239 @@
+"""Every declared input of every kind of work is in its key, and what decides no number is not.
+
+Fields are found by introspection and changed one at a time. The tables say which kinds of work a field decides, or why
+it decides none; a field that no table knows fails here, until someone has decided.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import annotated_types
+import numpy as np
+import pydantic
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from keyed_work import BASE, KINDS, Inputs, choices, get, keys_of, replaced
+
+from raysim.core.settings import Settings
+from raysim.simulation.strategy import Assignment
+from raysim.training.lora import LoraSettings
+from raysim.training.models import ModelSettings
+from raysim.training.request import TrainerSettings
+
+MODEL = "initial train losses generate extract exposure membership solve"
+
+DECIDES: dict[str, str] = {
+    "world.spec.settings.config": MODEL,
+    "world.spec.settings.pretrained": MODEL,
+    "world.spec.settings.dropout": MODEL,
+    "world.spec.settings.lora": MODEL,
+    "world.spec.vocab_size": MODEL,
+    "world.spec.bos_id": MODEL,
+    "world.spec.context": MODEL,
+    **{f"world.trainer.{name}": "train" for name in (
+        "backend", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer", "learning_rate", "schedule",
+        "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip", "device", "compile",
+        "checkpoint_activations",
+    )},
+    "world.trainer.sequence_length": "packing train losses generate extract prompts copies membership blind",
+    "world.trainer.precision": "train",  # and of generation, where that has none of its own
+    "world.trainer.threads": "train losses generate extract exposure membership solve",
+    "world.tokenizer": "packing train losses generate extract prompts copies exposure membership blind solve",
+    "world.inventories.a.train_fingerprint": (
+        "packing train generate extract match prompts clones copies emissions membership blind licences"
+    ),
+    "world.inventories.a.valid_fingerprint": "losses generate prompts copies membership blind",
+    "world.inventories.b.train_fingerprint": "match prompts clones copies emissions",
+    "world.split_seed": "tokenizer packing train generate extract prompts copies exposure membership blind solve",
+    "world.seed": "initial train",
+    "world.libraries": MODEL,
+    **{f"assignment.{field.name}": "train" for field in dataclasses.fields(Assignment)},
+    "results.0.key": "aggregate",
+    "results.0.num_sequences": "aggregate",
+    "results.0.assignment.organizations": "aggregate",
+    "perplexity.batch_size": "losses",
+    "memorization.prompts.function": "generate prompts copies",
+    "memorization.prompts.prefix": "generate prompts copies",
+    "memorization.prompts.held_out": "generate prompts copies",
+    "memorization.prefix_tokens": "generate prompts copies",
+    "memorization.function_tokens": "generate prompts copies",
+    "memorization.new_tokens": "generate prompts copies",
+    **{f"memorization.{name}": "generate" for name in ("samples", "stop", "precision", "batch_size")},
+    **{f"memorization.{name}": "generate extract" for name in ("temperature", "top_p", "repetition_penalty")},
+    **{f"memorization.extraction.{name}": "extract" for name in (
+        "passages", "prefix_tokens", "place", "suffix_tokens", "batch_size",
+    )},
+    "memorization.min_lines": "match prompts clones copies emissions",
+    **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length")},
+    "exposure.candidates": "exposure",
+    "exposure.batch_size": "exposure",
+    "membership.k": "membership",
+    "membership.batch_size": "membership",
+    "membership.chunk_tokens": "membership blind",
+    "membership.at_most": "membership blind",
+    "tokenizer.on": "tokenizer",
+    "tokenizer.vocab_size": "tokenizer",
+    "tokenizer.sample": "tokenizer",
+    "texts": "tokenizer",
+    "references": "match prompts clones emissions",
+    "model": "aggregate losses generate extract exposure membership solve",
+    "stage": "snapshot",
+    "epoch": "snapshot",
+    "generations": "match",
+    "matches": "emissions",
+    "trained_on": "emissions",
+    **{f"pass_at_k.{name}": "solve" for name in (
+        "samples", "new_tokens", "temperature", "top_p", "repetition_penalty", "stop", "precision", "batch_size",
+    )},
+    "pass_at_k.timeout_s": "execute",
+    "pass_at_k.memory": "execute",
+    "pass_at_k.min_lines": "licences",
+    "problems.0.name": "solve execute",
+    "problems.0.prompt": "solve",
+    "problems.0.test": "execute",
+    "solutions": "execute lint licences",
+}  # fmt: skip
+"""Which kinds of work a field decides by itself; what follows from another key is not repeated."""
+
+_NAMED = "the mapping names the organization"
+_COUNTED = "follows from the corpus and the tokenizer; what is trained on reaches an aggregation with its result"
+DECIDES_NOTHING: dict[str, str] = {
+    "world.trainer.epochs": "the assignment says how many; see the plan",
+    "world.bf16": "generation is in fp32; what it does to bf16 has a test of its own",
+    "world.trainer.client_state": "the assignment says what goes on; see the plan",
+    "world.trainer.gpus": "who shares a GPU, not what is computed there",
+    **{
+        f"{name}.when": "which models are asked, not what they answer"
+        for name in ("memorization", "exposure", "membership", "pass_at_k")
+    },
+    "pass_at_k.problems": "their content decides",
+    "problems.0.canonical": "no model is shown it",
+    "pass_at_k.k": "pass@k follows from how many passed",
+    "canaries.organizations": "who has canaries, not which",
+    "canaries.place": "where they stand; in the fingerprint of the corpus",
+    **{f"results.0.assignment.{name}": "in the key of the result" for name in (
+        "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction",
+    )},
+    "results.0.weights": "named by the key of the result",
+    "world.inventories.b.valid_fingerprint": "it is not asked",
+    **{f"world.inventories.{name}.organization": _NAMED for name in "ab"},
+    **{f"world.inventories.{name}.splits": _COUNTED for name in "ab"},
+    **{f"world.inventories.{name}.drops": "what is not there" for name in "ab"},
+    **{f"world.inventories.{name}.licences": "in the fingerprint" for name in "ab"},
+    **{f"world.inventories.{name}.duplicate_lines": "follows from the corpus" for name in "ab"},
+    **{f"world.inventories.{name}.line_spectrum": "follows from the corpus" for name in "ab"},
+}  # fmt: skip
+
+
+def leaves(value: Any, path: str = "") -> Iterator[str]:
+    """Paths of the fields of nested dataclasses and settings; of a tuple its first entry stands for all."""
+    prefix = f"{path}." if path else ""
+    if isinstance(value, Settings):
+        children = {name: getattr(value, name) for name in type(value).model_fields}
+    elif dataclasses.is_dataclass(value):
+        children = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, Mapping) and any(map(dataclasses.is_dataclass, value.values())):
+        children = dict(value)
+    elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+        children = {"0": value[0]}
+    else:
+        yield path
+        return
+    for name, child in children.items():
+        yield from leaves(child, f"{prefix}{name}")
+
+
+# Where a type does not say enough of what is allowed.
+DRAWN: dict[str, st.SearchStrategy[Any]] = {
+    "fraction": st.floats(0, 1, exclude_min=True),
+    "config": st.fixed_dictionaries(
+        {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
+    ),
+    "pass_at_k.k": st.sampled_from([(1,), (1, 2), (5, 1)]),
+    "pass_at_k.precision": st.sampled_from(["fp32", "bf16"]),
+    "memorization.precision": st.sampled_from(["fp32", "bf16"]),  # none is the trainer's
+    "pretrained": st.sampled_from([f"someone/model-{number}" for number in range(9)]),
+    "lora": st.builds(
+        LoraSettings,
+        rank=st.integers(1, 9),
+        alpha=st.integers(1, 9),
+        dropout=st.floats(0, 0.9),
+        targets=st.sampled_from([None, "all-linear", ["c_attn"]]),
+    ),
+    "organizations": st.permutations("ab").flatmap(lambda order: st.sampled_from([tuple(order), tuple(order[:1])])),
+    "weights": st.lists(st.floats(width=32), max_size=3).map(lambda values: np.array(values, np.float32)),
+    "world.trainer.batch_size": st.integers(1, 1 << 20),
+    **{f"world.trainer.{name}": st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]) for name in ("accumulation", "ranks")},
+    "world.trainer.deepspeed": st.fixed_dictionaries(
+        {"zero_optimization": st.fixed_dictionaries({"stage": st.integers(0, 3), "overlap_comm": st.booleans()})},
+        optional={"prescale_gradients": st.booleans()},
+    ),
+    "canaries.format": st.sampled_from(["{secret}", "key = {secret}", "x = '{secret}'"]),
+    "canaries.alphabet": st.sampled_from(["0123456789", "abcdefghij", "0123456789abcdef"]),
+    "trained_on": st.sampled_from([(), ("a",), ("b",), ("a", "b")]),
+    "drops": st.lists(st.fixed_dictionaries({"reason": st.text(), "files": st.integers(0)})).map(tuple),
+}
+
+
+def values(owner: type, name: str) -> st.SearchStrategy[Any]:
+    """Values of a field by its type and the bounds that it declares."""
+    if len(only := choices(owner, name)) == 1:
+        return st.sampled_from([*only, "another"])
+    if not issubclass(owner, Settings):
+        return st.from_type(typing.get_type_hints(owner)[name])
+    field = owner.model_fields[name]
+    bounds = [m for m in field.metadata if isinstance(m, annotated_types.BaseMetadata)]
+    parts = typing.get_args(field.annotation)
+    kinds: tuple[Any, ...] = parts if type(None) in parts else (field.annotation,)
+    # A bound is for the number, not for its absence.
+    annotations: list[Any] = [Annotated[k, *bounds] if bounds and k is not type(None) else k for k in kinds]
+    return st.one_of([st.from_type(annotation) for annotation in annotations])
+
+
+def same(one: Any, other: Any) -> bool:
+    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+
+
+# A base on which a field means something, where that is not the usual one.
+GIVEN: dict[str, tuple[str, Any]] = {
+    **{
+        f"world.spec.settings.{name}": ("world.spec.settings", ModelSettings(pretrained="someone/model"))
+        for name in ("pretrained", "lora")
+    },
+    "world.trainer.deepspeed": ("world.trainer", TrainerSettings(sequence_length=64, backend="deepspeed")),
+    **{
+        f"world.trainer.{name}": ("world.trainer", TrainerSettings(sequence_length=64, batch_size=24))
+        for name in ("accumulation", "ranks")
+    },
+}
+
+
+def test_every_field_has_been_decided_on() -> None:
+    assert set(leaves(BASE)) == {*DECIDES, *DECIDES_NOTHING}
+    assert not DECIDES.keys() & DECIDES_NOTHING
+    assert {kind for kinds in DECIDES.values() for kind in kinds.split()} == KINDS
+
+
+@pytest.mark.parametrize("path", [*DECIDES, *DECIDES_NOTHING])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(data=st.data())
+def test_a_field_changes_the_keys_that_it_decides_and_no_other(path: str, data: st.DataObject) -> None:
+    base = replaced(BASE, *GIVEN[path]) if path in GIVEN else BASE
+    parent, _, name = path.rpartition(".")
+    owner = type(get(base, parent) if parent else base)
+    strategy = DRAWN[path] if path in DRAWN else DRAWN[name] if name in DRAWN else values(owner, name)
+
+    def draw() -> Inputs:
+        try:
+            return replaced(base, path, data.draw(strategy))
+        except pydantic.ValidationError:
+            assume(False)
+            raise
+
+    one, other = draw(), draw()
+    assume(not same(get(one, path), get(other, path)))
+    before, after = keys_of(one), keys_of(other)
+    assert {kind for kind in KINDS if before[kind] != after[kind]} == set(DECIDES.get(path, "").split())

@@ -1,0 +1,76 @@
+"""Whoever the strategies are, each of their settings changes the plan."""
+
+import asyncio
+import dataclasses
+from typing import Any
+
+import pytest
+from settings_fields import ORDERS, STRATEGIES, others
+
+from raysim.core.errors import InputError
+from raysim.core.keys import Key
+from raysim.core.settings import validate
+from raysim.simulation.loop import Instance
+from raysim.simulation.planner import plan
+from raysim.simulation.registry import variants
+from raysim.simulation.run_context import World
+
+pytestmark = pytest.mark.usefixtures("few_data")
+
+
+STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
+    ("incremental", "orders"): [[["a", "b"]]],
+}
+
+
+OF_NO_STRATEGY = {"label": "names the setting in tables"}
+
+
+def plan_keys(world: World, name: str, settings: dict[str, Any]) -> tuple[frozenset[Key], frozenset[Key]]:
+    strategy_class = STRATEGIES[name]
+    chosen = validate(strategy_class.Settings, settings, "test")
+    strategies = variants(name, strategy_class, chosen, world.federation)
+    found = asyncio.run(plan([Instance(name, strategy, world) for strategy in strategies]))
+    return frozenset(found.unique_stages()), frozenset(found.aggregations)
+
+
+STRATEGY_FIELDS = [(name, field) for name, found in STRATEGIES.items() for field in found.Settings.model_fields]
+
+
+@pytest.mark.parametrize(("name", "field"), STRATEGY_FIELDS)
+def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, world: World) -> None:
+    owner = STRATEGIES[name].Settings
+    base = {"rounds": 2} if "rounds" in owner.model_fields else {}
+    before = plan_keys(world, name, base)
+    value = getattr(owner.model_validate(base), field)
+    found = []
+    for other in STRATEGY_MUTATIONS.get((name, field)) or others(owner, field, value):
+        try:
+            found.append(plan_keys(world, name, {**base, field: other}))
+        except InputError:
+            continue
+        if found[-1] != before:
+            break
+    assert found
+    assert (found[-1] == before) == (field in OF_NO_STRATEGY)
+
+
+def test_each_setting_of_orders_changes_the_plan(world: World) -> None:
+    """In a world of four organizations: two have too few orders for some of them to matter."""
+    twins = {f"{name}2": dataclasses.replace(i, train_fingerprint=f"{name}2") for name, i in world.inventories.items()}
+    four = dataclasses.replace(world, inventories={**world.inventories, **twins})
+    for owner, cases in ORDERS.items():
+        assert cases.keys() == owner.model_fields.keys()
+        for name, pair in cases.items():
+            one, other = (plan_keys(four, "incremental", {"orders": orders}) for orders in pair)
+            assert one != other, name
+
+
+def test_the_number_of_sequences_is_in_the_key_of_a_sum(world: World) -> None:
+    """It weighs a client; stages do not depend on it, as the corpus says it all."""
+    a = world.inventories["a"]
+    more = dataclasses.replace(a, splits={**a.splits, "train": {**a.splits["train"], "sequences": a.sequences + 1}})
+    other = dataclasses.replace(world, inventories={**world.inventories, "a": more})
+    one_round = [plan_keys(w, "fedavg", {"rounds": 1}) for w in (world, other)]
+    assert one_round[0][0] == one_round[1][0]
+    assert not one_round[0][1] & one_round[1][1]

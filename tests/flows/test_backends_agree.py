@@ -1,0 +1,81 @@
+"""The inline backend and Ray actors run the same plain objects: equal keys, equal bits, however much runs at once."""
+
+import numpy as np
+import pytest
+
+from raysim.cluster.backend import InlineBackend
+from raysim.cluster.ray_backend import RayBackend
+
+ENTRIES = ["single", "incremental", {"fedavg": {"rounds": 2}}]
+
+
+@pytest.fixture(scope="module")
+def inline(run_study):
+    return run_study(InlineBackend(), ENTRIES)
+
+
+def assert_equal(one, other) -> None:
+    assert one.used == other.used
+    ours, theirs = one.weights(), other.weights()
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        assert np.array_equal(ours[key].view(np.uint32), theirs[key].view(np.uint32)), key
+
+
+def test_planned_work_is_done_work(inline) -> None:
+    # alpha, beta, and each behind the other; in each of 2 rounds both.
+    assert sorted(inline.keys("train", "computed")) == sorted(inline.plan.unique_stages())
+    assert len(inline.plan.unique_stages()) == 4 + 4
+    assert inline.keys("aggregate") == inline.plan.aggregations
+    assert len(inline.plan.aggregations) == 2
+    assert inline.keys("initial") == [inline.world.initial_key()]
+    assert inline.used == {*inline.plan.unique_stages(), *inline.plan.aggregations, inline.world.initial_key()}
+
+
+def test_every_planned_model_is_reached(inline) -> None:
+    planned = [(m.instance.name, m.milestone) for m in inline.plan.models]
+    reached = [(m.instance.name, m.milestone) for m in inline.reached]
+    assert sorted(map(repr, planned)) == sorted(map(repr, reached))
+
+
+def test_two_slots_change_nothing(inline, run_study) -> None:
+    assert_equal(inline, run_study(InlineBackend(), ENTRIES, slots=2))
+
+
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_ray_equals_inline(inline, run_study, ray_session: None, slots: int) -> None:
+    backend = RayBackend(None, 2)
+    try:
+        study = run_study(backend, ENTRIES, slots=slots)
+    finally:
+        backend.close()
+    assert_equal(inline, study)
+
+
+def test_errors_of_actors_are_raised_as_they_are(ray_session: None) -> None:
+    import asyncio
+
+    from raysim.core.errors import BoundaryError
+
+    backend = RayBackend(None, 2)
+    try:
+        party = backend.spawn(Refuser)
+        with pytest.raises(BoundaryError, match=r"^not allowed$"):
+            asyncio.run(backend.call(party, "refuse"))
+    finally:
+        backend.close()
+
+
+def _refuser() -> type:
+    """A class that lives in no module, so that an actor's process takes it by value."""
+
+    class Refuser:
+        def refuse(self) -> None:
+            from raysim.core.errors import BoundaryError
+
+            raise BoundaryError("not allowed")
+
+    return Refuser
+
+
+Refuser = _refuser()

@@ -1,0 +1,84 @@
+"""The commands beside `run`."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from drive import raysim
+
+
+def test_help_comes_within_a_second() -> None:
+    fastest_s = 60.0
+    for _ in range(3):
+        started_s = time.monotonic()
+        assert raysim("--help").returncode == 0
+        fastest_s = min(fastest_s, time.monotonic() - started_s)
+    assert fastest_s < 1
+
+
+def test_init_writes_an_experiment_that_plans(corpus_folders: dict[str, Path], tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    orgs = [arg for name, folder in corpus_folders.items() for arg in ("--org", f"{name}={folder}")]
+    assert raysim("init", *orgs, "--file", file).returncode == 0
+    raw = yaml.safe_load(file.read_text().replace("{on:", "{'on':"))
+    assert list(raw["organizations"]) == list(corpus_folders)
+    again = raysim("init", *orgs, "--file", file)
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+    relaxed = ["--set", "preparation.min_assignments=0", "--set", "preparation.no_keyword_drop_probability=0"]
+    planned = raysim("plan", file, "--json", *relaxed, "--set", "trainer.sequence_length=64")
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["strategies"]["incremental"] == {"naive": 18, "unique": 15, "cached": 0}
+
+
+def test_inspect_and_plan_leave_nothing_behind(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    path, out = tiny(), tmp_path / "out"
+    for name in ("inspect", "plan"):
+        ended = raysim(name, path, "--out", out)
+        assert ended.returncode == 0, ended.stderr
+    assert not out.exists()
+
+
+def test_inspect_tells_the_diversity_of_the_lines(tiny: Callable[..., Path]) -> None:
+    path = tiny()
+    told = json.loads(raysim("inspect", path, "--json").stdout)
+    organizations = told["organizations"]
+    lines = {name: one["splits"]["train"]["lines"] for name, one in organizations.items()}
+    assert told["diversity_lines"] == min(lines.values())
+    smallest = organizations[min(lines, key=lambda name: lines[name])]
+    distinct = sum(count for _, count in smallest["line_spectrum"])
+    assert smallest["diversity"] == distinct / min(lines.values())
+    shown = raysim("inspect", path).stdout
+    for one in organizations.values():
+        assert 0 < one["diversity"] < 1 < one["line_entropy_bits"]
+        assert f"{one['diversity']:.3f}" in shown
+        assert f"{one['line_entropy_bits']:.2f}" in shown
+
+
+def test_doctor_knows_the_versions() -> None:
+    facts = json.loads(raysim("doctor", "--json").stdout)
+    import torch
+
+    assert (
+        facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
+    )
+
+
+def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from raysim.cli import doctor
+    from raysim.sandbox import sandbox
+
+    assert doctor.examine()["walls_around_programs"] == (", ".join(sandbox.in_force()) or "none")
+    reasons = dict.fromkeys(("namespaces", "files"), "no such kernel")
+    monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.WALLS) | reasons)
+    facts = doctor.examine()
+    assert facts["walls_around_programs"] == "system calls"
+    assert "no wall of namespaces around generated programs: no such kernel" in facts["problems"]
+    assert any("measure.pass_at_k will not run here" in problem for problem in facts["problems"])
+
+
+def test_report_of_no_run(tmp_path: Path) -> None:
+    ended = raysim("report", tmp_path)
+    assert (ended.returncode, "no run folder" in ended.stderr) == (2, True)

@@ -1,0 +1,164 @@
+"""Parties that are lost under work: tried again elsewhere, from the last checkpoint, to the same bits."""
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raysim.cluster.backend import InlineBackend
+from raysim.cluster.ray_backend import RayBackend
+from raysim.core.errors import PartyLost, RunError
+from raysim.simulation.strategy_actor import StrategyHost
+from raysim.store.task_log import read_stages
+from raysim.training.request import Checkpoint, Progress
+
+ENTRIES = [{"incremental": {"orders": [["alpha", "beta"], ["beta", "alpha"]]}}, {"fedyogi": {"rounds": 2}}]
+
+
+@pytest.fixture(scope="module")
+def quiet(run_study):
+    return run_study(InlineBackend(), ENTRIES)
+
+
+def assert_equal(one, other) -> None:
+    ours, theirs = one.weights(), other.weights()
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+
+
+class Losing(InlineBackend):
+    """Loses parties at the given calls of the given methods, counted from 1; a stream after its first checkpoint."""
+
+    def __init__(self, **at: set[int]) -> None:
+        self._at = at
+        self.calls: Counter[str] = Counter()
+
+    def _is_due(self, method: str) -> bool:
+        self.calls[method] += 1
+        return self.calls[method] in self._at.get(method, ())
+
+    async def call(self, party: Any, method: str, *args: Any) -> Any:
+        if self._is_due(method):
+            raise PartyLost("gone")
+        return await super().call(party, method, *args)
+
+    async def stream(self, party: Any, method: str, *args: Any):
+        due = self._is_due(method)
+        async for event in super().stream(party, method, *args):
+            yield event
+            if due and isinstance(event, Checkpoint):
+                raise PartyLost("gone")
+
+
+def test_a_lost_organization_goes_on_from_its_checkpoint(run_study, quiet) -> None:
+    """Checkpoints after every step, so what is lost is no step at all; each loss is one more attempt."""
+    backend = Losing(train={1, 2, 4})
+    study = run_study(backend, ENTRIES, retries=2, checkpoint_every_s=0.0)
+    assert_equal(study, quiet)
+    records = [r for r in study.observer.records if r.kind == "train"]
+    assert sorted((r.attempts for r in records), reverse=True)[:3] == [3, 2, 1]
+    assert len([note for note in study.observer.notes if "gone; trying again" in note]) == 3
+    resumed = [e for e in study.rows if e["kind"] == "train"]
+    assert {e["status"] for e in resumed} == {"computed"}
+
+
+def test_a_lost_strategy_finds_its_state_in_the_store(run_study, quiet) -> None:
+    """Once before each of its calls: at the beginning, at both aggregations, and when a turn is taken."""
+    study = run_study(Losing(begin={1}, aggregate={1, 3}, adopt={2, 4}), ENTRIES, retries=3)
+    assert_equal(study, quiet)
+
+
+def test_a_lost_party_that_makes_initial_weights_or_takes_a_short_call(run_study, quiet) -> None:
+    assert_equal(run_study(Losing(visit={1}), ENTRIES, retries=1), quiet)
+
+
+def test_used_up_retries_end_the_run_and_the_next_one_goes_on(run_study, quiet, tmp_path: Path) -> None:
+    told = r"(stage|round) 1: (alpha|beta): gone; tried 2 times \(execution\.retries: 1\).*same command"
+    with pytest.raises(RunError, match=told):
+        run_study(Losing(train=set(range(1, 50))), ENTRIES, folder=tmp_path, retries=1, checkpoint_every_s=0.0)
+    study = run_study(InlineBackend(), ENTRIES, folder=tmp_path)
+    assert_equal(study, quiet)
+
+
+def test_attempts_are_written_as_they_begin(run_study, tmp_path: Path) -> None:
+    study = run_study(Losing(train={1}), ENTRIES, folder=tmp_path, retries=1, checkpoint_every_s=0.0)
+    attempts = read_stages(tmp_path / "attempts.jsonl")
+    counts = Counter(row["key"] for row in attempts)
+    assert set(counts) == {row["key"] for row in study.rows}
+    (again,) = [key for key, n in counts.items() if n == 2]
+    rows = [row for row in attempts if row["key"] == again]
+    assert [(row["attempt"], row["kind"]) for row in rows] == [(1, "train"), (2, "train")]
+    assert {row["site"] for row in rows} in ({"alpha"}, {"beta"})
+
+
+def test_replicas_change_nothing(run_study, quiet) -> None:
+    assert_equal(run_study(InlineBackend(), ENTRIES, slots=3, replicas=3), quiet)
+
+
+# Real processes, really killed.
+
+
+class Killing(RayBackend):
+    """Sends SIGKILL to the process of an organization in mid-stage, and to a strategy's before an aggregation."""
+
+    def __init__(self) -> None:
+        super().__init__(None, 2)
+        self.killed: list[str] = []
+
+    async def _kill(self, party: Any, what: str) -> None:
+        self.killed.append(what)
+        os.kill(await party.__ray_call__.remote(_pid), signal.SIGKILL)
+
+    async def stream(self, party: Any, method: str, *args: Any):
+        first = "organization" not in self.killed
+        pid = await party.__ray_call__.remote(_pid) if first else 0
+        async for event in super().stream(party, method, *args):
+            yield event
+            if first and isinstance(event, Checkpoint | Progress) and "organization" not in self.killed:
+                self.killed.append("organization")
+                os.kill(pid, signal.SIGKILL)
+
+    async def call(self, party: Any, method: str, *args: Any) -> Any:
+        if method == "aggregate" and "strategy" not in self.killed:
+            await self._kill(party, "strategy")
+        return await super().call(party, method, *args)
+
+
+def _pid(_: Any) -> int:
+    return os.getpid()
+
+
+def test_killed_processes_change_nothing(run_study, quiet, ray_session: None) -> None:
+    backend = Killing()
+    try:
+        study = run_study(backend, ENTRIES, slots=2, replicas=2, retries=2, checkpoint_every_s=0.0)
+    finally:
+        backend.close()
+    assert sorted(backend.killed) == ["organization", "strategy"]
+    assert_equal(study, quiet)
+    assert all(study.store.get(key) for key in study.store)
+
+
+def test_what_ray_says_of_a_lost_actor(ray_session: None) -> None:
+    import asyncio
+
+    backend = RayBackend(None, 2)
+
+    async def scene() -> None:
+        party = backend.spawn(StrategyHost, None)
+        assert await backend.answers(party)
+        os.kill(await party.__ray_call__.remote(_pid), signal.SIGKILL)
+        with pytest.raises(PartyLost, match=r"ended unexpectedly; .* lower\s+trainer\.batch_size|cannot be reached"):
+            await backend.call(party, "turn")
+        await backend.settle()
+        assert not await backend.answers(party)
+        backend.dismiss(party)
+
+    try:
+        asyncio.run(asyncio.wait_for(scene(), 60))
+    finally:
+        backend.close()

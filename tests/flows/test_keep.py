@@ -1,0 +1,109 @@
+"""Weights that are let go come back where they are needed: for waves of prompts, and after every epoch."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drive import command, hashes, raysim
+
+from raysim.store.store import Store
+from raysim.store.task_log import read_stages
+from raysim.tables.io import read_table
+
+TIMEOUT_S = 120
+"""Work that waits for itself would never end."""
+
+SMALL_WAVES = """
+from raysim.cli.main import main
+from raysim.measures.memorization import measure as probing
+probing._JOB_WEIGHTS_BYTES = 1
+main()
+"""
+"""One model to a job of the pipeline, so that a wave is full as soon as one model waits."""
+
+ORDERS: dict[str, Any] = {"strategies": [{"incremental": {"orders": [["alpha", "beta"], ["alpha", "gamma"]]}}]}
+MORE = ("--set", "measure.memorization.samples=3")
+
+
+def probing(when: str) -> dict[str, Any]:
+    settings = {"prompts": {"prefix": 1}, "prefix_tokens": 24, "samples": 2, "new_tokens": 8, "min_lines": 2}
+    return {"measure": {"memorization": {**settings, "when": [when]}}}
+
+
+def bounded(path: Path, out: Path, *more: object) -> None:
+    """Runs with small waves, one slot, and no weights kept."""
+    keep = ("--set", "store.keep=metrics", "--set", "execution.slots=1")
+    args = [sys.executable, "-c", SMALL_WAVES, "run", *map(str, (path, "--out", out, *keep, *more))]
+    ended = subprocess.run(args, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def run(path: Path, out: Path, *more: object) -> None:
+    ended = raysim("run", path, "--out", out, *more)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def array_files(out: Path) -> list[Path]:
+    return list((out / "store" / "objects").rglob("*.npy"))
+
+
+def trained(out: Path) -> Counter[str]:
+    rows = read_stages(out / "stages.jsonl")
+    return Counter(row["key"] for row in rows if (row["kind"], row["status"]) == ("train", "computed"))
+
+
+@pytest.mark.parametrize("when", ["every_stage", pytest.param("every_epoch", marks=pytest.mark.slow)])
+def test_what_waves_need_again_is_made_before_they_take_every_slot(
+    tiny: Callable[..., Path], tmp_path: Path, when: str
+) -> None:
+    """More samples are asked of weights that are gone, snapshots of epochs among them, while there is one slot."""
+    path, out = tiny(**ORDERS, **probing(when)), tmp_path / "out"
+    bounded(path, out)
+    assert array_files(out) == []
+    assert set(trained(out).values()) == {1}
+    bounded(path, out, *MORE)
+    assert array_files(out) == []
+    assert max(trained(out).values()) > 1
+    run(path, tmp_path / "all", *MORE)
+    assert hashes(out) == hashes(tmp_path / "all")
+
+
+@pytest.mark.slow
+def test_snapshots_that_nobody_asks_for_go_with_their_stage(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    """A round's stages may be shared with settings whose epochs are probed, so they make snapshots, too."""
+    path, out = tiny(strategies=["single", {"fedavg": {"rounds": 2}}], **probing("every_epoch")), tmp_path / "out"
+    bounded(path, out)
+    assert array_files(out) == []
+
+
+@pytest.mark.parametrize("keep", ["all", "leaves", "metrics"])
+def test_the_plan_says_what_the_store_holds_in_the_end(finished_once: tuple[Path, Path], keep: str) -> None:
+    path, out = finished_once
+    planned = json.loads(raysim("plan", path, "--json", "--set", f"store.keep={keep}").stdout)
+    store, finals = Store(out / "store"), {m["model"] for m in read_table(out, "models").to_pylist() if m["final"]}
+    stays = {"all": set(store), "leaves": finals, "metrics": set()}[keep]
+    entries = [entry for key in stays if (entry := store.get(key))]
+    assert planned["bytes"] == sum(np.asarray(array).nbytes for entry in entries for array in entry.arrays().values())
+    assert planned["peak_bytes"] > planned["bytes"]
+
+
+@pytest.mark.slow
+def test_gc_spares_the_snapshots_of_a_run_that_was_killed(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    path, out = tiny(**ORDERS, **probing("every_epoch")), tmp_path / "out"
+    with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert any("Probing" in line for line in driver.stdout)
+        driver.kill()
+    store = Store(out / "store")
+    snapshots = [key for key in store if (entry := store.peek(key)) and entry.recipe["kind"] == "snapshot"]
+    assert len(snapshots) == 3 * 2
+    collected = json.loads(raysim("store", "gc", out, "--json").stdout)
+    assert (collected["removed"], collected["arrays let go"]) == (0, 0)
+    run(path, out)
+    assert set(trained(out).values()) == {1}

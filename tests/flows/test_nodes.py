@@ -1,0 +1,43 @@
+"""Tables do not tell how many actors or nodes made them."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos import run_command, three_nodes
+from drive import hashes, raysim
+
+from raysim.tables.io import read_table
+
+EVERYTHING: dict[str, Any] = {
+    "strategies": ["centralized", {"fedavg": {"rounds": 1}}],
+    "canaries": {"repeats": [0, 2], "count": 2, "length": 6},
+    "measure": {
+        "memorization": {
+            "prompts": {"function": 1, "prefix": 5, "held_out": 1},
+            "prefix_tokens": 24,
+            "samples": 2,
+            "new_tokens": 24,
+            "min_lines": 2,
+            "batch_size": 4,
+            "extraction": {"passages": 4, "prefix_tokens": [16], "suffix_tokens": 16},
+        },
+        "exposure": {"candidates": 64},
+        "membership": {"chunk_tokens": None},
+    },
+}
+
+
+@pytest.mark.slow
+def test_equal_tables_on_one_process_and_on_three_nodes(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    path = tiny(**EVERYTHING)
+    ended = raysim("run", path, "--out", tmp_path / "inline")
+    assert ended.returncode == 0, ended.stderr
+    for name in ("samples", "extraction", "canaries", "membership", "blind", "clones"):
+        assert read_table(tmp_path / "inline", name).num_rows, name
+    with three_nodes() as cluster:
+        ended = subprocess.run(run_command(path, tmp_path / "nodes", cluster), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert hashes(tmp_path / "nodes") == hashes(tmp_path / "inline")

@@ -1,0 +1,157 @@
+"""One experiment, end to end: equal tables whoever does the work, nothing computed twice, damage found and mended."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from drive import command, hashes, raysim
+
+from raysim.store.task_log import read_stages
+from raysim.tables.io import read_table
+
+
+@pytest.fixture
+def finished(finished_once: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """A finished inline run, this test's own copy: its experiment and its folder."""
+    path, out = finished_once
+    shutil.copytree(out, tmp_path / "out")
+    return path, tmp_path / "out"
+
+
+def _computed(out: Path) -> Counter[str]:
+    return Counter(row["kind"] for row in read_stages(out / "stages.jsonl") if row["status"] == "computed")
+
+
+def test_plan_agrees_with_the_stages(finished: tuple[Path, Path]) -> None:
+    path, out = finished
+    plan = json.loads(raysim("plan", path, "--json").stdout)["strategies"]
+    assert (plan["incremental"]["naive"], plan["incremental"]["unique"]) == (18, 15)
+    rows = [row for row in read_stages(out / "stages.jsonl") if row["kind"] == "train"]
+    for label, row in plan.items():
+        assert len({r["key"] for r in rows if r["setting"] == label}) == row["unique"]
+    cached = json.loads(raysim("plan", path, "--out", out, "--json").stdout)
+    assert all(row["cached"] == row["unique"] for row in cached["strategies"].values())
+    assert not any(cached["tokens"].values())
+
+
+def test_second_run_computes_nothing(finished: tuple[Path, Path]) -> None:
+    path, out = finished
+    before, tables = _computed(out), hashes(out)
+    started_s = time.monotonic()
+    ended = raysim("run", path, "--out", out)
+    assert ended.returncode == 0, ended.stderr
+    assert time.monotonic() - started_s < 30
+    assert _computed(out) == before
+    assert hashes(out) == tables
+
+
+def test_tables_are_filled(finished: tuple[Path, Path]) -> None:
+    _, out = finished
+    models = read_table(out, "models").to_pylist()
+    # 3 single, 1 centralized, 6 orders of 3, 2 x 2 rounds, and the initial model of each of the 12 instances.
+    assert len(models) == 3 + 1 + 18 + 4 + 12
+    assert len({m["model"] for m in models}) == 1 + 1 + 15 + 4
+    samples = read_table(out, "samples").to_pylist()
+    prompts = read_table(out, "prompts").num_rows
+    assert len(samples) == 21 * prompts * 2 * 3
+    assert all(s["covered"] == s["exclusive"] + s["shared"] + s["public"] for s in samples)
+    kinds = {row["kind"] for row in read_table(out, "ledger").to_pylist()}
+    assert {"weights", "metrics", "sequences", "losses", "generate", "line hashes"} <= kinds
+
+
+def test_report_again_from_results_alone(finished: tuple[Path, Path]) -> None:
+    _, out = finished
+    first = (out / "report.html").read_text()
+    (out / "report.html").unlink()
+    (out / "store").rename(out.parent / "elsewhere")
+    ended = raysim("report", out)
+    assert ended.returncode == 0, ended.stderr
+    assert (out / "report.html").read_text() == first
+
+
+def test_damaged_entry_is_reported_and_computed_again(finished: tuple[Path, Path]) -> None:
+    path, out = finished
+    tables = hashes(out)
+    key = next(row["key"] for row in read_stages(out / "stages.jsonl") if row["kind"] == "train")
+    victim = out / "store" / "objects" / key[:2] / key / "weights.npy"
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    ended = raysim("run", path, "--out", out)
+    assert ended.returncode == 0, ended.stderr
+    assert key in ended.stdout
+    assert "weights.npy" in ended.stdout
+    computed = [r for r in read_stages(out / "stages.jsonl") if r["key"] == key and r["status"] == "computed"]
+    assert len(computed) == 2
+    assert hashes(out) == tables
+
+
+def test_nan_loss_names_the_stage(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    path = tiny(strategies=["single"], trainer={"epochs": 4, "sequence_length": 64, "learning_rate": 1e30})
+    ended = raysim("run", path, "--out", tmp_path / "out")
+    assert ended.returncode == 3, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert re.search(r"single (alpha|beta|gamma), stage 1", ended.stderr)
+    assert "learning_rate" in ended.stderr
+
+
+def test_second_driver_on_a_folder_is_refused(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    path, out = tiny(trainer={"epochs": 200, "sequence_length": 64}), tmp_path / "out"
+    with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert any("Training" in line for line in first.stdout)
+        second = raysim("run", path, "--out", out)
+        first.kill()
+    assert second.returncode == 2
+    assert f"process {first.pid}" in second.stderr
+
+
+@pytest.mark.slow
+def test_killed_anywhere_goes_on_to_equal_tables(
+    finished: tuple[Path, Path], tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    """SIGKILL and Ctrl-C of the driver at ten moments spread over the stages of one run."""
+    path, undisturbed = finished
+    out = tmp_path / "killed"
+    total = len(read_stages(undisturbed / "stages.jsonl"))
+    kills = [(number * total // 11, signal.SIGKILL if number % 2 else signal.SIGINT) for number in range(1, 11)]
+    for lines, kill in kills:
+        _kill_after(command("run", path, "--out", out), out / "stages.jsonl", lines, kill)
+    ended = raysim("run", path, "--out", out)
+    assert ended.returncode == 0, ended.stderr
+    assert hashes(out) == hashes(undisturbed)
+    computed = [r["key"] for r in read_stages(out / "stages.jsonl") if r["status"] == "computed"]
+    assert max(Counter(computed).values()) == 1
+
+
+def _kill_after(args: list[str], log: Path, computed: int, kill: signal.Signals) -> None:
+    """Starts a driver and kills it as soon as that many distinct stages are in its log."""
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as driver:
+        deadline_s = time.monotonic() + 120
+        while len({row["key"] for row in read_stages(log)}) < computed:
+            assert driver.poll() is None, driver.communicate()[0]
+            assert time.monotonic() < deadline_s
+            os.sched_yield()
+        driver.send_signal(kill)
+        output = driver.communicate(timeout=120)[0]
+    assert "Traceback" not in output
+    assert driver.returncode == (3 if kill == signal.SIGINT else -signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_equal_tables_on_a_ray_of_its_own(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    """Inline against Ray with 1 and 2 organizations at a time."""
+    path, inline = finished
+    for slots in (1, 2):
+        out = tmp_path / f"ray{slots}"
+        ended = raysim("run", path, "--out", out, "--set", "execution.backend=ray", "--set", f"execution.slots={slots}")
+        assert ended.returncode == 0, ended.stderr
+        assert hashes(out) == hashes(inline)

@@ -1,0 +1,121 @@
+"""`raysim verify` passes on what a run left, names what is not as it was, and repairs nothing."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drive import raysim
+
+from raysim.core.keys import canonical_json, file_sha256
+from raysim.store.store import Store
+from raysim.store.task_log import read_stages
+
+
+@pytest.fixture
+def finished(finished_once: tuple[Path, Path], tmp_path: Path) -> Path:
+    shutil.copytree(finished_once[1], tmp_path / "out")
+    return tmp_path / "out"
+
+
+def content(folder: Path) -> dict[str, str]:
+    """The hash of every file, locks left out."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): file_sha256(path) for path in files}
+
+
+def a_trained_model(out: Path) -> Path:
+    key = next(row["key"] for row in read_stages(out / "stages.jsonl") if row["kind"] == "train")
+    return out / "store" / "objects" / key[:2] / key
+
+
+def test_everything_is_made_once_more_to_the_same_bits(finished: Path) -> None:
+    before = content(finished)
+    ended = raysim("verify", finished)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    entries = len(list(Store(finished / "store")))
+    told = " ".join(ended.stdout.split())
+    assert f"{entries} entries hashed" in told
+    for made in ("25 train", "4 aggregate", "1 initial", "1 tokenizer", "63 losses", "63 generate", "63 match"):
+        assert made in told
+    assert content(finished) == before
+
+
+def test_a_sample_is_as_large_as_asked(finished: Path) -> None:
+    ended = raysim("verify", finished, "--sample", 7)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    counts = ended.stdout[ended.stdout.index("bits:") + 5 :].strip(" .\n").replace("\n", " ").split(", ")
+    assert sum(int(one.split()[0]) for one in counts) == 7
+
+
+def test_one_flipped_byte_is_named(finished: Path) -> None:
+    folder = a_trained_model(finished)
+    damaged = bytearray((folder / "weights.npy").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (folder / "weights.npy").write_bytes(damaged)
+    before = content(finished)
+    ended = raysim("verify", finished)
+    assert ended.returncode == 1
+    assert f"store entry {folder.name}: weights.npy is not what was written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert content(finished) == before
+
+
+def test_a_result_that_never_came_of_its_recipe_is_named(finished: Path) -> None:
+    """The entry is consistent, its hashes are right: only making it again tells."""
+    folder = a_trained_model(finished)
+    weights = np.load(folder / "weights.npy")
+    np.save(folder / "weights.npy", weights * np.float32(1.01))
+    facts = json.loads((folder / "entry.json").read_text())
+    facts.pop("sha256")
+    facts["files"]["weights.npy"]["sha256"] = file_sha256(folder / "weights.npy")
+    digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+    (folder / "entry.json").write_text(json.dumps({**facts, "sha256": digest}))
+    ended = raysim("verify", finished)
+    assert ended.returncode == 1
+    told = " ".join(ended.stderr.split())
+    assert f"train {folder.name}: weights.npy differs, relative L2 distance 0.0099" in told
+    # What others had made of the true weights came out again, of the true weights.
+    assert told.startswith("error: 1 of ")
+
+
+def test_a_changed_corpus_is_told(tiny: Callable[..., Path], tmp_path: Path, corpus_folders: dict[str, Path]) -> None:
+    shutil.copytree(corpus_folders["alpha"], tmp_path / "mine")
+    path = tiny(
+        organizations={"mine": {"source": {"path": str(tmp_path / "mine")}}},
+        references=[{"path": str(corpus_folders["beta"])}],
+        strategies=["single"],
+        measure={},
+        tokenizer={"train": {"on": "references", "vocab_size": 400}},
+    )
+    assert raysim("run", path, "--out", tmp_path / "out").returncode == 0
+    assert raysim("verify", tmp_path / "out").returncode == 0
+    for file in (tmp_path / "mine").glob("*.py"):
+        file.write_text(file.read_text() + "\nx = 1\n")
+    ended = raysim("verify", tmp_path / "out")
+    assert ended.returncode == 1
+    assert "were not made again" in ended.stderr
+    told = " ".join(ended.stderr.split())
+    assert "corpora, settings, libraries, or whether the processor knows bf16, have changed since" in told
+
+
+def test_what_has_not_ended_is_not_verified(finished: Path, tmp_path: Path) -> None:
+    manifest = json.loads((finished / "manifest.json").read_text())
+    (finished / "manifest.json").write_text(json.dumps({**manifest, "finished": None}))
+    for folder, words in ((finished, "has not come to its end"), (tmp_path / "none", "no run folder")):
+        ended = raysim("verify", folder)
+        assert ended.returncode == 2
+        assert words in " ".join(ended.stderr.split())
+
+
+def test_an_entry_that_is_gone_is_named(finished: Path) -> None:
+    """What the tables rest on must be there; that it could be made again is no excuse."""
+    folder = a_trained_model(finished)
+    shutil.rmtree(folder)
+    ended = raysim("verify", finished, "--sample", 1)
+    assert ended.returncode == 1
+    assert f"store entry {folder.name}: is not there any more" in " ".join(ended.stderr.split())
+    assert not folder.exists()

@@ -1,0 +1,85 @@
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from raysim.core.arrow import table_of
+from raysim.corpus.files import SourceFile
+from raysim.matching.line_index import build_index
+from raysim.matching.matches import match, prompt_context
+from raysim.measures.memorization.prompts import split_batches
+from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
+from raysim.measures.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
+from raysim.organizations.organization import ModelSpec
+from raysim.tasks.ray_data import map_tables
+from raysim.training.models import ModelSettings, build_model
+from raysim.training.weights import flatten
+
+SECRET = b"secret"
+CONFIG = {"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 16, "initializer_range": 0.5}
+SETTINGS = MemorizationSettings(
+    prompts=PromptCounts(prefix=1), samples=2, new_tokens=24, min_lines=1, batch_size=4, temperature=1.0, top_p=0.9
+)
+
+
+@pytest.fixture
+def prompts(make_prompts: Callable[..., pa.Table]) -> pa.Table:
+    return pa.concat_tables(
+        [make_prompts("abc", "a.b(\nc", "x", "y"), make_prompts("def f(\n", "def\n", kind="function")]
+    )
+
+
+def generate(tokenizer: Any, prompts: pa.Table, models: list[str]) -> pa.Table:
+    spec = ModelSpec(ModelSettings(config=CONFIG), tokenizer.vocab_size, tokenizer.bos_id, 64)
+    batches = split_batches(prompts, SETTINGS)
+    arguments = {
+        "spec": spec,
+        "tokenizer": tokenizer,
+        "settings": SETTINGS,
+        "numerics": "fp32",
+        "threads": 1,
+        "seed": 1,
+        "weights": {
+            name: flatten(build_model(spec.settings, spec.vocab_size, spec.bos_id, 64, seed=int(name[1:])))
+            for name in models
+        },
+        "prompts": {"org": batches},
+        "judge": lambda text: text.startswith("def\n"),
+    }
+    rows = [{"model": m, "organization": "org", "batch": b} for b in range(len(batches)) for m in models]
+    work = [pa.Table.from_pylist([row], schema=WORK_SCHEMA) for row in rows]
+    return pa.concat_tables(map_tables(GenerateStep, arguments, work, 1, "inline"))
+
+
+def test_each_model_gets_its_own_weights(tokenizer: Any, prompts: pa.Table) -> None:
+    both = generate(tokenizer, prompts, ["m1", "m2"])
+    assert both.num_rows == 2 * 6 * 2
+    for name in ("m1", "m2"):
+        mine = both.filter(pc.field("model") == name)
+        assert generate(tokenizer, prompts, [name]).equals(mine.combine_chunks())
+
+
+def test_functions_are_judged_whole_and_prefixes_are_not(tokenizer: Any, prompts: pa.Table) -> None:
+    answers = generate(tokenizer, prompts, ["m1"]).to_pylist()
+    kinds = dict(zip(prompts["prompt"].to_pylist(), prompts["kind"].to_pylist(), strict=True))
+    texts = dict(zip(prompts["prompt"].to_pylist(), prompts["text"].to_pylist(), strict=True))
+    for answer in answers:
+        prompt = answer["prompt"]
+        expected = None if kinds[prompt] == "prefix" else texts[prompt] == "def\n"
+        assert answer["parses"] is expected
+
+
+def test_matches_are_those_of_match(tokenizer: Any, prompts: pa.Table) -> None:
+    generations = generate(tokenizer, prompts, ["m1"]).drop_columns("batch")
+    text = "\n".join(generations["text"].to_pylist()[::2])
+    index = build_index([SourceFile("f.py", text, "r")], 1, SECRET)
+    context = prompt_context(prompts, SETTINGS, SECRET)
+    step = MatchStep(SETTINGS, SECRET, {"X": index}, None, {"org": context})
+    (row,) = step(generations).to_pylist()
+    samples, matches = match(generations, context, {"X": index}, None, SETTINGS, SECRET)
+    assert (row["model"], row["organization"]) == ("m1", "org")
+    assert table_of(row["samples"]).equals(samples)
+    assert table_of(row["matches"]).equals(matches)
+    assert sum(samples["covered"].to_pylist()) > 0

@@ -1,0 +1,77 @@
+"""Arrays go as soon as nobody will read them, and not before."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raysim.store.retention import Keep, Retention, parents_of
+
+# initial -> a -> ab, initial -> b; every model is scored; an aggregation of a and b starts from the initial model.
+RECIPES = {
+    "initial": {"kind": "initial"},
+    "a": {"kind": "train", "weights": "initial", "client_state": None},
+    "b": {"kind": "train", "weights": "initial", "client_state": "a"},
+    "ab": {"kind": "train", "weights": "a", "client_state": None},
+    "sum": {"kind": "aggregate", "state": "initial", "results": ["a", "b"]},
+    **{f"score {model}": {"kind": "losses", "weights": model} for model in ("initial", "a", "ab", "sum")},
+}
+LEAVES = frozenset({"ab", "sum"})
+PARENTS = {key: parents_of(recipe) for key, recipe in RECIPES.items()}
+READERS = {key: {work for work, parents in PARENTS.items() if key in parents} for key in RECIPES}
+
+
+def test_parents_are_what_a_recipe_reads_arrays_of() -> None:
+    assert parents_of(RECIPES["b"]) == ("initial", "a")
+    assert parents_of(RECIPES["sum"]) == ("initial", "a", "b")
+    assert parents_of({"kind": "match", "generations": "g"}) == ()
+    assert parents_of({"kind": "snapshot", "stage": "a", "epoch": 1}) == ()  # a stage makes it, it does not read it
+
+
+def test_one_by_one() -> None:
+    retention = Retention("leaves", RECIPES, LEAVES)
+    gone = {work: retention.ended(work) for work in RECIPES}
+    assert gone == {
+        "initial": [], "a": [], "b": [], "ab": [], "sum": ["b"], "score initial": ["initial", "score initial"],
+        "score a": ["a", "score a"], "score ab": ["score ab"], "score sum": ["score sum"],
+    }  # fmt: skip
+
+
+def test_keeping_all_lets_nothing_go() -> None:
+    retention = Retention("all", RECIPES, LEAVES)
+    assert [gone for work in RECIPES for gone in retention.ended(work)] == []
+    assert not retention.bounded
+    assert retention.kept({"a", "ab"}) == {"a", "ab"}
+
+
+@pytest.mark.parametrize(("keep", "stays"), [("leaves", {"ab"}), ("metrics", set())])
+def test_what_stays(keep: Keep, stays: set[str]) -> None:
+    retention = Retention(keep, RECIPES, LEAVES)
+    assert retention.bounded
+    assert retention.kept({"a", "ab"}) == stays
+
+
+@given(st.permutations(list(RECIPES)), st.sampled_from(["leaves", "metrics"]), st.sets(st.sampled_from(list(RECIPES))))
+def test_in_any_order_nothing_goes_that_is_read_later_or_claimed(
+    order: list[str], keep: Keep, claimed: set[str]
+) -> None:
+    """Against the definition: what goes has no reader to come, is no leaf that stays, and is not claimed."""
+    retention = Retention(keep, RECIPES, LEAVES, claimed=lambda: claimed)
+    gone: set[str] = set()
+    for number, work in enumerate(order):
+        gone |= set(retention.ended(work))
+        to_come = set(order[number + 1 :])
+        kept = LEAVES if keep == "leaves" else set()
+        for key in gone:
+            assert not READERS[key] & to_come
+            assert key not in kept | claimed
+    assert gone == set(RECIPES) - claimed - (LEAVES if keep == "leaves" else set())
+
+
+def test_work_that_begins_again_holds_on_to_its_parents() -> None:
+    retention = Retention("metrics", RECIPES, LEAVES)
+    for work in RECIPES:
+        retention.ended(work)
+    retention.begins_again("ab")
+    retention.begins_again("sum")
+    assert "a" not in retention.ended("sum")
+    assert "a" in retention.ended("ab")

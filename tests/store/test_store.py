@@ -1,0 +1,423 @@
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raysim.core.errors import DamagedEntry, InputError, RunError
+from raysim.core.keys import key_of
+from raysim.store.entries import Entry
+from raysim.store.store import Store
+
+RECIPE = {"kind": "train", "version": 1, "seed": 1}
+KEY = key_of(RECIPE)
+ARRAYS = {"weights": np.array([1.5, -2.0], np.float32), "counts": np.array([[1, 2], [3, 4]], np.int64)}
+TABLES = {"rows": pa.table({"n": [1, 2], "s": ["a", None]})}
+INFO = {"site": "a", "rate": 1.0e-05, "nested": [{"x": None}]}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def facts(entry: Entry) -> tuple:
+    return entry.key, entry.recipe, entry.info, entry.files
+
+
+def everything(folder: Path) -> set[str]:
+    """Paths of all files and empty folders below `folder`."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() or not any(p.iterdir())}
+
+
+def test_round_trip(store: Store) -> None:
+    assert store.get(KEY) is None
+    assert not store.has(KEY)
+    written = store.put(RECIPE, INFO, ARRAYS, TABLES)
+    entry = Store(store.folder).get(KEY)
+    assert entry is not None
+    assert store.has(KEY)
+    assert facts(entry) == facts(written)
+    assert (entry.key, entry.recipe, entry.info) == (KEY, RECIPE, INFO)
+    assert set(entry.arrays()) == {"weights", "counts"}
+    for name, array in ARRAYS.items():
+        assert entry.array(name).dtype == array.dtype
+        assert np.array_equal(entry.array(name), array)
+    assert entry.table("rows").equals(TABLES["rows"])
+
+
+def test_arrays_are_read_only(store: Store) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        store.put(RECIPE, {}, ARRAYS).array("weights")[0] = 1
+
+
+def test_sizes_and_hashes_are_those_of_the_files(store: Store) -> None:
+    entry = store.put(RECIPE, INFO, ARRAYS, TABLES)
+    files = ["weights.npy", "counts.npy", "rows.parquet"]
+    assert entry.num_bytes() == sum((entry.folder / name).stat().st_size for name in files)
+    hashed = subprocess.run(["sha256sum", entry.folder / "weights.npy"], capture_output=True, text=True, check=True)
+    assert entry.files["weights.npy"]["sha256"] == hashed.stdout.split()[0]
+
+
+def test_arrays_in_any_memory_order(store: Store) -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    assert np.array_equal(store.put(RECIPE, {}, {"a": array}).array("a"), array)
+
+
+def test_every_flipped_byte_is_detected(store: Store) -> None:
+    """In every file of an entry; only a flip that leaves the facts as they are (1e-05 as 1E-05) may pass."""
+    entry = store.put(RECIPE, INFO, {"weights": ARRAYS["weights"]}, {"rows": TABLES["rows"].select(["n"])})
+    passed = []
+    for path in sorted(entry.folder.iterdir()):
+        content = path.read_bytes()
+        for position in range(len(content)):
+            for mask in (0x01, 0x20, 0x80):
+                flipped = bytearray(content)
+                flipped[position] ^= mask
+                path.write_bytes(flipped)
+                try:
+                    read = store.get(KEY)
+                except DamagedEntry:
+                    continue
+                assert path.name == "entry.json"
+                assert read is not None
+                assert facts(read) == facts(entry)
+                passed.append(bytes(flipped[position - 1 : position + 3]))
+        path.write_bytes(content)
+    assert set(passed) <= {b"1E-0"}
+    assert store.get(KEY) is not None
+
+
+@pytest.mark.parametrize("name", ["entry.json", "weights.npy", "rows.parquet"])
+@pytest.mark.parametrize("length", [0, 20])
+def test_cut_files_are_detected(store: Store, name: str, length: int) -> None:
+    os.truncate(store.put(RECIPE, INFO, ARRAYS, TABLES).folder / name, length)
+    with pytest.raises(DamagedEntry, match=KEY):
+        store.get(KEY)
+
+
+def test_missing_file_is_detected(store: Store) -> None:
+    (store.put(RECIPE, INFO, ARRAYS).folder / "counts.npy").unlink()
+    with pytest.raises(DamagedEntry, match=KEY):
+        store.get(KEY)
+
+
+def test_peek_checks_the_facts_alone(store: Store) -> None:
+    folder = store.put(RECIPE, INFO, ARRAYS).folder
+    (folder / "counts.npy").unlink()
+    assert store.peek(KEY) is not None
+    (folder / "entry.json").write_text(json.dumps(json.loads((folder / "entry.json").read_text()) | {"info": {}}))
+    with pytest.raises(DamagedEntry):
+        store.peek(KEY)
+
+
+def test_an_entry_under_another_key_is_damaged(store: Store) -> None:
+    other = {**RECIPE, "seed": 2}
+    place = store.put(other, {}, ARRAYS).folder
+    here = store.put(RECIPE, {}, ARRAYS).folder
+    shutil.rmtree(here)
+    shutil.copytree(place, here)
+    with pytest.raises(DamagedEntry):
+        store.get(KEY)
+
+
+def test_torn_entry_is_none_and_is_replaced(store: Store) -> None:
+    """A folder without its facts was not finished; it does not stand in the way for ever."""
+    folder = store.put(RECIPE, {"from": "before"}, ARRAYS).folder
+    (folder / "entry.json").unlink()
+    assert store.get(KEY) is None
+    assert not store.has(KEY)
+    assert store.put(RECIPE, {"from": "after"}, ARRAYS).info == {"from": "after"}
+    assert store.get(KEY) is not None
+
+
+def test_the_second_writer_gives_way(store: Store) -> None:
+    store.put(RECIPE, {"writer": 1}, ARRAYS)
+    assert Store(store.folder).put(RECIPE, {"writer": 2}, ARRAYS).info == {"writer": 1}
+
+
+def test_many_writers_of_one_key_leave_one_whole_entry(store: Store) -> None:
+    big = {"weights": np.zeros(200_000, np.float32)}
+    with ThreadPoolExecutor(8) as pool:
+        entries = list(pool.map(lambda n: Store(store.folder).put(RECIPE, {"writer": n}, big), range(16)))
+    kept = store.get(KEY)
+    assert kept is not None
+    assert {e.info["writer"] for e in entries} == {kept.info["writer"]}
+    assert everything(store.folder / "objects") == {f"{KEY[:2]}/{KEY}/{n}" for n in ("entry.json", "weights.npy")}
+
+
+def test_discard_moves_away_and_lets_it_be_written_again(store: Store) -> None:
+    store.put(RECIPE, {"attempt": 1}, ARRAYS)
+    store.discard(KEY)
+    assert store.get(KEY) is None
+    assert len(list((store.folder / "damaged").glob(f"{KEY}-*/entry.json"))) == 1
+    assert store.put(RECIPE, {"attempt": 2}, ARRAYS).info == {"attempt": 2}
+
+
+def test_discard_twice_is_once(store: Store) -> None:
+    """Several readers may find the same entry damaged at the same time."""
+    store.put(RECIPE, {}, ARRAYS)
+    store.discard(KEY)
+    store.discard(KEY)
+    assert len(list((store.folder / "damaged").iterdir())) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}], ids=["NaN", "a set"])
+def test_facts_that_have_no_json_leave_nothing(store: Store, value: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        store.put(RECIPE, {"value": value}, ARRAYS)
+    assert store.get(KEY) is None
+    assert everything(store.folder / "objects") == {KEY[:2]}
+
+
+def test_a_store_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used as a store"):
+        Store(tmp_path / "file")
+
+
+# A full disk.
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own with room for 256 KiB; needs the right to mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if os.geteuid() != 0 or mount is None:
+        pytest.skip("only root can mount a small disk; see the test with a limit on the size of files")
+    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no disk can be mounted here: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+BIG = {"weights": np.ones(100_000, np.float32)}
+
+
+@pytest.mark.parametrize("what", ["arrays", "tables"])
+def test_full_disk(full_disk: Path, what: str) -> None:
+    store = Store(full_disk)
+    small = {**RECIPE, "seed": 2}
+    store.put(small, {}, ARRAYS)
+    noise = np.random.Generator(np.random.Philox(1)).bytes(400_000)
+    big = {"arrays": BIG} if what == "arrays" else {"tables": {"t": pa.table({"noise": [noise]})}}
+    before = everything(full_disk / "objects")
+    with pytest.raises(RunError, match="cannot write"):
+        store.put(RECIPE, {}, **big)  # type: ignore[arg-type]
+    assert everything(full_disk / "objects") - {KEY[:2]} == before
+    assert store.get(key_of(small)) is not None
+    assert store.put(RECIPE, {}, ARRAYS).key == KEY
+
+
+def test_full_disk_keeps_the_older_checkpoint(full_disk: Path) -> None:
+    store = Store(full_disk)
+    store.put_partial(RECIPE, 1, {"step": 1}, ARRAYS)
+    with pytest.raises(RunError):
+        store.put_partial(RECIPE, 2, {"step": 2}, BIG)
+    assert [p.name for p in (full_disk / "partial" / KEY).iterdir()] == ["0000000001"]
+    kept = store.get_partial(KEY)
+    assert kept is not None
+    assert kept.info == {"step": 1}
+
+
+def test_files_that_may_not_grow(store: Store) -> None:
+    """The same without the right to mount: the kernel refuses to write beyond a size."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(RunError, match="cannot write"):
+            store.put(RECIPE, {}, BIG)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert everything(store.folder / "objects") == {KEY[:2]}
+
+
+# Checkpoints of unfinished stages.
+
+
+def steps_of(store: Store) -> list[str]:
+    return sorted(p.name for p in (store.folder / "partial" / KEY).iterdir())
+
+
+def test_a_later_checkpoint_replaces_the_earlier(store: Store) -> None:
+    for step in (9, 10, 100):
+        store.put_partial(RECIPE, step, {"step": step}, {"weights": np.full(3, step, np.float32)})
+        partial = store.get_partial(KEY)
+        assert partial is not None
+        assert partial.info == {"step": step}
+        assert partial.array("weights").tolist() == [step] * 3
+        assert steps_of(store) == [f"{step:010d}"]
+    assert store.get(KEY) is None
+
+
+def test_no_checkpoint_is_none(store: Store) -> None:
+    assert store.get_partial(KEY) is None
+
+
+def test_the_same_checkpoint_twice_is_still_there(store: Store) -> None:
+    """Two runs on one store may come to the same step of the same stage."""
+    store.put_partial(RECIPE, 5, {}, ARRAYS)
+    store.put_partial(RECIPE, 5, {}, ARRAYS)
+    assert store.get_partial(KEY) is not None
+
+
+@pytest.mark.parametrize("damage", ["entry.json", "weights.npy"])
+def test_a_damaged_checkpoint_falls_back(store: Store, damage: str) -> None:
+    """As after a kill between the writing of the new and the removal of the old."""
+    store.put_partial(RECIPE, 1, {"step": 1}, ARRAYS)
+    kept = store.folder / "partial" / KEY / "0000000001"
+    shutil.copytree(kept, store.folder / "aside")
+    store.put_partial(RECIPE, 2, {"step": 2}, ARRAYS)
+    shutil.copytree(store.folder / "aside", kept)
+    newest = store.get_partial(KEY)
+    assert newest is not None
+    assert newest.info == {"step": 2}
+    with (newest.folder / damage).open("r+b") as file:
+        file.write(b"\0\0\0")
+    fallen = store.get_partial(KEY)
+    assert fallen is not None
+    assert fallen.info == {"step": 1}
+    assert steps_of(store) == ["0000000001"]
+
+
+def test_a_finished_stage_has_no_checkpoint(store: Store) -> None:
+    store.put_partial(RECIPE, 1, {}, ARRAYS)
+    store.put(RECIPE, {}, ARRAYS)
+    assert store.get_partial(KEY) is None
+    assert everything(store.folder / "partial") == set()
+
+
+KILLED_WRITER = """
+import os, sys
+from pathlib import Path
+from typing import Any
+import numpy as np
+from raysim.store.store import Store
+
+Path.rename = lambda self, target: os.kill(os.getpid(), 9)
+Store(Path(sys.argv[1])).put({"kind": "train", "version": 1, "seed": 1}, {}, {"weights": np.ones(3, np.float32)})
+"""
+
+
+def test_a_writer_killed_before_the_end_leaves_no_entry(store: Store) -> None:
+    """A kill leaves at most a draft, which no reader takes for an entry."""
+    child = subprocess.run([sys.executable, "-c", KILLED_WRITER, store.folder])
+    assert child.returncode == -9
+    drafts = [path for path in everything(store.folder / "objects") if "entry.json" in path]
+    assert len(drafts) == 1
+    assert store.get(KEY) is None
+    assert store.put(RECIPE, {}, ARRAYS).key == KEY
+
+
+# Arrays that are let go.
+
+
+def test_what_is_let_go_leaves_facts_tables_and_hashes(store: Store) -> None:
+    weights, table = np.arange(6, dtype=np.float32), pa.table({"x": [1, 2]})
+    entry = store.put(RECIPE, {"loss": 1.5}, {"weights": weights}, {"t": table})
+    store.drop_arrays(entry.key)
+    hollow = store.get(entry.key)
+    assert hollow is not None
+    assert (hollow.info, hollow.files, hollow.dropped) == (entry.info, entry.files, {"weights.npy"})
+    assert hollow.table("t").equals(table)
+    assert hollow.array_names() == ["weights"]
+    assert hollow.num_bytes() == entry.files["t.parquet"]["bytes"]
+    assert not (entry.folder / "weights.npy").exists()
+    store.drop_arrays(entry.key)
+    assert store.get(entry.key) == hollow
+
+
+def test_arrays_come_back_or_come_out_otherwise(store: Store) -> None:
+    weights = np.arange(6, dtype=np.float32)
+    entry = store.put(RECIPE, {}, {"weights": weights, "m": weights})
+    store.drop_arrays(entry.key)
+    with pytest.raises(RunError, match=r"weights\.npy of .* was let go and comes out otherwise now"):
+        store.put(RECIPE, {}, {"m": weights, "weights": weights + 1})
+    hollow = store.peek(entry.key)
+    assert hollow is not None
+    assert hollow.dropped == {"weights.npy", "m.npy"}
+    assert not list(store.folder.glob("objects/*/.*"))
+    back = store.put(RECIPE, {}, {"weights": weights, "m": weights})
+    assert back == store.get(entry.key) == entry
+    assert np.array_equal(back.array("m"), weights)
+
+
+def test_facts_of_what_was_let_go_are_guarded_too(store: Store) -> None:
+    entry = store.put(RECIPE, {}, {"weights": np.zeros(2, np.float32)})
+    store.drop_arrays(entry.key)
+    facts = entry.folder / "entry.json"
+    facts.write_text(facts.read_text().replace('"weights.npy"\n ]', '"other.npy"\n ]'))
+    with pytest.raises(DamagedEntry, match=r"entry\.json is not what was written"):
+        store.peek(entry.key)
+
+
+def test_letting_go_what_is_not_there(store: Store) -> None:
+    store.drop_arrays("0" * 32)
+    entry = store.put(RECIPE, {"no": "arrays"})
+    store.drop_arrays(entry.key)
+    assert store.get(entry.key) == entry
+
+
+def test_keys_and_removal(store: Store) -> None:
+    keys = {store.put({**RECIPE, "n": n}, {}).key for n in range(3)}
+    assert set(store) == keys
+    gone = keys.pop()
+    store.remove(gone)
+    assert set(store) == keys
+    assert not store.has(gone)
+
+
+def test_half_written_things_go_when_nobody_is_at_work(store: Store) -> None:
+    entry = store.put(RECIPE, {}, {"weights": np.zeros(2, np.float32)})
+    drafts = [entry.folder.with_name(".draft"), store.folder / "partial" / "key" / ".0001.x"]
+    for draft in drafts:
+        draft.mkdir(parents=True)
+        (draft / "weights.npy").write_bytes(b"half")
+    (entry.folder / ".entry.json.x").write_bytes(b"half")
+    Store(store.folder)
+    assert all(draft.exists() for draft in drafts)  # another run may be writing them
+    store.sweep()
+    assert not any(draft.exists() for draft in drafts)
+    assert sorted(path.name for path in entry.folder.iterdir()) == ["entry.json", "weights.npy"]
+    assert store.get(entry.key) == entry
+
+
+def _lease(folder: Path, held: Any, leave: Any) -> None:
+    with Store(folder).lease("key") as ours:
+        assert ours
+        held.set()
+        leave.wait()
+
+
+def test_a_lease_is_held_by_one_process_and_ends_with_it(store: Store) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, leave = context.Event(), context.Event()
+    other = context.Process(target=_lease, args=(store.folder, held, leave))
+    other.start()
+    assert held.wait(60)
+    assert store.is_leased("key")
+    with store.lease("key") as ours:
+        assert not ours
+    other.kill()
+    other.join()
+    assert not store.is_leased("key")
+    with store.lease("key") as ours:
+        assert ours

@@ -1,0 +1,181 @@
+"""The key of each kind of work, from the real recipes, and all that they are made of side by side."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+
+from raysim.core.keys import Key, key_of
+from raysim.core.settings import Settings
+from raysim.corpus.canaries import CanarySettings
+from raysim.corpus.packing import packing_key, packing_seed
+from raysim.corpus.tokenizer import TrainedTokenizerSettings
+from raysim.experiment.setup import tokenizer_recipe
+from raysim.measures.exposure import ExposureSettings
+from raysim.measures.membership import MembershipSettings
+from raysim.measures.memorization.settings import ExtractionSettings, MemorizationSettings, PromptCounts
+from raysim.measures.pass_at_k.linting import linting_recipe
+from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, fingerprint_of_tests
+from raysim.measures.pass_at_k.settings import PassAtKSettings
+from raysim.measures.perplexity import PerplexitySettings
+from raysim.measures.recipes import (
+    blind_recipe,
+    clones_recipe,
+    copies_recipe,
+    emissions_recipe,
+    execution_recipe,
+    exposure_recipe,
+    extraction_recipe,
+    generation_recipe,
+    licences_recipe,
+    match_recipe,
+    membership_recipe,
+    prompts_recipe,
+    scoring_recipe,
+    solution_recipe,
+)
+from raysim.organizations.organization import Inventory, ModelSpec
+from raysim.simulation.run_context import World
+from raysim.simulation.strategy import Assignment, Federation, Member, Result
+from raysim.training.models import ModelSettings
+from raysim.training.request import TrainerSettings
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that recipes are made of, except for versions; keys of earlier work are given, not followed."""
+
+    world: World
+    assignment: Assignment
+    results: tuple[Result, ...]
+    perplexity: PerplexitySettings
+    memorization: MemorizationSettings
+    canaries: CanarySettings
+    exposure: ExposureSettings
+    membership: MembershipSettings
+    pass_at_k: PassAtKSettings
+    tokenizer: TrainedTokenizerSettings
+    texts: str
+    references: str
+    model: Key
+    stage: Key
+    epoch: int
+    generations: Key
+    problems: tuple[Problem, ...]
+    solutions: Key
+    matches: Key
+    trained_on: tuple[str, ...]
+
+
+def inventory(name: str) -> Inventory:
+    splits = {"train": {"files": 2, "sequences": 3, "tokens": 190}, "valid": {"tokens": 5}}
+    return Inventory(
+        name, f"train {name}", f"valid {name}", splits, ({"reason": "r", "files": 1},), {"MIT": 1}, 0, ((1, 9),)
+    )
+
+
+CONFIG = {"model_type": "gpt2", "n_layer": 1, "resid_pdrop": 0.0}
+ASSIGNMENT = Assignment(("a",), "model", 2, 4, "stage", True)
+BASE = Inputs(
+    world=World(
+        ModelSpec(ModelSettings(config=CONFIG), 300, 0, 64),
+        TrainerSettings(sequence_length=64),
+        "tokenizer",
+        {name: inventory(name) for name in "ab"},
+        split_seed=1,
+        seed=1,
+        libraries="torch 2",
+        bf16=True,
+    ),
+    assignment=ASSIGNMENT,
+    results=(Result(ASSIGNMENT, "stage a", 3), Result(dataclasses.replace(ASSIGNMENT, organizations=("b",)), "b", 3)),
+    perplexity=PerplexitySettings(),
+    memorization=MemorizationSettings(
+        prompts=PromptCounts(function=3, prefix=2), precision="fp32", extraction=ExtractionSettings()
+    ),
+    canaries=CanarySettings(),
+    exposure=ExposureSettings(),
+    membership=MembershipSettings(),
+    pass_at_k=PassAtKSettings(precision="fp32"),
+    tokenizer=TrainedTokenizerSettings(),
+    texts="texts",
+    references="references",
+    model="model",
+    stage="stage",
+    epoch=1,
+    generations="generations",
+    problems=(Problem("P/0", "prompt", "test", "canonical"),),
+    solutions="solutions",
+    matches="matches",
+    trained_on=("a",),
+)
+FEDERATION = Federation((Member("a", 3, 190, 1.0, 0.0), Member("b", 3, 190, 1.0, 0.0)), 10, "reset")
+
+
+def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
+    """The key of each kind of work; what is asked of one organization is asked of ``a``."""
+    world, memorization = dataclasses.replace(inputs.world), inputs.memorization  # anew: a world keeps its recipes
+    corpus = world.inventories["a"].train_fingerprint
+    seed = packing_seed(world.split_seed, corpus, world.tokenizer, world.trainer.sequence_length)
+    recipes = {
+        "tokenizer": tokenizer_recipe(inputs.tokenizer, inputs.texts, world.split_seed),
+        "initial": world.initial,
+        "train": world.stage(inputs.assignment),
+        "snapshot": World.snapshot(inputs.stage, inputs.epoch),
+        "aggregate": world.aggregation(strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results),
+        "losses": scoring_recipe(world, inputs.model, "a", inputs.perplexity.batch_size),
+        "generate": generation_recipe(world, inputs.model, "a", memorization),
+        "extract": extraction_recipe(world, inputs.model, "a", memorization),
+        "match": match_recipe(world, inputs.generations, memorization, inputs.references),
+        "prompts": prompts_recipe(world, "a", memorization, inputs.references),
+        "clones": clones_recipe(world, "a", memorization, inputs.references),
+        "copies": copies_recipe(world, "a", memorization),
+        "emissions": emissions_recipe(world, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references),
+        "exposure": exposure_recipe(world, inputs.model, "a", inputs.canaries, inputs.exposure),
+        "membership": membership_recipe(world, inputs.model, "a", inputs.membership),
+        "blind": blind_recipe(world, "a", inputs.membership),
+        "solve": solution_recipe(world, inputs.model, fingerprint_of_prompts(inputs.problems), inputs.pass_at_k),
+        "execute": execution_recipe(inputs.solutions, fingerprint_of_tests(inputs.problems), inputs.pass_at_k),
+        "lint": linting_recipe(inputs.solutions),
+        "licences": licences_recipe(world, "a", inputs.solutions, inputs.pass_at_k),
+    }
+    for kind, recipe in recipes.items():
+        assert recipe["kind"] == kind
+    return {"packing": packing_key(seed)} | {kind: key_of(recipe) for kind, recipe in recipes.items()}
+
+
+KINDS = set(keys_of(BASE))
+COMPARED = {"match", "prompts", "clones", "copies", "emissions"}
+"""Kinds of work that compare the lines of all organizations, by name."""
+
+
+def get(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = value[0] if name == "0" else value[name] if isinstance(value, Mapping) else getattr(value, name)
+    return value
+
+
+def replaced(value: Any, path: str, new: Any) -> Any:
+    """A copy of `value` with another field; settings are validated anew.
+
+    Raises:
+        pydantic.ValidationError: the settings do not allow it.
+    """
+    name, _, rest = path.partition(".")
+    child = replaced(get(value, name), rest, new) if rest else new
+    if isinstance(value, Settings):
+        if len(choices(type(value), name)) == 1:  # there is no other value yet, but there may be
+            return value.model_copy(update={name: child})
+        return type(value)(**{**dict(value), name: child})
+    if isinstance(value, Mapping):
+        return {**value, name: child}
+    return (child, *value[1:]) if isinstance(value, tuple) else dataclasses.replace(value, **{name: child})
+
+
+def choices(owner: type, name: str) -> tuple[Any, ...]:
+    """The values of a field that is a Literal."""
+    annotation = typing.get_type_hints(owner).get(name)
+    return typing.get_args(annotation) if typing.get_origin(annotation) is typing.Literal else ()

@@ -1,0 +1,73 @@
+"""Fields of settings, found by introspection, and other values for them; of strategies, all that are installed."""
+
+import typing
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Any
+
+from raysim.core.settings import Settings
+from raysim.simulation.registry import GROUP
+
+
+def settings_in(annotation: Any) -> list[type[Settings]]:
+    """The settings classes that a type names."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [found for argument in typing.get_args(annotation) for found in settings_in(argument)]
+
+
+def fields(owner: type[Settings], prefix: str = "") -> Iterator[tuple[str, type[Settings]]]:
+    """The path of every field below `owner` that is no settings itself, and whose field it is."""
+    for name, field in owner.model_fields.items():
+        if inner := settings_in(field.annotation):
+            key = {dict: "a.", list: "0."}.get(typing.get_origin(field.annotation), "")  # one stands for all
+            yield from fields(inner[0], f"{prefix}{name}.{key}")
+        else:
+            yield f"{prefix}{name}", owner
+
+
+def others(owner: type[Settings], name: str, value: Any) -> list[Any]:
+    """Other values of a field, by its type and its present value: those that change little come first."""
+    annotation = owner.model_fields[name].annotation
+    literals = [c for a in (annotation, *typing.get_args(annotation)) if typing.get_origin(a) is typing.Literal
+                for c in typing.get_args(a)]  # fmt: skip
+    if literals:
+        return [choice for choice in literals if choice != value]
+    if value is None:
+        usual: dict[type, Any] = {int: 10, float: 0.5, str: "x"}
+        inner = [a if isinstance(a, type) else typing.get_args(a)[0] for a in typing.get_args(annotation)]
+        return [found for a in inner if a in usual for found in (usual[a], *others_of(usual[a]))]
+    return others_of(value)
+
+
+def others_of(value: Any) -> list[Any]:
+    match value:
+        case bool():
+            return [not value]
+        case int():
+            return [value + 1, value * 2, value * 1000, value // 2, 1, 0]
+        case float():
+            return [value / 2, value * 2, (value + 1) / 2, 0.0]
+        case str():
+            return [f"{value}x"]
+        case list() | tuple():
+            return [[*value[:-1], other] for other in others_of(value[-1])]
+        case dict():
+            return [{**value, name: other} for name in value for other in others_of(value[name])]
+    raise TypeError(f"what would be another {value!r}?")
+
+
+STRATEGIES: dict[str, Any] = {point.name: point.load() for point in entry_points(group=GROUP)}
+
+ORDERS: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
+    STRATEGIES["incremental"].Settings.model_fields["orders"].annotation: {
+        "all": ({"all": True}, {"by": "size"}),
+        "listed": ({"listed": [["a", "b"]]}, {"listed": [["b", "a"]]}),
+        "sample": ({"sample": 1}, {"sample": 2}),
+        "seed": ({"sample": 1, "seed": 1}, {"sample": 1, "seed": 5}),
+        "design": ({"sample": 4, "seed": 1}, {"sample": 4, "seed": 1, "design": "latin"}),
+        "by": ({"by": "size"}, {"by": "duplicates"}),
+        "descending": ({"by": "size"}, {"by": "size", "descending": True}),
+    }
+}
+"""For each setting of orders two values that ask for other orders."""
