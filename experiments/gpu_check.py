@@ -25,7 +25,7 @@ from benchmarks.train import bare_deepspeed, bare_torch, make_model, make_sequen
 
 from raysim.corpus.tokenizer import train_tokenizer
 from raysim.inference.engine import Generator
-from raysim.measures.memorization.prompts import PREFIX, prompt_id
+from raysim.inference.prompts import PREFIX, prompt_id
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 from raysim.training.dry_run import step_memory
 from raysim.training.model_host import ModelSpec

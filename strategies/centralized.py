@@ -6,12 +6,12 @@ Needs ``agreement: {share: data}`` of every organization. Sequences stay packed 
 from collections.abc import Sequence
 from typing import Self
 
-from raysim.strategies.legs import Legs, LegSettings
+from raysim.strategies.sequential import LegSettings, SequentialStrategy
 
 from raysim.simulation.strategy import Federation
 
 
-class Centralized(Legs):
+class Centralized(SequentialStrategy):
     """One leg: all organizations as one coalition."""
 
     @classmethod

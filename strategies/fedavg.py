@@ -12,7 +12,15 @@ import pydantic
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, seed_of
-from raysim.simulation.strategy import Assignment, Federation, Member, Milestone, Result, State, StrategySettings
+from raysim.simulation.strategy import (
+    ClientInfo,
+    ClientUpdate,
+    Federation,
+    ModelCheckpoint,
+    State,
+    StrategySettings,
+    TrainInstruction,
+)
 from raysim.training.weights import Flat
 
 _CHUNK = 1 << 18
@@ -44,7 +52,7 @@ class FedAvg:
 
     def __init__(self, settings: FedAvgSettings, federation: Federation) -> None:
         self._settings = settings
-        self._members = federation.members
+        self._members = federation.clients
         self._keep = federation.client_state == "keep"
         self._local_epochs = settings.local_epochs or max(1, federation.epochs // settings.rounds)
         self.order = " + ".join(federation.names)
@@ -59,7 +67,7 @@ class FedAvg:
         federations = [federation]
         if settings.leave_one_out:
             federations += [federation.without(name) for name in federation.names]
-        smallest = min(len(part.members) for part in federations)
+        smallest = min(len(part.clients) for part in federations)
         if not smallest:
             raise InputError("leave_one_out: needs two organizations or more")
         if settings.clients is not None and settings.clients > smallest:
@@ -72,13 +80,13 @@ class FedAvg:
     def init(self, model: Key, weights: Flat) -> State:
         return State(model, tensors={"weights": weights})
 
-    def plan(self, state: State) -> Sequence[Assignment]:
+    def plan(self, state: State) -> Sequence[TrainInstruction]:
         if state.round == self._settings.rounds:
             return []
         # A kept schedule runs on over all rounds; a reset one starts anew in each.
         horizon = self._local_epochs * (self._settings.rounds if self._keep else 1)
         return [
-            Assignment(
+            TrainInstruction(
                 (member.name,),
                 state.model,
                 self._local_epochs,
@@ -89,21 +97,21 @@ class FedAvg:
             for member in self._clients(state)
         ]
 
-    def apply(self, state: State, results: Sequence[Result], key: Key) -> State:
+    def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
         average = weighted_average([r.weights for r in results], [r.num_sequences for r in results])
         client_states = dict(state.client_states)
         if self._keep:
-            client_states |= {r.assignment.organizations[0]: r.key for r in results}
+            client_states |= {r.instruction.organizations[0]: r.key for r in results}
         tensors = self._server_step(state, average)
         return State(key, state.round + 1, client_states, tensors)
 
-    def milestones(self, state: State) -> Sequence[Milestone]:
+    def checkpoints(self, state: State) -> Sequence[ModelCheckpoint]:
         if state.round == 0:
-            return [Milestone(state.model, "initial", 0, final=False)]
+            return [ModelCheckpoint(state.model, "initial", 0, final=False)]
         final = state.round == self._settings.rounds
-        return [Milestone(state.model, "round", state.round, final)]
+        return [ModelCheckpoint(state.model, "round", state.round, final)]
 
-    def _clients(self, state: State) -> Sequence[Member]:
+    def _clients(self, state: State) -> Sequence[ClientInfo]:
         """The members of this round, in the federation's order."""
         if self._settings.clients is None:
             return self._members

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Self
 
 import pydantic
-from raysim.strategies.legs import Legs, LegSettings
 from raysim.strategies.orders import OrderSettings
+from raysim.strategies.sequential import LegSettings, SequentialStrategy
 
 from raysim.simulation.strategy import Federation
 
@@ -23,7 +23,7 @@ class IncrementalSettings(LegSettings):
     )
 
 
-class Incremental(Legs):
+class Incremental(SequentialStrategy):
     """One leg for each organization of an order."""
 
     Settings = IncrementalSettings
@@ -35,5 +35,5 @@ class Incremental(Legs):
         Raises:
             InputError: orders that these organizations do not have; see `OrderSettings.of`.
         """
-        orders = settings.orders.of(federation.members)
+        orders = settings.orders.of(federation.clients)
         return [cls([(name,) for name in order], federation, settings.fraction) for order in orders]

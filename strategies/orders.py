@@ -10,7 +10,7 @@ from raysim.strategies.designs import latin_orders, random_orders
 
 from raysim.core.errors import InputError
 from raysim.core.settings import Settings
-from raysim.simulation.strategy import Member
+from raysim.simulation.strategy import ClientInfo
 
 MAX_ALL = 6
 """All orders of 6 organizations are 1,956 stages; of 7, 13,699."""
@@ -60,14 +60,14 @@ class OrderSettings(Settings):
                 raise ValueError(f"{name} goes with {form}, not with {given[0]}")
         return self
 
-    def of(self, members: Sequence[Member]) -> list[list[str]]:
-        """The orders of `members`, always in the same sequence.
+    def of(self, clients: Sequence[ClientInfo]) -> list[list[str]]:
+        """The orders of `clients`, always in the same sequence.
 
         Raises:
             InputError: all orders of too many organizations, a sample that cannot be drawn, no order, an order that is
                 empty or listed twice, or an organization that is unknown or named twice in an order.
         """
-        names = [member.name for member in members]
+        names = [member.name for member in clients]
         if self.all:
             return _all_orders(names)
         if self.listed is not None:
@@ -78,7 +78,7 @@ class OrderSettings(Settings):
             return [[names[i] for i in order] for order in draw(len(names), self.sample, self.seed)]
         rank = _RANKS[self.by or "size"]
         # Sorting keeps ties in the order of the experiment, descending too.
-        ranked = sorted(members, key=lambda member: getattr(member, rank), reverse=self.descending)
+        ranked = sorted(clients, key=lambda member: getattr(member, rank), reverse=self.descending)
         return [[member.name for member in ranked]]
 
 
@@ -86,10 +86,10 @@ def _all_orders(names: Sequence[str]) -> list[list[str]]:
     n = len(names)
     if n > MAX_ALL:
         stages = sum(math.perm(n, k) for k in range(1, n + 1))
-        told = f"{stages:,}" if n <= 20 else "over 10^19"
+        prompt_stats = f"{stages:,}" if n <= 20 else "over 10^19"
         raise InputError(
             f"incremental.orders: all orders of {n} organizations are too many (more than {MAX_ALL} organizations):"
-            f" {told} stages, the sum of n!/(n-k)! over k = 1..n; take for example"
+            f" {prompt_stats} stages, the sum of n!/(n-k)! over k = 1..n; take for example"
             f" {{sample: {4 * n}, seed: 1, design: latin}}, or list the orders that you want"
         )
     return [list(order) for order in itertools.permutations(names)]

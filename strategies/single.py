@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Self
 
-from raysim.strategies.legs import Legs, LegSettings
+from raysim.strategies.sequential import LegSettings, SequentialStrategy
 
 from raysim.simulation.strategy import Federation
 
 
-class Single(Legs):
+class Single(SequentialStrategy):
     """One leg: one organization."""
 
     @classmethod

@@ -14,7 +14,7 @@ pytest_plugins = ["run_tables", "studies", "tiny_models"]
 
 if TYPE_CHECKING:
     from raysim.corpus.tokenizer import CodeTokenizer
-    from raysim.organizations.organization import ModelSpec, Preparing
+    from raysim.organizations.organization import ModelSpec, PreparationContext
 
 # No telemetry, no progress bars, no warning about accelerator variables, and one thread a process, since two processes
 # test at once: set before anything imports torch, Ray or Flower.
@@ -61,13 +61,13 @@ def tokenizer(corpus_folders: dict[str, Path]) -> "CodeTokenizer":
 
 
 @pytest.fixture(scope="session")
-def preparing(tokenizer: "CodeTokenizer") -> "Preparing":
+def preparation_context(tokenizer: "CodeTokenizer") -> "PreparationContext":
     """Every file is kept, one in three is for validation."""
     from raysim.corpus.preparation import PreparationSettings
-    from raysim.organizations.organization import Preparing
+    from raysim.organizations.organization import PreparationContext
 
     preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.3})
-    return Preparing(preparation, 1, tokenizer, SEQUENCE_LENGTH, 3)
+    return PreparationContext(preparation, 1, tokenizer, SEQUENCE_LENGTH, 3)
 
 
 def model_spec(config: dict[str, Any], vocab_size: int, dropout: float | None) -> "ModelSpec":

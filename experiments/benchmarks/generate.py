@@ -26,8 +26,9 @@ from raysim.inference import decoder as decoding
 from raysim.inference import engine as generation
 from raysim.inference.engine import Generator
 from raysim.inference.numerics import knows_bf16, numerics_of
-from raysim.measures.memorization.prompts import prompt_id
-from raysim.measures.memorization.settings import MemorizationSettings, Precision, PromptCounts
+from raysim.inference.prompts import prompt_id
+from raysim.inference.settings import Precision
+from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 from raysim.training.models import ModelSettings, build_model
 
 VOCABULARY, PROMPTS, PROMPT_TOKENS, NEW_TOKENS, SAMPLES = 1024, 36, 64, 128, 5

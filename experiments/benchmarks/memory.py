@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from raysim.experiment.estimate.memory import Load, Machine, memory_needs
-from raysim.training.model_host import ModelSpec, Site
+from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import ModelSettings
 from raysim.training.rank_worker import train_here
-from raysim.training.request import Task, TrainerSettings, Update
+from raysim.training.request import TrainerSettings, TrainTask, Update
 
 STEPS = 4
 
@@ -58,7 +58,7 @@ def load_of(case: str) -> Load:
     config, vocabulary, trainer = CASES[case]
     settings = TrainerSettings(**trainer)
     spec = ModelSpec(ModelSettings(config=config), vocabulary, 0, settings.sequence_length)
-    return Load(spec, settings, (), slots=1, parties=1, shared=0)
+    return Load(spec, settings, (), slots=1, actors=1, shared=0)
 
 
 def train(case: str) -> None:
@@ -67,8 +67,8 @@ def train(case: str) -> None:
     weights = np.full(load.spec.count_parameters().trained, 0.01, np.float32)
     shape = (STEPS * load.trainer.batch_size, load.trainer.sequence_length)
     sequences = np.random.default_rng(1).integers(0, load.spec.vocab_size, shape).astype(np.int32)
-    task = Task(case, load.trainer, 1, 1, 1, checkpoint_every_s=0.0)
-    for event in train_here(Site("a"), load.spec, task, sequences, weights, None, None):
+    task = TrainTask(case, load.trainer, 1, 1, 1, checkpoint_every_s=0.0)
+    for event in train_here(ModelHost("a"), load.spec, task, sequences, weights, None, None):
         if isinstance(event, Update):
             print(event.speed.peak_memory_bytes)
         del event

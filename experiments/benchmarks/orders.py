@@ -25,7 +25,8 @@ from rich.console import Console
 
 from raysim.cli.progress import ConsoleObserver
 from raysim.experiment.run import Options, run
-from raysim.store.task_log import read_stages
+from raysim.report.write import write_report
+from raysim.store.task_log import read_log
 
 TOLERANCE = 0.1
 FILES = 6
@@ -65,8 +66,8 @@ def train(path: Path, orders: Any) -> tuple[int, float]:
     with tempfile.TemporaryDirectory(prefix="raysim-") as out:
         chosen = f"strategies={json.dumps([{'incremental': {'orders': orders}}])}"
         with ConsoleObserver(Console(file=io.StringIO())) as quiet:
-            run(Options(path, out=Path(out) / "run", overrides=(chosen,)), quiet)
-        rows = read_stages(Path(out) / "run" / "stages.jsonl")
+            run(Options(path, out=Path(out) / "run", overrides=(chosen,)), quiet, write_report)
+        rows = read_log(Path(out) / "run" / "stages.jsonl")
     trained = [row["seconds"] for row in rows if row["kind"] == "train" and row["status"] == "computed"]
     return len(trained), sum(trained)
 

@@ -33,11 +33,11 @@ RAYSIM = (sys.executable, "-c", "from raysim.cli.main import main; main()")
 
 def lay_out(root: Path) -> None:
     """Copies the packages' Python files to `root`, and makes generated ones of their pieces and of noise."""
-    site = Path(sysconfig.get_path("purelib"))
+    client = Path(sysconfig.get_path("purelib"))
     for owner, packages in PACKAGES.items():
         for package in packages:
-            for file in sorted((site / package).rglob("*.py")):
-                target = root / owner / file.relative_to(site)
+            for file in sorted((client / package).rglob("*.py")):
+                target = root / owner / file.relative_to(client)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
     draw = np.random.Generator(np.random.Philox(1))

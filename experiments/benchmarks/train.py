@@ -35,11 +35,12 @@ from rich.console import Console
 
 from raysim.cli.progress import ConsoleObserver
 from raysim.experiment.run import Options, run
-from raysim.store.task_log import read_stages
+from raysim.report.write import write_report
+from raysim.store.task_log import read_log
 from raysim.training.deepspeed_engine import load_deepspeed
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.rank_worker import trainer_for
-from raysim.training.request import Task, TrainerSettings, Update
+from raysim.training.request import TrainerSettings, TrainTask, Update
 from raysim.training.weights import flatten
 
 VOCABULARY, LENGTH, BATCH = 4096, 256, 8
@@ -133,7 +134,7 @@ BARE: dict[str, Callable[..., float]] = {"torch": bare_torch, "deepspeed": bare_
 def with_raysim(model: Any, sequences: np.ndarray, epochs: int, weights: np.ndarray, **settings: Any) -> Update:
     """The same training as a stage of raysim, in this process."""
     given = {"sequence_length": sequences.shape[1], "batch_size": BATCH, "learning_rate": RATE, **settings}
-    task = Task("stage", TrainerSettings(**given), epochs, epochs, seed=1, checkpoint_every_s=1e9)
+    task = TrainTask("stage", TrainerSettings(**given), epochs, epochs, seed=1, checkpoint_every_s=1e9)
     *_, update = trainer_for(task.settings, model).train(task, sequences, weights)
     assert isinstance(update, Update)
     return update
@@ -220,8 +221,8 @@ def on_ray(path: Path, seed: int, store: Path, **trainer: Any) -> tuple[int, flo
     overrides = [f"seed={seed}", *(f"trainer.{name}={json.dumps(value)}" for name, value in trainer.items())]
     with tempfile.TemporaryDirectory(prefix="raysim-") as out:
         with ConsoleObserver(Console(file=io.StringIO())) as quiet:
-            run(Options(path, out=Path(out) / "run", store=store, overrides=tuple(overrides)), quiet)
-        rows = [row for row in read_stages(Path(out) / "run" / "stages.jsonl") if row["kind"] == "train"]
+            run(Options(path, out=Path(out) / "run", store=store, overrides=tuple(overrides)), quiet, write_report)
+        rows = [row for row in read_log(Path(out) / "run" / "stages.jsonl") if row["kind"] == "train"]
     assert all(row["status"] == "computed" for row in rows)
     return sum(row["tokens"] for row in rows), max(row["seconds"] for row in rows)
 
@@ -284,8 +285,8 @@ def two_rows(scratch: Path, pairs: int) -> list[dict[str, Any]]:
         tokens, seconds = on_ray(path, number, folder / "store")
         one, two = (bare_processes("torch", tokens // 2, count) for count in (1, 2))
         rates.append((tokens / seconds, 2 * one, two))
-        told = ", ".join(f"{rate:,.0f}" for rate in rates[-1])
-        print(f"two organizations, twice one loop, two loops, round {number + 1}: {told} tokens/s", flush=True)
+        prompt_stats = ", ".join(f"{rate:,.0f}" for rate in rates[-1])
+        print(f"two organizations, twice one loop, two loops, round {number + 1}: {prompt_stats} tokens/s", flush=True)
     return [
         row(
             "two organizations on Ray beside twice one bare loop",

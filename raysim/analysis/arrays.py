@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from raysim.core.errors import InputError
 from raysim.tables.io import PUBLIC
-from raysim.tables.results import RunFolder
+from raysim.tables.results import Results
 
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -19,7 +19,7 @@ HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True)
-class PromptCube:
+class PromptArrays:
     """Line counts by model, prompt and owner, summed over a prompt's samples.
 
     Shapes: M models, P prompts, O owners. A model that was not given a prompt has ``num_samples`` 0 there.
@@ -85,7 +85,7 @@ class PromptCube:
 
 
 @dataclass(frozen=True)
-class LossCube:
+class LossArrays:
     """Losses by model and validation file. Shapes: M models, F files; a file not evaluated has 0 tokens.
 
     Attributes:
@@ -112,7 +112,7 @@ class LossCube:
         return not self.models
 
 
-def prompt_cube(run: RunFolder) -> PromptCube:
+def prompt_arrays(run: Results) -> PromptArrays:
     """The `samples` and `prompts` of a run as dense arrays.
 
     Raises:
@@ -157,7 +157,7 @@ def prompt_cube(run: RunFolder) -> PromptCube:
     np.maximum.at(shared, slot, column["shared"])
     np.maximum.at(public, slot, column["public"])
 
-    return PromptCube(
+    return PromptArrays(
         models=models,
         prompts=prompt_keys,
         owners=owners,
@@ -180,7 +180,7 @@ def prompt_cube(run: RunFolder) -> PromptCube:
     )
 
 
-def loss_cube(run: RunFolder) -> LossCube:
+def loss_arrays(run: Results) -> LossArrays:
     """The `losses` of a run as dense arrays."""
     losses = run.table("losses")
     models = sorted(losses.column("model").unique().to_pylist())
@@ -196,7 +196,7 @@ def loss_cube(run: RunFolder) -> LossCube:
 
     nats = np.zeros(int(np.prod(shape)), np.float64)
     np.add.at(nats, place, losses.column("nats").to_numpy())
-    return LossCube(
+    return LossArrays(
         models=models,
         organizations=[organization for organization, _ in files],
         files=[file for _, file in files],

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from raysim.analysis.auc import Area, Floats, Mask, area, interval, true_positives_at
 from raysim.tables.io import schema
-from raysim.tables.results import RunFolder
+from raysim.tables.results import Results
 
 SCORES = {"loss": -1.0, "min_k": 1.0, "min_k_plus_plus": 1.0, "zlib": -1.0}
 """The scores of `membership`, and whether a member's should be higher or lower."""
@@ -28,7 +28,7 @@ class _Blind:
     folds: list[int]
 
 
-def attacks_table(run: RunFolder) -> pa.Table:
+def attacks_table(run: Results) -> pa.Table:
     """The table `attacks` of a run."""
     blind = {name: _blind(rows) for name, rows in _grouped(run.table("blind"), "organization")}
     rows: list[dict[str, Any]] = []

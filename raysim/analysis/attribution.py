@@ -11,40 +11,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raysim.analysis.reached_models import Point
-from raysim.analysis.results import Row, Study, averaged
+from raysim.analysis.reached_models import ReachedModel
+from raysim.analysis.results import Row, RunResults, averaged
 
 
-def owned_lines(study: Study, model: str) -> npt.NDArray[np.float64] | None:
+def owned_lines(results: RunResults, model: str) -> npt.NDArray[np.float64] | None:
     """Matched lines a prompt ``[prompts of, lines of]``, organizations as in the experiment; None: not probed.
 
     Lines that several organizations own count for each of them; lines that a reference holds are nobody's. Only prompts
     that are training text count. A row of an organization without such prompts is all zeros.
     """
-    cube = study.prompts
-    i = cube.model_index.get(model)
+    arrays = results.prompts
+    i = arrays.model_index.get(model)
     if i is None:
         return None
-    found = np.zeros((len(study.organizations), len(cube.owners)))
-    for number, name in enumerate(study.organizations):
-        given = (cube.num_samples[i] > 0) & cube.from_training & (np.array(cube.organizations) == name)
+    found = np.zeros((len(results.organizations), len(arrays.owners)))
+    for number, name in enumerate(results.organizations):
+        given = (arrays.num_samples[i] > 0) & arrays.from_training & (np.array(arrays.organizations) == name)
         if given.any():
-            found[number] = cube.owned[i, given].sum(0) / given.sum()
-    return found[:, : len(study.organizations)]
+            found[number] = arrays.owned[i, given].sum(0) / given.sum()
+    return found[:, : len(results.organizations)]
 
 
-def origins(study: Study) -> list[tuple[Row, list[dict[str, Any]]]]:
+def origins(results: RunResults) -> list[tuple[Row, list[dict[str, Any]]]]:
     """For each setting a line for each prompted organization with a match.
 
     ``prompts_of``, ``lines`` (matched, a prompt, of all owners), ``own`` (the share that belongs to the prompted
     organization), ``shares`` (of each owner, as ``of_prompted, lines_of, share``).
     """
 
-    def lines_of(point: Point) -> npt.NDArray[np.float64] | None:
-        return owned_lines(study, point.model)
+    def lines_of(point: ReachedModel) -> npt.NDArray[np.float64] | None:
+        return owned_lines(results, point.model)
 
     table: list[tuple[Row, list[dict[str, Any]]]] = []
-    for row, points in study.final_groups():
+    for row, points in results.final_groups():
         lines = averaged(points, lines_of)
         if lines is None:
             continue
@@ -55,7 +55,7 @@ def origins(study: Study) -> list[tuple[Row, list[dict[str, Any]]]]:
                 "own": float(of_owner[number] / of_owner.sum()),
                 "shares": [float(share) for share in of_owner / of_owner.sum()],
             }
-            for number, (name, of_owner) in enumerate(zip(study.organizations, lines, strict=True))
+            for number, (name, of_owner) in enumerate(zip(results.organizations, lines, strict=True))
             if of_owner.sum() > 0
         ]
         table.append((row, rows))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from raysim.analysis.reached_models import Point, finals
+from raysim.analysis.reached_models import ReachedModel, finals
 
 SAME_TOKENS = 0.05
 """Exposures within 5 % count as equal: packing leaves tails of different length, batches are not always full."""
@@ -41,9 +41,9 @@ class Budget:
         return f"{self.strategy} ({self.order})" if self.family == "single" else self.strategy
 
 
-def budgets(points: Iterable[Point]) -> list[Budget]:
+def budgets(points: Iterable[ReachedModel]) -> list[Budget]:
     """The budgets of the settings' final models: single ones by organization, the others by label and members."""
-    groups: dict[tuple[str, str], list[Point]] = {}
+    groups: dict[tuple[str, str], list[ReachedModel]] = {}
     for point in finals(points):
         members = " + ".join(sorted(point.organizations)) if point.family == "incremental" else point.order
         groups.setdefault((point.strategy, members), []).append(point)
@@ -68,7 +68,7 @@ def difference(budget: Budget, other: Budget) -> list[str]:
     return found
 
 
-def compare(points: list[Point], others: list[Point]) -> str:
+def compare(points: list[ReachedModel], others: list[ReachedModel]) -> str:
     """One sentence on the budgets of two groups of points, for the note of a contrast."""
     if not points or not others:
         return ""
@@ -79,7 +79,7 @@ def compare(points: list[Point], others: list[Point]) -> str:
     return f"budgets differ: {', '.join(found)}" if found else "equal budgets"
 
 
-def warnings(points: list[Point]) -> list[str]:
+def warnings(points: list[ReachedModel]) -> list[str]:
     """A sentence for each setting whose budget differs from the reference beyond what the setting requires.
 
     A setting requires its own number of steps in all, never another number of passes over an organization's data,
@@ -95,7 +95,7 @@ def warnings(points: list[Point]) -> list[str]:
     return [f"{label} has {', '.join(what)} compared with {reference.label}" for label, what in found if what]
 
 
-def _mean(order: str, group: list[Point]) -> Budget:
+def _mean(order: str, group: list[ReachedModel]) -> Budget:
     first = group[0]
     seen: dict[str, list[int]] = {}
     for point in group:

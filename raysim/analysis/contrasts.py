@@ -23,8 +23,8 @@ from raysim.analysis.arms import (
 )
 from raysim.analysis.budgets import compare
 from raysim.analysis.paired import Contrast, Found, Ratio, RiskDifference
-from raysim.analysis.reached_models import Point, finals, plain, settings
-from raysim.analysis.results import Study
+from raysim.analysis.reached_models import ReachedModel, finals, plain, settings
+from raysim.analysis.results import RunResults
 from raysim.analysis.statistics import Floats
 
 F1_SIZE = "full data minus half of it, one organization"
@@ -54,9 +54,9 @@ TO_ADD: dict[str, str] = {
 label; a federation without one organization is known by its members."""
 
 
-def all_contrasts(study: Study) -> dict[str, Found]:
+def all_contrasts(results: RunResults) -> dict[str, Found]:
     """The contrasts of F1 to F7 that the tables of a run allow."""
-    makers: dict[str, Callable[[Study], Found]] = {
+    makers: dict[str, Callable[[RunResults], Found]] = {
         "F1": size_and_diversity,
         "F2": close_to_centralized,
         "F3": federated_memorizes_less,
@@ -65,18 +65,18 @@ def all_contrasts(study: Study) -> dict[str, Found]:
         "F6": clones_across,
         "F7": never_shown,
     }
-    return {name: make(study) for name, make in makers.items()}
+    return {name: make(results) for name, make in makers.items()}
 
 
-def size_and_diversity(study: Study) -> Found:
+def size_and_diversity(results: RunResults) -> Found:
     """F1: bits per byte on the joint split. Needs an arm on half the data and a mix at one organization's tokens."""
     found = Found()
-    whole = len(study.organizations)
-    singles = [label for label in settings(study.points, "single") if "half" not in label]
-    halves = [label for label in settings(study.points, "single") if "half" in label]
-    mixes = [label for label in settings(study.points, "centralized", whole) if "equal" in label]
-    centralized = [label for label in settings(study.points, "centralized", whole) if "equal" not in label]
-    if study.losses.empty:
+    whole = len(results.organizations)
+    singles = [label for label in settings(results.points, "single") if "half" not in label]
+    halves = [label for label in settings(results.points, "single") if "half" in label]
+    mixes = [label for label in settings(results.points, "centralized", whole) if "equal" in label]
+    centralized = [label for label in settings(results.points, "centralized", whole) if "equal" not in label]
+    if results.losses.empty:
         found.missing.append(TO_ADD["perplexity"])
         return found
     if not halves:
@@ -84,78 +84,78 @@ def size_and_diversity(study: Study) -> Found:
     if not mixes:
         found.missing.append(TO_ADD["mix"])
     unit = "bits per byte"
-    for seed in seeds_of(study):
-        single = final_points(study, seed, plain(singles))
-        _add_loss(study, found, "F1", F1_SIZE, seed, unit, single, final_points(study, seed, halves))
-        _add_loss(study, found, "F1", F1_MIX, seed, unit, final_points(study, seed, mixes), single)
-        joined = final_points(study, seed, plain(centralized))
+    for seed in seeds_of(results):
+        single = final_points(results, seed, plain(singles))
+        _add_loss(results, found, "F1", F1_SIZE, seed, unit, single, final_points(results, seed, halves))
+        _add_loss(results, found, "F1", F1_MIX, seed, unit, final_points(results, seed, mixes), single)
+        joined = final_points(results, seed, plain(centralized))
         name = "centralized minus one organization alone (size and diversity together)"
-        _add_loss(study, found, "F1", name, seed, unit, joined, single)
+        _add_loss(results, found, "F1", name, seed, unit, joined, single)
     return found
 
 
-def close_to_centralized(study: Study) -> Found:
+def close_to_centralized(results: RunResults) -> Found:
     """F2: log-perplexity on the joint split, federated minus centralized, for all federated settings and each."""
     found = Found()
-    federated, centralized = _both_arms(study, found)
-    if study.losses.empty:
+    federated, centralized = _both_arms(results, found)
+    if results.losses.empty:
         found.missing.append(TO_ADD["perplexity"])
     if found.missing:
         return found
-    for seed in seeds_of(study):
-        reference = final_points(study, seed, plain(centralized))
-        _add_loss(study, found, "F2", F2_LOSS, seed, "nats", final_points(study, seed, plain(federated)), reference)
+    for seed in seeds_of(results):
+        reference = final_points(results, seed, plain(centralized))
+        _add_loss(results, found, "F2", F2_LOSS, seed, "nats", final_points(results, seed, plain(federated)), reference)
         for label in federated:
             name = f"{label} minus centralized"
-            _add_loss(study, found, "F2", name, seed, "nats", final_points(study, seed, [label]), reference)
+            _add_loss(results, found, "F2", name, seed, "nats", final_points(results, seed, [label]), reference)
     return found
 
 
-def federated_memorizes_less(study: Study) -> Found:
+def federated_memorizes_less(results: RunResults) -> Found:
     """F3: exclusive covered lines a prompt, at equal exposures and, apart, at equal validation loss."""
     found = Found()
-    federated, centralized = _both_arms(study, found)
-    if study.prompts.empty:
+    federated, centralized = _both_arms(results, found)
+    if results.prompts.empty:
         found.missing.append(TO_ADD["memorization"])
     if found.missing:
         return found
     at_exposure = False
-    for seed in seeds_of(study):
-        pairs = [equal_exposures(study, seed, label, plain(centralized)) for label in plain(federated)]
+    for seed in seeds_of(results):
+        pairs = [equal_exposures(results, seed, label, plain(centralized)) for label in plain(federated)]
         pairs = [pair for pair in pairs if pair]
         if pairs:
             at_exposure = True
             ours, theirs = [a for a, _ in pairs], [b for _, b in pairs]
-            _add_lines(study, found, "F3", F3_EXPOSURE, seed, ours, theirs, None)
+            _add_lines(results, found, "F3", F3_EXPOSURE, seed, ours, theirs, None)
             for one, other in pairs if len(pairs) > 1 else []:
                 name = f"{one.strategy} minus centralized, at equal exposures"
-                _add_lines(study, found, "F3", name, seed, [one], [other], None)
-        _add_equal_loss(study, found, seed, plain(federated), plain(centralized))
+                _add_lines(results, found, "F3", name, seed, [one], [other], None)
+        _add_equal_loss(results, found, seed, plain(federated), plain(centralized))
     if not at_exposure:
         found.missing.append(TO_ADD["rounds"])
     return found
 
 
-def last_is_memorized_most(study: Study) -> Found:
+def last_is_memorized_most(results: RunResults) -> Found:
     """F4: exclusive covered lines of an owner when it came last minus when it did not, averaged over owners."""
     found = Found()
-    cube = study.prompts
-    labels = plain(settings(study.points, "incremental"))
+    arrays = results.prompts
+    labels = plain(settings(results.points, "incremental"))
     if not labels:
         found.missing.append(TO_ADD["incremental"])
-    if cube.empty:
+    if arrays.empty:
         found.missing.append(TO_ADD["memorization"])
     if found.missing:
         return found
-    for seed in seeds_of(study):
-        points = [p for p in final_points(study, seed, labels) if p.model in cube.model_index]
+    for seed in seeds_of(results):
+        points = [p for p in final_points(results, seed, labels) if p.model in arrays.model_index]
         gaps: list[Floats] = []
-        used = given(study, points) * cube.from_training
-        for o, owner in enumerate(cube.owners):
+        used = given(results, points) * arrays.from_training
+        for o, owner in enumerate(arrays.owners):
             last = [p for p in points if p.last == owner]
             before = [p for p in points if p.last != owner and owner in p.organizations]
             if last and before:
-                gaps.append(exclusive_lines(study, last, o) - exclusive_lines(study, before, o))
+                gaps.append(exclusive_lines(results, last, o) - exclusive_lines(results, before, o))
         if gaps:
             note = f"averaged over {len(gaps)} owners and {len(points)} orders"
             statistic = Ratio(np.mean(gaps, axis=0) * used, used)
@@ -165,26 +165,26 @@ def last_is_memorized_most(study: Study) -> Found:
     return found
 
 
-def duplicates_are_memorized(study: Study) -> Found:
+def duplicates_are_memorized(results: RunResults) -> Found:
     """F5: share of prompts that any final model continues from the owner's data, duplicated against unique ones."""
     found = Found()
-    cube = study.prompts
-    if cube.empty:
+    arrays = results.prompts
+    if arrays.empty:
         found.missing.append(TO_ADD["memorization"])
         return found
-    exposed = cube.copies_within > 0
-    own = own_owner(study)
-    strata = [f"{organization} {kind}" for organization, kind in zip(cube.organizations, cube.kinds, strict=True)]
-    for seed in seeds_of(study):
-        models = [p for p in finals(study.points) if p.seed == seed and p.model in cube.model_index]
-        outcomes, times = np.zeros(len(cube.prompts)), np.zeros(len(cube.prompts))
+    exposed = arrays.copies_within > 0
+    own = own_owner(results)
+    strata = [f"{organization} {kind}" for organization, kind in zip(arrays.organizations, arrays.kinds, strict=True)]
+    for seed in seeds_of(results):
+        models = [p for p in finals(results.points) if p.seed == seed and p.model in arrays.model_index]
+        outcomes, times = np.zeros(len(arrays.prompts)), np.zeros(len(arrays.prompts))
         for point in models:
-            i = cube.model_index[point.model]
-            seen = np.array([organization in point.organizations for organization in cube.organizations])
-            counted = seen & (cube.num_samples[i] > 0)
-            outcomes += counted * (cube.hits[i, np.arange(len(own)), own] > 0)
+            i = arrays.model_index[point.model]
+            seen = np.array([organization in point.organizations for organization in arrays.organizations])
+            counted = seen & (arrays.num_samples[i] > 0)
+            outcomes += counted * (arrays.hits[i, np.arange(len(own)), own] > 0)
             times += counted
-        used = (times > 0) & cube.eligible & cube.from_training
+        used = (times > 0) & arrays.eligible & arrays.from_training
         statistic = RiskDifference(outcomes / np.maximum(times, 1), exposed.tolist(), used.tolist(), strata)
         if (used & exposed).any() and (used & ~exposed).any():
             duplicated, eligible = int((used & exposed).sum()), int(used.sum())
@@ -195,38 +195,40 @@ def duplicates_are_memorized(study: Study) -> Found:
     return found
 
 
-def clones_across(study: Study) -> Found:
+def clones_across(results: RunResults) -> Found:
     """F6: share of samples that emit a clone which, before training, stood in several organizations."""
     found = Found()
-    cube = study.prompts
-    federated, centralized = _both_arms(study, found)
-    incremental = plain(settings(study.points, "incremental", len(study.organizations)))
+    arrays = results.prompts
+    federated, centralized = _both_arms(results, found)
+    incremental = plain(settings(results.points, "incremental", len(results.organizations)))
     if not incremental:
         found.missing.append(TO_ADD["incremental"])
-    if cube.empty:
+    if arrays.empty:
         found.missing.append(TO_ADD["memorization"])
     if found.missing:
         return found
-    cross = cube.eligible & cube.from_training & (cube.copies_across > 0) & ~licence_headers(study)
+    cross = arrays.eligible & arrays.from_training & (arrays.copies_across > 0) & ~licence_headers(results)
     if not cross.any():
         found.missing.append(TO_ADD["prompts"])
         return found
-    own = own_owner(study)
+    own = own_owner(results)
 
-    def emitted(points: list[Point]) -> Floats:
+    def emitted(points: list[ReachedModel]) -> Floats:
         rates = []
         for point in points:
-            i = cube.model_index[point.model]
-            rates.append(cube.hits[i, np.arange(len(own)), own] / np.maximum(cube.num_samples[i], 1))
+            i = arrays.model_index[point.model]
+            rates.append(arrays.hits[i, np.arange(len(own)), own] / np.maximum(arrays.num_samples[i], 1))
         return np.mean(rates, axis=0)
 
-    for seed in seeds_of(study):
-        arms = [measured(study, final_points(study, seed, labels)) for labels in (plain(centralized), plain(federated))]
-        ordered = measured(study, final_points(study, seed, incremental))
+    for seed in seeds_of(results):
+        arms = [
+            measured(results, final_points(results, seed, labels)) for labels in (plain(centralized), plain(federated))
+        ]
+        ordered = measured(results, final_points(results, seed, incremental))
         if not all(arms) or not ordered:
             continue
         together = [point for arm in arms for point in arm]
-        used = given(study, together + ordered) * cross
+        used = given(results, together + ordered) * cross
         gap = np.mean([emitted(arm) for arm in arms], axis=0) - emitted(ordered)
         note = f"{compare(together, ordered)}; {int(used.sum())} prompts, text that names a licence left out"
         statistic = Ratio(gap * used, used)
@@ -234,29 +236,29 @@ def clones_across(study: Study) -> Found:
     return found
 
 
-def never_shown(study: Study) -> Found:
+def never_shown(results: RunResults) -> Found:
     """F7: exclusive covered lines of an owner, federation minus the one without that owner; held-out prompts too."""
     found = Found()
-    cube = study.prompts
-    whole = len(study.organizations)
-    federated = plain(settings(study.points, "federated", whole))
+    arrays = results.prompts
+    whole = len(results.organizations)
+    federated = plain(settings(results.points, "federated", whole))
     if not federated:
         found.missing.append(TO_ADD["federated"])
-    if cube.empty:
+    if arrays.empty:
         found.missing.append(TO_ADD["memorization"])
     if found.missing:
         return found
-    held_out = ~cube.from_training
-    for seed in seeds_of(study):
-        full = measured(study, final_points(study, seed, federated))
-        partial = [p for p in measured(study, final_points(study, seed, None)) if p.strategy in federated]
-        gaps, used = [], given(study, full)
-        for o, owner in enumerate(cube.owners):
-            without = [p for p in partial if set(p.organizations) == set(study.organizations) - {owner}]
+    held_out = ~arrays.from_training
+    for seed in seeds_of(results):
+        full = measured(results, final_points(results, seed, federated))
+        partial = [p for p in measured(results, final_points(results, seed, None)) if p.strategy in federated]
+        gaps, used = [], given(results, full)
+        for o, owner in enumerate(arrays.owners):
+            without = [p for p in partial if set(p.organizations) == set(results.organizations) - {owner}]
             same = [p for p in full if p.strategy in {other.strategy for other in without}]
             if same:
-                gaps.append(exclusive_lines(study, same, o) - exclusive_lines(study, without, o))
-                used = used * given(study, without)
+                gaps.append(exclusive_lines(results, same, o) - exclusive_lines(results, without, o))
+                used = used * given(results, without)
         unit = "lines a prompt"
         if gaps:
             note = f"averaged over {len(gaps)} of {whole} owners; prompts outside training included"
@@ -268,7 +270,7 @@ def never_shown(study: Study) -> Found:
                 found.contrasts.append(Contrast("F7", name, seed, unit, "prompts", statistic, note))
         elif full:
             name = "exclusive lines of the federation, nothing subtracted"
-            total = np.sum([exclusive_lines(study, full, o) for o in range(whole)], axis=0)
+            total = np.sum([exclusive_lines(results, full, o) for o in range(whole)], axis=0)
             note = "coincidence is not subtracted, so this says that lines are emitted, not why"
             found.contrasts.append(
                 Contrast("F7", name, seed, unit, "prompts", Ratio(total * used, used), note),
@@ -278,10 +280,10 @@ def never_shown(study: Study) -> Found:
     return found
 
 
-def _both_arms(study: Study, found: Found) -> tuple[list[str], list[str]]:
-    whole = len(study.organizations)
-    federated = settings(study.points, "federated", whole)
-    centralized = [label for label in settings(study.points, "centralized", whole) if "equal" not in label]
+def _both_arms(results: RunResults, found: Found) -> tuple[list[str], list[str]]:
+    whole = len(results.organizations)
+    federated = settings(results.points, "federated", whole)
+    centralized = [label for label in settings(results.points, "centralized", whole) if "equal" not in label]
     if not federated:
         found.missing.append(TO_ADD["federated"])
     if not centralized:
@@ -290,58 +292,65 @@ def _both_arms(study: Study, found: Found) -> tuple[list[str], list[str]]:
 
 
 def _add_lines(
-    study: Study,
+    results: RunResults,
     found: Found,
     finding: str,
     name: str,
     seed: int,
-    ours: list[Point],
-    theirs: list[Point],
+    ours: list[ReachedModel],
+    theirs: list[ReachedModel],
     owner: int | None,
 ) -> None:
-    used = given(study, ours + theirs) * study.prompts.from_training
-    statistic = Ratio((exclusive_lines(study, ours, owner) - exclusive_lines(study, theirs, owner)) * used, used)
+    used = given(results, ours + theirs) * results.prompts.from_training
+    statistic = Ratio((exclusive_lines(results, ours, owner) - exclusive_lines(results, theirs, owner)) * used, used)
     note = compare(ours, theirs)
     found.contrasts.append(Contrast(finding, name, seed, "lines a prompt", "prompts", statistic, note))
 
 
 def _add_loss(
-    study: Study, found: Found, finding: str, name: str, seed: int, unit: str, ours: list[Point], theirs: list[Point]
+    results: RunResults,
+    found: Found,
+    finding: str,
+    name: str,
+    seed: int,
+    unit: str,
+    ours: list[ReachedModel],
+    theirs: list[ReachedModel],
 ) -> None:
     """A difference of losses over the files on which all of these models were evaluated; nothing without both arms."""
-    cube = study.losses
-    ours, theirs = ([p for p in arm if p.model in cube.model_index] for arm in (ours, theirs))
+    arrays = results.losses
+    ours, theirs = ([p for p in arm if p.model in arrays.model_index] for arm in (ours, theirs))
     if not ours or not theirs:
         return
-    one, other = ([cube.model_index[p.model] for p in arm] for arm in (ours, theirs))
-    used = np.all(cube.tokens[one + other] > 0, axis=0).astype(np.float64)
-    gap = cube.nats[one].mean(0) - cube.nats[other].mean(0)
+    one, other = ([arrays.model_index[p.model] for p in arm] for arm in (ours, theirs))
+    used = np.all(arrays.tokens[one + other] > 0, axis=0).astype(np.float64)
+    gap = arrays.nats[one].mean(0) - arrays.nats[other].mean(0)
     if unit == "nats":
-        statistic = Ratio(gap * used, cube.tokens[one[0]] * used)
+        statistic = Ratio(gap * used, arrays.tokens[one[0]] * used)
     else:
-        statistic = Ratio(gap * used / log(2), cube.bytes[one[0]] * used)
+        statistic = Ratio(gap * used / log(2), arrays.bytes[one[0]] * used)
     found.contrasts.append(Contrast(finding, name, seed, unit, "files", statistic, compare(ours, theirs)))
 
 
-def _add_equal_loss(study: Study, found: Found, seed: int, federated: list[str], centralized: list[str]) -> None:
+def _add_equal_loss(results: RunResults, found: Found, seed: int, federated: list[str], centralized: list[str]) -> None:
     """Exclusive lines where the validation losses meet: along the rounds, or else along the epochs of centralized."""
-    cube = study.prompts
-    points = measured(study, [p for p in study.points if p.seed == seed and len(p.organizations) > 1])
+    arrays = results.prompts
+    points = measured(results, [p for p in results.points if p.seed == seed and len(p.organizations) > 1])
     theirs = [p for p in points if p.strategy in centralized]
     gaps: list[Floats] = []
-    used = np.ones(len(cube.prompts)) * cube.from_training
+    used = np.ones(len(arrays.prompts)) * arrays.from_training
     for label in federated:
-        ours = [p for p in points if p.strategy == label and len(p.organizations) == len(study.organizations)]
+        ours = [p for p in points if p.strategy == label and len(p.organizations) == len(results.organizations)]
         for path, fixed, sign in ((ours, theirs, 1.0), (theirs, ours, -1.0)):
             end = next((p for p in fixed if p.final), None)
-            met = at_loss(study, path, end) if end else None
+            met = at_loss(results, path, end) if end else None
             if met and end:
                 before, after, share = met
-                between = (1 - share) * exclusive_lines(study, [before], None) + share * exclusive_lines(
-                    study, [after], None
+                between = (1 - share) * exclusive_lines(results, [before], None) + share * exclusive_lines(
+                    results, [after], None
                 )
-                gaps.append(sign * (between - exclusive_lines(study, [end], None)))
-                used = used * given(study, [before, after, end])
+                gaps.append(sign * (between - exclusive_lines(results, [end], None)))
+                used = used * given(results, [before, after, end])
                 break
     if gaps:
         statistic = Ratio(np.mean(gaps, axis=0) * used, used)

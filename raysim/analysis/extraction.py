@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raysim.analysis.reached_models import Point
-from raysim.analysis.results import Row, Study, averaged
+from raysim.analysis.reached_models import ReachedModel
+from raysim.analysis.results import Row, RunResults, averaged
 
 Reals = npt.NDArray[np.float64]
 
@@ -87,9 +87,9 @@ class Recital:
         )
 
 
-def recitals(study: Study) -> dict[str, Recital]:
+def recitals(results: RunResults) -> dict[str, Recital]:
     """By model what the table says of it."""
-    table = study.run.table("extraction")
+    table = results.run.table("extraction")
     if not table.num_rows:
         return {}
     models = np.array(table.column("model").to_pylist())
@@ -108,28 +108,28 @@ def recitals(study: Study) -> dict[str, Recital]:
     }
 
 
-def lengths(study: Study) -> list[int]:
+def lengths(results: RunResults) -> list[int]:
     """The lengths of prefix, the longest last."""
-    return sorted(set(study.run.table("extraction").column("prefix_tokens").to_pylist()))
+    return sorted(set(results.run.table("extraction").column("prefix_tokens").to_pylist()))
 
 
 def averaged_part(
     found: Mapping[str, Recital],
-    points: Iterable[Point],
-    organizations: Callable[[Point], Collection[str]],
+    points: Iterable[ReachedModel],
+    organizations: Callable[[ReachedModel], Collection[str]],
     prefix_tokens: int,
     measure: Callable[[Recital], Reals],
 ) -> Reals | None:
     """The mean over points of what `measure` makes of some organizations' passages; None where there are none."""
 
-    def value(point: Point) -> Reals | None:
+    def value(point: ReachedModel) -> Reals | None:
         part = found[point.model].of(organizations(point), prefix_tokens) if point.model in found else None
         return None if part is None else measure(part)
 
     return averaged(points, value)
 
 
-def extraction_rows(study: Study) -> list[tuple[Row, dict[str, Any]]]:
+def extraction_rows(results: RunResults) -> list[tuple[Row, dict[str, Any]]]:
     """For each setting its final models' shares of extracted passages, averaged over orders and seeds.
 
     ``by_length``: share extracted and share near-verbatim behind each length of prefix, of the passages of
@@ -137,23 +137,23 @@ def extraction_rows(study: Study) -> list[tuple[Row, dict[str, Any]]]:
     took part; ``by_samples``: share discoverable with the samples of `SHOWN_SAMPLES` at even odds, behind the longest,
     by the run's sampling. None where there is no passage.
     """
-    found, known = recitals(study), lengths(study)
+    found, known = recitals(results), lengths(results)
     table: list[tuple[Row, dict[str, Any]]] = []
-    for row, points in study.final_groups():
+    for row, points in results.final_groups():
         if not any(point.model in found for point in points):
             continue
         trained = {name for point in points for name in point.organizations}
         by_length = [averaged_part(found, points, _took_part, length, _greedy) for length in known]
         by_owner = [
             (averaged_part(found, points, lambda _, name=name: [name], known[-1], _greedy), name in trained)
-            for name in study.organizations
+            for name in results.organizations
         ]
         by_samples = averaged_part(found, points, _took_part, known[-1], _sampled)
         table.append((row, {"by_length": by_length, "by_owner": by_owner, "by_samples": by_samples}))
     return table
 
 
-def _took_part(point: Point) -> Collection[str]:
+def _took_part(point: ReachedModel) -> Collection[str]:
     return point.organizations
 
 
@@ -165,9 +165,9 @@ def _sampled(part: Recital) -> Reals:
     return np.array([discoverable(part.log_p, n, 0.5).mean() for n in SHOWN_SAMPLES], np.float64)
 
 
-def num_passages(study: Study) -> dict[str, tuple[int, int]]:
+def num_passages(results: RunResults) -> dict[str, tuple[int, int]]:
     """Passages of each organization, and how many files they are from; those of one file are not independent."""
-    table = study.run.table("extraction").group_by("organization")
+    table = results.run.table("extraction").group_by("organization")
     counts = table.aggregate([("passage", "count_distinct"), ("file", "count_distinct")]).to_pylist()
     found = {row["organization"]: (row["passage_count_distinct"], row["file_count_distinct"]) for row in counts}
-    return {name: found.get(name, (0, 0)) for name in study.organizations} if found else {}
+    return {name: found.get(name, (0, 0)) for name in results.organizations} if found else {}

@@ -25,7 +25,7 @@ from raysim.analysis.contrasts import (
     all_contrasts,
 )
 from raysim.analysis.paired import Contrast
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.analysis.statistics import Floats, cluster_weights, holm, p_above, t_interval
 from raysim.core.keys import seed_of
 from raysim.tables.io import schema, write_table
@@ -152,17 +152,17 @@ class Estimate:
 
 def write_findings(run_dir: Path | str) -> tuple[pa.Table, pa.Table]:
     """Takes all contrasts of a run, reaches the verdicts, and writes both tables into the run folder."""
-    study = Study(open_run(run_dir))
-    contrasts, findings = assess(study)
-    write_table(study.run.path, "contrasts", contrasts)
-    write_table(study.run.path, "findings", findings)
+    results = RunResults(open_run(run_dir))
+    contrasts, findings = assess(results)
+    write_table(results.run.path, "contrasts", contrasts)
+    write_table(results.run.path, "findings", findings)
     return contrasts, findings
 
 
-def assess(study: Study) -> tuple[pa.Table, pa.Table]:
+def assess(results: RunResults) -> tuple[pa.Table, pa.Table]:
     """The tables `contrasts` and `findings` of a study."""
-    found = all_contrasts(study)
-    estimates = {finding: _estimates(study, found[finding].contrasts) for finding in found}
+    found = all_contrasts(results)
+    estimates = {finding: _estimates(results, found[finding].contrasts) for finding in found}
     rows: list[dict[str, Any]] = []
     for finding, by_name in estimates.items():
         for estimate in by_name.values():
@@ -179,19 +179,19 @@ def assess(study: Study) -> tuple[pa.Table, pa.Table]:
     return pa.Table.from_pylist(rows, schema("contrasts")), pa.Table.from_pylist(verdicts, schema("findings"))
 
 
-def _estimates(study: Study, contrasts: list[Contrast]) -> dict[str, Estimate]:
+def _estimates(results: RunResults, contrasts: list[Contrast]) -> dict[str, Estimate]:
     groups: dict[str, list[Contrast]] = {}
     for contrast in contrasts:
         if any(contrast.statistic.in_play):
             groups.setdefault(contrast.name, []).append(contrast)
-    return {name: _estimate(study, group) for name, group in groups.items()}
+    return {name: _estimate(results, group) for name, group in groups.items()}
 
 
-def _estimate(study: Study, group: list[Contrast]) -> Estimate:
+def _estimate(results: RunResults, group: list[Contrast]) -> Estimate:
     """The seeds of one contrast share their redraws, so that the interval of their mean keeps the prompts paired."""
     first = group[0]
     in_play = np.any([contrast.statistic.in_play for contrast in group], axis=0)
-    weights, drawn = _redraws(study, first, in_play)
+    weights, drawn = _redraws(results, first, in_play)
     whole = np.ones((1, len(in_play)))
     # Rounded, so that an exact zero is not made a direction by the last bits of a sum.
     values = [round(float(contrast.statistic(whole)[0]), 12) for contrast in group]
@@ -210,15 +210,15 @@ def _estimate(study: Study, group: list[Contrast]) -> Estimate:
     )
 
 
-def _redraws(study: Study, contrast: Contrast, in_play: np.ndarray) -> tuple[Floats, str]:
+def _redraws(results: RunResults, contrast: Contrast, in_play: np.ndarray) -> tuple[Floats, str]:
     """Weights ``[REPLICATES, items]`` of a bootstrap over repositories, or files if they are few, and its name."""
     if contrast.axis == "files":
-        strata, clusters, drawn = study.losses.organizations, study.losses.files, "files"
+        strata, clusters, drawn = results.losses.organizations, results.losses.files, "files"
     else:
-        strata, clusters, drawn = study.prompts.organizations, study.prompts.repositories, "repositories"
+        strata, clusters, drawn = results.prompts.organizations, results.prompts.repositories, "repositories"
         repositories = {(s, c) for s, c, used in zip(strata, clusters, in_play, strict=True) if used}
         if len(repositories) < MIN_CLUSTERS:
-            clusters, drawn = study.prompts.files, "files"
+            clusters, drawn = results.prompts.files, "files"
     rng = np.random.Generator(np.random.Philox(seed_of("report", contrast.finding, contrast.name, "bootstrap")))
     items = np.flatnonzero(in_play)
     names = sorted({(strata[i], clusters[i]) for i in items})

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from raysim.analysis.orders import BITS, EXCLUSIVE, Order, Orders, Values, incremental_orders
-from raysim.analysis.results import Measure, Study
+from raysim.analysis.results import Measure, RunResults
 from raysim.analysis.statistics import t_interval
 from raysim.tables.io import schema
 
@@ -164,22 +164,22 @@ def attribution(courses: Mapping[Order, Sequence[float]], organizations: Sequenc
     return [Effect(Term("shapley", a), float(np.mean(changes[a])), len(courses)) for a in organizations]
 
 
-def effects_table(study: Study) -> pa.Table:
+def effects_table(results: RunResults) -> pa.Table:
     """The table `order_effects`."""
     rows: list[dict[str, Any]] = []
-    for orders in incremental_orders(study):
+    for orders in incremental_orders(results):
         for measure in (BITS, EXCLUSIVE, *(("covered_eligible", owner) for owner in orders.organizations)):
             by_term: dict[Term, list[Effect]] = {}
-            for found in seed_effects(study, orders, measure):
+            for found in seed_effects(results, orders, measure):
                 for effect in found:
                     by_term.setdefault(effect.term, []).append(effect)
             rows += [_row(orders.strategy, measure, term, effects) for term, effects in by_term.items()]
     return pa.Table.from_pylist(rows, schema("order_effects"))
 
 
-def seed_effects(study: Study, orders: Orders, measure: Measure) -> list[list[Effect]]:
+def seed_effects(results: RunResults, orders: Orders, measure: Measure) -> list[list[Effect]]:
     """The effects on a measure in each seed."""
-    finals, courses = orders.finals(study, measure), orders.courses(study, measure)
+    finals, courses = orders.finals(results, measure), orders.courses(results, measure)
     of_finals = (position_effects, predecessor_effects, precedence_effects, pairwise_regression)
     found: list[list[Effect]] = []
     for seed in orders.paths:

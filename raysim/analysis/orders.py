@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raysim.analysis.reached_models import Point, settings
-from raysim.analysis.results import Measure, Study
-from raysim.analysis.settings import ReportSettings
+from raysim.analysis.reached_models import ReachedModel, settings
+from raysim.analysis.results import Measure, RunResults
+from raysim.experiment.report_settings import ReportSettings
 from raysim.tables.io import schema
 
 Order = tuple[str, ...]
@@ -49,34 +49,34 @@ class Orders:
         found = {order for paths in self.paths.values() for order in paths}
         return sorted(found, key=lambda order: [rank[name] for name in order])
 
-    def finals(self, study: Study, measure: Measure) -> dict[int, dict[Order, float]]:
+    def finals(self, results: RunResults, measure: Measure) -> dict[int, dict[Order, float]]:
         """A measure of the final models, by seed and order; orders without it are not there."""
         found: dict[int, dict[Order, float]] = {}
         for seed, paths in self.paths.items():
-            values = {order: _value(study, path[-1], measure) for order, path in paths.items()}
+            values = {order: _value(results, path[-1], measure) for order, path in paths.items()}
             found[seed] = {order: value for order, value in values.items() if value is not None}
         return found
 
-    def courses(self, study: Study, measure: Measure) -> dict[int, dict[Order, tuple[float, ...]]]:
+    def courses(self, results: RunResults, measure: Measure) -> dict[int, dict[Order, tuple[float, ...]]]:
         """A measure after 0, 1, ... and all stages, by seed and order; only orders with all of them measured."""
         found: dict[int, dict[Order, tuple[float, ...]]] = {}
         for seed, paths in self.paths.items():
             found[seed] = {}
             for order, path in paths.items():
-                values = [_value(study, model, measure) for model in path]
+                values = [_value(results, model, measure) for model in path]
                 known = tuple(value for value in values if value is not None)
                 if len(known) == len(path):
                     found[seed][order] = known
         return found
 
 
-def incremental_orders(study: Study) -> list[Orders]:
+def incremental_orders(results: RunResults) -> list[Orders]:
     """The orders of each incremental setting that ran at least one of them to its end."""
-    organizations = tuple(study.organizations)
+    organizations = tuple(results.organizations)
     found: list[Orders] = []
-    for label in settings(study.points, "incremental"):
-        points: dict[tuple[int, Order], dict[int, Point]] = {}
-        for point in study.points:
+    for label in settings(results.points, "incremental"):
+        points: dict[tuple[int, Order], dict[int, ReachedModel]] = {}
+        for point in results.points:
             if point.strategy == label and point.family == "incremental":
                 points.setdefault((point.seed, tuple(point.sequence)), {})[point.index] = point
         finished = {place: stages for place, stages in points.items() if any(p.final for p in stages.values())}
@@ -92,7 +92,7 @@ def incremental_orders(study: Study) -> list[Orders]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OrderOutcome:
     """What an order costs: bits per byte and exclusive covered lines a prompt, both better if smaller."""
 
     order: Order
@@ -110,26 +110,26 @@ class BestRange:
 
     low: float
     high: float
-    outcome: Outcome
+    outcome: OrderOutcome
 
 
-def outcomes(study: Study, orders: Orders) -> list[Outcome]:
+def outcomes(results: RunResults, orders: Orders) -> list[OrderOutcome]:
     """What each order costs, averaged over the seeds in which both of its costs were measured."""
-    bits, leaks = orders.finals(study, BITS), orders.finals(study, EXCLUSIVE)
-    found: list[Outcome] = []
+    bits, leaks = orders.finals(results, BITS), orders.finals(results, EXCLUSIVE)
+    found: list[OrderOutcome] = []
     for order in orders.names:
         seeds = [seed for seed in orders.paths if order in bits[seed] and order in leaks[seed]]
         if seeds:
             means = [float(np.mean([values[seed][order] for seed in seeds])) for values in (bits, leaks)]
-            found.append(Outcome(order, *means))
+            found.append(OrderOutcome(order, *means))
     return found
 
 
-def pareto(found: Iterable[Outcome]) -> set[Order]:
+def pareto(found: Iterable[OrderOutcome]) -> set[Order]:
     """The orders that no other one beats: as good in both costs and better in one."""
     listed = list(found)
 
-    def beaten(one: Outcome) -> bool:
+    def beaten(one: OrderOutcome) -> bool:
         return any(
             other.bits_per_byte <= one.bits_per_byte
             and other.exclusive <= one.exclusive
@@ -140,7 +140,7 @@ def pareto(found: Iterable[Outcome]) -> set[Order]:
     return {one.order for one in listed if not beaten(one)}
 
 
-def best_ranges(found: Sequence[Outcome]) -> list[BestRange]:
+def best_ranges(found: Sequence[OrderOutcome]) -> list[BestRange]:
     """Which order is best for which weight of leakage, from 0 upwards: the lower envelope of the scores as lines.
 
     Each score is a line in the weight: bits per byte at 0, exclusive lines as its slope. With growing weight the best
@@ -162,24 +162,24 @@ def best_ranges(found: Sequence[Outcome]) -> list[BestRange]:
     return [*ranges, BestRange(low, inf, current)]
 
 
-def leakage_weight(study: Study) -> float:
+def leakage_weight(results: RunResults) -> float:
     """The weight that the experiment states, or its default."""
-    stated = study.run.setting("report", "leakage_weight")
+    stated = results.run.setting("report", "leakage_weight")
     return ReportSettings().leakage_weight if stated is None else float(stated)
 
 
-def orders_table(study: Study) -> pa.Table:
+def orders_table(results: RunResults) -> pa.Table:
     """The table `orders`: a row a seed, incremental setting and order."""
-    weight = leakage_weight(study)
+    weight = leakage_weight(results)
     rows: list[dict[str, Any]] = []
-    for orders in incremental_orders(study):
-        unbeaten = pareto(outcomes(study, orders))
+    for orders in incremental_orders(results):
+        unbeaten = pareto(outcomes(results, orders))
         for seed, paths in orders.paths.items():
-            taken = {order: study.measures(path[-1]) for order, path in paths.items() if path[-1] is not None}
+            taken = {order: results.measures(path[-1]) for order, path in paths.items() if path[-1] is not None}
             scores: dict[Order, float] = {}
             for order, found in taken.items():
                 if BITS in found and EXCLUSIVE in found:
-                    scores[order] = Outcome(order, found[BITS], found[EXCLUSIVE]).score(weight)
+                    scores[order] = OrderOutcome(order, found[BITS], found[EXCLUSIVE]).score(weight)
             for order, found in taken.items():
                 score = scores.get(order)
                 owners = [(o, found["covered_eligible", o]) for o in order if ("covered_eligible", o) in found]
@@ -201,10 +201,10 @@ def orders_table(study: Study) -> pa.Table:
     return pa.Table.from_pylist(rows, schema("orders"))
 
 
-def _crossing(one: Outcome, other: Outcome) -> float:
+def _crossing(one: OrderOutcome, other: OrderOutcome) -> float:
     """The weight under which two orders with different leakage have the same score."""
     return (other.bits_per_byte - one.bits_per_byte) / (one.exclusive - other.exclusive)
 
 
-def _value(study: Study, model: str | None, measure: Measure) -> float | None:
-    return None if model is None else study.measures(model).get(measure)
+def _value(results: RunResults, model: str | None, measure: Measure) -> float | None:
+    return None if model is None else results.measures(model).get(measure)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.tables.io import schema
-from raysim.tables.results import RunFolder
+from raysim.tables.results import Results
 
 _RESAMPLES = 10_000
 _LEVEL = 0.95
@@ -37,7 +37,7 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
     return float(1.0 - np.prod(1.0 - k / np.arange(failed + 1, samples + 1)))
 
 
-def pass_at_k_table(run: RunFolder) -> pa.Table:
+def pass_at_k_table(run: Results) -> pa.Table:
     """The table `pass_at_k` of a run, for the k that its experiment names."""
     tries: Sequence[int] = run.setting("measure", "pass_at_k", "k") or ()
     of_model: dict[str, list[dict[str, Any]]] = {}

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from raysim.analysis.arrays import Counts, Mask
 from raysim.analysis.auc import area, interval
-from raysim.analysis.reached_models import Point
-from raysim.analysis.results import Study
+from raysim.analysis.reached_models import ReachedModel
+from raysim.analysis.results import RunResults
 from raysim.tables.io import schema
 
 UNKNOWN = -1
@@ -71,60 +71,63 @@ class Items:
         return found.value, max(0.0, within[0]), min(1.0, within[1])
 
 
-def places_of(study: Study) -> Counts:
+def places_of(results: RunResults) -> Counts:
     """Places of each prompt's continuation in each training split, int64 ``[P, O]``; `UNKNOWN` where it has no rows."""
-    cube = study.prompts
-    found = np.full((len(cube.prompts), len(study.organizations)), UNKNOWN, dtype=np.int64)
-    prompt_of = {key: i for i, key in enumerate(cube.prompts)}
-    owner_of = {name: i for i, name in enumerate(study.organizations)}
-    for row in study.run.table("copies").to_pylist():
+    arrays = results.prompts
+    found = np.full((len(arrays.prompts), len(results.organizations)), UNKNOWN, dtype=np.int64)
+    prompt_of = {key: i for i, key in enumerate(arrays.prompts)}
+    owner_of = {name: i for i, name in enumerate(results.organizations)}
+    for row in results.run.table("copies").to_pylist():
         if row["prompt"] in prompt_of:  # else the table of prompts is not there
             found[prompt_of[row["prompt"]], owner_of[row["organization"]]] = row["places"]
     return found
 
 
-def items_of(study: Study, points: Sequence[Point], places: npt.NDArray[np.int64]) -> Items:
+def items_of(results: RunResults, points: Sequence[ReachedModel], places: npt.NDArray[np.int64]) -> Items:
     """The prompts that models were given whose continuation is known; each model once, however many points share it."""
-    cube = study.prompts
-    known = cube.from_training & (places != UNKNOWN).all(axis=1) & bool(places.shape[1])
-    owners = np.array([cube.owners.index(name) for name in cube.organizations], dtype=np.int64)
+    arrays = results.prompts
+    known = arrays.from_training & (places != UNKNOWN).all(axis=1) & bool(places.shape[1])
+    owners = np.array([arrays.owners.index(name) for name in arrays.organizations], dtype=np.int64)
     models: list[str] = []
     parts: list[tuple[Counts, Mask, Counts, Mask]] = []
-    for point in {p.model: p for p in points if p.model in cube.model_index}.values():
-        i = cube.model_index[point.model]
-        asked = np.flatnonzero(known & (cube.num_samples[i] > 0))
-        members = np.array([name in point.organizations for name in study.organizations], dtype=np.bool_)
+    for point in {p.model: p for p in points if p.model in arrays.model_index}.values():
+        i = arrays.model_index[point.model]
+        asked = np.flatnonzero(known & (arrays.num_samples[i] > 0))
+        members = np.array([name in point.organizations for name in results.organizations], dtype=np.bool_)
         models += [point.model] * len(asked)
-        taken = cube.hits[i, asked, owners[asked]] > 0
+        taken = arrays.hits[i, asked, owners[asked]] > 0
         parts.append((asked, members[owners[asked]], places[asked] @ members.astype(np.int64), taken))
     empty = np.zeros(0, np.int64)
     columns = [np.concatenate([part[n] for part in parts] or [empty]) for n in range(4)]
     prompts = columns[0].astype(np.int64)
-    files = [(cube.organizations[p], cube.files[p]) for p in prompts.tolist()]
+    files = [(arrays.organizations[p], arrays.files[p]) for p in prompts.tolist()]
     trained, taken = columns[1].astype(np.bool_), columns[3].astype(np.bool_)
     return Items(models, prompts, files, trained, columns[2].astype(np.int64), taken)
 
 
-def predictions_table(study: Study) -> pa.Table:
+def predictions_table(results: RunResults) -> pa.Table:
     """The table `predictions` of a run: a row for each measured model and organization, and one for all prompts."""
-    emissions = {(row["model"], row["owner"]): row for row in study.run.table("emissions").to_pylist()}
-    places = places_of(study)
+    emissions = {(row["model"], row["owner"]): row for row in results.run.table("emissions").to_pylist()}
+    places = places_of(results)
     rows: list[dict[str, Any]] = []
     facts: dict[str, list[dict[str, Any]]] = {}
-    for point in study.points:
+    for point in results.points:
         if point.model not in facts:
-            facts[point.model] = _facts(study, point, places, emissions)
+            facts[point.model] = _facts(results, point, places, emissions)
         where = {name: getattr(point, name) for name in ("seed", "strategy", "order", "moment", "index", "model")}
         rows += [{**where, **found} for found in facts[point.model]]
     return pa.Table.from_pylist(rows, schema("predictions"))
 
 
 def _facts(
-    study: Study, point: Point, places: npt.NDArray[np.int64], emissions: dict[tuple[str, str], dict[str, Any]]
+    results: RunResults,
+    point: ReachedModel,
+    places: npt.NDArray[np.int64],
+    emissions: dict[tuple[str, str], dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """What is known of one model, without where it stands; nothing if it was not probed or this was not counted."""
-    items = items_of(study, [point], places)
-    organizations = [o for o in study.organizations if (point.model, o) in emissions]
+    items = items_of(results, [point], places)
+    organizations = [o for o in results.organizations if (point.model, o) in emissions]
     if not organizations:
         return []
     rows = [{"organization": "", "trained": None, **_ranked(items)}]

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from raysim.tables.results import RunFolder
+from raysim.tables.results import Results
 
 FAMILIES = ("single", "centralized", "incremental", "federated")
 
 
 @dataclass(frozen=True)
-class Point:
+class ReachedModel:
     """One row of `models`: where a setting stood at one moment. See the data dictionary for the fields.
 
     ``family`` says what kind of setting it is, read off the data rather than the label, which a person chooses:
@@ -42,11 +42,11 @@ class Point:
         return sum(self.tokens_seen.values())
 
 
-def read_points(run: RunFolder) -> list[Point]:
+def read_points(run: Results) -> list[ReachedModel]:
     """The `models` of a run, by seed, family, strategy, order (organizations as in the experiment) and index."""
     rows = run.table("models").to_pylist(maps_as_pydicts="strict")
     federated = {row["strategy"] for row in rows if row["moment"] == "round"}
-    points: list[Point] = []
+    points: list[ReachedModel] = []
     for row in rows:
         if row["strategy"] in federated:
             family = "federated"
@@ -54,24 +54,24 @@ def read_points(run: RunFolder) -> list[Point]:
             family = "incremental"
         else:
             family = "centralized" if " + " in row["order"] else "single"
-        fields = {name: row[name] for name in Point.__dataclass_fields__ if name in row}
-        points.append(Point(**{**fields, "organizations": tuple(row["organizations"]), "family": family}))
+        fields = {name: row[name] for name in ReachedModel.__dataclass_fields__ if name in row}
+        points.append(ReachedModel(**{**fields, "organizations": tuple(row["organizations"]), "family": family}))
     rank = {name: i for i, name in enumerate(run.organizations)}
 
-    def place(p: Point) -> tuple[object, ...]:
+    def place(p: ReachedModel) -> tuple[object, ...]:
         names = p.order.replace(" + ", " > ").split(" > ")
         return FAMILIES.index(p.family), p.strategy, -len(names), [rank.get(n, len(rank)) for n in names]
 
     return sorted(points, key=lambda p: (p.seed, *place(p), p.order, p.index, not p.final))
 
 
-def finals(points: Iterable[Point]) -> list[Point]:
+def finals(points: Iterable[ReachedModel]) -> list[ReachedModel]:
     """The last point of each setting, order and seed, without doubles."""
     unique = {(p.seed, p.strategy, p.order): p for p in points if p.final}
     return list(unique.values())
 
 
-def settings(points: Iterable[Point], family: str, whole: int | None = None) -> list[str]:
+def settings(points: Iterable[ReachedModel], family: str, whole: int | None = None) -> list[str]:
     """Labels of the settings of a family; with `whole`, only those that trained on that many organizations."""
     found = {p.strategy for p in points if p.family == family and whole in (None, len(p.organizations))}
     return sorted(found)

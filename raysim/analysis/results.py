@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raysim.analysis.arrays import LossCube, PromptCube, loss_cube, prompt_cube
-from raysim.analysis.reached_models import Point, finals, read_points
+from raysim.analysis.arrays import LossArrays, PromptArrays, loss_arrays, prompt_arrays
+from raysim.analysis.reached_models import ReachedModel, finals, read_points
 from raysim.analysis.statistics import rarefied
-from raysim.tables.results import RunFolder
+from raysim.tables.results import Results
 
 Measure = tuple[str, str]
 """A measure and what it is of: an organization, or '' for all together."""
@@ -89,15 +89,15 @@ class Row:
         return self.strategy
 
 
-class Study:
+class RunResults:
     """A run folder with its tables as arrays; computes each thing once."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: Results) -> None:
         self.run = run
         self._measures: dict[str, dict[Measure, float]] = {}
 
     @cached_property
-    def points(self) -> list[Point]:
+    def points(self) -> list[ReachedModel]:
         return read_points(self.run)
 
     @cached_property
@@ -105,12 +105,12 @@ class Study:
         return self.run.organizations
 
     @cached_property
-    def prompts(self) -> PromptCube:
-        return prompt_cube(self.run)
+    def prompts(self) -> PromptArrays:
+        return prompt_arrays(self.run)
 
     @cached_property
-    def losses(self) -> LossCube:
-        return loss_cube(self.run)
+    def losses(self) -> LossArrays:
+        return loss_arrays(self.run)
 
     def measures(self, model: str) -> dict[Measure, float]:
         """Every measure that was taken of a model."""
@@ -120,13 +120,15 @@ class Study:
 
     def counts(self, model: str) -> tuple[int, int]:
         """Samples with a match and all samples of a model, prompted with training text."""
-        cube = self.prompts
-        i = cube.model_index.get(model)
+        arrays = self.prompts
+        i = arrays.model_index.get(model)
         if i is None:
             return 0, 0
-        return int(cube.num_matched[i, cube.from_training].sum()), int(cube.num_samples[i, cube.from_training].sum())
+        return int(arrays.num_matched[i, arrays.from_training].sum()), int(
+            arrays.num_samples[i, arrays.from_training].sum()
+        )
 
-    def rows(self, points: Iterable[Point], by_order: bool = False) -> list[Row]:
+    def rows(self, points: Iterable[ReachedModel], by_order: bool = False) -> list[Row]:
         """One row a setting and moment; single models always have one each, other orders only on demand."""
         return [self._row(order, group) for (_, order, _, _), group in grouped(points, by_order).items()]
 
@@ -134,11 +136,11 @@ class Study:
         """One row a setting, for the models that it ends with."""
         return self.rows(finals(self.points), by_order)
 
-    def final_groups(self) -> list[tuple[Row, list[Point]]]:
+    def final_groups(self) -> list[tuple[Row, list[ReachedModel]]]:
         """Each of these rows with the models that it stands for, over orders and seeds."""
         return list(zip(self.final_rows(), grouped(finals(self.points)).values(), strict=True))
 
-    def _row(self, order: str, group: list[Point]) -> Row:
+    def _row(self, order: str, group: list[ReachedModel]) -> Row:
         seeds = sorted({p.seed for p in group})
         orders = sorted({p.order for p in group})
         values = {(p.seed, p.order): self.measures(p.model) for p in group}
@@ -167,55 +169,55 @@ class Study:
         )
 
     def _quality(self, model: str) -> dict[Measure, float]:
-        cube = self.losses
-        i = cube.model_index.get(model)
+        arrays = self.losses
+        i = arrays.model_index.get(model)
         if i is None:
             return {}
         found: dict[Measure, float] = {}
-        owners = np.array(cube.organizations)
+        owners = np.array(arrays.organizations)
         for of in ["", *self.organizations]:
             chosen = np.ones(len(owners), np.bool_) if of == "" else owners == of
-            nats, tokens = cube.nats[i, chosen].sum(), cube.tokens[i, chosen].sum()
+            nats, tokens = arrays.nats[i, chosen].sum(), arrays.tokens[i, chosen].sum()
             if tokens:
                 found["log_perplexity", of] = float(nats / tokens)
-                found["accuracy", of] = float(cube.correct[i, chosen].sum() / tokens)
-            if num_bytes := cube.bytes[i, chosen].sum():
+                found["accuracy", of] = float(arrays.correct[i, chosen].sum() / tokens)
+            if num_bytes := arrays.bytes[i, chosen].sum():
                 found["bits_per_byte", of] = float(nats / log(2) / num_bytes)
         return found
 
     def _memorization(self, model: str) -> dict[Measure, float]:
-        cube = self.prompts
-        i = cube.model_index.get(model)
+        arrays = self.prompts
+        i = arrays.model_index.get(model)
         if i is None:
             return {}
-        given = (cube.num_samples[i] > 0) & cube.from_training
-        eligible = given & cube.eligible
+        given = (arrays.num_samples[i] > 0) & arrays.from_training
+        eligible = given & arrays.eligible
         num_given, num_eligible = int(given.sum()), int(eligible.sum())
         found: dict[Measure, float] = {}
         if num_given:
-            covered = int(cube.at_least_covered[i, given].sum())
+            covered = int(arrays.at_least_covered[i, given].sum())
             found["ratio", ""] = covered / num_given
-            found["matched_share", ""] = cube.num_matched[i, given].sum() / cube.num_samples[i, given].sum()
-            if lines := int(cube.lines[i, given].sum()):
+            found["matched_share", ""] = arrays.num_matched[i, given].sum() / arrays.num_samples[i, given].sum()
+            if lines := int(arrays.lines[i, given].sum()):
                 found["covered_share", ""] = covered / lines
-            found["exclusive", ""] = cube.exclusive[i, given].sum() / num_given
-            if total := int(cube.owned[i, given].sum()):
-                found["intra", ""] = int(cube.owned[i, given][cube.prompted[given]].sum()) / total
+            found["exclusive", ""] = arrays.exclusive[i, given].sum() / num_given
+            if total := int(arrays.owned[i, given].sum()):
+                found["intra", ""] = int(arrays.owned[i, given][arrays.prompted[given]].sum()) / total
         if num_eligible:
-            found["ratio_eligible", ""] = cube.at_least_covered[i, eligible].sum() / num_eligible
-            found["exclusive_eligible", ""] = cube.exclusive[i, eligible].sum() / num_eligible
-        for o, owner in enumerate(cube.owners):
+            found["ratio_eligible", ""] = arrays.at_least_covered[i, eligible].sum() / num_eligible
+            found["exclusive_eligible", ""] = arrays.exclusive[i, eligible].sum() / num_eligible
+        for o, owner in enumerate(arrays.owners):
             for name, counts in (
-                ("covered", cube.covered),
-                ("exclusive", cube.exclusive),
-                ("shared", cube.shared),
-                ("public", cube.public),
+                ("covered", arrays.covered),
+                ("exclusive", arrays.exclusive),
+                ("shared", arrays.shared),
+                ("public", arrays.public),
             ):
                 if num_given:
                     found[name, owner] = counts[i, given, o].sum() / num_given
             if num_eligible:
-                found["covered_eligible", owner] = cube.covered[i, eligible, o].sum() / num_eligible
-                found["exclusive_eligible", owner] = cube.exclusive[i, eligible, o].sum() / num_eligible
+                found["covered_eligible", owner] = arrays.covered[i, eligible, o].sum() / num_eligible
+                found["exclusive_eligible", owner] = arrays.exclusive[i, eligible, o].sum() / num_eligible
         return {name: float(value) for name, value in found.items()}
 
     def _extras(self, model: str) -> dict[Measure, float]:
@@ -256,8 +258,8 @@ class Study:
     @cached_property
     def _incidences(self) -> dict[str, list[int]]:
         """For each model, in how many samples each distinct fragment stands, prompted with training text."""
-        cube = self.prompts
-        training = {key for key, inside in zip(cube.prompts, cube.from_training, strict=True) if inside}
+        arrays = self.prompts
+        training = {key for key, inside in zip(arrays.prompts, arrays.from_training, strict=True) if inside}
         matches = self.run.table("matches").select(["model", "prompt", "sample", "fragment"])
         chosen = [prompt in training for prompt in matches.column("prompt").to_pylist()]
         unique = matches.filter(pa.array(chosen, pa.bool_())).group_by(matches.column_names).aggregate([])
@@ -267,9 +269,11 @@ class Study:
         return found
 
 
-def grouped(points: Iterable[Point], by_order: bool = False) -> dict[tuple[str, str, str, int], list[Point]]:
+def grouped(
+    points: Iterable[ReachedModel], by_order: bool = False
+) -> dict[tuple[str, str, str, int], list[ReachedModel]]:
     """What a row stands for, by strategy, order ('' where several are averaged), moment and index."""
-    groups: dict[tuple[str, str, str, int], list[Point]] = {}
+    groups: dict[tuple[str, str, str, int], list[ReachedModel]] = {}
     for point in points:
         apart = by_order or point.family != "incremental"
         group = (point.strategy, point.order if apart else "", point.moment, point.index)
@@ -277,13 +281,13 @@ def grouped(points: Iterable[Point], by_order: bool = False) -> dict[tuple[str, 
     return groups
 
 
-def averaged(points: Iterable[Point], value: Callable[[Point], npt.NDArray[np.float64] | None]) -> Any:
+def averaged(points: Iterable[ReachedModel], value: Callable[[ReachedModel], npt.NDArray[np.float64] | None]) -> Any:
     """The mean of arrays over orders within a seed and then over seeds; None where no point has one."""
     found = [(point, one) for point in points if (one := value(point)) is not None]
     return over_orders_and_seeds(found) if found else None
 
 
-def over_orders_and_seeds(values: Sequence[tuple[Point, Any]]) -> Any:
+def over_orders_and_seeds(values: Sequence[tuple[ReachedModel, Any]]) -> Any:
     """The mean of numbers or arrays over orders within a seed, then over seeds."""
     seeds: dict[int, list[Any]] = {}
     for point, value in values:

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from raysim.analysis.reached_models import FAMILIES, finals
-from raysim.analysis.results import Row, Study
+from raysim.analysis.results import Row, RunResults
 from raysim.core.errors import InputError
 from raysim.tables.io import schema
-from raysim.tables.results import RunFolder, open_run
+from raysim.tables.results import Results, open_run
 
 _TAKEN = ("bits_per_byte", "accuracy", "exclusive", "ratio_eligible", "matched_share", "passes")
 """Measures that the table has under their own names."""
@@ -28,18 +28,18 @@ class SweepPoint:
         name: of the point.
         folder: its run folder, relative to the sweep's.
         values: for each swept path its value here, as JSON.
-        study: its results; None before its run has begun.
+        results: its results; None before its run has begun.
     """
 
     name: str
     folder: str
     values: dict[str, str]
-    study: Study | None
+    results: RunResults | None
 
     @property
     def finished(self) -> bool:
         """Whether its run has come to its end."""
-        return self.study is not None and bool(self.study.run.manifest.get("finished"))
+        return self.results is not None and bool(self.results.run.manifest.get("finished"))
 
 
 @dataclass(frozen=True)
@@ -61,31 +61,31 @@ class Trial:
         return list(dict.fromkeys(point.values[path] for point in self.points))
 
 
-class SweepStudy:
+class SweepResults:
     """The folder of a sweep; reads the manifest there, and the results of every point."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: Results) -> None:
         self.run = run
         self.parameters: dict[str, str] = run.manifest["parameters"]
         self.points = [self._point(facts) for facts in run.manifest["points"]]
 
     def _point(self, facts: dict[str, Any]) -> SweepPoint:
         path = self.run.path / facts["folder"]
-        study = Study(open_run(path)) if (path / "manifest.json").is_file() else None
-        return SweepPoint(facts["name"], facts["folder"], facts["values"], study)
+        results = RunResults(open_run(path)) if (path / "manifest.json").is_file() else None
+        return SweepPoint(facts["name"], facts["folder"], facts["values"], results)
 
     @cached_property
-    def studies(self) -> list[tuple[SweepPoint, Study]]:
+    def studies(self) -> list[tuple[SweepPoint, RunResults]]:
         """The points that have begun."""
-        return [(point, point.study) for point in self.points if point.study]
+        return [(point, point.results) for point in self.points if point.results]
 
     @cached_property
     def trials(self) -> list[Trial]:
         """Every setting at every point, by setting and then in the order of the points."""
         found: dict[tuple[str, str], dict[Any, list[Trial]]] = {}
-        for point, study in self.studies:
-            for row in study.final_rows():
-                ends = [p for p in finals(study.points) if p.strategy == row.strategy and row.order in ("", p.order)]
+        for point, results in self.studies:
+            for row in results.final_rows():
+                ends = [p for p in finals(results.points) if p.strategy == row.strategy and row.order in ("", p.order)]
                 models = tuple(sorted(p.model for p in ends))
                 same = models, tuple(sorted(row.cells.items(), key=lambda cell: cell[0]))
                 trial = Trial((point,), row, sum(p.tokens for p in ends) / len(ends))
@@ -122,9 +122,9 @@ class SweepStudy:
     def table(self) -> pa.Table:
         """The table `sweep`."""
         rows = []
-        for point, study in self.studies:
-            for end in finals(study.points):
-                measures = {name: value for (name, of), value in study.measures(end.model).items() if of == ""}
+        for point, results in self.studies:
+            for end in finals(results.points):
+                measures = {name: value for (name, of), value in results.measures(end.model).items() if of == ""}
                 nats = measures.get("log_perplexity")
                 rows.append(
                     {
@@ -158,7 +158,7 @@ def is_sweep(folder: Path | str) -> bool:
     return "points" in open_run(folder).manifest
 
 
-def open_sweep(folder: Path | str) -> SweepStudy:
+def open_sweep(folder: Path | str) -> SweepResults:
     """Opens the folder of a sweep.
 
     Raises:
@@ -167,4 +167,4 @@ def open_sweep(folder: Path | str) -> SweepStudy:
     run = open_run(folder)
     if "points" not in run.manifest:
         raise InputError(f"{folder}: the folder of a run, not of a sweep")
-    return SweepStudy(run)
+    return SweepResults(run)

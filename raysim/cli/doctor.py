@@ -104,13 +104,13 @@ _TRY_DEEPSPEED = """
 import sys, torch
 from raysim.training.deepspeed_engine import DeepSpeedTrainer
 from raysim.training.models import ModelSettings, build_model
-from raysim.training.request import Task, TrainerSettings
+from raysim.training.request import TrainerSettings, TrainTask
 from raysim.training.weights import flatten
 import numpy as np
 model = build_model(ModelSettings(config={"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}), 16, 0, 8)
 zero = {"zero_optimization": {"stage": 1}}
 settings = TrainerSettings(backend="deepspeed", deepspeed=zero, sequence_length=8, device=sys.argv[1])
-list(DeepSpeedTrainer(model).train(Task("doctor", settings, 1, 1, 1), np.ones((2, 8), np.int32), flatten(model)))
+list(DeepSpeedTrainer(model).train(TrainTask("doctor", settings, 1, 1, 1), np.ones((2, 8), np.int32), flatten(model)))
 """
 
 

@@ -16,7 +16,7 @@ from raysim.core.errors import RaysimError, RunError
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
-    from raysim.scan.command import Finding, Lexing
+    from raysim.scan.command import Lexing, ScanFinding
 
 app = typer.Typer(
     name="raysim",
@@ -92,10 +92,11 @@ def run(
     """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
     from raysim.cli.progress import ConsoleObserver
     from raysim.experiment.sweep import run as run_all
+    from raysim.report.write import write_report
 
     options = _options(experiment, out, store, overrides, address)
     with ConsoleObserver(_out) as observer:
-        outcome = run_all(options, observer)
+        outcome = run_all(options, observer, write_report)
     _print_summary(outcome.folder.path)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.counts.items()))
     _out.print(f"[dim]{outcome.seconds:.0f} s; {counts}[/dim]", soft_wrap=True)
@@ -136,17 +137,14 @@ def inspect(
 @app.command()
 def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep.")]) -> None:
     """Writes the report of a run or a sweep anew, from its results alone."""
-    from raysim.analysis.sweep import is_sweep
     from raysim.core.errors import InputError
-    from raysim.report.run_page import write_report
-    from raysim.report.sweep_page import write_sweep_report
+    from raysim.report.write import write_report
 
     if not (run_dir / "manifest.json").is_file():
         raise InputError(
             f"{run_dir}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {run_dir}`"
         )
-    write = write_sweep_report if is_sweep(run_dir) else write_report
-    write(run_dir)
+    write_report(run_dir)
     _print_summary(run_dir)
 
 
@@ -302,7 +300,12 @@ def _lexing(index: Path | None) -> "Lexing":
 
 
 def _present(
-    finding: "Finding", command: str, unit: str, json_file: Path | None, html_file: Path | None, fail_over: float | None
+    finding: "ScanFinding",
+    command: str,
+    unit: str,
+    json_file: Path | None,
+    html_file: Path | None,
+    fail_over: float | None,
 ) -> None:
     """Shows what was found, writes what was asked for, and fails where that was asked for."""
     from raysim.scan.views import as_json, as_rows, clones_view, scan_view

@@ -10,7 +10,7 @@ from rich.text import Text
 _PUBLIC = "(public)"
 
 
-def xray_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
+def overlap_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
     """Tables of what `raysim.experiment.overlap_report.xray` found, and how to read them."""
     found, names = inspected["xray"], list(inspected["organizations"])
     views: list[RenderableType] = [_shared(found, names)]

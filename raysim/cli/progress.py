@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from raysim.core.keys import Key
-from raysim.store.task_log import Kind, StageRecord
+from raysim.store.task_log import TaskKind, TaskRecord
 
 COST = {"train": 3.0, "losses": 1.0, "generate": 2.0, "extract": 1.5, "solve": 2.0, "exposure": 1.0, "membership": 1.0}
 """Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361).
@@ -34,7 +34,7 @@ _NAMES = {
 
 @dataclass
 class _Running:
-    kind: Kind
+    kind: TaskKind
     label: str
     tokens: int
     done: int
@@ -95,7 +95,7 @@ class ConsoleObserver:
         self._point = f"Point {number} of {total}"
         self._console.print(Text(f"{self._point}: {name}", style="bold"))
 
-    def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
+    def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
         task = None
         if self._console.is_terminal and kind in COST:
             task = self._bars.add_task(label, total=max(1, tokens), what=_NAMES.get(kind, kind), note="")
@@ -116,7 +116,7 @@ class ConsoleObserver:
                 f"  {name} {running.label}: {so_far}; {self._time_left()}", highlight=False, soft_wrap=True
             )
 
-    def ended(self, record: StageRecord) -> None:
+    def ended(self, record: TaskRecord) -> None:
         running = self._running.pop(record.key, None)
         if running:
             self._account(running, running.tokens)

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raysim.cli.overlap_views import xray_views
+from raysim.cli.overlap_views import overlap_views
 
 
 def plan_view(planned: Mapping[str, Any]) -> RenderableType:
@@ -138,7 +138,7 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
     )
     swept = ", ".join(f"{path} ({len(values)} values)" for path, values in inspected["sweep"].items())
     notes = [Text(f"These are the base values. The sweep over {swept} may change them from point to point.")]
-    return Group(sizes, variety, Text(note), drops, licences, *xray_views(inspected), *(notes if swept else []))
+    return Group(sizes, variety, Text(note), drops, licences, *overlap_views(inspected), *(notes if swept else []))
 
 
 def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:

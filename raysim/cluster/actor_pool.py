@@ -12,15 +12,15 @@ from typing import Any
 
 from raysim.cluster.backend import Backend
 from raysim.cluster.retries import Retrying
-from raysim.cluster.scheduler import Slots
-from raysim.core.errors import PartyLost
+from raysim.cluster.scheduler import Scheduler
+from raysim.core.errors import ActorLost
 
 Make = Callable[[], Awaitable[Any]]
 """Makes one more party of a site, ready for work."""
 
 
 @dataclass
-class _Team:
+class _Replicas:
     """The parties of one site."""
 
     make: Make
@@ -31,119 +31,121 @@ class _Team:
     def __len__(self) -> int:
         return len(self.idle) + len(self.busy)
 
-    def __contains__(self, party: object) -> bool:
-        return any(party is one for one in (*self.idle, *self.busy))
+    def __contains__(self, actor: object) -> bool:
+        return any(actor is one for one in (*self.idle, *self.busy))
 
-    def remove(self, party: Any) -> None:
-        self.idle = [one for one in self.idle if one is not party]
-        self.busy = [one for one in self.busy if one is not party]
+    def remove(self, actor: Any) -> None:
+        self.idle = [one for one in self.idle if one is not actor]
+        self.busy = [one for one in self.busy if one is not actor]
 
 
-class Crew:
+class ActorPool:
     """Hands out parties.
 
     Args:
         backend: where they live.
         slots: how many of them work at once, and how many of one site.
         retrying: what happens to short calls whose party is lost.
-        turns: how many ranks train at once where that is fewer than slots, since GPUs have room for no more; None: all.
+        gpu_slots: how many ranks train at once where that is fewer than slots, since GPUs have room for no more; None: all.
     """
 
-    def __init__(self, backend: Backend, slots: Slots, retrying: Retrying, turns: Slots | None = None) -> None:
+    def __init__(
+        self, backend: Backend, slots: Scheduler, retrying: Retrying, gpu_slots: Scheduler | None = None
+    ) -> None:
         self.backend = backend
         self.slots = slots
         self.retrying = retrying
-        self.turns = turns
-        self._teams: dict[str, _Team] = {}
+        self.gpu_slots = gpu_slots
+        self._replicas: dict[str, _Replicas] = {}
 
-    def enlist(self, site: str, make: Make) -> None:
-        """Says how parties of `site` are made; none is made before it is needed."""
-        self._teams[site] = _Team(make)
+    def register(self, client: str, make: Make) -> None:
+        """Says how parties of `client` are made; none is made before it is needed."""
+        self._replicas[client] = _Replicas(make)
 
-    def __contains__(self, site: str) -> bool:
-        return site in self._teams
+    def __contains__(self, client: str) -> bool:
+        return client in self._replicas
 
     @asynccontextmanager
-    async def hold(self, site: str, priority: float, width: int = 1) -> AsyncIterator[Any]:
-        """A party of `site` that is nobody else's, and `width` slots to let it work; one more is made if all are busy.
+    async def acquire(self, client: str, priority: float, width: int = 1) -> AsyncIterator[Any]:
+        """A party of `client` that is nobody else's, and `width` slots to let it work; one more is made if all are busy.
 
-        A party that is lost meanwhile, which `PartyLost` says, is not seen again.
+        A party that is lost meanwhile, which `ActorLost` says, is not seen again.
         """
-        team = self._teams[site]
-        async with self.slots.hold(site, priority, width):
-            party = await self._own(site)
+        replicas = self._replicas[client]
+        async with self.slots.acquire(client, priority, width):
+            actor = await self._own(client)
             try:
-                yield party
-            except PartyLost:
-                self._bury(site, party)
+                yield actor
+            except ActorLost:
+                self._discard(client, actor)
                 raise
             finally:
-                if party in team:
-                    team.remove(party)
-                    team.idle.append(party)
+                if actor in replicas:
+                    replicas.remove(actor)
+                    replicas.idle.append(actor)
 
     @asynccontextmanager
-    async def hold_to_train(self, site: str, priority: float, ranks: int) -> AsyncIterator[Any]:
-        """As `hold`, when it is the stage's turn at the GPUs, too, where there are some.
+    async def acquire_for_training(self, client: str, priority: float, ranks: int) -> AsyncIterator[Any]:
+        """As `acquire`, when it is the stage's turn at the GPUs, too, where there are some.
 
         The turn comes first: whoever waits for one keeps no slot from work that needs no GPU.
         """
-        turn = self.turns.hold(site, priority, ranks) if self.turns else nullcontext()
-        async with turn, self.hold(site, priority, ranks) as party:
-            yield party
+        round_plan = self.gpu_slots.acquire(client, priority, ranks) if self.gpu_slots else nullcontext()
+        async with round_plan, self.acquire(client, priority, ranks) as actor:
+            yield actor
 
-    async def call(self, site: str, method: str, *args: Any) -> Any:
-        """A short call, which needs no slot, to any party of `site`, even a busy one; tried again if it is lost."""
+    async def call(self, client: str, method: str, *args: Any) -> Any:
+        """A short call, which needs no slot, to any party of `client`, even a busy one; tried again if it is lost."""
 
         async def attempt() -> Any:
-            party = await self.any(site)
+            actor = await self.any(client)
             try:
-                return await self.backend.call(party, method, *args)
-            except PartyLost:
-                self._bury(site, party)
+                return await self.backend.call(actor, method, *args)
+            except ActorLost:
+                self._discard(client, actor)
                 raise
 
-        return await self.retrying.run(f"{method} at {site}", attempt)
+        return await self.retrying.run(f"{method} at {client}", attempt)
 
-    async def refer(self, site: str, method: str, *args: Any) -> Any:
-        """A reference to the result of a call to any party of `site`; what is lost is not asked for again."""
-        return await self.backend.refer(await self.any(site), method, *args)
+    async def call_ref(self, client: str, method: str, *args: Any) -> Any:
+        """A reference to the result of a call to any party of `client`; what is lost is not asked for again."""
+        return await self.backend.call_ref(await self.any(client), method, *args)
 
-    async def any(self, site: str) -> Any:
-        """A party of `site`: an idle one that answers, else a busy one, else a new one."""
-        team = self._teams[site]
-        async with team.making:
-            while team.idle:
-                party = team.idle[0]
-                if await self.backend.answers(party):
-                    return party
-                self._bury(site, party)
-            if not team.busy:
-                team.idle.append(await team.make())
-                self._count(site)
-            return (team.idle or team.busy)[0]
+    async def any(self, client: str) -> Any:
+        """A party of `client`: an idle one that answers, else a busy one, else a new one."""
+        replicas = self._replicas[client]
+        async with replicas.making:
+            while replicas.idle:
+                actor = replicas.idle[0]
+                if await self.backend.ping(actor):
+                    return actor
+                self._discard(client, actor)
+            if not replicas.busy:
+                replicas.idle.append(await replicas.make())
+                self._count(client)
+            return (replicas.idle or replicas.busy)[0]
 
-    async def _own(self, site: str) -> Any:
-        """A party of `site` that answers, taken from the idle ones or made."""
-        team = self._teams[site]
-        async with team.making:  # one after the other: what `any` has just made may do
-            while team.idle:
-                party = team.idle.pop(0)
-                team.busy.append(party)
-                if await self.backend.answers(party):
-                    return party
-                self._bury(site, party)
-            party = await team.make()
-            team.busy.append(party)
-            self._count(site)
-            return party
+    async def _own(self, client: str) -> Any:
+        """A party of `client` that answers, taken from the idle ones or made."""
+        replicas = self._replicas[client]
+        async with replicas.making:  # one after the other: what `any` has just made may do
+            while replicas.idle:
+                actor = replicas.idle.pop(0)
+                replicas.busy.append(actor)
+                if await self.backend.ping(actor):
+                    return actor
+                self._discard(client, actor)
+            actor = await replicas.make()
+            replicas.busy.append(actor)
+            self._count(client)
+            return actor
 
-    def _bury(self, site: str, party: Any) -> None:
-        team = self._teams[site]
-        if party in team:
-            team.remove(party)
-            self._count(site)
-            self.backend.dismiss(party)
+    def _discard(self, client: str, actor: Any) -> None:
+        replicas = self._replicas[client]
+        if actor in replicas:
+            replicas.remove(actor)
+            self._count(client)
+            self.backend.kill(actor)
 
-    def _count(self, site: str) -> None:
-        self.slots.staff(site, len(self._teams[site]))
+    def _count(self, client: str) -> None:
+        self.slots.set_actor_count(client, len(self._replicas[client]))

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal, Protocol
 
-from raysim.training.ranks import NO_LAUNCHER, Launcher
+from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
 
 
 class Backend(Protocol):
@@ -15,7 +15,7 @@ class Backend(Protocol):
 
     name: Literal["inline", "ray"]
 
-    def launcher(self) -> Launcher:
+    def launcher(self) -> RankLauncher:
         """What a party starts ranks with."""
         ...
 
@@ -23,15 +23,15 @@ class Backend(Protocol):
         """A party: an instance of `plain_class`, here or as an actor."""
         ...
 
-    async def call(self, party: Any, method: str, *args: Any) -> Any:
+    async def call(self, actor: Any, method: str, *args: Any) -> Any:
         """The result of a method."""
         ...
 
-    def stream(self, party: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+    def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
         """The items of a generator method, as they come."""
         ...
 
-    async def refer(self, party: Any, method: str, *args: Any) -> Any:
+    async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
         """A reference to the result of a method, which does not come to the caller; a shared value.
 
         The result is then kept at the caller's node, too, and outlives the one of its party.
@@ -42,19 +42,19 @@ class Backend(Protocol):
         """Puts a large value where every party reads it; pass the answer as an argument of its own."""
         ...
 
-    async def answers(self, party: Any) -> bool:
+    async def ping(self, actor: Any) -> bool:
         """Whether a party is there and takes calls."""
         ...
 
-    def dismiss(self, party: Any) -> None:
+    def kill(self, actor: Any) -> None:
         """Ends a party, which may be gone already."""
         ...
 
-    def explain(self, error: Exception) -> Exception:
-        """What an error of this backend means: the one that the work raised, or `PartyLost`."""
+    def translate_error(self, error: Exception) -> Exception:
+        """What an error of this backend means: the one that the work raised, or `ActorLost`."""
         ...
 
-    async def settle(self) -> None:
+    async def await_failure_detection(self) -> None:
         """Waits until it is known what was lost, so that nothing new is placed there."""
         ...
 
@@ -68,38 +68,38 @@ class InlineBackend:
 
     name: Literal["inline", "ray"] = "inline"
 
-    def launcher(self) -> Launcher:
-        return NO_LAUNCHER
+    def launcher(self) -> RankLauncher:
+        return NO_RANK_LAUNCHER
 
     def spawn(self, plain_class: type, *args: Any) -> Any:
         return plain_class(*args)
 
-    async def call(self, party: Any, method: str, *args: Any) -> Any:
+    async def call(self, actor: Any, method: str, *args: Any) -> Any:
         await asyncio.sleep(0)  # lets a Ctrl-C and other tasks in
-        return getattr(party, method)(*args)
+        return getattr(actor, method)(*args)
 
-    async def stream(self, party: Any, method: str, *args: Any) -> AsyncIterator[Any]:
-        iterator: Iterator[Any] = getattr(party, method)(*args)
+    async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+        iterator: Iterator[Any] = getattr(actor, method)(*args)
         for item in iterator:
             yield item
             await asyncio.sleep(0)
 
-    async def refer(self, party: Any, method: str, *args: Any) -> Any:
-        return getattr(party, method)(*args)
+    async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
+        return getattr(actor, method)(*args)
 
     def share(self, value: Any) -> Any:
         return value
 
-    async def answers(self, party: Any) -> bool:
+    async def ping(self, actor: Any) -> bool:
         return True
 
-    def dismiss(self, party: Any) -> None:
-        del party
+    def kill(self, actor: Any) -> None:
+        del actor
 
-    def explain(self, error: Exception) -> Exception:
+    def translate_error(self, error: Exception) -> Exception:
         return error
 
-    async def settle(self) -> None:
+    async def await_failure_detection(self) -> None:
         """Nothing is lost here."""
 
     def close(self) -> None:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from raysim.cluster.untyped_ray import untyped_ray
-from raysim.core.errors import OutOfMemory, PartyLost, RaysimError, RunError
+from raysim.core.errors import ActorLost, OutOfMemory, RaysimError, RunError
 
 
 def meaning_of(error: Exception) -> Exception:
-    """What an exception that Ray raised means; see `RayBackend.explain`."""
+    """What an exception that Ray raised means; see `RayBackend.translate_error`."""
     exceptions = untyped_ray().exceptions
     cause = getattr(error, "cause", None)
     for found in (cause, error):
@@ -22,7 +22,7 @@ def meaning_of(error: Exception) -> Exception:
         if isinstance(found, _lost(exceptions)):
             if getattr(found, "actor_init_failed", False):
                 return RunError(str(found))
-            return PartyLost(_what_was_lost(found, exceptions))
+            return ActorLost(_what_was_lost(found, exceptions))
     return error
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from raysim.cluster.failures import meaning_of
 from raysim.cluster.untyped_ray import untyped_ray
-from raysim.core.errors import PartyLost, RaysimError
+from raysim.core.errors import ActorLost, RaysimError
 from raysim.training.rank_worker import RankWorker
 from raysim.training.request import Event, TrainerSettings, shares_of
 
@@ -18,8 +18,8 @@ _LOOK_FOR_ROOM_S = 2.0
 """Between two looks at whether the cluster can still place ranks that wait for room."""
 
 
-class RayLauncher:
-    """Implements `raysim.training.ranks.Launcher`: ranks are actors in one placement group.
+class RayRankLauncher:
+    """Implements `raysim.training.ranks.RankLauncher`: ranks are actors in one placement group.
 
     The party that starts them owns them: they end with it, and what they reserve is free again.
 
@@ -42,7 +42,7 @@ class RayLauncher:
         """Ranks that have met each other; they end with the block.
 
         Raises:
-            PartyLost: a rank was lost, or the cluster has no room for all of them.
+            ActorLost: a rank was lost, or the cluster has no room for all of them.
         """
         ray, bundle = untyped_ray(), bundle_of(settings)
         in_bundle = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
@@ -89,14 +89,14 @@ class RayRanks:
         """Has every rank do ``RankWorker.train(*arguments)``; what rank 0 says.
 
         Raises:
-            PartyLost: a rank was lost.
+            ActorLost: a rank was lost.
         """
         ray = untyped_ray()
         shared = [ray.put(argument) for argument in arguments]
         leader, *others = self.actors
         stream = leader.train.options(num_returns="streaming").remote(*shared)
         # Not as streams: one of which nothing ever comes does not say that its actor was lost.
-        running = [stream, *(actor.follow.remote(*shared) for actor in others)]
+        running = [stream, *(actor.run_silently.remote(*shared) for actor in others)]
         while running:
             (ready, *_), _ = ray.wait(running, num_returns=1)
             try:
@@ -149,11 +149,11 @@ def _require_room(nodes: Iterable[Mapping[str, Any]], settings: TrainerSettings)
     """Ray waits for ever for a placement group that no node can hold.
 
     Raises:
-        PartyLost: it cannot be placed now.
+        ActorLost: it cannot be placed now.
     """
     bundle = bundle_of(settings)
     if (room := room_for(nodes, bundle)) < settings.ranks:
-        raise PartyLost(f"of {settings.ranks} ranks that need {bundle} each the cluster can hold {room} now")
+        raise ActorLost(f"of {settings.ranks} ranks that need {bundle} each the cluster can hold {room} now")
 
 
 def _node_address(_: Any) -> str:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from raysim.cluster.connect import connect
 from raysim.cluster.failures import meaning_of
-from raysim.cluster.rank_launcher import RayLauncher, bundle_of, room_for
-from raysim.training.ranks import Launcher
+from raysim.cluster.rank_launcher import RayRankLauncher, bundle_of, room_for
+from raysim.training.ranks import RankLauncher
 from raysim.training.request import TrainerSettings
 
 _SETTLE_TIMEOUT_S = 60.0
@@ -42,11 +42,11 @@ class RayBackend:
         """Ranks of these settings that the cluster's nodes could hold at once if they did nothing else."""
         return room_for(self._ray.nodes(), bundle_of(settings))
 
-    def launcher(self) -> Launcher:
+    def launcher(self) -> RankLauncher:
         # On a single machine with a single GPU there is nothing to hand out, and a process for each stage to save.
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         gpus = sum(node["Resources"].get("GPU", 0) for node in nodes)
-        return RayLauncher(hands_out_gpus=len(nodes) > 1 or gpus > 1)
+        return RayRankLauncher(hands_out_gpus=len(nodes) > 1 or gpus > 1)
 
     def spawn(self, plain_class: type, *args: Any) -> Any:
         # Spread, since what reserves no CPU would otherwise gather on one node.
@@ -54,51 +54,51 @@ class RayBackend:
         self._actors.append(actor)
         return actor
 
-    async def call(self, party: Any, method: str, *args: Any) -> Any:
+    async def call(self, actor: Any, method: str, *args: Any) -> Any:
         try:
-            return await getattr(party, method).remote(*args)
+            return await getattr(actor, method).remote(*args)
         except self._ray.exceptions.RayError as error:
-            raise self.explain(error) from error
+            raise self.translate_error(error) from error
 
-    async def stream(self, party: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+    async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
         try:
-            async for reference in getattr(party, method).options(num_returns="streaming").remote(*args):
+            async for reference in getattr(actor, method).options(num_returns="streaming").remote(*args):
                 yield await reference
         except self._ray.exceptions.RayError as error:
-            raise self.explain(error) from error
+            raise self.translate_error(error) from error
 
-    async def refer(self, party: Any, method: str, *args: Any) -> Any:
-        reference = getattr(party, method).remote(*args)
+    async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
+        reference = getattr(actor, method).remote(*args)
         await asyncio.to_thread(self._ray.wait, [reference], fetch_local=True)
         return reference
 
     def share(self, value: Any) -> Any:
         return self._ray.put(value)
 
-    async def answers(self, party: Any) -> bool:
+    async def ping(self, actor: Any) -> bool:
         try:
-            await party.__ray_ready__.remote()
+            await actor.__ray_ready__.remote()
         except self._ray.exceptions.RayError:
             return False
         return True
 
-    def dismiss(self, party: Any) -> None:
-        self._actors = [actor for actor in self._actors if actor is not party]
+    def kill(self, actor: Any) -> None:
+        self._actors = [actor for actor in self._actors if actor is not actor]
         with suppress(self._ray.exceptions.RayError):  # it is gone
-            self._ray.kill(party)
+            self._ray.kill(actor)
 
-    def explain(self, error: Exception) -> Exception:
+    def translate_error(self, error: Exception) -> Exception:
         """What an exception that Ray raised means.
 
         Whatever is lost with a process or a node - an actor, an object that it held, a worker of Ray Data - is a
-        `PartyLost`; what a method raised comes out as it was raised.
+        `ActorLost`; what a method raised comes out as it was raised.
         """
         explained = meaning_of(error)
         found = getattr(error, "cause", None) or error
         self._in_doubt |= isinstance(found, self._ray.exceptions.ActorUnavailableError)
         return explained
 
-    async def settle(self) -> None:
+    async def await_failure_detection(self) -> None:
         """Asks every node for a sign of life where an actor could not be reached: Ray takes a while to miss a node."""
         if not self._in_doubt:
             return

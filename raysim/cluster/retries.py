@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from raysim.core.errors import PartyLost, RunError
+from raysim.core.errors import ActorLost, RunError
 
 T = TypeVar("T")
 
@@ -39,12 +39,12 @@ class Retrying:
     Attributes:
         policy: decides.
         note: is told of every failure that is tried again, for a person to see.
-        settle: is awaited before work is tried again.
+        await_failure_detection: is awaited before work is tried again.
     """
 
     policy: RetryPolicy
     note: Callable[[str], None]
-    settle: Callable[[], Awaitable[None]]
+    await_failure_detection: Callable[[], Awaitable[None]]
 
     async def run(self, label: str, work: Callable[[], Awaitable[T]], progress: Callable[[], int] = lambda: 0) -> T:
         """The result of `work`.
@@ -61,7 +61,7 @@ class Retrying:
         while True:
             try:
                 return await work()
-            except PartyLost as error:
+            except ActorLost as error:
                 failures = failures + 1 if progress() == done else 1
                 done = progress()
                 wait_s = self.policy.wait_s(failures)
@@ -71,5 +71,5 @@ class Retrying:
                         f" {self.policy.retries}). What was finished is kept: the same command goes on from here"
                     ) from error
                 self.note(f"{label}: {error}; trying again ({failures} of {self.policy.retries})")
-            await self.settle()
+            await self.await_failure_detection()
             await asyncio.sleep(wait_s)

@@ -11,81 +11,81 @@ from dataclasses import dataclass, field
 @dataclass(order=True)
 class _Waiter:
     rank: tuple[float, int]
-    site: Hashable = field(compare=False)
+    client: Hashable = field(compare=False)
     width: int = field(compare=False)
-    turn: asyncio.Future[None] = field(compare=False)
+    granted: asyncio.Future[None] = field(compare=False)
 
 
-class Slots:
-    """Hands out `count` slots, at most `per_site` of them to one site; the highest priority goes first.
+class Scheduler:
+    """Hands out `count` slots, at most `per_client` of them to one site; the highest priority goes first.
 
     A site that can take no more does not hold a slot back from others. Equal priorities go in the order of asking. Work
-    that an idle party can do goes before work for which one more party would have to be made: see `staff`.
+    that an idle party can do goes before work for which one more party would have to be made: see `set_actor_count`.
     Work may take several slots, all at once or none of them; nobody passes it while it waits for the last of them.
     """
 
-    def __init__(self, count: int, per_site: int = 1) -> None:
+    def __init__(self, count: int, per_client: int = 1) -> None:
         self.count = count
         self._free = count
-        self._per_site = per_site
+        self._per_client = per_client
         self._busy: Counter[Hashable] = Counter()
-        self._staff: Counter[Hashable] = Counter()
+        self._num_actors: Counter[Hashable] = Counter()
         self._waiting: list[_Waiter] = []
         self._numbers = itertools.count()
 
-    def staff(self, site: Hashable, parties: int) -> None:
-        """Says that `site` has so many parties now; a site of which nothing was said counts as having one."""
-        self._staff[site] = parties
+    def set_actor_count(self, client: Hashable, actors: int) -> None:
+        """Says that `client` has so many parties now; a site of which nothing was said counts as having one."""
+        self._num_actors[client] = actors
 
     @asynccontextmanager
-    async def hold(self, site: Hashable, priority: float, width: int = 1) -> AsyncIterator[None]:
-        """`width` slots for `site`, as soon as they are free, the site can take them, and nobody goes before it.
+    async def acquire(self, client: Hashable, priority: float, width: int = 1) -> AsyncIterator[None]:
+        """`width` slots for `client`, as soon as they are free, the site can take them, and nobody goes before it.
 
         Raises:
             ValueError: there are not so many.
         """
         if width > self.count:
             raise ValueError(f"{width} slots are asked for, and there are {self.count}")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiter((-priority, next(self._numbers)), site, width, turn))
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiter((-priority, next(self._numbers)), client, width, granted))
         self._serve()
         try:
-            await turn
+            await granted
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release(site, width)
+            if granted.done() and not granted.cancelled():
+                self._release(client, width)
             raise
         try:
             yield
         finally:
-            self._release(site, width)
+            self._release(client, width)
 
     @asynccontextmanager
-    async def hold_all(self, priority: float) -> AsyncIterator[None]:
+    async def acquire_all(self, priority: float) -> AsyncIterator[None]:
         """Every slot, for work that takes the whole machine."""
-        async with self.hold(object(), priority, self.count):
+        async with self.acquire(object(), priority, self.count):
             yield
 
-    def _release(self, site: Hashable, width: int) -> None:
+    def _release(self, client: Hashable, width: int) -> None:
         self._free += width
-        self._busy[site] -= 1
+        self._busy[client] -= 1
         self._serve()
 
     def _serve(self) -> None:
-        self._waiting = [waiter for waiter in self._waiting if not waiter.turn.cancelled()]
+        self._waiting = [waiter for waiter in self._waiting if not waiter.granted.cancelled()]
         while (waiter := self._next()) and waiter.width <= self._free:
             self._waiting.remove(waiter)
             self._free -= waiter.width
-            self._busy[waiter.site] += 1
-            waiter.turn.set_result(None)
+            self._busy[waiter.client] += 1
+            waiter.granted.set_result(None)
 
     def _next(self) -> _Waiter | None:
         """Who goes next: the first whose site has an idle party, else the first whose site may have one more."""
         another = None
         for waiter in sorted(self._waiting):
-            busy = self._busy[waiter.site]
-            if busy < min(max(1, self._staff[waiter.site]), self._per_site):
+            busy = self._busy[waiter.client]
+            if busy < min(max(1, self._num_actors[waiter.client]), self._per_client):
                 return waiter
-            if another is None and busy < self._per_site:
+            if another is None and busy < self._per_client:
                 another = waiter
         return another

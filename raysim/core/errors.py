@@ -37,9 +37,9 @@ class DamagedEntry(RunError):
     """A store entry does not have the content that its hash promises."""
 
 
-class PartyLost(RunError):
+class ActorLost(RunError):
     """The process that did a piece of work is gone, or something that it held: the work itself is as good as before."""
 
 
-class OutOfMemory(PartyLost):
+class OutOfMemory(ActorLost):
     """Memory ran out under a piece of work; the message names the setting to lower."""

@@ -11,7 +11,7 @@ from raysim.core.keys import seed_of
 from raysim.core.settings import Settings
 from raysim.corpus import filters
 from raysim.corpus.corpus import Corpus
-from raysim.corpus.deduplication import Withheld
+from raysim.corpus.deduplication import Excluded
 from raysim.corpus.files import SourceFile
 from raysim.corpus.near_duplicates import Sketcher, near_duplicates
 from raysim.corpus.reading import DropCounter, SourceReading
@@ -80,7 +80,7 @@ def prepare(
     limit: int | None,
     split_seed: int,
     count_tokens: Callable[[str], int],
-    withheld: Withheld | None = None,
+    excluded: Excluded | None = None,
 ) -> Corpus:
     """Filters, limits and splits what a source gave. The order of the input does not count.
 
@@ -95,7 +95,7 @@ def prepare(
         limit: bytes of code to keep, both splits together; None keeps all.
         split_seed: of filters, limit and split.
         count_tokens: number of tokens of a text.
-        withheld: files that are left out because of other organizations, before the limit, so that a limit is filled
+        excluded: files that are left out because of other organizations, before the limit, so that a limit is filled
             with other files; None: none are.
 
     Raises:
@@ -103,8 +103,8 @@ def prepare(
     """
     counter = DropCounter(reading.skipped)
     kept = _screen(reading, settings, split_seed, counter)
-    if withheld:
-        kept = _leave_out(kept, withheld, counter)
+    if excluded:
+        kept = _leave_out(kept, excluded, counter)
     kept = _limit(kept, settings, limit, split_seed, count_tokens, counter)
     by_repository = settings.split_by == "repository"
     valid = (_valid_repositories if by_repository else _valid_files)(kept, settings.validation_share, split_seed)
@@ -139,10 +139,10 @@ def _screen(
     return _drop_near_duplicates(kept, settings, split_seed, counter) if settings.near_dedup else kept
 
 
-def _leave_out(files: Iterable[SourceFile], withheld: Withheld, counter: DropCounter) -> list[SourceFile]:
+def _leave_out(files: Iterable[SourceFile], excluded: Excluded, counter: DropCounter) -> list[SourceFile]:
     kept: list[SourceFile] = []
     for source in files:
-        if reason := withheld.reason(source):
+        if reason := excluded.reason(source):
             counter.add(reason, source.num_bytes)
         else:
             kept.append(source)

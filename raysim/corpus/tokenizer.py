@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pydantic
@@ -51,6 +51,17 @@ class TokenizerSettings(Settings):
         if (self.pretrained is None) == (self.train is None):
             raise ValueError("a tokenizer is exactly one of pretrained and train")
         return self
+
+
+class Tokenizer(Protocol):
+    """What prompts and generation need of a tokenizer."""
+
+    @property
+    def bos_id(self) -> int: ...
+
+    def encode(self, text: str, /) -> list[int]: ...
+
+    def decode(self, ids: Any, /) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import pydantic
 
-from raysim.analysis.settings import ReportSettings
 from raysim.core.errors import InputError
 from raysim.core.settings import Settings, apply_overrides, load_yaml, validate
 from raysim.corpus.canaries import CanarySettings
@@ -17,6 +16,7 @@ from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import TokenizerSettings
 from raysim.experiment.grid import check_sweep
+from raysim.experiment.report_settings import ReportSettings
 from raysim.measures.exposure import ExposureSettings
 from raysim.measures.membership import MembershipSettings
 from raysim.measures.memorization.settings import MemorizationSettings
@@ -144,7 +144,7 @@ class Experiment(Settings):
 
 
 @dataclass(frozen=True)
-class Setting:
+class StrategyConfig:
     """One entry of `strategies`."""
 
     label: str
@@ -163,7 +163,7 @@ class LoadedExperiment:
 
     experiment: Experiment
     base: Path
-    settings: tuple[Setting, ...]
+    settings: tuple[StrategyConfig, ...]
 
 
 def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
@@ -189,14 +189,14 @@ def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
     _check_auditing(experiment, origin)
-    settings: list[Setting] = []
+    settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):
         label, strategy_class, strategy_settings = resolve(entry, f"{origin}: strategies[{number}]")
         if label in [setting.label for setting in settings]:
             raise InputError(
                 f"{origin}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
             )
-        settings.append(Setting(label, strategy_class, strategy_settings))
+        settings.append(StrategyConfig(label, strategy_class, strategy_settings))
     return LoadedExperiment(experiment, base, tuple(settings))
 
 

@@ -8,46 +8,46 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysim.cli.progress import ConsoleObserver
-from raysim.cluster.actor_pool import Crew
+from raysim.cluster.actor_pool import ActorPool
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.cost import footprint
-from raysim.experiment.plan import Outlook
-from raysim.measures.evaluator import Measurer
+from raysim.experiment.observer import RunObserver
+from raysim.experiment.plan import RunPlan
+from raysim.measures.evaluator import Evaluator
 from raysim.measures.memorization.measure import models_per_job
-from raysim.simulation.executor import Runner
+from raysim.simulation.executor import TrainingExecutor
 from raysim.simulation.loop import simulate
 from raysim.store.retention import Keep, Retention
 from raysim.store.store import Store
-from raysim.store.task_log import StageLog
-from raysim.tasks.executor import Workshop
+from raysim.store.task_log import TaskLog
+from raysim.tasks.executor import TaskExecutor
 
 
 @dataclass(frozen=True)
-class Performance:
+class ExecutedRun:
     """What was reached, measured and used."""
 
-    runner: Runner
-    measurer: Measurer
-    workshop: Workshop
+    runner: TrainingExecutor
+    measurer: Evaluator
+    executor: TaskExecutor
 
 
 async def perform(
     loaded: LoadedExperiment,
-    outlook: Outlook,
-    crew: Crew,
+    run_plan: RunPlan,
+    pool: ActorPool,
     store: Store,
     retention: Retention,
     log: Path,
     secret_file: Path,
-    observer: ConsoleObserver,
-) -> Performance:
-    """Trains every stage and measures every model that `outlook` shows.
+    observer: RunObserver,
+) -> ExecutedRun:
+    """Trains every stage and measures every model that `run_plan` shows.
 
     Args:
         loaded: the experiment.
-        outlook: what is ahead.
-        crew: does it.
+        run_plan: what is ahead.
+        pool: does it.
         store: where results lie.
         retention: of arrays in the store.
         log: the stage log.
@@ -57,38 +57,38 @@ async def perform(
     Raises:
         RunError: it could not go on.
     """
-    assembly, experiment = outlook.assembly, loaded.experiment
-    workshop = Workshop(store, crew, retention, StageLog(log), uuid.uuid4().hex[:8], observer)
-    measurer = Measurer(loaded, assembly, workshop, crew.slots.count, secret_file, in_waves=retention.bounded)
-    runner = Runner(
-        workshop,
-        outlook.plan.urgency(),
+    setup, experiment = run_plan.setup, loaded.experiment
+    executor = TaskExecutor(store, pool, retention, TaskLog(log), uuid.uuid4().hex[:8], observer)
+    measurer = Evaluator(loaded, setup, executor, pool.slots.count, secret_file, in_waves=retention.bounded)
+    runner = TrainingExecutor(
+        executor,
+        run_plan.plan.urgency(),
         experiment.execution.checkpoint_every_s,
         measurer.wants_epochs,
         measurer.take,
     )
     observer.phase("Training")
-    if outlook.pending["train"]:
-        initial = await runner.initial(assembly.instances[0].world)
-        _warn_of_disk(outlook, initial.info["parameters"], experiment.store.keep, crew.slots.count, store, observer)
+    if run_plan.pending["train"]:
+        initial = await runner.initial(setup.strategy_runs[0].context)
+        _warn_of_disk(run_plan, initial.info["parameters"], experiment.store.keep, pool.slots.count, store, observer)
     try:
-        await _all(simulate(instance, runner) for instance in assembly.instances)
+        await _all(simulate(strategy_run, runner) for strategy_run in setup.strategy_runs)
         if experiment.measure.memorization:
             observer.phase("Probing for memorization")
         await measurer.finish()
     except BaseException:
         measurer.abandon()
         raise
-    return Performance(runner, measurer, workshop)
+    return ExecutedRun(runner, measurer, executor)
 
 
 def _warn_of_disk(
-    outlook: Outlook, parameters: int, keep: Keep, slots: int, store: Store, observer: ConsoleObserver
+    run_plan: RunPlan, parameters: int, keep: Keep, slots: int, store: Store, observer: RunObserver
 ) -> None:
     """Says beforehand if the disk will not hold the store; what is there already counts as free."""
-    measures = {key: measure.recipe for key, measure in outlook.measures.items()}
-    peak, _ = footprint(outlook.plan, measures, keep, slots, models_per_job(parameters))
-    there = sum(entry.num_bytes() for key in outlook.plan.recipes if (entry := store.peek(key)))
+    measures = {key: measure.recipe for key, measure in run_plan.measures.items()}
+    peak, _ = footprint(run_plan.plan, measures, keep, slots, models_per_job(parameters))
+    there = sum(entry.num_bytes() for key in run_plan.plan.recipes if (entry := store.peek(key)))
     needed, free = 4 * parameters * peak - there, shutil.disk_usage(store.folder).free
     if needed > free:
         observer.note(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from raysim.cluster.actor_pool import Crew
-from raysim.experiment.setup import Assembly
+from raysim.cluster.actor_pool import ActorPool
+from raysim.experiment.setup import Setup
 from raysim.matching.line_index import build_index
 from raysim.matching.overlap import by_places, copies_by_organization
 from raysim.measures.memorization.client_functions import clones_at, index_at, tell
@@ -20,12 +20,12 @@ from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.deduplication import what_policies_drop
 
 
-async def xray(crew: Crew, assembly: Assembly, settings: MemorizationSettings | None) -> dict[str, Any]:
+async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSettings | None) -> dict[str, Any]:
     """Looks at the training splits of an assembled experiment.
 
     Args:
-        crew: the organizations.
-        assembly: of them.
+        pool: the organizations.
+        setup: of them.
         settings: of memorization; None: nothing is foretold of prompts.
 
     Returns:
@@ -35,28 +35,28 @@ async def xray(crew: Crew, assembly: Assembly, settings: MemorizationSettings | 
         continuation in none, one and more places of all training splits (``everywhere``) and of the others' alone
         (``elsewhere``).
     """
-    names, min_lines, secret = list(assembly.inventories), assembly.preparing.min_lines, secrets.token_bytes(32)
+    names, min_lines, secret = list(setup.client_stats), setup.preparation_context.min_lines, secrets.token_bytes(32)
 
-    async def ask(visitor: Callable[..., Any], *args: Any) -> list[Any]:
-        return list(await asyncio.gather(*(crew.call(name, "visit", visitor, *args) for name in names)))
+    async def ask(function: Callable[..., Any], *args: Any) -> list[Any]:
+        return list(await asyncio.gather(*(pool.call(name, "run", function, *args) for name in names)))
 
     indexes = dict(zip(names, await ask(index_at, min_lines, secret), strict=True))
-    reference = build_index(assembly.references, min_lines, secret) if assembly.references else None
+    reference = build_index(setup.references, min_lines, secret) if setup.references else None
     compared = min_lines, indexes, reference, secret
     found: dict[str, Any] = {
         "min_lines": min_lines,
         "clones": _rows(await ask(clones_at, *compared)),
         "bounds": _rows(await ask(seen_at, *compared)),
-        "policies": await what_policies_drop(crew, names, assembly.preparing, secret),
+        "policies": await what_policies_drop(pool, names, setup.preparation_context, secret),
         "prompts": {},
     }
     if settings:
-        split_seed = assembly.preparing.split_seed
-        for name, told in zip(names, await ask(tell, settings, split_seed, secret), strict=True):
-            copies = copies_by_organization(told.facts, told.windows, indexes)
+        split_seed = setup.preparation_context.split_seed
+        for name, prompt_stats in zip(names, await ask(tell, settings, split_seed, secret), strict=True):
+            copies = copies_by_organization(prompt_stats.facts, prompt_stats.windows, indexes)
             others = [other for other in names if other != name]
             places = {"everywhere": by_places(copies, names), "elsewhere": by_places(copies, others)}
-            found["prompts"][name] = {"asked": told.facts.num_rows, **places}
+            found["prompts"][name] = {"asked": prompt_stats.facts.num_rows, **places}
     return found
 
 

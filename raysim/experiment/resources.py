@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
-from raysim.cluster.actor_pool import Crew
+from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import Backend, InlineBackend
 from raysim.cluster.ray_backend import RayBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
-from raysim.cluster.scheduler import Slots
+from raysim.cluster.scheduler import Scheduler
 from raysim.core.errors import InputError, RunError
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.memory import Machine, this_machine
@@ -41,17 +41,17 @@ def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
     return backend
 
 
-def open_crew(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], None]) -> Crew:
+def open_actor_pool(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], None]) -> ActorPool:
     """The crew of an experiment, with nobody in it yet."""
     execution, slots = loaded.experiment.execution, slot_count(loaded, backend)
     # In one process nothing is gained by a second party of the same site.
     replicas = 1 if isinstance(backend, InlineBackend) else execution.replicas or slots
-    retrying = Retrying(RetryPolicy(execution.retries), note, backend.settle)
-    trainer, turns = loaded.experiment.trainer, None
+    retrying = Retrying(RetryPolicy(execution.retries), note, backend.await_failure_detection)
+    trainer, gpu_slots = loaded.experiment.trainer, None
     if trainer.device == "cuda" and isinstance(backend, RayBackend):
         room = backend.room(trainer)
-        turns = Slots(room, room)
-    return Crew(backend, Slots(slots, replicas), retrying, turns)
+        gpu_slots = Scheduler(room, room)
+    return ActorPool(backend, Scheduler(slots, replicas), retrying, gpu_slots)
 
 
 def _gpu_of(trainer: TrainerSettings) -> str:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raysim.cli.progress import ConsoleObserver
 from raysim.cluster.backend import Backend, InlineBackend
 from raysim.core.errors import InputError
 from raysim.core.run_folder import RunFolder, now, provenance
@@ -18,13 +17,14 @@ from raysim.experiment.config import LoadedExperiment, load_experiment
 from raysim.experiment.estimate.cost import estimate, matmul_rate
 from raysim.experiment.estimate.memory import foresee, memory_needs, this_machine
 from raysim.experiment.execute import perform, stop_on_sigterm
-from raysim.experiment.overlap_report import xray
-from raysim.experiment.plan import Outlook, crew_of_one, look_ahead, look_ahead_here, memory_load
-from raysim.experiment.resources import machine_of, open_backend, open_crew, slot_count, turns_here
-from raysim.experiment.setup import Assembly, assemble
+from raysim.experiment.observer import RunObserver
+from raysim.experiment.overlap_report import overlap_report
+from raysim.experiment.plan import RunPlan, inline_pool, memory_load, plan_run, plan_run_inline
+from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
+from raysim.experiment.setup import Setup, set_up
 from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
 from raysim.measures.evaluator import read_secret
-from raysim.store.references import Claims
+from raysim.store.references import References
 from raysim.store.retention import Retention, parents_of
 from raysim.store.store import Store
 from raysim.store.transfers import ledger_rows
@@ -63,7 +63,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended: its folder, the work by kind and status, seconds."""
 
     folder: RunFolder
@@ -71,16 +71,22 @@ class Outcome:
     seconds: float
 
 
+ReportWriter = Callable[[Path], object]
+"""Writes the report of a run folder from its tables."""
+
 Opener = Callable[[LoadedExperiment, str | None], Backend]
 """Opens the backend that an experiment asks for, at an address or, without one, here."""
 
 
-def run(options: Options, observer: ConsoleObserver, opener: Opener = open_backend) -> Outcome:
+def run(
+    options: Options, observer: RunObserver, write_report: ReportWriter, opener: Opener = open_backend
+) -> RunOutcome:
     """Runs an experiment to its end, from wherever an earlier run of it stopped.
 
     Args:
         options: of the command line.
-        observer: is told what happens.
+        observer: receives progress.
+        write_report: writes the report of the run, when its tables are there.
         opener: of the backend, which is closed when the run ends.
 
     Raises:
@@ -100,70 +106,68 @@ def run(options: Options, observer: ConsoleObserver, opener: Opener = open_backe
         **provenance(),
     }
     with folder.locked():
-        store, claims = Store(folder.store), Claims(folder.store)
-        with suppress(InputError), claims.alone():
+        store, references = Store(folder.store), References(folder.store)
+        with suppress(InputError), references.alone():
             store.sweep()
-        with claims.at_work():
-            nothing_to_do = folder.is_finished() and not any(look_ahead_here(loaded, store).pending.values())
+        with references.at_work():
+            nothing_to_do = folder.is_finished() and not any(plan_run_inline(loaded, store).pending.values())
             folder.write_manifest(**facts, finished=None)
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
             backend = InlineBackend() if nothing_to_do else opener(loaded, options.address)
             try:
-                asyncio.run(_run(loaded, folder, store, claims, backend, observer))
+                asyncio.run(_run(loaded, folder, store, references, backend, observer))
             except asyncio.CancelledError:
                 raise KeyboardInterrupt from None
             finally:
                 backend.close()
         folder.write_manifest(**facts, finished=now())
         observer.phase("Writing the report")
-        from raysim.report.run_page import write_report  # imports plotly and scipy
-
         write_report(folder.path)
-    return Outcome(folder, observer.counts(), time.monotonic() - started_s)
+    return RunOutcome(folder, observer.counts(), time.monotonic() - started_s)
 
 
 async def _run(
     loaded: LoadedExperiment,
     folder: RunFolder,
     store: Store,
-    claims: Claims,
+    references: References,
     backend: Backend,
-    observer: ConsoleObserver,
+    observer: RunObserver,
 ) -> None:
     keep = loaded.experiment.store.keep
     stop_on_sigterm()
     observer.phase("Preparing the corpora")
-    crew = open_crew(loaded, backend, observer.note)
-    outlook = await look_ahead(loaded, crew, store, read_secret(folder.secret))
-    assembly, planned = outlook.assembly, outlook.plan
-    observer.expect(outlook.pending)
-    recipes = {**planned.recipes, **{key: measure.recipe for key, measure in outlook.measures.items()}}
+    pool = open_actor_pool(loaded, backend, observer.note)
+    run_plan = await plan_run(loaded, pool, store, read_secret(folder.secret))
+    setup, planned = run_plan.setup, run_plan.plan
+    observer.expect(run_plan.pending)
+    recipes = {**planned.recipes, **{key: measure.recipe for key, measure in run_plan.measures.items()}}
     # Snapshots of stages are models, too, and have no recipe in the plan.
     models = {*planned.recipes, *(parent for recipe in recipes.values() for parent in parents_of(recipe))}
-    claims.write(folder.path, {*recipes, *models, *assembly.used}, models)
-    if outlook.pending["train"]:
+    references.write(folder.path, {*recipes, *models, *setup.used}, models)
+    if run_plan.pending["train"]:
         # Not refused: an estimate that errs on the large side would forbid what works.
-        site, where = next(iter(assembly.inventories)), machine_of(loaded, backend)
-        devices = crew.turns.count if crew.turns else None
-        load = memory_load(loaded, outlook, crew.slots.count, devices, isinstance(backend, InlineBackend))
-        for warning in (await crew.call(site, "visit", foresee, load, where))["warnings"]:
+        client, where = next(iter(setup.client_stats)), machine_of(loaded, backend)
+        devices = pool.gpu_slots.count if pool.gpu_slots else None
+        load = memory_load(loaded, run_plan, pool.slots.count, devices, isinstance(backend, InlineBackend))
+        for warning in (await pool.call(client, "run", foresee, load, where))["warnings"]:
             observer.note(warning)
-    retention = Retention(keep, recipes, planned.leaves, claimed=lambda: claims.arrays_of_others(folder.path))
-    done = await perform(loaded, outlook, crew, store, retention, folder.stages, folder.secret, observer)
+    retention = Retention(keep, recipes, planned.leaves, claimed=lambda: references.arrays_of_others(folder.path))
+    done = await perform(loaded, run_plan, pool, store, retention, folder.stages, folder.secret, observer)
 
     observer.phase("Writing the tables")
-    initial = {i.world.seed: (await done.runner.initial(i.world)).info for i in assembly.instances}
+    initial = {i.context.seed: (await done.runner.initial(i.context)).info for i in setup.strategy_runs}
     write_rows(folder, "models", model_rows(done.measurer.reached, initial))
-    corpora, drops = corpora_rows(assembly.inventories.values())
+    corpora, drops = corpora_rows(setup.client_stats.values())
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
     for name, tables in done.measurer.tables.items():
         write_joined(folder, name, tables)
-    used = {*done.workshop.used, *assembly.used}
+    used = {*done.executor.used, *setup.used}
     entries = [entry for key in sorted(used) if (entry := store.peek(key))]
-    before = [{**crossing.to_json(), "work": "preparation"} for crossing in assembly.crossings]
+    before = [{**transfer.to_json(), "work": "preparation"} for transfer in setup.transfers]
     write_rows(folder, "ledger", before + ledger_rows(entries, store))
-    claims.write(folder.path, used, retention.kept(used))
+    references.write(folder.path, used, retention.kept(used))
 
 
 def plan_experiment(options: Options) -> dict[str, Any]:
@@ -174,26 +178,26 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     """
     loaded, folder = options.load()
     with scratch_store(folder) as store:
-        outlook = look_ahead_here(loaded, store)
-        summary = outlook.plan.summary(store.has)
-    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, outlook)}
+        run_plan = plan_run_inline(loaded, store)
+        summary = run_plan.plan.summary(store.has)
+    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, run_plan)}
 
 
-def costs(loaded: LoadedExperiment, outlook: Outlook) -> dict[str, Any]:
+def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:
     """What the work ahead costs on this machine; see `estimate`."""
     experiment = loaded.experiment
     slots = slot_count(loaded, InlineBackend())
     found = estimate(
-        outlook.plan,
-        {key: measure.recipe for key, measure in outlook.measures.items()},
-        outlook.assembly.instances[0].world.spec.count_parameters(),
-        outlook.pending,
+        run_plan.plan,
+        {key: measure.recipe for key, measure in run_plan.measures.items()},
+        run_plan.setup.strategy_runs[0].context.spec.count_parameters(),
+        run_plan.pending,
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,
         experiment.store.keep,
     )
     inline = experiment.execution.backend == "inline"
-    load = memory_load(loaded, outlook, slots, turns_here(experiment.trainer), inline)
+    load = memory_load(loaded, run_plan, slots, turns_here(experiment.trainer), inline)
     return {**found, "slots": slots, "memory": memory_needs(load, this_machine(experiment.trainer.device))}
 
 
@@ -205,24 +209,24 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     """
     loaded, folder = options.load()
 
-    async def look(store: Store) -> tuple[Assembly, dict[str, Any]]:
-        crew = crew_of_one()
-        assembly = await assemble(loaded, crew, store)
-        return assembly, await xray(crew, assembly, loaded.experiment.measure.memorization)
+    async def look(store: Store) -> tuple[Setup, dict[str, Any]]:
+        pool = inline_pool()
+        setup = await set_up(loaded, pool, store)
+        return setup, await overlap_report(pool, setup, loaded.experiment.measure.memorization)
 
     with scratch_store(folder) as store:
-        assembly, seen_through = asyncio.run(look(store))
-    spectra = {name: inventory.line_spectrum for name, inventory in assembly.inventories.items()}
+        setup, seen_through = asyncio.run(look(store))
+    spectra = {name: stats.line_spectrum for name, stats in setup.client_stats.items()}
     diversity = diversities(spectra)
     return {
         "name": loaded.experiment.name,
         "sweep": loaded.experiment.sweep,
         "organizations": {
-            name: asdict(inventory) | {"diversity": diversity[name], "line_entropy_bits": line_entropy(spectra[name])}
-            for name, inventory in assembly.inventories.items()
+            name: asdict(stats) | {"diversity": diversity[name], "line_entropy_bits": line_entropy(spectra[name])}
+            for name, stats in setup.client_stats.items()
         },
         "diversity_lines": smallest(spectra),
-        "references": {"files": len(assembly.references), "bytes": sum(f.num_bytes for f in assembly.references)},
+        "references": {"files": len(setup.references), "bytes": sum(f.num_bytes for f in setup.references)},
         "deduplication": loaded.experiment.deduplication.model_dump(),
         "xray": seen_through,
     }

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raysim.cluster.actor_pool import Crew
+from raysim.cluster.actor_pool import ActorPool
 from raysim.core.errors import BoundaryError, InputError, RunError
 from raysim.core.keys import Key, canonical_json, key_of, versions_of
 from raysim.corpus.corpus import fingerprint
@@ -17,69 +17,75 @@ from raysim.corpus.tokenizer import CodeTokenizer, TrainedTokenizerSettings, loa
 from raysim.experiment.config import LoadedExperiment
 from raysim.inference.numerics import knows_bf16
 from raysim.organizations.deduplication import deduplicate
-from raysim.organizations.organization import Inventory, ModelSpec, Organization, OrganizationSettings, Preparing
-from raysim.simulation.loop import Instance
+from raysim.organizations.organization import (
+    ClientStats,
+    ModelSpec,
+    Organization,
+    OrganizationSettings,
+    PreparationContext,
+)
+from raysim.simulation.loop import StrategyRun
 from raysim.simulation.planner import Plan
 from raysim.simulation.registry import variants
-from raysim.simulation.run_context import World
+from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
-from raysim.store.transfers import SERVER, Crossing
+from raysim.store.transfers import SERVER, Transfer
 
 TOKENIZER_VERSION = 1
 """Numerics version of training a tokenizer."""
 
 
 @dataclass(frozen=True)
-class Assembly:
+class Setup:
     """Everything that is there before the first stage.
 
     Attributes:
-        inventories: what the organizations told of their corpora, by name.
-        preparing: what they prepared them with, but for the files that each was to leave out.
+        client_stats: what the organizations told of their corpora, by name.
+        preparation_context: what they prepared them with, but for the files that each was to leave out.
         references: files that are public.
         tokenizer: of all.
-        instances: every setting in every order at every seed.
-        crossings: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
+        strategy_runs: every setting in every order at every seed.
+        transfers: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
             keyed hashes of files where those that stand at several organizations are left out.
         used: keys of the store entries that it took.
     """
 
-    inventories: Mapping[str, Inventory]
-    preparing: Preparing
+    client_stats: Mapping[str, ClientStats]
+    preparation_context: PreparationContext
     references: tuple[SourceFile, ...]
     tokenizer: CodeTokenizer
-    instances: tuple[Instance, ...]
-    crossings: tuple[Crossing, ...]
+    strategy_runs: tuple[StrategyRun, ...]
+    transfers: tuple[Transfer, ...]
     used: frozenset[Key]
 
 
 class _Recruiter:
     """Makes parties of one organization; from the second on they must tell what the first one told."""
 
-    def __init__(self, crew: Crew, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
-        self._crew = crew
+    def __init__(self, pool: ActorPool, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
+        self._pool = pool
         self._arguments = name, settings, base, cache
-        self.preparing: Preparing | None = None
-        self.inventory: Inventory | None = None
+        self.preparation_context: PreparationContext | None = None
+        self.stats: ClientStats | None = None
 
     async def __call__(self) -> Any:
-        party = self._crew.backend.spawn(Organization, *self._arguments)
-        if self.preparing:
-            told = await self._crew.backend.call(party, "prepare", self.preparing)
-            if self.inventory and told != self.inventory:
+        actor = self._pool.backend.spawn(Organization, *self._arguments)
+        if self.preparation_context:
+            prompt_stats = await self._pool.backend.call(actor, "prepare", self.preparation_context)
+            if self.stats and prompt_stats != self.stats:
                 raise RunError(
                     f"organizations.{self._arguments[0]}: its files have changed since the run began, or are others on"
                     " another node; make them the same everywhere and run the same command again"
                 )
-        return party
+        return actor
 
 
-async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store, secret: bytes | None = None) -> Assembly:
+async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret: bytes | None = None) -> Setup:
     """Reads the references, gets the tokenizer, enlists the organizations and has each prepare its corpus.
 
     Args:
         loaded: the experiment.
-        crew: the organizations are enlisted in.
+        pool: the organizations are enlisted in.
         store: may hold the tokenizer, and token shards.
         secret: keys the hashes of files that organizations compare; None: one that is used for nothing else. No result
             depends on it.
@@ -91,14 +97,14 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store, secret: b
     references = _read_references(loaded)
     cache = store.folder / "shards"
     recruiters = {
-        name: _Recruiter(crew, name, settings, loaded.base, cache / name)
+        name: _Recruiter(pool, name, settings, loaded.base, cache / name)
         for name, settings in experiment.organizations.items()
     }
     for name, recruiter in recruiters.items():
-        crew.enlist(name, recruiter)
-    tokenizer, shared, used = await _tokenizer(loaded, crew, store, references)
+        pool.register(name, recruiter)
+    tokenizer, shared, used = await _tokenizer(loaded, pool, store, references)
     memorization = experiment.measure.memorization
-    preparing = Preparing(
+    preparation_context = PreparationContext(
         preparation=experiment.preparation,
         split_seed=experiment.split_seed,
         tokenizer=tokenizer,
@@ -106,25 +112,25 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store, secret: b
         min_lines=memorization.min_lines if memorization else 6,
         canaries=experiment.canaries,
     )
-    withheld, compared = await deduplicate(
-        crew, list(recruiters), preparing, experiment.deduplication, secret or secrets.token_bytes(32)
+    excluded, compared = await deduplicate(
+        pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
-    asked = {name: replace(preparing, withheld=withheld.get(name)) for name in recruiters}
-    found = await asyncio.gather(*(crew.call(name, "prepare", asked[name]) for name in recruiters))
-    inventories: dict[str, Inventory] = dict(zip(recruiters, found, strict=True))
+    asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
+    found = await asyncio.gather(*(pool.call(name, "prepare", asked[name]) for name in recruiters))
+    client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
     for name, recruiter in recruiters.items():
-        recruiter.preparing, recruiter.inventory = asked[name], inventories[name]
+        recruiter.preparation_context, recruiter.stats = asked[name], client_stats[name]
     context = experiment.trainer.sequence_length
     if memorization and memorization.prompts.prefix:
         context = max(context, memorization.prefix_tokens + memorization.new_tokens)
     spec = ModelSpec(experiment.model.resolved(loaded.base), tokenizer.vocab_size, tokenizer.bos_id, context)
     libraries = versions_of("torch", "transformers", "tokenizers", "numpy")
-    worlds = [
-        World(
+    contexts = [
+        RunContext(
             spec=spec,
             trainer=experiment.trainer,
             tokenizer=tokenizer.fingerprint,
-            inventories=inventories,
+            client_stats=client_stats,
             split_seed=experiment.split_seed,
             seed=seed,
             libraries=libraries,
@@ -132,15 +138,15 @@ async def assemble(loaded: LoadedExperiment, crew: Crew, store: Store, secret: b
         )
         for seed in experiment.seed
     ]
-    instances = tuple(
-        Instance(setting.label, strategy, world)
-        for world in worlds
+    strategy_runs = tuple(
+        StrategyRun(setting.label, strategy, context)
+        for context in contexts
         for setting in loaded.settings
-        for strategy in variants(setting.label, setting.strategy_class, setting.settings, world.federation)
+        for strategy in variants(setting.label, setting.strategy_class, setting.settings, context.federation)
     )
-    told = [Crossing.of(name, SERVER, "inventory", content_of(inventory)) for name, inventory in inventories.items()]
-    crossings = (*shared, *compared, *told)
-    return Assembly(inventories, preparing, references, tokenizer, instances, crossings, used)
+    prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
+    transfers = (*shared, *compared, *prompt_stats)
+    return Setup(client_stats, preparation_context, references, tokenizer, strategy_runs, transfers, used)
 
 
 def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:
@@ -155,9 +161,9 @@ def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_see
     }
 
 
-def content_of(inventory: Inventory) -> bytes:
+def content_of(stats: ClientStats) -> bytes:
     """What crosses of an inventory."""
-    return canonical_json(asdict(inventory)).encode()
+    return canonical_json(asdict(stats)).encode()
 
 
 def check_agreements(loaded: LoadedExperiment, plan: Plan) -> None:
@@ -168,11 +174,11 @@ def check_agreements(loaded: LoadedExperiment, plan: Plan) -> None:
     """
     organizations = loaded.experiment.organizations
     for stage in plan.stages:
-        names = stage.assignment.organizations
+        names = stage.instruction.organizations
         closed = [name for name in names if organizations[name].agreement.share != "data"]
         if len(names) > 1 and closed:
             raise BoundaryError(
-                f"strategies: {stage.instance.label} pools the code of {', '.join(names)}, but"
+                f"strategies: {stage.strategy_run.label} pools the code of {', '.join(names)}, but"
                 f" {', '.join(closed)} shares weights only; write 'agreement: {{share: data}}' for"
                 " every organization that agrees, or leave this strategy out"
             )
@@ -190,8 +196,8 @@ def _read_references(loaded: LoadedExperiment) -> tuple[SourceFile, ...]:
 
 
 async def _tokenizer(
-    loaded: LoadedExperiment, crew: Crew, store: Store, references: tuple[SourceFile, ...]
-) -> tuple[CodeTokenizer, list[Crossing], frozenset[Key]]:
+    loaded: LoadedExperiment, pool: ActorPool, store: Store, references: tuple[SourceFile, ...]
+) -> tuple[CodeTokenizer, list[Transfer], frozenset[Key]]:
     """The tokenizer, the texts that crossed for it, and the key of its entry if it was trained."""
     settings = loaded.experiment.tokenizer
     if settings.train is None:
@@ -203,14 +209,14 @@ async def _tokenizer(
             )
         texts = [source.text for source in references]
         content = fingerprint(references)
-        crossings = []
+        transfers = []
     else:
         organizations = list(loaded.experiment.organizations)
-        shared = await asyncio.gather(*(crew.call(name, "share_texts") for name in organizations))
+        shared = await asyncio.gather(*(pool.call(name, "share_texts") for name in organizations))
         texts = [text for part in shared for text in part]
         content = key_of({"kind": "texts", "version": 1, "texts": sorted(texts)})
-        crossings = [
-            Crossing.of(name, SERVER, "texts", canonical_json(part).encode())
+        transfers = [
+            Transfer.of(name, SERVER, "texts", canonical_json(part).encode())
             for name, part in zip(organizations, shared, strict=True)
         ]
     recipe = tokenizer_recipe(settings.train, content, loaded.experiment.split_seed)
@@ -220,4 +226,4 @@ async def _tokenizer(
             texts, settings.train.vocab_size, sample_bytes=settings.train.sample, seed=loaded.experiment.split_seed
         )
         entry = store.put(recipe, {"json": tokenizer.json, "bos_id": tokenizer.bos_id})
-    return CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"]), crossings, frozenset({entry.key})
+    return CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"]), transfers, frozenset({entry.key})

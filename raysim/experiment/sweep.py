@@ -11,21 +11,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from raysim.cli.progress import ConsoleObserver
 from raysim.cluster.backend import Backend
 from raysim.cluster.ray_backend import RayBackend
 from raysim.core.errors import RaysimError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.experiment.config import Experiment, LoadedExperiment
-from raysim.experiment.grid import GridPoint, grid, short_names
-from raysim.experiment.plan import Outlook, look_ahead_here
+from raysim.experiment.grid import SweepPoint, grid, short_names
+from raysim.experiment.observer import RunObserver
+from raysim.experiment.plan import RunPlan, plan_run_inline
 from raysim.experiment.resources import open_backend
-from raysim.experiment.run import Opener, Options, Outcome, costs, plan_experiment, scratch_store
+from raysim.experiment.run import Opener, Options, ReportWriter, RunOutcome, costs, plan_experiment, scratch_store
 from raysim.experiment.run import run as run_experiment
 from raysim.measures.evaluation_plan import pending_tokens
 from raysim.simulation.planner import Plan
-from raysim.store.references import Claims
+from raysim.store.references import References
 from raysim.store.store import Store
 
 V = TypeVar("V")
@@ -35,7 +35,7 @@ POINTS = "points"
 
 
 @dataclass(frozen=True)
-class Point:
+class PlannedPoint:
     """One point of a sweep, validated.
 
     Attributes:
@@ -44,7 +44,7 @@ class Point:
         loaded: its experiment.
     """
 
-    place: GridPoint
+    place: SweepPoint
     options: Options
     loaded: LoadedExperiment
 
@@ -61,7 +61,7 @@ class Sweep:
 
     base: Experiment
     folder: RunFolder
-    points: tuple[Point, ...]
+    points: tuple[PlannedPoint, ...]
 
 
 def load_sweep(options: Options) -> Sweep:
@@ -71,15 +71,15 @@ def load_sweep(options: Options) -> Sweep:
         InputError: whatever is wrong with the experiment or with a point, which is named.
     """
     loaded, folder = options.load()
-    points: list[Point] = []
+    points: list[PlannedPoint] = []
     for place in grid(loaded.experiment.sweep) if loaded.experiment.sweep else []:
         own = _options(options, place, folder)
         with _naming(place):
-            points.append(Point(place, own, own.load()[0]))
+            points.append(PlannedPoint(place, own, own.load()[0]))
     return Sweep(loaded.experiment, folder, tuple(points))
 
 
-def run(options: Options, observer: ConsoleObserver) -> Outcome:
+def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> RunOutcome:
     """Runs an experiment, or every point of its sweep, to the end, from wherever an earlier run of it stopped.
 
     Raises:
@@ -89,7 +89,7 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     started_s = time.monotonic()
     sweep = load_sweep(options)
     if not sweep.points:
-        return run_experiment(options, observer)
+        return run_experiment(options, observer, write_report)
     facts = {
         "name": sweep.base.name,
         "experiment": sweep.base.model_dump(mode="json"),
@@ -104,8 +104,8 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
     }
     with sweep.folder.locked():
         store = Store(sweep.folder.store)
-        claims = Claims(sweep.folder.store)
-        with claims.at_work(), _one_backend() as opener:
+        references = References(sweep.folder.store)
+        with references.at_work(), _one_backend() as opener:
             observer.phase(f"Checking the {len(sweep.points)} points of the sweep")
             ahead = [(planned, new.pending) for planned, new in _new_work(sweep, store)]
             sweep.folder.write_manifest(**facts, finished=None)
@@ -114,15 +114,13 @@ def run(options: Options, observer: ConsoleObserver) -> Outcome:
                 observer.point(point.place.name, number, len(sweep.points), later)
                 # A point may let nothing go that a later one starts from.
                 needed = {key for planned, _ in ahead[number:] for key in planned.recipes}
-                claims.write(sweep.folder.path, needed, needed)
+                references.write(sweep.folder.path, needed, needed)
                 with _naming(point.place):
-                    run_experiment(point.options, observer, opener)
+                    run_experiment(point.options, observer, write_report, opener)
         sweep.folder.write_manifest(**facts, finished=now())
         observer.phase("Comparing the points")
-        from raysim.report.sweep_page import write_sweep_report  # imports plotly and scipy
-
-        write_sweep_report(sweep.folder.path)
-    return Outcome(sweep.folder, observer.counts(), time.monotonic() - started_s)
+        write_report(sweep.folder.path)
+    return RunOutcome(sweep.folder, observer.counts(), time.monotonic() - started_s)
 
 
 def plan(options: Options) -> dict[str, Any]:
@@ -170,7 +168,7 @@ def plan(options: Options) -> dict[str, Any]:
     }
 
 
-def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
+def _options(options: Options, place: SweepPoint, folder: RunFolder) -> Options:
     """What runs a point alone, with the command that a person would type for it."""
     out, overrides = folder.path / POINTS / place.name, (*options.overrides, *place.overrides)
     words = ["raysim", "run", str(options.experiment), "--out", str(out), "--store", str(folder.store)]
@@ -181,7 +179,7 @@ def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
     )
 
 
-def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, Outlook]]:
+def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
     """For each point its plan, and what is ahead of it that is in no point before.
 
     Raises:
@@ -190,16 +188,16 @@ def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, Outlook]]:
     known: set[Key] = set()
     for point in sweep.points:
         with _naming(point.place):
-            outlook = look_ahead_here(point.loaded, store)
-        plan, measures = outlook.plan, _without(outlook.measures, known)
+            run_plan = plan_run_inline(point.loaded, store)
+        plan, measures = run_plan.plan, _without(run_plan.measures, known)
         new = Plan(
             stages=[stage for stage in plan.stages if stage.key not in known],
-            models=[model for model in plan.models if model.milestone.model not in known],
+            models=[model for model in plan.models if model.checkpoint.model not in known],
             recipes=_without(plan.recipes, known),
             buffers=_without(plan.buffers, known),
         )
-        known |= {*plan.recipes, *outlook.measures, *(model.milestone.model for model in plan.models)}
-        yield plan, Outlook(outlook.assembly, new, measures, pending_tokens(new, measures, store))
+        known |= {*plan.recipes, *run_plan.measures, *(model.checkpoint.model for model in plan.models)}
+        yield plan, RunPlan(run_plan.setup, new, measures, pending_tokens(new, measures, store))
 
 
 def _without(found: Mapping[Key, V], known: set[Key]) -> dict[Key, V]:
@@ -227,7 +225,7 @@ def _one_backend() -> Iterator[Opener]:
 
 
 @contextmanager
-def _naming(place: GridPoint) -> Iterator[None]:
+def _naming(place: SweepPoint) -> Iterator[None]:
     """Puts the point before whatever error comes from it."""
     try:
         yield

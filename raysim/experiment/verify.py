@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from raysim.cli.progress import ConsoleObserver
 from raysim.cluster.backend import Backend
 from raysim.core.errors import CheckFailed, DamagedEntry, InputError
 from raysim.core.keys import Key, seed_of
 from raysim.core.run_folder import RunFolder, provenance
 from raysim.experiment.config import LoadedExperiment, restore_experiment
 from raysim.experiment.execute import perform, stop_on_sigterm
-from raysim.experiment.plan import look_ahead
-from raysim.experiment.resources import open_backend, open_crew
-from raysim.store.references import Claims
+from raysim.experiment.observer import RunObserver
+from raysim.experiment.plan import plan_run
+from raysim.experiment.resources import open_actor_pool, open_backend
+from raysim.store.references import References
 from raysim.store.retention import Retention
-from raysim.store.shadow_store import RecheckStore
+from raysim.store.shadow_store import ShadowStore
 from raysim.store.store import Store
 
 
@@ -39,7 +39,7 @@ class Verification:
 
 
 def verify_run(
-    run_dir: Path, sample: int | None, tolerance: float, address: str | None, observer: ConsoleObserver
+    run_dir: Path, sample: int | None, tolerance: float, address: str | None, observer: RunObserver
 ) -> Verification:
     """Checks the store of a run.
 
@@ -65,11 +65,11 @@ def verify_run(
         raise InputError(f"{run_dir}: this run has not come to its end; run its command again, then verify")
     folder = RunFolder.reopen(run_dir)
     loaded = restore_experiment(manifest)
-    store, claims = Store(folder.store), Claims(folder.store)
-    with claims.at_work():
+    store, references = Store(folder.store), References(folder.store)
+    with references.at_work():
         found = Verification()
         observer.phase("Hashing the store")
-        mine = claims.of(run_dir)
+        mine = references.of(run_dir)
         if mine is None:
             raise InputError(f"{run_dir}: the store does not know this run; run its command again, then verify")
         _hash_entries(store, found)
@@ -79,7 +79,7 @@ def verify_run(
         backend = open_backend(loaded, address)
         try:
             with tempfile.TemporaryDirectory(prefix="raysim-verify-") as scratch:
-                again = RecheckStore(store, Path(scratch) / "store", chosen)
+                again = ShadowStore(store, Path(scratch) / "store", chosen)
                 asyncio.run(_perform(loaded, folder, again, backend, Path(scratch), observer))
                 _compare(store, again, chosen, tolerance, found)
         except asyncio.CancelledError:
@@ -110,21 +110,21 @@ def _hash_entries(store: Store, found: Verification) -> None:
 async def _perform(
     loaded: LoadedExperiment,
     folder: RunFolder,
-    store: RecheckStore,
+    store: ShadowStore,
     backend: Backend,
     scratch: Path,
-    observer: ConsoleObserver,
+    observer: RunObserver,
 ) -> None:
     stop_on_sigterm()
     observer.phase("Preparing the corpora")
-    crew = open_crew(loaded, backend, observer.note)
-    outlook = await look_ahead(loaded, crew, store)
-    observer.expect(outlook.pending)
+    pool = open_actor_pool(loaded, backend, observer.note)
+    run_plan = await plan_run(loaded, pool, store)
+    observer.expect(run_plan.pending)
     keep_all = Retention("all", {}, frozenset())
-    await perform(loaded, outlook, crew, store, keep_all, scratch / "stages.jsonl", folder.secret, observer)
+    await perform(loaded, run_plan, pool, store, keep_all, scratch / "stages.jsonl", folder.secret, observer)
 
 
-def _compare(store: Store, again: RecheckStore, chosen: frozenset[Key], tolerance: float, found: Verification) -> None:
+def _compare(store: Store, again: ShadowStore, chosen: frozenset[Key], tolerance: float, found: Verification) -> None:
     made = set(again)
     for key in sorted(made & set(store)):
         entry = store.peek(key)

@@ -6,12 +6,12 @@ from typing import Any
 import pyarrow as pa
 
 from raysim.core.run_folder import RunFolder
-from raysim.organizations.organization import Inventory
-from raysim.simulation.executor import ReachedModel
+from raysim.organizations.organization import ClientStats
+from raysim.simulation.executor import TrainedModel
 from raysim.tables.io import TABLES, write_table
 
 
-def model_rows(reached: Iterable[ReachedModel], facts: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows of ``models``: every model that an instance reached, with its exposures and budgets.
 
     Args:
@@ -20,20 +20,20 @@ def model_rows(reached: Iterable[ReachedModel], facts: Mapping[int, Mapping[str,
     """
     rows = []
     for model in reached:
-        instance, milestone, lineage = model.instance, model.milestone, model.lineage
-        seed = instance.world.seed
+        strategy_run, checkpoint, lineage = model.strategy_run, model.checkpoint, model.lineage
+        seed = strategy_run.context.seed
         rows.append(
             {
                 "seed": seed,
-                "strategy": instance.label,
-                "order": instance.strategy.order,
-                "moment": milestone.moment,
-                "index": milestone.index,
-                "final": milestone.final,
-                "model": milestone.model,
+                "strategy": strategy_run.label,
+                "order": strategy_run.strategy.order,
+                "moment": checkpoint.moment,
+                "index": checkpoint.index,
+                "final": checkpoint.final,
+                "model": checkpoint.model,
                 "parents": list(lineage.parents),
                 "organizations": sorted(lineage.tokens_seen),
-                "last": milestone.last,
+                "last": checkpoint.last,
                 "tokens_seen": sorted(lineage.tokens_seen.items()),
                 "steps": lineage.steps,
                 "learning_rate_sum": lineage.learning_rate_sum,
@@ -44,13 +44,13 @@ def model_rows(reached: Iterable[ReachedModel], facts: Mapping[int, Mapping[str,
     return rows
 
 
-def corpora_rows(inventories: Iterable[Inventory]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def corpora_rows(client_stats: Iterable[ClientStats]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of ``corpora`` and of ``drops``."""
     corpora, drops = [], []
-    for inventory in inventories:
-        for split, counts in inventory.splits.items():
-            corpora.append({"organization": inventory.organization, "split": split, **counts})
-        drops += [{"organization": inventory.organization, **drop} for drop in inventory.drops]
+    for stats in client_stats:
+        for split, counts in stats.splits.items():
+            corpora.append({"organization": stats.organization, "split": split, **counts})
+        drops += [{"organization": stats.organization, **drop} for drop in stats.drops]
     return corpora, drops
 
 

@@ -37,7 +37,7 @@ class SharedPrefixDecoder:
         self._model = model
         self._step = STEPS[model.config.model_type]
         padding = None if bool(mask.all()) else mask
-        self._layers = [SharedPrefix(layer.keys, layer.values, padding, samples) for layer in _plain(cache)]
+        self._layers = [SharedPrefix(layer.keys, layer.values, padding, samples) for layer in _canonical(cache)]
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
@@ -106,10 +106,10 @@ def read_prompts(
 def can_share_prefix(model: Any, cache: DynamicCache) -> bool:
     """Whether `SharedPrefixDecoder` computes what `model` does: a known family with its usual, plain attention."""
     config = model.config
-    return config.model_type in STEPS and config._attn_implementation == "sdpa" and _plain(cache) == cache.layers
+    return config.model_type in STEPS and config._attn_implementation == "sdpa" and _canonical(cache) == cache.layers
 
 
-def _plain(cache: DynamicCache) -> list[Any]:
+def _canonical(cache: DynamicCache) -> list[Any]:
     return [layer for layer in cache.layers if type(layer) is DynamicLayer]
 
 

@@ -5,7 +5,7 @@ from transformers import DynamicCache
 
 from raysim.inference.decoder import cache_argument, can_share_prefix
 from raysim.inference.numerics import dtype_of
-from raysim.measures.memorization.settings import Numerics, Sampling
+from raysim.inference.settings import Numerics, Sampling
 from raysim.training.dry_run import flesh_out, skeleton, without_numbers
 from raysim.training.model_host import ModelSpec
 

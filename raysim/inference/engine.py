@@ -9,13 +9,14 @@ import pyarrow as pa
 import torch
 
 from raysim.core.errors import InputError
+from raysim.corpus.tokenizer import Tokenizer
 from raysim.inference.decoder import read_prompts, rows_of
 from raysim.inference.families import fuse_activations
 from raysim.inference.numerics import converted, round_weights
+from raysim.inference.prompts import PREFIX, split_batches
 from raysim.inference.sampling import draw, penalise_repetition, sample_uniforms
+from raysim.inference.settings import Numerics, Sampling
 from raysim.inference.stopping import Endings
-from raysim.measures.memorization.prompts import PREFIX, Tokenizer, split_batches
-from raysim.measures.memorization.settings import Numerics, Sampling
 from raysim.training.lora import assign_merged
 from raysim.training.models import context_of
 

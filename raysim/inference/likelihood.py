@@ -6,7 +6,7 @@ The scheme is that of `raysim.inference.sampling`, which draws from the same dis
 import torch
 
 from raysim.inference.sampling import penalise_repetition
-from raysim.measures.memorization.settings import Scheme
+from raysim.inference.settings import Scheme
 
 PLAIN = Scheme(temperature=1, top_p=1, repetition_penalty=1)
 """Draws from the model's own distribution."""

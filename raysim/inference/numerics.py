@@ -7,7 +7,7 @@ float32: what comes out is nearer to the exact answer of these weights than bf16
 
 from typing import TYPE_CHECKING, Any
 
-from raysim.measures.memorization.settings import Numerics, Precision
+from raysim.inference.settings import Numerics, Precision
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from raysim.measures.memorization.prompts import Tokenizer
+from raysim.corpus.tokenizer import Tokenizer
 
 STOP, END_OF_FILE, LENGTH = "stop", "end of file", "length"
 

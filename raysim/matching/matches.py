@@ -27,7 +27,6 @@ from raysim.matching.line_index import (
     to_binary,
 )
 from raysim.matching.windows import inside_one, spread
-from raysim.measures.memorization.settings import MemorizationSettings
 
 CONTEXT_SCHEMA = pa.schema([("prompt", pa.string()), ("context", pa.list_(pa.binary(DIGEST_BYTES)))])
 SAMPLE_SCHEMA = pa.schema(
@@ -73,14 +72,14 @@ def fragment_id(stripped_lines: list[str]) -> str:
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
-def prompt_context(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> pa.Table:
+def prompt_context(prompts: pa.Table, min_lines: int, secret: bytes) -> pa.Table:
     """Keyed digests of what stands before each continuation; runs inside the organization.
 
     Returns:
         a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: the last ``min_lines - 1`` significant lines
         before the line in which the continuation begins.
     """
-    keep = settings.min_lines - 1
+    keep = min_lines - 1
     contexts: list[list[bytes]] = []
     for text in prompts["text"].to_pylist():
         lines = significant_lines(text[: text.rfind("\n") + 1])[0]
@@ -141,7 +140,7 @@ def match(
     prompts_context: pa.Table,
     indexes: Mapping[str, LineIndex],
     reference: LineIndex | None,
-    settings: MemorizationSettings,
+    min_lines: int,
     secret: bytes,
 ) -> tuple[pa.Table, pa.Table]:
     """Attributes generated lines to organizations.
@@ -152,7 +151,7 @@ def match(
         prompts_context: see `prompt_context`; a prompt that stands in it twice has the same context both times.
         indexes: line index of each organization's training split, by name.
         reference: line index of public code, or None.
-        settings: with the `min_lines` of the indexes.
+        min_lines: consecutive significant lines that make a match; that of the indexes.
         secret: the key of all line digests.
 
     Returns:
@@ -166,7 +165,6 @@ def match(
     Raises:
         ValueError: an index of another window length.
     """
-    min_lines = settings.min_lines
     for name, index in [*indexes.items(), *([("the reference", reference)] if reference is not None else [])]:
         if index.min_lines != min_lines:
             raise ValueError(f"the index of {name} has windows of {index.min_lines} lines, not of {min_lines}")
@@ -275,14 +273,13 @@ def _match_rows(
     return rows
 
 
-def truth_windows(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> pa.Table:
+def truth_windows(prompts: pa.Table, min_lines: int, secret: bytes) -> pa.Table:
     """Keyed digest of how each prompt really goes on; runs inside the organization.
 
     Returns:
         a table of `WINDOW_SCHEMA`, a row for each row of `prompts`: the window of the first `min_lines` significant
         lines of the true continuation, from the start of the line in which it begins; null where it has fewer.
     """
-    min_lines = settings.min_lines
     windows: list[bytes | None] = []
     for text, truth in zip(prompts["text"].to_pylist(), prompts["truth"].to_pylist(), strict=True):
         lead = text[text.rfind("\n") + 1 :]

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
+from raysim.inference.prompts import HELD_OUT
 from raysim.matching.line_index import (
     DIGEST_BYTES,
     Digests,
@@ -32,7 +33,6 @@ from raysim.matching.line_index import (
     from_binary,
 )
 from raysim.matching.windows import inside_one, spread
-from raysim.measures.memorization.prompts import HELD_OUT
 
 OVERLAP_VERSION = 1
 """Numerics version of all that is counted here."""

@@ -10,17 +10,17 @@ from raysim.measures.memorization.passages import choose_passages
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.perplexity import file_losses
 from raysim.organizations.organization import ModelSpec, Organization
-from raysim.tasks.executor import Product
-from raysim.training.process_memory import naming
+from raysim.tasks.executor import TaskOutput
+from raysim.training.process_memory import oom_hint
 from raysim.training.weights import Flat
 
 
 def score_at(
     organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
-) -> Product:
+) -> TaskOutput:
     """Scores an organization's validation split."""
-    with naming("measure.perplexity.batch_size"):
-        return _told("losses", file_losses(organization, weights, spec, sequence_length, batch_size, threads))
+    with oom_hint("measure.perplexity.batch_size"):
+        return _prompt_stats("losses", file_losses(organization, weights, spec, sequence_length, batch_size, threads))
 
 
 def extract_at(
@@ -30,7 +30,7 @@ def extract_at(
     settings: MemorizationSettings,
     split_seed: int,
     threads: int,
-) -> Product:
+) -> TaskOutput:
     """Has a model recite an organization's passages, in float32 on the CPU."""
     import torch
 
@@ -40,8 +40,8 @@ def extract_at(
     assert extraction, "it is asked for"
     passages = choose_passages(organization.corpus, organization.packed, spec.bos_id, extraction, split_seed)
     model = organization.scoring_model(spec, weights, threads)
-    with naming("measure.memorization.extraction.batch_size"), torch.inference_mode():
-        return _told("extraction", recite(model, passages, spec.bos_id, extraction, settings.scheme))
+    with oom_hint("measure.memorization.extraction.batch_size"), torch.inference_mode():
+        return _prompt_stats("extraction", recite(model, passages, spec.bos_id, extraction, settings.scheme))
 
 
 def expose_at(
@@ -52,10 +52,10 @@ def expose_at(
     settings: ExposureSettings,
     split_seed: int,
     threads: int,
-) -> Product:
+) -> TaskOutput:
     """Ranks an organization's canaries; neither they nor any candidate leaves."""
-    with naming("measure.exposure.batch_size"):
-        return _told("canaries", exposures(organization, weights, spec, planted, settings, split_seed, threads))
+    with oom_hint("measure.exposure.batch_size"):
+        return _prompt_stats("canaries", exposures(organization, weights, spec, planted, settings, split_seed, threads))
 
 
 def infer_at(
@@ -66,19 +66,19 @@ def infer_at(
     sequence_length: int,
     split_seed: int,
     threads: int,
-) -> Product:
+) -> TaskOutput:
     """Scores an organization's members and non-members."""
-    with naming("measure.membership.batch_size"):
+    with oom_hint("measure.membership.batch_size"):
         scores = membership_scores(organization, weights, spec, settings, sequence_length, split_seed, threads)
-    return _told("membership", scores)
+    return _prompt_stats("membership", scores)
 
 
 def guess_at(
     organization: Organization, settings: MembershipSettings, sequence_length: int, split_seed: int
-) -> Product:
+) -> TaskOutput:
     """Guesses an organization's members without any model."""
-    return _told("blind", blind_scores(organization, settings, sequence_length, split_seed))
+    return _prompt_stats("blind", blind_scores(organization, settings, sequence_length, split_seed))
 
 
-def _told(name: str, table: pa.Table) -> Product:
-    return Product(tables={name: table})
+def _prompt_stats(name: str, table: pa.Table) -> TaskOutput:
+    return TaskOutput(tables={name: table})

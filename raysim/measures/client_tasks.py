@@ -19,14 +19,14 @@ from raysim.measures.recipes import (
     membership_recipe,
     scoring_recipe,
 )
-from raysim.simulation.run_context import World
-from raysim.simulation.strategy import Milestone
+from raysim.simulation.run_context import RunContext
+from raysim.simulation.strategy import ModelCheckpoint
 
-VISIT_TABLES = ("losses", "extraction", "canaries", "membership", "blind")
+CLIENT_TABLES = ("losses", "extraction", "canaries", "membership", "blind")
 
 
 @dataclass(frozen=True)
-class Visit:
+class ClientTask:
     """A visit to one organization.
 
     Attributes:
@@ -34,7 +34,7 @@ class Visit:
         organization: that is visited.
         about: what it is asked about, for people.
         recipe: of the work; it names weights, unless the model does not matter.
-        visitor: runs there, with the weights, if the recipe names some, and `arguments`.
+        function: runs there, with the weights, if the recipe names some, and `arguments`.
         arguments: of the visitor.
         tokens: that the model scores, at most; of canaries about so many, as they are as long as an example.
     """
@@ -43,7 +43,7 @@ class Visit:
     organization: str
     about: str
     recipe: Mapping[str, Any]
-    visitor: Any
+    function: Any
     arguments: tuple[Any, ...]
     tokens: int = 0
 
@@ -52,39 +52,41 @@ class Visit:
         return key_of(self.recipe)
 
 
-def visits(experiment: Experiment, tokenizer: CodeTokenizer, world: World, milestone: Milestone) -> Iterator[Visit]:
+def client_tasks(
+    experiment: Experiment, tokenizer: CodeTokenizer, context: RunContext, checkpoint: ModelCheckpoint
+) -> Iterator[ClientTask]:
     """All visits that an experiment asks for when a model is reached; those without a model come with each."""
-    model, measure, planted = milestone.model, experiment.measure, experiment.canaries
+    model, measure, planted = checkpoint.model, experiment.measure, experiment.canaries
     spec, length, threads, split_seed = (
-        world.spec,
-        world.trainer.sequence_length,
-        world.trainer.threads,
-        world.split_seed,
+        context.spec,
+        context.trainer.sequence_length,
+        context.trainer.threads,
+        context.split_seed,
     )
-    for name, inventory in world.inventories.items():
+    for name, stats in context.client_stats.items():
         if asked := measure.perplexity:
-            recipe = scoring_recipe(world, model, name, asked.batch_size)
+            recipe = scoring_recipe(context, model, name, asked.batch_size)
             arguments = (spec, length, asked.batch_size, threads)
-            yield Visit("losses", name, "files", recipe, score_at, arguments, inventory.splits["valid"]["tokens"])
+            yield ClientTask("losses", name, "files", recipe, score_at, arguments, stats.splits["valid"]["tokens"])
         asked = measure.memorization
-        if asked and asked.extraction and wanted(milestone, asked):
-            recipe = extraction_recipe(world, model, name, asked)
+        if asked and asked.extraction and wanted(checkpoint, asked):
+            recipe = extraction_recipe(context, model, name, asked)
             arguments = (spec, asked, split_seed, threads)
-            yield Visit("extraction", name, "passages", recipe, extract_at, arguments, asked.extraction.tokens)
+            yield ClientTask("extraction", name, "passages", recipe, extract_at, arguments, asked.extraction.tokens)
         asked = measure.exposure
-        if planted and planted.planted_in(name) and asked and wanted(milestone, asked):
-            recipe = exposure_recipe(world, model, name, planted, asked)
+        if planted and planted.planted_in(name) and asked and wanted(checkpoint, asked):
+            recipe = exposure_recipe(context, model, name, planted, asked)
             arguments = (spec, planted, asked, split_seed, threads)
             tokens = num_scored(planted, asked) * len(tokenizer.encode(_example(planted)))
-            yield Visit("canaries", name, "canaries", recipe, expose_at, arguments, tokens)
+            yield ClientTask("canaries", name, "canaries", recipe, expose_at, arguments, tokens)
         asked = measure.membership
-        if asked and wanted(milestone, asked):
-            recipe = membership_recipe(world, model, name, asked)
+        if asked and wanted(checkpoint, asked):
+            recipe = membership_recipe(context, model, name, asked)
             arguments = (spec, asked, length, split_seed, threads)
-            tokens = sum(_at_most(split["tokens"], asked) for split in inventory.splits.values())
-            yield Visit("membership", name, "members", recipe, infer_at, arguments, tokens)
+            tokens = sum(_at_most(split["tokens"], asked) for split in stats.splits.values())
+            yield ClientTask("membership", name, "members", recipe, infer_at, arguments, tokens)
             arguments = (asked, length, split_seed)
-            yield Visit("blind", name, "members", blind_recipe(world, name, asked), guess_at, arguments)
+            yield ClientTask("blind", name, "members", blind_recipe(context, name, asked), guess_at, arguments)
 
 
 def _example(planted: CanarySettings) -> str:

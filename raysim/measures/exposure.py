@@ -21,7 +21,7 @@ from raysim.core.settings import Settings
 from raysim.corpus.canaries import CanarySettings, draw_secrets
 from raysim.corpus.corpus import Canary
 from raysim.inference.scoring import Window, score_tokens
-from raysim.measures.memorization.settings import Moments
+from raysim.measures.memorization.settings import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
 from raysim.training.weights import Flat
 
@@ -58,7 +58,7 @@ class ExposureSettings(Settings):
         " else a sample",
     )
     batch_size: int = Field(default=64, ge=1, description="candidates scored together; sums round by it")
-    when: Moments = Field(default=("final",), description="which of a strategy's models are asked")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are asked")
 
     def recipe(self) -> dict[str, Any]:
         """The settings that decide the exposures of given canaries."""

@@ -22,7 +22,7 @@ from raysim.corpus.canaries import CANARIES
 from raysim.corpus.files import SourceFile
 from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
 from raysim.inference.scoring import TokenScores, Window, score_tokens
-from raysim.measures.memorization.settings import Moments
+from raysim.measures.memorization.settings import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
 from raysim.training.weights import Flat
 
@@ -54,7 +54,7 @@ class MembershipSettings(Settings):
         default=500, ge=2, description="members, and as many non-members, drawn from each organization"
     )
     batch_size: int = Field(default=8, ge=1, description="windows scored together; sums round by it")
-    when: Moments = Field(default=("final",), description="which of a strategy's models are asked")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are asked")
 
     def unit_recipe(self) -> dict[str, Any]:
         """The settings that decide what is told apart."""

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from raysim.cluster.actor_pool import Crew
+from raysim.cluster.actor_pool import ActorPool
 from raysim.core.keys import canonical_json
 from raysim.corpus.deduplication import (
     Across,
     DeduplicationSettings,
+    Excluded,
     Match,
     Signature,
     Signatures,
     Vocabularies,
-    Withheld,
     decide,
     keyed_vocabulary,
     name_of,
@@ -27,8 +27,8 @@ from raysim.corpus.deduplication import (
 )
 from raysim.corpus.near_duplicates import Vocabulary
 from raysim.corpus.preparation import sketcher
-from raysim.organizations.organization import Organization, Preparing
-from raysim.store.transfers import SERVER, Crossing
+from raysim.organizations.organization import Organization, PreparationContext
+from raysim.store.transfers import SERVER, Transfer
 
 
 @dataclass(frozen=True)
@@ -37,72 +37,86 @@ class Compared:
 
     signatures: Signatures
     vocabularies: Vocabularies
-    crossings: tuple[Crossing, ...]
+    transfers: tuple[Transfer, ...]
 
 
-def signatures_at(organization: Organization, preparing: Preparing, match: Match, secret: bytes) -> list[Signature]:
+def signatures_at(
+    organization: Organization, preparation_context: PreparationContext, match: Match, secret: bytes
+) -> list[Signature]:
     """A visitor that signs the files that an organization's preparation chooses from."""
-    near = sketcher(preparing.preparation, preparing.split_seed, secret) if match == "near" else None
-    return [signature_of(source.text, secret, near) for source in organization.candidates(preparing)]
+    near = (
+        sketcher(preparation_context.preparation, preparation_context.split_seed, secret) if match == "near" else None
+    )
+    return [signature_of(source.text, secret, near) for source in organization.candidates(preparation_context)]
 
 
 def vocabularies_at(
-    organization: Organization, preparing: Preparing, names: Iterable[bytes], secret: bytes
+    organization: Organization, preparation_context: PreparationContext, names: Iterable[bytes], secret: bytes
 ) -> dict[bytes, Vocabulary]:
     """A visitor that tells the keyed words of the files called `names`."""
-    near, wanted = sketcher(preparing.preparation, preparing.split_seed, secret), set(names)
-    texts = {name_of(source.text, secret): source.text for source in organization.candidates(preparing)}
+    near, wanted = sketcher(preparation_context.preparation, preparation_context.split_seed, secret), set(names)
+    texts = {name_of(source.text, secret): source.text for source in organization.candidates(preparation_context)}
     return {name: keyed_vocabulary(texts[name], secret, near) for name in sorted(wanted)}
 
 
 async def compare(
-    crew: Crew, organizations: Sequence[str], preparing: Preparing, match: Match, secret: bytes
+    pool: ActorPool, organizations: Sequence[str], preparation_context: PreparationContext, match: Match, secret: bytes
 ) -> Compared:
     """Asks every organization for signatures, and for words where they are needed."""
 
-    async def ask(visitor: Any, arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
-        calls = (crew.call(name, "visit", visitor, preparing, *arguments[name], secret) for name in arguments)
+    async def ask(function: Any, arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+        calls = (pool.call(name, "run", function, preparation_context, *arguments[name], secret) for name in arguments)
         return dict(zip(arguments, await asyncio.gather(*calls), strict=True))
 
     signatures = await ask(signatures_at, dict.fromkeys(organizations, (match,)))
-    crossings = [
-        Crossing.of(name, SERVER, "file signatures", _json([s.name, s.content, s.num_bytes, *s.bands] for s in told))
-        for name, told in signatures.items()
+    transfers = [
+        Transfer.of(
+            name, SERVER, "file signatures", _json([s.name, s.content, s.num_bytes, *s.bands] for s in prompt_stats)
+        )
+        for name, prompt_stats in signatures.items()
     ]
     suspected = {name: names for name, names in suspects(signatures).items() if names}
-    crossings += [Crossing.of(SERVER, name, "file names", _json([names])) for name, names in suspected.items()]
+    transfers += [Transfer.of(SERVER, name, "file names", _json([names])) for name, names in suspected.items()]
     vocabularies = await ask(vocabularies_at, {name: (names,) for name, names in suspected.items()})
-    crossings += [
-        Crossing.of(name, SERVER, "word hashes", _json([file, *sorted(words)] for file, words in told.items()))
-        for name, told in vocabularies.items()
+    transfers += [
+        Transfer.of(name, SERVER, "word hashes", _json([file, *sorted(words)] for file, words in prompt_stats.items()))
+        for name, prompt_stats in vocabularies.items()
     ]
-    return Compared(signatures, vocabularies, tuple(crossings))
+    return Compared(signatures, vocabularies, tuple(transfers))
 
 
 async def deduplicate(
-    crew: Crew, organizations: Sequence[str], preparing: Preparing, settings: DeduplicationSettings, secret: bytes
-) -> tuple[dict[str, Withheld], tuple[Crossing, ...]]:
+    pool: ActorPool,
+    organizations: Sequence[str],
+    preparation_context: PreparationContext,
+    settings: DeduplicationSettings,
+    secret: bytes,
+) -> tuple[dict[str, Excluded], tuple[Transfer, ...]]:
     """What each organization is to leave out, if any is to, and what it took to find out."""
     if settings.across == "keep":
         return {}, ()
-    compared = await compare(crew, organizations, preparing, settings.match, secret)
-    jaccard = preparing.preparation.near_dedup_jaccard
+    compared = await compare(pool, organizations, preparation_context, settings.match, secret)
+    jaccard = preparation_context.preparation.near_dedup_jaccard
     dropped = decide(compared.signatures, compared.vocabularies, settings, jaccard)
-    told = [Crossing.of(SERVER, name, "file names", _json([sorted(names)])) for name, names in dropped.items() if names]
-    return {name: Withheld(secret, names) for name, names in dropped.items()}, (*compared.crossings, *told)
+    prompt_stats = [
+        Transfer.of(SERVER, name, "file names", _json([sorted(names)])) for name, names in dropped.items() if names
+    ]
+    return {name: Excluded(secret, names) for name, names in dropped.items()}, (*compared.transfers, *prompt_stats)
 
 
 async def what_policies_drop(
-    crew: Crew, organizations: Sequence[str], preparing: Preparing, secret: bytes
+    pool: ActorPool, organizations: Sequence[str], preparation_context: PreparationContext, secret: bytes
 ) -> list[dict[str, Any]]:
     """For each policy and organization the files and bytes that it would leave out, before any limit.
 
     ``files`` and ``bytes`` are left out, ``of_files`` and ``of_bytes`` are all that pass the filters.
     """
-    compared = await compare(crew, organizations, preparing, "near", secret)
+    compared = await compare(pool, organizations, preparation_context, "near", secret)
     rows = []
     for settings in _policies():
-        dropped = decide(compared.signatures, compared.vocabularies, settings, preparing.preparation.near_dedup_jaccard)
+        dropped = decide(
+            compared.signatures, compared.vocabularies, settings, preparation_context.preparation.near_dedup_jaccard
+        )
         for name, signatures in compared.signatures.items():
             sizes = [s.num_bytes for s in signatures if s.name in dropped[name]]
             rows.append(

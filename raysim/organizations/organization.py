@@ -18,7 +18,7 @@ from raysim.core.errors import BoundaryError, InputError
 from raysim.core.settings import Settings, Size
 from raysim.corpus.canaries import CanarySettings, plant
 from raysim.corpus.corpus import Corpus, Packed
-from raysim.corpus.deduplication import Withheld
+from raysim.corpus.deduplication import Excluded
 from raysim.corpus.diversity import Spectrum, line_spectrum, num_lines
 from raysim.corpus.duplicates import duplicate_lines
 from raysim.corpus.files import SourceFile
@@ -27,14 +27,14 @@ from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, 
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer
-from raysim.training.model_host import ModelSpec, Site
+from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.rank_worker import train_here
-from raysim.training.ranks import NO_LAUNCHER, Launcher
-from raysim.training.request import Event, Task, TrainState
+from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
+from raysim.training.request import Event, TrainState, TrainTask
 from raysim.training.weights import Flat
 
 
-class Agreement(Settings):
+class DataPolicy(Settings):
     """What an organization has agreed to."""
 
     share: Literal["data", "weights"] = pydantic.Field(
@@ -52,11 +52,11 @@ class OrganizationSettings(Settings):
 
     source: SourceSettings
     limit: Size | None = pydantic.Field(default=None, description="at most this much code is kept, for example 40 KB")
-    agreement: Agreement = Agreement()
+    agreement: DataPolicy = DataPolicy()
 
 
 @dataclass(frozen=True)
-class Preparing:
+class PreparationContext:
     """What organizations prepare their corpora with: the same for all of a run, but for what one is to leave out."""
 
     preparation: PreparationSettings
@@ -65,11 +65,11 @@ class Preparing:
     sequence_length: int
     min_lines: int
     canaries: CanarySettings | None = None
-    withheld: Withheld | None = None
+    excluded: Excluded | None = None
 
 
 @dataclass(frozen=True)
-class Inventory:
+class ClientStats:
     """What an organization tells about its corpus: counts and fingerprints, no content.
 
     Attributes:
@@ -105,7 +105,7 @@ class Inventory:
         return self.duplicate_lines / num_lines(self.line_spectrum)
 
 
-class TrainingSite(Site, ABC):
+class TrainingClient(ModelHost, ABC):
     """A site with training sequences."""
 
     @abstractmethod
@@ -115,11 +115,11 @@ class TrainingSite(Site, ABC):
     def train(
         self,
         spec: ModelSpec,
-        task: Task,
+        task: TrainTask,
         weights: Flat,
         client_state: TrainState | None,
         resume: TrainState | None,
-        launcher: Launcher = NO_LAUNCHER,
+        launcher: RankLauncher = NO_RANK_LAUNCHER,
     ) -> Iterator[Event]:
         """Trains on this site's sequences, here or with ranks that `launcher` starts.
 
@@ -132,7 +132,7 @@ class TrainingSite(Site, ABC):
         yield from train_here(self, spec, task, sequences, weights, client_state, resume)
 
 
-class Coalition(TrainingSite):
+class PooledOrganization(TrainingClient):
     """Organizations that have pooled their sequences: the site of centralized training."""
 
     def __init__(self, name: str, sequences: Sequence[npt.NDArray[np.int32]]) -> None:
@@ -144,7 +144,7 @@ class Coalition(TrainingSite):
         return self._sequences
 
 
-class Organization(TrainingSite):
+class Organization(TrainingClient):
     """One organization: the only object that ever holds its files.
 
     Args:
@@ -183,38 +183,38 @@ class Organization(TrainingSite):
         self._require_sharing("pool its code with others' (centralized)")
         return np.array(self.training_sequences()[:count])
 
-    def candidates(self, preparing: Preparing) -> list[SourceFile]:
+    def candidates(self, preparation_context: PreparationContext) -> list[SourceFile]:
         """The files that its preparation chooses from, for a visitor that says which of them stand elsewhere, too."""
-        return candidates(self._read(), preparing.preparation, preparing.split_seed)
+        return candidates(self._read(), preparation_context.preparation, preparation_context.split_seed)
 
-    def prepare(self, preparing: Preparing) -> Inventory:
+    def prepare(self, preparation_context: PreparationContext) -> ClientStats:
         """Reads, filters and splits the corpus, plants canaries, packs it, once; tells counts and fingerprints.
 
         Raises:
             InputError: missing source, nothing left after the filters, or less than one sequence.
         """
-        self._tokenizer = preparing.tokenizer
+        self._tokenizer = preparation_context.tokenizer
         try:
             corpus = prepare(
                 self.name,
                 self._read(),
-                preparing.preparation,
+                preparation_context.preparation,
                 limit=self._settings.limit,
-                split_seed=preparing.split_seed,
-                count_tokens=lambda text: len(preparing.tokenizer.encode(text)),
-                withheld=preparing.withheld,
+                split_seed=preparation_context.split_seed,
+                count_tokens=lambda text: len(preparation_context.tokenizer.encode(text)),
+                excluded=preparation_context.excluded,
             )
-            if preparing.canaries and preparing.canaries.planted_in(self.name):
-                corpus = plant(corpus, preparing.canaries, preparing.split_seed)
-            self._packed = self._pack(corpus, preparing)
+            if preparation_context.canaries and preparation_context.canaries.planted_in(self.name):
+                corpus = plant(corpus, preparation_context.canaries, preparation_context.split_seed)
+            self._packed = self._pack(corpus, preparation_context)
         except InputError as error:
             prefix = f"organizations.{self.name}"
             if str(error).startswith(prefix):
                 raise
             raise InputError(f"{prefix}: {error}") from None
         self._corpus, self._reading = corpus, None
-        duplicated, _ = duplicate_lines(corpus.train, preparing.min_lines)
-        return Inventory(
+        duplicated, _ = duplicate_lines(corpus.train, preparation_context.min_lines)
+        return ClientStats(
             organization=self.name,
             train_fingerprint=corpus.train_fingerprint,
             valid_fingerprint=corpus.valid_fingerprint,
@@ -223,7 +223,10 @@ class Organization(TrainingSite):
                 | {"tokens": sum(end - start for _, start, end in self._packed.file_spans)}
                 | {"sequences": len(self._packed.sequences)},
                 "valid": _count(corpus.valid)
-                | {"tokens": sum(len(preparing.tokenizer.encode(f.text)) for f in corpus.valid), "sequences": 0},
+                | {
+                    "tokens": sum(len(preparation_context.tokenizer.encode(f.text)) for f in corpus.valid),
+                    "sequences": 0,
+                },
             },
             drops=tuple({"reason": d.reason, "files": d.files, "bytes": d.num_bytes} for d in corpus.drops),
             licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
@@ -261,16 +264,18 @@ class Organization(TrainingSite):
                 raise InputError(f"organizations.{self.name}.source: {error}") from None
         return self._reading
 
-    def _pack(self, corpus: Corpus, preparing: Preparing) -> Packed:
+    def _pack(self, corpus: Corpus, preparation_context: PreparationContext) -> Packed:
         seed = packing_seed(
-            preparing.split_seed,
+            preparation_context.split_seed,
             corpus.train_fingerprint,
-            preparing.tokenizer.fingerprint,
-            preparing.sequence_length,
+            preparation_context.tokenizer.fingerprint,
+            preparation_context.sequence_length,
         )
         shard = self._cache / packing_key(seed)
         if not shard.exists():
-            store_packed(pack(corpus.train, preparing.tokenizer, preparing.sequence_length, seed), shard)
+            store_packed(
+                pack(corpus.train, preparation_context.tokenizer, preparation_context.sequence_length, seed), shard
+            )
         return load_packed(shard)
 
     def _require_sharing(self, purpose: str) -> None:

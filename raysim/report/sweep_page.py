@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from raysim.analysis.sweep import SweepStudy, open_sweep
+from raysim.analysis.sweep import SweepResults, open_sweep
 from raysim.report.figures.sweep import figure_name, sweep_figures
 from raysim.report.page import render_page, write_page
 from raysim.report.sections import sweep as sweep_sections
 from raysim.tables.io import TABLES, write_table
 
 
-def write_sweep_report(folder: Path | str) -> Path:
+def write_sweep_page(folder: Path | str) -> Path:
     """Writes ``report.html``, and the table `sweep` that it shows, into a sweep's folder, from its points' results.
 
     Raises:
@@ -22,7 +22,7 @@ def write_sweep_report(folder: Path | str) -> Path:
     return write_page(sweep.run.path, render(sweep))
 
 
-def render(sweep: SweepStudy) -> str:
+def render(sweep: SweepResults) -> str:
     """The page of a sweep, as text."""
     columns, lines = sweep_sections.comparison(sweep)
     drawn = sweep_figures(sweep)

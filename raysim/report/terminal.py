@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysim.analysis import budgets
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.analysis.sweep import open_sweep
 from raysim.report.sections import overview as sections
 from raysim.report.sections import sweep as sweep_sections
@@ -44,13 +44,13 @@ def summary_table(run_dir: Path | str) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    study = Study(open_run(run_dir))
-    parts: list[object] = [Text(sections.headline(study)), Text("")]
-    warnings = budgets.warnings(study.points)
+    results = RunResults(open_run(run_dir))
+    parts: list[object] = [Text(sections.headline(results)), Text("")]
+    warnings = budgets.warnings(results.points)
     parts += [Text(f"Budgets differ: {warning}.", style="yellow") for warning in warnings]
-    parts += _scoreboard(study)
-    parts += _owners(study)
-    parts.append(_where(study.run.path))
+    parts += _scoreboard(results)
+    parts += _owners(results)
+    parts.append(_where(results.run.path))
     return Group(*parts)  # type: ignore[arg-type]
 
 
@@ -71,7 +71,7 @@ def sweep_summary(folder: Path | str) -> "Group":
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
         for short in sweep.parameters.values():
             table.add_column(Text(short), no_wrap=True, overflow="ellipsis", max_width=14)
-        table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1, min_width=16)
+        table.add_column("StrategyConfig", overflow="ellipsis", no_wrap=True, ratio=1, min_width=16)
         shown = [i for i, column in enumerate(columns) if column[0] in _SWEPT]
         for i in shown:
             table.add_column(_SWEPT[columns[i][0]], justify="right", no_wrap=True)
@@ -94,15 +94,15 @@ def _where(run_dir: Path) -> object:
     return Text(f"Report: {where}", overflow="ignore", no_wrap=True)
 
 
-def _scoreboard(study: Study) -> list[object]:
+def _scoreboard(results: RunResults) -> list[object]:
     from rich.table import Table
     from rich.text import Text
 
-    columns, rows = sections.scoreboard(study)
+    columns, rows = sections.scoreboard(results)
     if not rows or not columns:
         return [Text("No final model was measured yet."), Text("")]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", width=WIDTH)
-    table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1)
+    table.add_column("StrategyConfig", overflow="ellipsis", no_wrap=True, ratio=1)
     shown = [i for i, (measure, _, _) in enumerate(columns) if measure in _SHORT]
     for i in shown:
         table.add_column(_SHORT[columns[i][0]], justify="right", no_wrap=True)
@@ -111,16 +111,16 @@ def _scoreboard(study: Study) -> list[object]:
     return [table, Text("")]
 
 
-def _owners(study: Study) -> list[object]:
+def _owners(results: RunResults) -> list[object]:
     from rich.table import Table
     from rich.text import Text
 
-    rows = sections.owner_matrix(study)
+    rows = sections.owner_matrix(results)
     if not rows:
         return [Text("Memorization was not measured: add `measure: {memorization: {}}` and run again."), Text("")]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
     table.add_column("Covered lines per eligible prompt, by owner", overflow="ellipsis", no_wrap=True, ratio=1)
-    for owner in study.organizations:
+    for owner in results.organizations:
         table.add_column(Text(owner), justify="right", no_wrap=True, max_width=16, overflow="ellipsis")
     for row, cells in rows:
         table.add_row(Text(row.label), *(Text(cell) for cell in cells))

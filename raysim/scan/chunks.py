@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from raysim.matching.hashing import Hashes, hash_units, window_hashes
 from raysim.matching.units import Units
 from raysim.matching.windows import inside_one
-from raysim.scan.corpora import Corpus
+from raysim.scan.corpora import CodeCollection
 from raysim.scan.index import Index, content_key
 from raysim.scan.lexing import Tokens, lex, lexer_name
 from raysim.scan.reading import Reader
@@ -85,16 +85,18 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self._begun.close()
 
-    def map(self, visit: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
-        """What `visit` makes of each of some chunks."""
-        return self._threads.map(visit, chunks)
+    def map(self, client_task: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+        """What `client_task` makes of each of some chunks."""
+        return self._threads.map(client_task, chunks)
 
-    def make(self, corpus: Corpus, seed: int, visit: Callable[[Chunk], Result], first: int = 0) -> Iterator[Result]:
-        """What `visit` makes of each chunk of a corpus, from some file on; the next ones are made meanwhile."""
+    def make(
+        self, corpus: CodeCollection, seed: int, client_task: Callable[[Chunk], Result], first: int = 0
+    ) -> Iterator[Result]:
+        """What `client_task` makes of each chunk of a corpus, from some file on; the next ones are made meanwhile."""
 
         def work(number: int, contents: Sequence[bytes]) -> Result:
             units = self._units(corpus.paths[number : number + len(contents)], contents)
-            return visit(Chunk(number, units, hash_units(units, seed)))
+            return client_task(Chunk(number, units, hash_units(units, seed)))
 
         ahead = deque[Future[Result]]()
         for number, contents in corpus.chunks(first, LEXED_CHUNK_BYTES if self._reader.lexes else CHUNK_BYTES):

@@ -11,7 +11,7 @@ from raysim.matching.runs import Ids, SuffixArray
 from raysim.matching.units import Mask, Positions
 from raysim.matching.windows import WindowSet
 from raysim.scan.chunks import Watch, Workers
-from raysim.scan.corpora import Corpus
+from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Collision, Gathered, gather
 from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
@@ -74,7 +74,11 @@ class Clones:
 
 
 def find_clones(
-    corpora: Sequence[Corpus], min_lines: int, reader: Reader, index: Index | None = None, watch: Watch | None = None
+    corpora: Sequence[CodeCollection],
+    min_lines: int,
+    reader: Reader,
+    index: Index | None = None,
+    watch: Watch | None = None,
 ) -> Clones:
     """Finds every run of `min_lines` units or more that stands in two places.
 
@@ -94,7 +98,7 @@ def find_clones(
     raise AssertionError("there is always another seed")
 
 
-def _find(corpora: Sequence[Corpus], length: int, workers: Workers, seed: int) -> Clones:
+def _find(corpora: Sequence[CodeCollection], length: int, workers: Workers, seed: int) -> Clones:
     sources = [Source(corpus, workers, seed) for corpus in corpora]
     windows = np.concatenate([source.windows(length) for source in sources])
     windows.sort()

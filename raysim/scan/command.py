@@ -11,7 +11,7 @@ from raysim.core.errors import InputError
 from raysim.corpus.folders import DEFAULT_INCLUDE
 from raysim.scan.chunks import Watch
 from raysim.scan.clones import find_clones
-from raysim.scan.corpora import Corpus, combine, open_corpus
+from raysim.scan.corpora import CodeCollection, combine, open_corpus
 from raysim.scan.excerpts import Excerpt, longest
 from raysim.scan.index import Index
 from raysim.scan.reading import Reader
@@ -35,12 +35,12 @@ class Input:
     include: Sequence[str] | None
     column: str
 
-    def open(self, name: str, paths: Sequence[str]) -> Corpus:
+    def open(self, name: str, paths: Sequence[str]) -> CodeCollection:
         """The corpus at some paths."""
         parts = [open_corpus(name, path, self.include or (DEFAULT_INCLUDE,), self.column) for path in paths]
         return combine(name, parts, [Path(path).resolve().name for path in paths])
 
-    def open_all(self, given: Sequence[str]) -> list[Corpus]:
+    def open_all(self, given: Sequence[str]) -> list[CodeCollection]:
         """The corpora that ``NAME=PATH`` names, in that order; one that is named twice has both paths.
 
         Raises:
@@ -56,7 +56,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ScanFinding:
     """What a command found.
 
     Attributes:
@@ -85,7 +85,7 @@ class Lexing:
     display: Callable[[int], AbstractContextManager[Watch]] | None = None
 
     @contextmanager
-    def begin(self, reader: Reader, corpora: Iterable[Corpus]) -> Iterator[tuple[Index | None, Watch | None]]:
+    def begin(self, reader: Reader, corpora: Iterable[CodeCollection]) -> Iterator[tuple[Index | None, Watch | None]]:
         """Opens the index and begins the display, if `reader` lexes."""
         with ExitStack() as until_done:
             num_files = sum(len(corpus.paths) for corpus in corpora)
@@ -102,7 +102,7 @@ def run_scan(
     min_length: int,
     reader: Reader,
     lexing: Lexing,
-) -> Finding:
+) -> ScanFinding:
     """Whose code the generated code repeats.
 
     Raises:
@@ -115,10 +115,10 @@ def run_scan(
     with lexing.begin(reader, everyone.values()) as (index, watch):
         result = scan(code, owners, reference, min_length, reader, index, watch)
     excerpts = longest([(GENERATED, match) for match in result.matches], everyone, _EXCERPTS)
-    return Finding(result.to_json(), result.share, excerpts, _notes(everyone, index))
+    return ScanFinding(result.to_json(), result.share, excerpts, _notes(everyone, index))
 
 
-def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Reader, lexing: Lexing) -> Finding:
+def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Reader, lexing: Lexing) -> ScanFinding:
     """Who has what in common with whom.
 
     Raises:
@@ -129,10 +129,10 @@ def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Re
     with lexing.begin(reader, owners) as (index, watch):
         result = find_clones(owners, min_length, reader, index, watch)
     excerpts = longest(result.matches, everyone, _EXCERPTS)
-    return Finding(result.to_json(), result.share, excerpts, _notes(everyone, index))
+    return ScanFinding(result.to_json(), result.share, excerpts, _notes(everyone, index))
 
 
-def _notes(corpora: Mapping[str, Corpus], index: Index | None) -> list[str]:
+def _notes(corpora: Mapping[str, CodeCollection], index: Index | None) -> list[str]:
     skipped = [
         f"{name}: {drop.files} file{'s' * (drop.files != 1)} left out: {drop.reason}"
         for name, corpus in corpora.items()

@@ -12,7 +12,7 @@ from raysim.corpus.reading import DropCounter
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CodeCollection:
     """The files of one owner, in the order of their paths.
 
     Attributes:
@@ -44,7 +44,9 @@ class Corpus:
             yield first, contents
 
 
-def open_corpus(name: str, path: str, include: Sequence[str] = (DEFAULT_INCLUDE,), column: str = "content") -> Corpus:
+def open_corpus(
+    name: str, path: str, include: Sequence[str] = (DEFAULT_INCLUDE,), column: str = "content"
+) -> CodeCollection:
     """The corpus at a path: a folder, a source file, or a file of records.
 
     Args:
@@ -68,7 +70,7 @@ def open_corpus(name: str, path: str, include: Sequence[str] = (DEFAULT_INCLUDE,
     return corpus
 
 
-def combine(name: str, corpora: Sequence[Corpus], folders: Sequence[str]) -> Corpus:
+def combine(name: str, corpora: Sequence[CodeCollection], folders: Sequence[str]) -> CodeCollection:
     """Several corpora of one owner as one; each one's paths begin with the name of its folder."""
     if len(corpora) == 1:
         return corpora[0]
@@ -81,10 +83,10 @@ def combine(name: str, corpora: Sequence[Corpus], folders: Sequence[str]) -> Cor
         return corpus.read(own)
 
     drops = [drop for corpus in corpora for drop in corpus.skipped.drops()]
-    return Corpus(name, [paths[number] for number in order], read, DropCounter(drops))
+    return CodeCollection(name, [paths[number] for number in order], read, DropCounter(drops))
 
 
-def _folder(name: str, root: Path, selected: Callable[[str], bool]) -> Corpus:
+def _folder(name: str, root: Path, selected: Callable[[str], bool]) -> CodeCollection:
     counter = DropCounter()
     found = sorted((item for item in walk(root, counter) if selected(item[0])), key=lambda item: item[0])
     inside = os.path.realpath(root) + os.sep
@@ -100,7 +102,7 @@ def _folder(name: str, root: Path, selected: Callable[[str], bool]) -> Corpus:
     return _files(name, kept, counter)
 
 
-def _files(name: str, found: Sequence[tuple[str, str]], counter: DropCounter) -> Corpus:
+def _files(name: str, found: Sequence[tuple[str, str]], counter: DropCounter) -> CodeCollection:
     complained: set[int] = set()
 
     def read(number: int) -> bytes:
@@ -119,10 +121,10 @@ def _files(name: str, found: Sequence[tuple[str, str]], counter: DropCounter) ->
             counter.add(problem, 0)
         return b""
 
-    return Corpus(name, [path for path, _ in found], read, counter)
+    return CodeCollection(name, [path for path, _ in found], read, counter)
 
 
-def _records(name: str, path: str, column: str) -> Corpus | None:
+def _records(name: str, path: str, column: str) -> CodeCollection | None:
     """The corpus in a file of records, which is held in memory; None if the file is none of records."""
     from raysim.corpus.records import is_record_file
     from raysim.corpus.sources import SourceSettings, read_source
@@ -131,4 +133,4 @@ def _records(name: str, path: str, column: str) -> Corpus | None:
         return None
     reading = read_source(SourceSettings.at(path, column), Path())
     texts = [file.text.encode() for file in reading.files]
-    return Corpus(name, [file.path for file in reading.files], texts.__getitem__, DropCounter(reading.skipped))
+    return CodeCollection(name, [file.path for file in reading.files], texts.__getitem__, DropCounter(reading.skipped))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raysim.scan.corpora import Corpus
+from raysim.scan.corpora import CodeCollection
 from raysim.scan.matches import Match
 
 _MOST_LINES = 40
@@ -28,7 +28,7 @@ class Excerpt:
     left_out: int
 
 
-def longest(matches: Sequence[tuple[str, Match]], corpora: Mapping[str, Corpus], count: int) -> list[Excerpt]:
+def longest(matches: Sequence[tuple[str, Match]], corpora: Mapping[str, CodeCollection], count: int) -> list[Excerpt]:
     """The `count` longest of `matches`, each with the name of the corpus that it is of; `corpora` by name."""
     chosen = sorted(matches, key=lambda item: -item[1].lines)[:count]
     numbers = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from raysim.matching.runs import SuffixArray, maximal_runs
 from raysim.matching.units import Mask, Positions
-from raysim.scan.corpora import Corpus
+from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Gathered
 
 
@@ -57,7 +57,7 @@ class Match:
 def find_matches(
     gathered: Gathered,
     suffixes: SuffixArray,
-    corpora: Sequence[Corpus],
+    corpora: Sequence[CodeCollection],
     asked: int,
     others: Mapping[int, tuple[str, Positions]],
     min_length: int,

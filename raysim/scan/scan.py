@@ -12,7 +12,7 @@ from raysim.matching.runs import SuffixArray
 from raysim.matching.units import Mask
 from raysim.matching.windows import WindowSet
 from raysim.scan.chunks import Watch, Workers
-from raysim.scan.corpora import Corpus
+from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Collision, gather
 from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
@@ -67,9 +67,9 @@ class Scan:
 
 
 def scan(
-    generated: Corpus,
-    corpora: Sequence[Corpus],
-    reference: Corpus | None,
+    generated: CodeCollection,
+    corpora: Sequence[CodeCollection],
+    reference: CodeCollection | None,
     min_lines: int,
     reader: Reader,
     index: Index | None = None,
@@ -96,7 +96,12 @@ def scan(
 
 
 def _scan(
-    generated: Corpus, corpora: Sequence[Corpus], reference: Corpus | None, length: int, workers: Workers, seed: int
+    generated: CodeCollection,
+    corpora: Sequence[CodeCollection],
+    reference: CodeCollection | None,
+    length: int,
+    workers: Workers,
+    seed: int,
 ) -> Scan:
     sources = [*corpora, *([reference] if reference else [])]
     code = Source(generated, workers, seed)

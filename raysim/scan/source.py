@@ -7,7 +7,7 @@ import numpy as np
 from raysim.matching.hashing import Hashes
 from raysim.matching.windows import WindowSet
 from raysim.scan.chunks import Chunk, Result, Workers
-from raysim.scan.corpora import Corpus
+from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Piece, pick
 
 _KEPT_BYTES = 256 << 20
@@ -17,7 +17,7 @@ _KEPT_BYTES = 256 << 20
 class Source:
     """A corpus under one seed; chunks that fit in memory are made once, the rest in each pass."""
 
-    def __init__(self, corpus: Corpus, workers: Workers, seed: int) -> None:
+    def __init__(self, corpus: CodeCollection, workers: Workers, seed: int) -> None:
         self.corpus = corpus
         self.num_units = 0
         self._workers, self._seed = workers, seed
@@ -36,10 +36,12 @@ class Source:
         """The units that lie in a window of `length` that is wanted."""
         return [piece for piece in self._each(lambda chunk: pick(chunk, wanted, length)) if piece]
 
-    def _each(self, visit: Callable[[Chunk], Result], keep: bool = False) -> Iterator[Result]:
-        yield from self._workers.map(visit, self._kept)
+    def _each(self, client_task: Callable[[Chunk], Result], keep: bool = False) -> Iterator[Result]:
+        yield from self._workers.map(client_task, self._kept)
         first = self._kept[-1].end if self._kept else 0
-        for chunk, result in self._workers.make(self.corpus, self._seed, lambda chunk: (chunk, visit(chunk)), first):
+        for chunk, result in self._workers.make(
+            self.corpus, self._seed, lambda chunk: (chunk, client_task(chunk)), first
+        ):
             # All that are kept come first, so one that does not fit ends it.
             self._room = self._room - chunk.num_bytes if keep and chunk.num_bytes <= self._room else 0
             if self._room:

@@ -9,14 +9,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from raysim.scan.command import Finding
+from raysim.scan.command import ScanFinding
 from raysim.scan.excerpts import Excerpt
 
 _SHOWN = 10
 _EXCERPT_LINES = 12
 
 
-def scan_view(finding: Finding, unit: str) -> RenderableType:
+def scan_view(finding: ScanFinding, unit: str) -> RenderableType:
     """Totals by owner, the longest matches, and the longest of all side by side."""
     totals = finding.found["totals"]
     all_units = totals["significant_lines"]
@@ -31,7 +31,7 @@ def scan_view(finding: Finding, unit: str) -> RenderableType:
     return Group(table, Text(verdict), *_longest(finding, unit))
 
 
-def clones_view(finding: Finding, unit: str) -> RenderableType:
+def clones_view(finding: ScanFinding, unit: str) -> RenderableType:
     """Who shares how much with whom, the longest matches, and the longest of all side by side."""
     pairs = finding.found["pairs"]
     names = list(dict.fromkeys(pair["org"] for pair in pairs))
@@ -46,7 +46,7 @@ def clones_view(finding: Finding, unit: str) -> RenderableType:
     return Group(table, Text(note), *_longest(finding, unit))
 
 
-def _longest(finding: Finding, unit: str) -> Sequence[RenderableType]:
+def _longest(finding: ScanFinding, unit: str) -> Sequence[RenderableType]:
     """The longest matches as a table, the longest one as text, and notes."""
     notes = [Text(f"Note: {sentence}.") for sentence in finding.notes]
     if not finding.excerpts:

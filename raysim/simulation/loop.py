@@ -4,64 +4,66 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from raysim.simulation.run_context import World
-from raysim.simulation.strategy import Assignment, Milestone, Result, Strategy
-from raysim.simulation.strategy_actor import Turn
+from raysim.simulation.run_context import RunContext
+from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, Strategy, TrainInstruction
+from raysim.simulation.strategy_actor import RoundPlan
 
 
 @dataclass(frozen=True, eq=False)
-class Instance:
+class StrategyRun:
     """One setting in one order at one seed; compared by identity.
 
     Attributes:
         label: of the setting.
         strategy: the setting in this order.
-        world: the seed's.
+        context: the seed's.
     """
 
     label: str
     strategy: Strategy
-    world: World
+    context: RunContext
 
     @property
     def name(self) -> str:
         """For people: the label, and the order where there is more than one."""
-        one_of_many = self.strategy.order != " + ".join(self.world.inventories)
+        one_of_many = self.strategy.order != " + ".join(self.context.client_stats)
         return f"{self.label} {self.strategy.order}" if one_of_many else self.label
 
 
-class Labour(Protocol):
+class Executor(Protocol):
     """Does the work of an instance."""
 
-    async def begin(self, instance: Instance) -> Turn:
+    async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
         """The strategy's first turn."""
         ...
 
-    async def train(self, instance: Instance, turn: Turn, assignment: Assignment) -> Result:
+    async def train(
+        self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction
+    ) -> ClientUpdate:
         """Performs one assignment."""
         ...
 
-    async def apply(self, instance: Instance, turn: Turn, results: list[Result]) -> Turn:
+    async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
         """Hands results to the strategy."""
         ...
 
-    async def reached(self, instance: Instance, turn: Turn, milestone: Milestone) -> None:
+    async def reached(self, strategy_run: StrategyRun, round_plan: RoundPlan, checkpoint: ModelCheckpoint) -> None:
         """Takes note of a model that exists now."""
         ...
 
-    async def finish(self, instance: Instance) -> None:
+    async def finish(self, strategy_run: StrategyRun) -> None:
         """The instance is done."""
         ...
 
 
-async def simulate(instance: Instance, labour: Labour) -> None:
-    """Runs `instance` to its end: assignments of a turn at once, their results in the order of the plan."""
-    turn = await labour.begin(instance)
+async def simulate(strategy_run: StrategyRun, labour: Executor) -> None:
+    """Runs `strategy_run` to its end: assignments of a turn at once, their results in the order of the plan."""
+    round_plan = await labour.begin(strategy_run)
     while True:
-        for milestone in turn.milestones:
-            await labour.reached(instance, turn, milestone)
-        if not turn.assignments:
+        for checkpoint in round_plan.checkpoints:
+            await labour.reached(strategy_run, round_plan, checkpoint)
+        if not round_plan.instructions:
             break
-        results = await asyncio.gather(*(labour.train(instance, turn, a) for a in turn.assignments))
-        turn = await labour.apply(instance, turn, list(results))
-    await labour.finish(instance)
+        results = await asyncio.gather(*(labour.train(strategy_run, round_plan, a) for a in round_plan.instructions))
+        round_plan = await labour.apply(strategy_run, round_plan, list(results))
+    await labour.finish(strategy_run)

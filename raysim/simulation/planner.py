@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raysim.core.keys import Key, key_of
-from raysim.simulation.loop import Instance, simulate
-from raysim.simulation.strategy import Assignment, Milestone, Result
-from raysim.simulation.strategy_actor import NO_WEIGHTS, StrategyHost, Turn
+from raysim.simulation.loop import StrategyRun, simulate
+from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction
+from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class PlannedStage:
     """A training stage that an instance will ask for."""
 
     key: Key
-    instance: Instance
-    turn: int
-    assignment: Assignment
+    strategy_run: StrategyRun
+    round: int
+    instruction: TrainInstruction
     num_tokens: int
 
 
@@ -25,8 +25,8 @@ class PlannedStage:
 class PlannedModel:
     """A model that an instance will reach."""
 
-    instance: Instance
-    milestone: Milestone
+    strategy_run: StrategyRun
+    checkpoint: ModelCheckpoint
 
 
 @dataclass
@@ -47,8 +47,8 @@ class Plan:
     def summary(self, cached: Callable[[Key], bool]) -> dict[str, dict[str, int]]:
         """For each setting: stages if every order ran alone (naive), unique ones, and those in the store."""
         rows: dict[str, dict[str, int]] = {}
-        for label in dict.fromkeys(stage.instance.label for stage in self.stages):
-            keys = [stage.key for stage in self.stages if stage.instance.label == label]
+        for label in dict.fromkeys(stage.strategy_run.label for stage in self.stages):
+            keys = [stage.key for stage in self.stages if stage.strategy_run.label == label]
             unique = set(keys)
             rows[label] = {"naive": len(keys), "unique": len(unique), "cached": sum(map(cached, unique))}
         return rows
@@ -63,23 +63,23 @@ class Plan:
     @property
     def leaves(self) -> frozenset[Key]:
         """Final models."""
-        return frozenset(model.milestone.model for model in self.models if model.milestone.final)
+        return frozenset(model.checkpoint.model for model in self.models if model.checkpoint.final)
 
-    def urgency(self) -> dict[tuple[Instance, int], float]:
-        """For (instance, turn) how urgent its stages are.
+    def urgency(self) -> dict[tuple[StrategyRun, int], float]:
+        """For (strategy run, round) how urgent its stages are.
 
-        The longest path comes first: the training tokens of the whole instance, whichever of its clients has most in
-        a turn. Among paths as long, what is nearer to the end comes first, so that a tree of orders is walked depth
+        The longest path comes first: the training tokens of the whole run, whichever of its clients has most in
+        a round. Among paths as long, what is nearer to the end comes first, so that a tree of orders is walked depth
         first and few of its models are waiting for their successors.
         """
-        paths: dict[Instance, dict[int, int]] = {}
+        rounds: dict[StrategyRun, dict[int, int]] = {}
         for stage in self.stages:
-            turns = paths.setdefault(stage.instance, {})
-            turns[stage.turn] = max(turns.get(stage.turn, 0), stage.num_tokens)
+            tokens = rounds.setdefault(stage.strategy_run, {})
+            tokens[stage.round] = max(tokens.get(stage.round, 0), stage.num_tokens)
         return {
-            (instance, turn): sum(turns.values()) + turn / (1 + max(turns))
-            for instance, turns in paths.items()
-            for turn in turns
+            (strategy_run, number): sum(tokens.values()) + number / (1 + max(tokens))
+            for strategy_run, tokens in rounds.items()
+            for number in tokens
         }
 
     def add(self, recipe: Mapping[str, Any], buffers: int) -> Key:
@@ -91,43 +91,45 @@ class Plan:
 
 
 class Planner:
-    """Implements `raysim.simulation.loop.Labour` without doing any work."""
+    """Implements `raysim.simulation.loop.Executor` without doing any work."""
 
     def __init__(self) -> None:
         self.plan = Plan()
-        self._hosts: dict[Instance, StrategyHost] = {}
+        self._strategy_actors: dict[StrategyRun, StrategyActor] = {}
 
-    async def begin(self, instance: Instance) -> Turn:
-        host = self._hosts[instance] = StrategyHost(instance.strategy)
-        return host.begin(self.plan.add(instance.world.initial, 1))
+    async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
+        strategy_actor = self._strategy_actors[strategy_run] = StrategyActor(strategy_run.strategy)
+        return strategy_actor.begin(self.plan.add(strategy_run.context.initial, 1))
 
-    async def train(self, instance: Instance, turn: Turn, assignment: Assignment) -> Result:
-        world = instance.world
-        key = self.plan.add(world.stage(assignment), 3 if assignment.keep_state else 1)
-        tokens = world.num_tokens(assignment)
-        self.plan.stages.append(PlannedStage(key, instance, turn.control["round"], assignment, tokens))
-        return Result(assignment, key, world.num_sequences(assignment), NO_WEIGHTS)
+    async def train(
+        self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction
+    ) -> ClientUpdate:
+        context = strategy_run.context
+        key = self.plan.add(context.stage(instruction), 3 if instruction.keep_state else 1)
+        tokens = context.num_tokens(instruction)
+        self.plan.stages.append(PlannedStage(key, strategy_run, round_plan.control["round"], instruction, tokens))
+        return ClientUpdate(instruction, key, context.num_sequences(instruction), NO_WEIGHTS)
 
-    async def apply(self, instance: Instance, turn: Turn, results: list[Result]) -> Turn:
-        host = self._hosts[instance]
-        if not instance.strategy.aggregates:
-            return host.book(results)
-        parent = turn.control["model"]
-        recipe = instance.world.aggregation(instance.strategy, parent, results)
-        _, tensors = host.aggregate(None, results, key_of(recipe), *(r.weights for r in results))
+    async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
+        strategy_actor = self._strategy_actors[strategy_run]
+        if not strategy_run.strategy.aggregates:
+            return strategy_actor.advance(results)
+        parent = round_plan.control["model"]
+        recipe = strategy_run.context.aggregation(strategy_run.strategy, parent, results)
+        _, tensors = strategy_actor.aggregate(None, results, key_of(recipe), *(r.weights for r in results))
         self.plan.aggregations.append(self.plan.add(recipe, len(tensors)))
-        return host.turn()
+        return strategy_actor.current_plan()
 
-    async def reached(self, instance: Instance, turn: Turn, milestone: Milestone) -> None:
-        self.plan.models.append(PlannedModel(instance, milestone))
+    async def reached(self, strategy_run: StrategyRun, round_plan: RoundPlan, checkpoint: ModelCheckpoint) -> None:
+        self.plan.models.append(PlannedModel(strategy_run, checkpoint))
 
-    async def finish(self, instance: Instance) -> None:
-        del self._hosts[instance]
+    async def finish(self, strategy_run: StrategyRun) -> None:
+        del self._strategy_actors[strategy_run]
 
 
-async def plan(instances: Iterable[Instance]) -> Plan:
-    """What `instances` will do, found by running their strategies on buffers of no elements."""
+async def plan(strategy_runs: Iterable[StrategyRun]) -> Plan:
+    """What `strategy_runs` will do, found by running their strategies on buffers of no elements."""
     planner = Planner()
-    for instance in instances:
-        await simulate(instance, planner)
+    for strategy_run in strategy_runs:
+        await simulate(strategy_run, planner)
     return planner.plan

@@ -9,8 +9,8 @@ from typing import Any
 from raysim.core.keys import Key, key_of
 from raysim.corpus.diversity import diversities
 from raysim.corpus.packing import PACKING_VERSION
-from raysim.organizations.organization import Inventory, ModelSpec
-from raysim.simulation.strategy import Assignment, Federation, Member, Result, Strategy
+from raysim.organizations.organization import ClientStats, ModelSpec
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, Strategy, TrainInstruction
 from raysim.training.models import initial_recipe
 from raysim.training.request import TRAIN_VERSION, TrainerSettings
 
@@ -19,14 +19,14 @@ AGGREGATE_VERSION = 1
 
 
 @dataclass(frozen=True)
-class World:
+class RunContext:
     """One seed's world.
 
     Attributes:
         spec: how to build the model.
         trainer: its settings.
         tokenizer: fingerprint.
-        inventories: of all organizations, in the order of the experiment.
+        client_stats: of all organizations, in the order of the experiment.
         split_seed: of split, packing and prompts.
         seed: of training.
         libraries: their versions, part of every recipe of numerics.
@@ -37,7 +37,7 @@ class World:
     spec: ModelSpec
     trainer: TrainerSettings
     tokenizer: str
-    inventories: Mapping[str, Inventory]
+    client_stats: Mapping[str, ClientStats]
     split_seed: int
     seed: int
     libraries: str
@@ -54,66 +54,66 @@ class World:
 
     @cached_property
     def federation(self) -> Federation:
-        diversity = diversities({name: inventory.line_spectrum for name, inventory in self.inventories.items()})
-        members = tuple(
+        diversity = diversities({name: stats.line_spectrum for name, stats in self.client_stats.items()})
+        clients = tuple(
             # Rounded to nine places, so that equal corpora tie whatever their sums are rounded to.
-            Member(name, one.sequences, one.tokens, round(diversity[name], 9), one.duplicate_share)
-            for name, one in self.inventories.items()
+            ClientInfo(name, one.sequences, one.tokens, round(diversity[name], 9), one.duplicate_share)
+            for name, one in self.client_stats.items()
         )
-        return Federation(members, self.trainer.epochs, self.trainer.client_state)
+        return Federation(clients, self.trainer.epochs, self.trainer.client_state)
 
-    def sequences_of(self, assignment: Assignment) -> dict[str, int]:
+    def sequences_of(self, instruction: TrainInstruction) -> dict[str, int]:
         """Packed sequences of each organization that a stage trains on, at least one each."""
         # Rounded to nine places first: in binary, 0.07 * 100 is a little over 7.
-        wanted = {n: round(assignment.fraction * self.inventories[n].sequences, 9) for n in assignment.organizations}
+        wanted = {n: round(instruction.fraction * self.client_stats[n].sequences, 9) for n in instruction.organizations}
         return {name: max(1, math.ceil(count)) for name, count in wanted.items()}
 
-    def num_sequences(self, assignment: Assignment) -> int:
-        return sum(self.sequences_of(assignment).values())
+    def num_sequences(self, instruction: TrainInstruction) -> int:
+        return sum(self.sequences_of(instruction).values())
 
-    def num_tokens(self, assignment: Assignment) -> int:
+    def num_tokens(self, instruction: TrainInstruction) -> int:
         """Tokens that a stage trains on."""
-        return sum(self.tokens_shown(assignment).values())
+        return sum(self.tokens_shown(instruction).values())
 
-    def tokens_shown(self, assignment: Assignment) -> dict[str, int]:
+    def tokens_shown(self, instruction: TrainInstruction) -> dict[str, int]:
         """Tokens of each organization that a stage trains on."""
-        per_sequence = self.trainer.sequence_length * assignment.epochs
-        return {name: count * per_sequence for name, count in self.sequences_of(assignment).items()}
+        per_sequence = self.trainer.sequence_length * instruction.epochs
+        return {name: count * per_sequence for name, count in self.sequences_of(instruction).items()}
 
-    def stage(self, assignment: Assignment, trainer: TrainerSettings | None = None) -> dict[str, Any]:
+    def stage(self, instruction: TrainInstruction, trainer: TrainerSettings | None = None) -> dict[str, Any]:
         """Recipe of a training stage. Neither strategy nor order stands in it, so that settings share stages.
 
         Args:
-            assignment: what is trained on what.
+            instruction: what is trained on what.
             trainer: its settings, if they are not the world's.
         """
         trainer = trainer or self.trainer
         return {
             "kind": "train",
             "version": TRAIN_VERSION,
-            "weights": assignment.model,
-            "client_state": assignment.client_state,
-            "keep_state": assignment.keep_state,
-            "corpora": [self.inventories[name].train_fingerprint for name in assignment.organizations],
+            "weights": instruction.model,
+            "client_state": instruction.client_state,
+            "keep_state": instruction.keep_state,
+            "corpora": [self.client_stats[name].train_fingerprint for name in instruction.organizations],
             "tokenizer": self.tokenizer,
             "split_seed": self.split_seed,
             "packing": PACKING_VERSION,
             "model": self.model_recipe,
             "trainer": trainer.recipe(),
-            "epochs": assignment.epochs,
-            "fraction": assignment.fraction,
-            "horizon_epochs": assignment.horizon_epochs,
+            "epochs": instruction.epochs,
+            "fraction": instruction.fraction,
+            "horizon_epochs": instruction.horizon_epochs,
             "seed": self.seed,
             "libraries": self.libraries,
             "ranks": trainer.ranks,
         }
 
     @staticmethod
-    def snapshot(stage: Key, epoch: int) -> dict[str, Any]:
+    def epoch_checkpoint(stage: Key, epoch: int) -> dict[str, Any]:
         """Recipe of the weights after an epoch in the middle of a stage."""
         return {"kind": "snapshot", "version": TRAIN_VERSION, "stage": stage, "epoch": epoch}
 
-    def aggregation(self, strategy: Strategy, model: Key, results: Sequence[Result]) -> dict[str, Any]:
+    def aggregation(self, strategy: Strategy, model: Key, results: Sequence[ClientUpdate]) -> dict[str, Any]:
         """Recipe of the model that a strategy makes of `results`, starting from its state named by `model`."""
         return {
             "kind": "aggregate",
@@ -122,7 +122,7 @@ class World:
             "state": model,
             "results": [result.key for result in results],
             # Equal corpora have equal results, but a strategy remembers client states by name.
-            "organizations": [result.assignment.organizations for result in results],
+            "organizations": [result.instruction.organizations for result in results],
             "num_sequences": [result.num_sequences for result in results],
         }
 

@@ -16,7 +16,7 @@ from raysim.core.keys import Key
 from raysim.core.settings import Settings
 from raysim.training.weights import Flat
 
-Moment = Literal["initial", "stage", "round", "epoch"]
+CheckpointKind = Literal["initial", "stage", "round", "epoch"]
 
 
 class StrategySettings(Settings):
@@ -26,7 +26,7 @@ class StrategySettings(Settings):
 
 
 @dataclass(frozen=True)
-class Member:
+class ClientInfo:
     """What a strategy may know of an organization.
 
     Attributes:
@@ -48,21 +48,21 @@ class Member:
 class Federation:
     """The members, in the order of the experiment file, and the trainer's defaults."""
 
-    members: tuple[Member, ...]
+    clients: tuple[ClientInfo, ...]
     epochs: int
     client_state: Literal["keep", "reset"]
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(member.name for member in self.members)
+        return tuple(member.name for member in self.clients)
 
     def without(self, name: str) -> "Federation":
         """The same federation, had `name` stayed away."""
-        return replace(self, members=tuple(member for member in self.members if member.name != name))
+        return replace(self, clients=tuple(member for member in self.clients if member.name != name))
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TrainInstruction:
     """Train from the weights named by `model`.
 
     Attributes:
@@ -85,7 +85,7 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Result:
+class ClientUpdate:
     """A finished assignment.
 
     Attributes:
@@ -94,7 +94,7 @@ class Result:
         num_sequences: that were trained on.
     """
 
-    assignment: Assignment
+    instruction: TrainInstruction
     key: Key
     num_sequences: int
     weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
@@ -126,7 +126,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Milestone:
+class ModelCheckpoint:
     """A model that exists now and may be measured.
 
     Attributes:
@@ -138,7 +138,7 @@ class Milestone:
     """
 
     model: Key
-    moment: Moment
+    moment: CheckpointKind
     index: int
     final: bool
     last: str = ""
@@ -169,14 +169,14 @@ class Strategy(Protocol):
         """The state before anything was trained; `weights` has no elements if the strategy does not aggregate."""
         ...
 
-    def plan(self, state: State) -> Sequence[Assignment]:
+    def plan(self, state: State) -> Sequence[TrainInstruction]:
         """What to train now, all at once; nothing: done."""
         ...
 
-    def apply(self, state: State, results: Sequence[Result], key: Key) -> State:
+    def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
         """The state after `results`; `key` names the model that an aggregating strategy makes here."""
         ...
 
-    def milestones(self, state: State) -> Sequence[Milestone]:
+    def checkpoints(self, state: State) -> Sequence[ModelCheckpoint]:
         """Models that exist now and did not before."""
         ...

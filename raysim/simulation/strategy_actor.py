@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from raysim.core.keys import Key
-from raysim.simulation.strategy import Assignment, Milestone, Result, State, Strategy
+from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
 from raysim.training.weights import Flat
 
 NO_WEIGHTS: Flat = np.empty(0, np.float32)
@@ -15,50 +15,50 @@ NO_WEIGHTS: Flat = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
-class Turn:
+class RoundPlan:
     """What a strategy says after each round.
 
     Attributes:
         control: its state without the tensors.
-        assignments: what to do next; nothing: done.
-        milestones: models that now exist.
+        instructions: what to do next; nothing: done.
+        checkpoints: models that now exist.
     """
 
     control: Mapping[str, Any]
-    assignments: tuple[Assignment, ...]
-    milestones: tuple[Milestone, ...]
+    instructions: tuple[TrainInstruction, ...]
+    checkpoints: tuple[ModelCheckpoint, ...]
 
 
-class StrategyHost:
+class StrategyActor:
     """Runs `strategy`, one call a round. The tensors of its state may be absent until an aggregation needs them."""
 
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
         self._state: State | None = None
 
-    def begin(self, model: Key) -> Turn:
+    def begin(self, model: Key) -> RoundPlan:
         """Starts from the weights named by `model`."""
         return self._turn(self._strategy.init(model, NO_WEIGHTS))
 
-    def book(self, results: Sequence[Result]) -> Turn:
+    def advance(self, results: Sequence[ClientUpdate]) -> RoundPlan:
         """Applies results of a strategy that does not aggregate."""
         assert self._state is not None, "begin() comes first"
         return self._turn(self._strategy.apply(self._state, results, ""))
 
-    def adopt(self, control: Mapping[str, Any]) -> Turn:
+    def restore(self, control: Mapping[str, Any]) -> RoundPlan:
         """Takes over a state that was aggregated before; its tensors stay in the store, unless this host has them."""
         mine = self._state
         return self._turn(State(**control, tensors=mine.tensors if mine and mine.model == control["model"] else {}))
 
-    def turn(self) -> Turn:
+    def current_plan(self) -> RoundPlan:
         """The turn of the present state, once more."""
         assert self._state is not None, "begin() comes first"
         return self._turn(self._state)
 
     def aggregate(
-        self, tensors: Mapping[str, Flat] | None, results: Sequence[Result], key: Key, *weights: Flat
+        self, tensors: Mapping[str, Flat] | None, results: Sequence[ClientUpdate], key: Key, *weights: Flat
     ) -> tuple[Mapping[str, Any], Mapping[str, Flat]]:
-        """Applies results with their weights; `turn` then says what comes next.
+        """Applies results with their weights; `current_plan` then says what comes next.
 
         Args:
             tensors: of the state, where this host does not have them yet.
@@ -75,6 +75,6 @@ class StrategyHost:
         self._state = self._strategy.apply(state, full, key)
         return self._state.control(), self._state.tensors
 
-    def _turn(self, state: State) -> Turn:
+    def _turn(self, state: State) -> RoundPlan:
         self._state = state
-        return Turn(state.control(), tuple(self._strategy.plan(state)), tuple(self._strategy.milestones(state)))
+        return RoundPlan(state.control(), tuple(self._strategy.plan(state)), tuple(self._strategy.checkpoints(state)))

@@ -10,9 +10,9 @@ from raysim.core.errors import DamagedEntry, InputError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder
 from raysim.store.entries import Entry
-from raysim.store.references import Claim, Claims
+from raysim.store.references import Claim, References
 from raysim.store.store import Store
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class _Contents:
     store: Store
     entries: dict[Key, Entry]
     damaged: list[Path]
-    claims: list[Claim]
+    references: list[Claim]
 
     def referred(self) -> frozenset[Key]:
-        return frozenset().union(*(claim.keys for claim in self.claims))
+        return frozenset().union(*(claim.keys for claim in self.references))
 
     def counted_on(self) -> frozenset[Key]:
-        return frozenset().union(*(claim.arrays for claim in self.claims))
+        return frozenset().union(*(claim.arrays for claim in self.references))
 
     def left_over(self) -> list[Path]:
         """Arrays that are there though they count as let go: a kill came between the two."""
@@ -60,8 +60,8 @@ def store_usage(path: Path) -> dict[str, Any]:
         row["bytes"] += entry.num_bytes()
         row["arrays let go"] += bool(entry.dropped)
     runs = []
-    for claim in contents.claims:
-        others = [other.keys for other in contents.claims if other is not claim]
+    for claim in contents.references:
+        others = [other.keys for other in contents.references if other is not claim]
         alone = claim.keys - frozenset().union(*others)
         runs.append({"run": str(claim.run), **_sizes(contents, claim.keys), "alone": _sizes(contents, alone)})
     unclaimed = frozenset(contents.entries) - contents.referred()
@@ -86,7 +86,7 @@ def collect_garbage(path: Path, dry_run: bool) -> dict[str, Any]:
         InputError: no store, a run is at work in it, or no run refers to anything in it.
     """
     folder = find_store(path)
-    with Claims(folder).alone():
+    with References(folder).alone():
         contents = _read(folder)
         referred, counted_on = contents.referred(), contents.counted_on()
         if contents.entries and not referred:
@@ -117,7 +117,7 @@ def collect_garbage(path: Path, dry_run: bool) -> dict[str, Any]:
             for file in stray:
                 file.unlink(missing_ok=True)
             contents.store.sweep()
-            Claims(folder).forget_gone()
+            References(folder).forget_gone()
     return {
         "store": str(folder),
         "removed": len(removed),
@@ -138,7 +138,7 @@ def _read(folder: Path) -> _Contents:
             damaged.append(place)
         else:
             entries |= {entry.key: entry} if entry else {}
-    return _Contents(store, entries, damaged, [_whole(claim) for claim in Claims(folder).all() if claim.alive])
+    return _Contents(store, entries, damaged, [_whole(claim) for claim in References(folder).all() if claim.alive])
 
 
 def _whole(claim: Claim) -> Claim:
@@ -146,7 +146,7 @@ def _whole(claim: Claim) -> Claim:
     run = RunFolder(claim.run)
     if run.is_finished():
         return claim
-    done = frozenset(row["key"] for row in read_stages(run.stages))
+    done = frozenset(row["key"] for row in read_log(run.stages))
     return Claim(claim.run, claim.keys | done, claim.arrays | done)
 
 

@@ -43,7 +43,7 @@ class Claim:
         return (self.run / "manifest.json").is_file()
 
 
-class Claims:
+class References:
     """The claims on the store in `folder`."""
 
     def __init__(self, folder: Path) -> None:

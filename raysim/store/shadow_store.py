@@ -18,7 +18,7 @@ _KEYED = "line hashes"
 """Crossings whose hashes are keyed with the secret of the run that made them first."""
 
 
-class RecheckStore(Store):
+class ShadowStore(Store):
     """Reads from `original` whatever is not in `chosen`, and writes into `scratch`.
 
     Nothing in `original` changes.

@@ -78,7 +78,7 @@ class Store:
         key = key_of(recipe)
         there = self._peek_dropped(key)
         if there:
-            self._bring_back(there, arrays or {})
+            self._restore_arrays(there, arrays or {})
         else:
             self._write(self._place(key), key, recipe, info, arrays or {}, tables or {})
         shutil.rmtree(self._partial / key, ignore_errors=True)
@@ -170,7 +170,7 @@ class Store:
             return None
         return entry if entry and entry.dropped else None
 
-    def _bring_back(self, entry: Entry, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    def _restore_arrays(self, entry: Entry, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Writes arrays of `entry` that were let go, each whole or not at all, and then their names as there."""
         draft = entry.folder.with_name(f".{entry.folder.name}.{uuid.uuid4().hex}")
         try:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from raysim.core.keys import Key
 from raysim.training.throughput import Speed
 
-Kind = Literal[
+TaskKind = Literal[
     "initial",
     "train",
     "aggregate",
@@ -35,7 +35,7 @@ Kind = Literal[
 
 
 @dataclass(frozen=True)
-class StageRecord:
+class TaskRecord:
     """A piece of work that has ended.
 
     Attributes:
@@ -51,7 +51,7 @@ class StageRecord:
     """
 
     key: Key
-    kind: Kind
+    kind: TaskKind
     setting: str
     label: str
     status: Literal["computed", "cached"]
@@ -71,9 +71,9 @@ class StageRecord:
         return row
 
 
-class StageLog:
+class TaskLog:
     """Appends to `stages.jsonl` and `attempts.jsonl`. A line that a crash tore is left behind, and ignored by
-    `read_stages`."""
+    `read_log`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -83,13 +83,13 @@ class StageLog:
                 with log.open("ab") as file:
                     file.write(b"\n")
 
-    def append(self, record: StageRecord, session: str) -> None:
+    def append(self, record: TaskRecord, session: str) -> None:
         """Writes one line; `session` tells this run of the command from earlier ones on the same folder."""
         _append(self._path, record.row() | {"session": session})
 
-    def attempt(self, key: Key, kind: Kind, label: str, site: str, number: int, session: str) -> None:
-        """Writes that `site` starts on a piece of work, for the time `number` (from 1) in this session."""
-        row = {"key": key, "kind": kind, "label": label, "site": site, "attempt": number, "session": session}
+    def attempt(self, key: Key, kind: TaskKind, label: str, client: str, number: int, session: str) -> None:
+        """Writes that `client` starts on a piece of work, for the time `number` (from 1) in this session."""
+        row = {"key": key, "kind": kind, "label": label, "site": client, "attempt": number, "session": session}
         _append(self._attempts, row)
 
 
@@ -98,7 +98,7 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         file.write(json.dumps(row) + "\n")
 
 
-def read_stages(path: Path) -> list[dict[str, Any]]:
+def read_log(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a `stages.jsonl` or `attempts.jsonl`."""
     if not path.exists():
         return []
@@ -114,7 +114,7 @@ def read_stages(path: Path) -> list[dict[str, Any]]:
 class Observer(Protocol):
     """Is told what happens, for a person to see."""
 
-    def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
+    def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
         """Work began, which will take `tokens`."""
         ...
 
@@ -122,7 +122,7 @@ class Observer(Protocol):
         """`tokens` of it are done."""
         ...
 
-    def ended(self, record: StageRecord) -> None:
+    def ended(self, record: TaskRecord) -> None:
         """Work ended."""
         ...
 

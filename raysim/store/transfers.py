@@ -17,7 +17,7 @@ SERVER = "server"
 
 
 @dataclass(frozen=True, order=True)
-class Crossing:
+class Transfer:
     """Bytes that went from one party to another.
 
     Attributes:
@@ -36,7 +36,7 @@ class Crossing:
     sha256: str
 
     @classmethod
-    def of(cls, sender: str, receiver: str, kind: str, content: bytes) -> "Crossing":
+    def of(cls, sender: str, receiver: str, kind: str, content: bytes) -> "Transfer":
         """The crossing of `content`."""
         return cls(sender, receiver, kind, len(content), hashlib.sha256(content).hexdigest())
 
@@ -46,46 +46,46 @@ class Crossing:
         return {("bytes" if name == "num_bytes" else name): value for name, value in row.items()}
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> "Crossing":
+    def from_json(cls, row: Mapping[str, Any]) -> "Transfer":
         """The inverse of `to_json`."""
         return cls(**{("num_bytes" if name == "bytes" else name): value for name, value in row.items()})
 
 
-def crossings_of(entry: Entry, store: Store) -> list[tuple[Key, Crossing]]:
+def transfers_of(entry: Entry, store: Store) -> list[tuple[Key, Transfer]]:
     """What the work of `entry` moved: weights there and back, client state to its shelf, and what it noted itself."""
-    found = [Crossing.from_json(row) for row in entry.info.get("crossings", ())]
-    site = entry.info.get("site")
+    found = [Transfer.from_json(row) for row in entry.info.get("crossings", ())]
+    client = entry.info.get("site")
     received = entry.recipe.get("weights")
-    if site and received:
+    if client and received:
         source = store.peek(received)
         if source:
-            found.append(_of_array(source, "weights", SERVER, site, "weights"))
-    if site and entry.recipe["kind"] in ("train", "snapshot"):
-        found.append(_of_array(entry, "weights", site, SERVER, "weights"))
+            found.append(_of_array(source, "weights", SERVER, client, "weights"))
+    if client and entry.recipe["kind"] in ("train", "snapshot"):
+        found.append(_of_array(entry, "weights", client, SERVER, "weights"))
     past = store.peek(entry.recipe["client_state"]) if entry.recipe.get("client_state") else None
-    if site and past:
-        found += [_of_array(past, name, _shelf(site), site, "client state") for name in _moments(past)]
-    if site and entry.recipe["kind"] == "train":
-        found.append(Crossing.of(site, SERVER, "metrics", canonical_json(entry.info["metrics"]).encode()))
-        found += [_of_array(entry, name, site, _shelf(site), "client state") for name in _moments(entry)]
-    return [(entry.key, crossing) for crossing in found]
+    if client and past:
+        found += [_of_array(past, name, _shelf(client), client, "client state") for name in _moments(past)]
+    if client and entry.recipe["kind"] == "train":
+        found.append(Transfer.of(client, SERVER, "metrics", canonical_json(entry.info["metrics"]).encode()))
+        found += [_of_array(entry, name, client, _shelf(client), "client state") for name in _moments(entry)]
+    return [(entry.key, transfer) for transfer in found]
 
 
 def ledger_rows(entries: Iterable[Entry], store: Store) -> list[dict[str, Any]]:
     """Rows of ``ledger.parquet``, sorted."""
-    rows = [{**c.to_json(), "work": key} for entry in entries for key, c in crossings_of(entry, store)]
+    rows = [{**c.to_json(), "work": key} for entry in entries for key, c in transfers_of(entry, store)]
     return sorted(rows, key=lambda row: tuple(row.values()))
 
 
-def _shelf(site: str) -> str:
+def _shelf(client: str) -> str:
     """A site's own part of the store, from which the server reads nothing."""
-    return f"{site} (its shelf)"
+    return f"{client} (its shelf)"
 
 
 def _moments(entry: Entry) -> list[str]:
     return [name for name in entry.array_names() if name != "weights"]
 
 
-def _of_array(entry: Entry, name: str, sender: str, receiver: str, kind: str) -> Crossing:
+def _of_array(entry: Entry, name: str, sender: str, receiver: str, kind: str) -> Transfer:
     facts = entry.files[f"{name}.npy"]
-    return Crossing(sender, receiver, kind, int(facts["bytes"]), facts["sha256"])
+    return Transfer(sender, receiver, kind, int(facts["bytes"]), facts["sha256"])

@@ -12,7 +12,7 @@ from raysim.tables.io import read_table
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class Results:
     """One run folder.
 
     Attributes:
@@ -48,7 +48,7 @@ class RunFolder:
         return node
 
 
-def open_run(path: Path | str) -> RunFolder:
+def open_run(path: Path | str) -> Results:
     """Opens a run folder.
 
     Raises:
@@ -64,10 +64,10 @@ def open_run(path: Path | str) -> RunFolder:
         raise InputError(f"{manifest_path}: cannot be read as JSON ({error}); run again to write it anew") from None
     if not isinstance(manifest, dict):
         raise InputError(f"{manifest_path}: expected a JSON object, found {type(manifest).__name__}")
-    return RunFolder(folder, manifest, read_stages(folder / "stages.jsonl"))
+    return Results(folder, manifest, read_log(folder / "stages.jsonl"))
 
 
-def read_stages(path: Path) -> tuple[dict[str, Any], ...]:
+def read_log(path: Path) -> tuple[dict[str, Any], ...]:
     """The lines of a stage log. The last one is left out if it is torn: its stage counts as never ended.
 
     Raises:

@@ -15,19 +15,22 @@ import pyarrow as pa
 
 from raysim.core.arrow import table_bytes
 from raysim.core.keys import Key, key_of
-from raysim.measures.memorization.steps import WORK_SCHEMA, GenerateStep
 from raysim.store.entries import Entry
-from raysim.store.task_log import StageRecord
-from raysim.store.transfers import SERVER, Crossing
-from raysim.tasks.executor import Done, Workshop
+from raysim.store.task_log import TaskRecord
+from raysim.store.transfers import SERVER, Transfer
+from raysim.tasks.executor import TaskExecutor, TaskResult
 from raysim.tasks.ray_data import IN_FLIGHT, map_tables
 
 Probe = tuple[Key, str]
 """A model, and the organization whose prompts it is asked; or the server, whose problems are nobody's."""
 
 
+WORK_SCHEMA = pa.schema([("model", pa.string()), ("organization", pa.string()), ("batch", pa.int32())])
+"""One row of work for a step: a model, whose prompts it answers, and which part of them."""
+
+
 @dataclass
-class Piece:
+class BatchedTask:
     """One piece of keyed work on its way through the pipeline.
 
     Attributes:
@@ -57,15 +60,15 @@ class Piece:
         return self.entry
 
 
-Pieces = Mapping[Probe, Piece]
+BatchedTasks = Mapping[Probe, BatchedTask]
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """How the pieces of one kind go through the pipeline.
 
     Attributes:
-        step: a class of `raysim.measures.memorization.steps`.
+        step: a class of `raysim.measures.memorization.match_step`.
         arguments: makes its keyword arguments, anew for each attempt: references may be lost with a node.
         work: the table that asks for one part of a probe's piece.
         part: which part an answer is.
@@ -79,36 +82,21 @@ class Job:
     tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
 
 
-def generation(
-    arguments: Callable[[], Awaitable[dict[str, Any]]], tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
-) -> Job:
-    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `Job`."""
-    return Job(
-        step=GenerateStep,
-        arguments=arguments,
-        work=lambda probe, part: pa.Table.from_pylist(
-            [{"model": probe[0], "organization": probe[1], "batch": part}], schema=WORK_SCHEMA
-        ),
-        part=lambda answer: answer["batch"][0].as_py(),
-        tables=tables,
-    )
-
-
-class Jobs:
+class BatchJobs:
     """Runs jobs on `workers` workers of the pipeline."""
 
-    def __init__(self, workshop: Workshop, workers: int) -> None:
-        self._shop = workshop
+    def __init__(self, executor: TaskExecutor, workers: int) -> None:
+        self._executor = executor
         self._workers = workers
 
-    async def look_up(self, pieces: Pieces) -> None:
+    async def look_up(self, pieces: BatchedTasks) -> None:
         """Takes what the store has."""
         for piece in pieces.values():
-            piece.entry = await self._shop.cached(piece.key)
+            piece.entry = await self._executor.cached(piece.key)
             if piece.entry:
                 await self._finish(piece, 0.0, "cached")
 
-    async def run(self, job: Job, pieces: Pieces) -> None:
+    async def run(self, job: BatchJob, pieces: BatchedTasks) -> None:
         """Makes the entries of `pieces`.
 
         Raises:
@@ -123,9 +111,9 @@ class Jobs:
         async def attempt() -> None:
             await self._attempt(job, {probe: piece for probe, piece in pieces.items() if not piece.entry})
 
-        await self._shop.crew.retrying.run(f"pipeline ({kinds})", attempt, delivered)
+        await self._executor.pool.retrying.run(f"pipeline ({kinds})", attempt, delivered)
 
-    async def _attempt(self, job: Job, pieces: Pieces) -> None:
+    async def _attempt(self, job: BatchJob, pieces: BatchedTasks) -> None:
         missing = [
             (probe, part)
             for probe, piece in pieces.items()
@@ -148,10 +136,10 @@ class Jobs:
                 if probe not in begun:
                     begun.add(probe)
                     piece = pieces[probe]
-                    self._shop.attempt(piece.key, piece.recipe["kind"], piece.label, piece.tokens, probe[1])
+                    self._executor.attempt(piece.key, piece.recipe["kind"], piece.label, piece.tokens, probe[1])
 
         hand_out()
-        retries = self._shop.crew.retrying.policy.retries
+        retries = self._executor.pool.retrying.policy.retries
         answers = map_tables(job.step, arguments, tables, self._workers, self._backend.name, retries=retries)
         async for answer in self._answers(answers):
             under_way -= 1
@@ -161,15 +149,15 @@ class Jobs:
             piece.parts[job.part(answer)] = answer
             if len(piece.parts) < piece.num_parts:
                 done = piece.tokens * len(piece.parts) // piece.num_parts
-                self._shop.observer.progressed(piece.key, done, "")
+                self._executor.observer.progressed(piece.key, done, "")
                 continue
             results = job.tables([piece.parts[part] for part in range(piece.num_parts)])
             content = b"".join(table_bytes(table) for table in results.values())
             info: dict[str, Any] = {}
             if probe[1] != SERVER:
-                crossing = Crossing.of(probe[1], SERVER, piece.recipe["kind"], content)
-                info = {"site": probe[1], "crossings": [crossing.to_json()]}
-            piece.entry = await asyncio.to_thread(self._shop.store.put, piece.recipe, info, None, results)
+                transfer = Transfer.of(probe[1], SERVER, piece.recipe["kind"], content)
+                info = {"site": probe[1], "crossings": [transfer.to_json()]}
+            piece.entry = await asyncio.to_thread(self._executor.store.put, piece.recipe, info, None, results)
             piece.parts.clear()
             now_s = time.monotonic()
             await self._finish(piece, now_s - started_s, "computed")
@@ -177,27 +165,27 @@ class Jobs:
 
     @property
     def _backend(self) -> Any:
-        return self._shop.crew.backend
+        return self._executor.pool.backend
 
     async def _answers(self, results: Generator[pa.Table, None, None]) -> AsyncIterator[pa.Table]:
         try:
             async for table in _as_they_come(results):
                 yield table
         except Exception as error:
-            explained = self._backend.explain(error)
+            explained = self._backend.translate_error(error)
             if explained is error:
                 raise
             raise explained from error
 
-    async def _finish(self, piece: Piece, seconds: float, status: Literal["computed", "cached"]) -> None:
-        async def done(_: bool) -> Done:
-            record = StageRecord(piece.key, piece.recipe["kind"], "", piece.label, status, seconds, piece.tokens)
+    async def _finish(self, piece: BatchedTask, seconds: float, status: Literal["computed", "cached"]) -> None:
+        async def done(_: bool) -> TaskResult:
+            record = TaskRecord(piece.key, piece.recipe["kind"], "", piece.label, status, seconds, piece.tokens)
             return piece.finished, record
 
-        await self._shop.once(piece.key, "", piece.label, done)
+        await self._executor.get_or_compute(piece.key, "", piece.label, done)
 
 
-def groups(pieces: Pieces, limit: int) -> Iterator[list[Probe]]:
+def groups(pieces: BatchedTasks, limit: int) -> Iterator[list[Probe]]:
     """What is not done yet, cut so that one job holds the weights, or the answers, of at most `limit` models."""
     group: list[Probe] = []
     models: set[Key] = set()

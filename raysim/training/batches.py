@@ -9,7 +9,7 @@ from raysim.core.keys import seed_of
 
 
 @dataclass(frozen=True)
-class Piece:
+class MicroBatch:
     """What one rank reads between two gradients that are summed.
 
     Attributes:
@@ -51,7 +51,7 @@ class Batches:
             self._order, self._epoch = generator.permutation(self._num_sequences), epoch
         return self._order[index * self._batch_size : (index + 1) * self._batch_size]
 
-    def pieces(self, step: int, accumulation: int, rank: int, ranks: int) -> list[Piece]:
+    def pieces(self, step: int, accumulation: int, rank: int, ranks: int) -> list[MicroBatch]:
         """The pieces of `rank` of `ranks`, one for each of `accumulation` gradients that a step sums.
 
         The batch is cut into gradients first, then over ranks, always in its own order: the pieces of all ranks, put
@@ -59,4 +59,4 @@ class Batches:
         """
         rows = self.rows(step)
         mine = np.array_split(rows, accumulation * ranks)[rank::ranks]
-        return [Piece(part if len(part) else rows[:1], len(part) / len(rows)) for part in mine]
+        return [MicroBatch(part if len(part) else rows[:1], len(part) / len(rows)) for part in mine]

@@ -95,7 +95,7 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Sections that are off or empty are as good as absent, ZeRO has a stage, ``5e8`` is 500000000.
     """
-    found = {key: _plain(value) for key, value in config.items() if key in DECIDES}
+    found = {key: _canonical(value) for key, value in config.items() if key in DECIDES}
     if "bfloat16" in found:
         found["bf16"] = {**found.pop("bfloat16"), **found.get("bf16", {})}
     for key in ("bf16", "fp16"):
@@ -105,9 +105,9 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in (None, {}, [])}
 
 
-def _plain(value: Any) -> Any:
+def _canonical(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
+        return {str(name): _canonical(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_canonical(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

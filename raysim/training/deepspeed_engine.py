@@ -20,8 +20,8 @@ from raysim.core.errors import RunError
 from raysim.training.deepspeed_config import keeps_bits, stage_of
 from raysim.training.loop import run_loop
 from raysim.training.optimizers import begin_state, export_state, make_optimizer, restore_state, state_shapes
-from raysim.training.ranks import ALONE, Group, meet_alone
-from raysim.training.request import Event, Task, TrainerSettings, TrainState
+from raysim.training.ranks import ALONE, ProcessGroup, meet_alone
+from raysim.training.request import Event, TrainerSettings, TrainState, TrainTask
 from raysim.training.throughput import flop_per_token
 from raysim.training.torch_engine import checkpointing, next_token_loss
 from raysim.training.weights import Flat, assign, assign_tensors, flatten_tensors, trainable
@@ -44,13 +44,13 @@ def _unconcerned() -> Iterator[None]:
 class DeepSpeedTrainer:
     """Implements `raysim.training.request.Trainer`; one for each rank of `group`, which has been joined."""
 
-    def __init__(self, model: "PreTrainedModel", group: Group = ALONE) -> None:
+    def __init__(self, model: "PreTrainedModel", group: ProcessGroup = ALONE) -> None:
         self._model = model
         self._group = group
 
     def train(
         self,
-        task: Task,
+        task: TrainTask,
         sequences: npt.NDArray[np.int32],
         weights: Flat,
         client_state: TrainState | None = None,
@@ -78,7 +78,7 @@ class _DeepSpeedEngine:
     """Implements `raysim.training.loop.Engine`."""
 
     @_unconcerned()
-    def __init__(self, model: "PreTrainedModel", task: Task, weights: Flat, group: Group) -> None:
+    def __init__(self, model: "PreTrainedModel", task: TrainTask, weights: Flat, group: ProcessGroup) -> None:
         import torch
 
         settings = task.settings

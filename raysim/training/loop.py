@@ -13,8 +13,8 @@ import numpy.typing as npt
 from raysim.core.errors import RunError
 from raysim.core.keys import seed_of
 from raysim.training.batches import Batches
-from raysim.training.ranks import ALONE, Group
-from raysim.training.request import Checkpoint, Event, Progress, Snapshot, Task, TrainState, Update
+from raysim.training.ranks import ALONE, ProcessGroup
+from raysim.training.request import EpochCheckpoint, Event, Progress, ResumeState, TrainState, TrainTask, Update
 from raysim.training.schedule import rate_at
 from raysim.training.throughput import Speed, peak_flop_per_s
 from raysim.training.weights import Flat
@@ -61,11 +61,11 @@ class Engine(Protocol):
 
 def run_loop(
     engine: Engine,
-    task: Task,
+    task: TrainTask,
     sequences: npt.NDArray[np.int32],
     client_state: TrainState | None,
     resume: TrainState | None,
-    group: Group = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Iterator[Event]:
     """Trains with `engine`, which holds the weights to start from; only rank 0 has events to tell.
 
@@ -124,11 +124,11 @@ def run_loop(
         if group.rank == 0 and clock.is_progress_due(step == num_steps):
             with clock.paused():
                 yield Progress(step, num_steps, epoch + 1, last_loss, tokens)
-        if task.snapshot_epochs and ends_epoch:
+        if task.checkpoint_epochs and ends_epoch:
             weights = engine.weights()
             if group.rank == 0:
                 with clock.paused():
-                    yield Snapshot(epoch + 1, weights)
+                    yield EpochCheckpoint(epoch + 1, weights)
             del weights
         if checkpoint_due and step < num_steps:
             counters = {
@@ -142,7 +142,7 @@ def run_loop(
             state = TrainState({"weights": engine.weights(), **engine.optimizer_state()}, counters)
             if group.rank == 0:
                 with clock.paused():
-                    yield Checkpoint(state)
+                    yield ResumeState(state)
             del state  # three buffers that would lie beside the steps up to the next one
             clock.checkpointed()
     seconds = clock.seconds()
@@ -175,7 +175,9 @@ def run_loop(
 class _Reader:
     """Brings this rank's part of a batch to its device, and measures how long that takes."""
 
-    def __init__(self, task: Task, batches: Batches, sequences: npt.NDArray[np.int32], group: Group) -> None:
+    def __init__(
+        self, task: TrainTask, batches: Batches, sequences: npt.NDArray[np.int32], group: ProcessGroup
+    ) -> None:
         self._task = task
         self._batches = batches
         self._sequences = sequences
@@ -244,7 +246,7 @@ class _Pause:
 
 
 def _look(
-    seen: "torch.Tensor", look_every: int, steps: int, checkpoint_due: bool, group: Group
+    seen: "torch.Tensor", look_every: int, steps: int, checkpoint_due: bool, group: ProcessGroup
 ) -> tuple[list[tuple[float, float]], bool]:
     """Losses, summed over ranks, and norms of the last steps, and whether rank 0 wants a checkpoint."""
     if group.size == 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from raysim.training.lora import assign_merged
 from raysim.training.models import ModelSettings, Parameters, build_model, count_parameters
-from raysim.training.process_memory import give_back_heap
+from raysim.training.process_memory import trim_heap
 from raysim.training.weights import Flat
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ModelSpec:
         return count_parameters(self.settings, self.vocab_size, self.bos_id, self.context)
 
 
-class Site:
+class ModelHost:
     """A place where code runs on what it holds. It keeps at most one model in memory, and none on a GPU while it rests.
 
     Args:
@@ -49,7 +49,7 @@ class Site:
             self._built = (spec, build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context))
         return self._built[1]
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Gives back what a stage took, but for the model, which comes to the CPU: others may want that GPU now.
 
         Called when the stage has ended and nothing refers to its optimizer any more.
@@ -63,7 +63,7 @@ class Site:
         gc.collect()  # engines and their models are cycles
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-        give_back_heap()
+        trim_heap()
 
     def scoring_model(self, spec: ModelSpec, weights: Flat, threads: int) -> "PreTrainedModel":
         """The model of `spec` with `weights` on the CPU, ready to score; torch has so many `threads` from now on."""
@@ -75,6 +75,6 @@ class Site:
         assign_merged(model, weights)
         return model
 
-    def visit(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def run(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function(self, ...)` here: the code goes to the data, and only what it returns leaves."""
         return function(self, *args, **kwargs)

@@ -12,7 +12,7 @@ _SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "b
 
 
 @contextmanager
-def naming(setting: str) -> Iterator[None]:
+def oom_hint(setting: str) -> Iterator[None]:
     """Turns an allocation that fails in the block into an error that names `setting`.
 
     The same work would fail in the same way again, so it is no reason to try again. A process that the system ends for
@@ -31,7 +31,7 @@ def naming(setting: str) -> Iterator[None]:
         raise RunError(f"memory ran out; lower {setting} ({first[:200]})") from error
 
 
-def give_back_heap() -> None:
+def trim_heap() -> None:
     """Returns the free blocks that the C library keeps; one that has no such call keeps them.
 
     Measured in this project: after a stage a process had 1.67 GB, of which 0.83 GB were in use.

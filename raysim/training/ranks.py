@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Launcher(Protocol):
+class RankLauncher(Protocol):
     """A way to start ranks."""
 
     def wanted(self, settings: TrainerSettings) -> bool:
@@ -24,13 +24,13 @@ class Launcher(Protocol):
         """Starts the ranks, has each do ``RankWorker.train(*arguments)``, streams what rank 0 says, ends them.
 
         Raises:
-            PartyLost: a rank was lost, or there is no room for them now.
+            ActorLost: a rank was lost, or there is no room for them now.
         """
         ...
 
 
-class NoLauncher:
-    """A `Launcher` of a place without other processes: it has one rank."""
+class NoRankLauncher:
+    """A `RankLauncher` of a place without other processes: it has one rank."""
 
     def wanted(self, settings: TrainerSettings) -> bool:
         return settings.ranks > 1
@@ -42,11 +42,11 @@ class NoLauncher:
         )
 
 
-NO_LAUNCHER = NoLauncher()
+NO_RANK_LAUNCHER = NoRankLauncher()
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """One rank's place among all ranks of its stage; it has joined them, unless it is alone."""
 
     rank: int = 0
@@ -71,14 +71,14 @@ class Group:
         return tensor.tolist()
 
 
-ALONE = Group()
+ALONE = ProcessGroup()
 
 
-class Meeting:
+class Rendezvous:
     """Where ranks find each other: rank 0 listens, the others are told where."""
 
     def __init__(self, rank: int, size: int) -> None:
-        self._group = Group(rank, size)
+        self._group = ProcessGroup(rank, size)
         self._store: Any = None
 
     def listen(self) -> int:
@@ -89,7 +89,7 @@ class Meeting:
         self._store = distributed.TCPStore("0.0.0.0", 0, self._group.size, is_master=True, wait_for_workers=False)  # noqa: S104
         return self._store.port
 
-    def join(self, host: str, port: int, own_address: str, device: str) -> Group:
+    def join(self, host: str, port: int, own_address: str, device: str) -> ProcessGroup:
         """Joins the other ranks, over NCCL on GPUs and gloo on CPUs; returns when all are there.
 
         Args:

@@ -115,7 +115,7 @@ class TrainerSettings(Settings):
             recipe |= {"deepspeed": decisive(self.deepspeed), "libraries": versions_of("deepspeed")}
         return recipe
 
-    def plain(self) -> "TrainerSettings":
+    def canonical(self) -> "TrainerSettings":
         """The same training in the plainest way: torch, one rank, every batch at once.
 
         In exact arithmetic the two come to the same weights.
@@ -139,7 +139,7 @@ def shares_of(gpus: float) -> int:
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainTask:
     """One stage of training.
 
     Attributes:
@@ -149,7 +149,7 @@ class Task:
         horizon_epochs: length of the learning-rate schedule, of which the client state says how much has passed.
         seed: of batch order and dropout; derived from the stage's key, or rather from the one that it would have if
             it were trained in the plainest way: then all ways show the same sequences in the same order.
-        snapshot_epochs: whether the weights are wanted after every epoch, too.
+        checkpoint_epochs: whether the weights are wanted after every epoch, too.
         keep_state: whether the update carries the client state.
         num_sequences: only the first so many are trained on; None: all.
         checkpoint_every_s: seconds between mid-stage checkpoints; has no influence on the numbers.
@@ -160,7 +160,7 @@ class Task:
     epochs: int
     horizon_epochs: int
     seed: int
-    snapshot_epochs: bool = False
+    checkpoint_epochs: bool = False
     keep_state: bool = False
     num_sequences: int | None = None
     checkpoint_every_s: float = 30.0
@@ -193,14 +193,14 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class ResumeState:
     """The exact state in the middle of a stage."""
 
     state: TrainState
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class EpochCheckpoint:
     """The weights after epoch `epoch` (from 1) of a stage."""
 
     epoch: int
@@ -225,7 +225,7 @@ class Update:
     speed: Speed
 
 
-Event = Progress | Checkpoint | Snapshot | Update
+Event = Progress | ResumeState | EpochCheckpoint | Update
 
 
 class Trainer(Protocol):
@@ -233,7 +233,7 @@ class Trainer(Protocol):
 
     def train(
         self,
-        task: Task,
+        task: TrainTask,
         sequences: npt.NDArray[np.int32],
         weights: Flat,
         client_state: TrainState | None = None,

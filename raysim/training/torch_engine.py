@@ -11,8 +11,8 @@ import numpy.typing as npt
 from raysim.core.errors import InputError
 from raysim.training.loop import run_loop
 from raysim.training.optimizers import export_state, make_optimizer, restore_state
-from raysim.training.ranks import ALONE, Group
-from raysim.training.request import Event, Task, TrainerSettings, TrainState
+from raysim.training.ranks import ALONE, ProcessGroup
+from raysim.training.request import Event, TrainerSettings, TrainState, TrainTask
 from raysim.training.throughput import flop_per_token
 from raysim.training.weights import Flat, assign, flatten, trainable
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 class TorchTrainer:
     """Implements `raysim.training.request.Trainer`; one for each rank of `group`, which has been joined."""
 
-    def __init__(self, model: "PreTrainedModel", group: Group = ALONE) -> None:
+    def __init__(self, model: "PreTrainedModel", group: ProcessGroup = ALONE) -> None:
         self._model = model
         self._group = group
 
     def train(
         self,
-        task: Task,
+        task: TrainTask,
         sequences: npt.NDArray[np.int32],
         weights: Flat,
         client_state: TrainState | None = None,
@@ -58,7 +58,7 @@ class _TorchEngine:
         weights: Flat,
         client_state: TrainState | None,
         resume: TrainState | None,
-        group: Group,
+        group: ProcessGroup,
     ) -> None:
         import torch
 

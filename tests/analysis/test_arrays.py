@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raysim.analysis.arrays import loss_cube, prompt_cube
+from raysim.analysis.arrays import loss_arrays, prompt_arrays
 from raysim.core.errors import InputError
 from raysim.tables.io import schema, write_table
 from raysim.tables.results import open_run
@@ -20,12 +20,12 @@ def folder(build_run):
 
 def with_samples(folder, rows):
     write_table(folder, "samples", pa.Table.from_pylist(rows, schema("samples")))
-    return prompt_cube(open_run(folder))
+    return prompt_arrays(open_run(folder))
 
 
 def test_counts_are_summed_over_the_samples_of_a_prompt(folder):
-    first = prompt_cube(open_run(folder)).prompts[0]
-    cube = with_samples(
+    first = prompt_arrays(open_run(folder)).prompts[0]
+    arrays = with_samples(
         folder,
         [
             sample(first, 0, "a", covered=12, exclusive=4, shared=6, public=2),
@@ -36,21 +36,21 @@ def test_counts_are_summed_over_the_samples_of_a_prompt(folder):
             sample(first, 2, "b"),
         ],
     )
-    assert cube.num_samples[0].tolist() == [3, 0, 0, 0]
-    assert cube.num_matched[0, 0] == 2
-    assert cube.lines[0, 0] == 60
-    assert cube.covered[0, 0].tolist() == [19, 9]
-    assert cube.exclusive[0, 0].tolist() == [11, 2]
-    assert cube.hits[0, 0].tolist() == [2, 1]
+    assert arrays.num_samples[0].tolist() == [3, 0, 0, 0]
+    assert arrays.num_matched[0, 0] == 2
+    assert arrays.lines[0, 0] == 60
+    assert arrays.covered[0, 0].tolist() == [19, 9]
+    assert arrays.exclusive[0, 0].tolist() == [11, 2]
+    assert arrays.hits[0, 0].tolist() == [2, 1]
     # Sample 0: 4 + 2 exclusive, the 6 shared once, the larger number of public lines; sample 1: 7.
-    assert cube.at_least_covered[0, 0] == 4 + 2 + 6 + 2 + 7
+    assert arrays.at_least_covered[0, 0] == 4 + 2 + 6 + 2 + 7
 
 
 def test_rows_of_the_references_are_no_owner(folder):
-    first = prompt_cube(open_run(folder)).prompts[0]
-    cube = with_samples(folder, [sample(first, 0, "a"), sample(first, 0, "(public)", covered=8, public=8)])
-    assert cube.owners == ["a", "b"]
-    assert cube.num_matched.sum() == 0
+    first = prompt_arrays(open_run(folder)).prompts[0]
+    arrays = with_samples(folder, [sample(first, 0, "a"), sample(first, 0, "(public)", covered=8, public=8)])
+    assert arrays.owners == ["a", "b"]
+    assert arrays.num_matched.sum() == 0
 
 
 def test_a_sample_of_an_unknown_prompt_is_named(folder):
@@ -62,14 +62,14 @@ def test_losses_are_placed_by_model_and_file(folder):
     row = {"model": "m", "organization": "a", "file": "x.py", "nats": 1.5, "tokens": 3, "correct": 1, "bytes": 9}
     other = {**row, "model": "n", "file": "y.py", "nats": 2.5}
     write_table(folder, "losses", pa.Table.from_pylist([row, other], schema("losses")))
-    cube = loss_cube(open_run(folder))
-    assert cube.models == ["m", "n"]
-    assert cube.files == ["x.py", "y.py"]
-    np.testing.assert_array_equal(cube.nats, [[1.5, 0.0], [0.0, 2.5]])
-    np.testing.assert_array_equal(cube.tokens, [[3, 0], [0, 3]])
+    arrays = loss_arrays(open_run(folder))
+    assert arrays.models == ["m", "n"]
+    assert arrays.files == ["x.py", "y.py"]
+    np.testing.assert_array_equal(arrays.nats, [[1.5, 0.0], [0.0, 2.5]])
+    np.testing.assert_array_equal(arrays.tokens, [[3, 0], [0, 3]])
 
 
 def test_empty_tables_give_empty_cubes(build_run):
     run = open_run(build_run(memorization=False, perplexity=False))
-    assert prompt_cube(run).empty
-    assert loss_cube(run).empty
+    assert prompt_arrays(run).empty
+    assert loss_arrays(run).empty

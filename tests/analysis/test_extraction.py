@@ -24,9 +24,9 @@ from raysim.analysis.extraction import (
     samples_needed,
 )
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.report.figures.extraction import extraction_curves
-from raysim.report.run_page import write_report
+from raysim.report.run_page import write_run_page
 from raysim.tables.io import read_table, schema, write_table
 from raysim.tables.results import open_run
 
@@ -110,14 +110,14 @@ def row(model: str, organization: str, passage: str, prefix: int, distance: int,
 
 
 @pytest.fixture(scope="module")
-def study(build_run) -> Study:
+def results(build_run) -> RunResults:
     """Each final model recites two passages an organization: the first if it took part, the second nearly.
 
     Centralized models do so at one seed alone.
     """
     folder = build_run(seeds=(1, 2), prompts=4)
     rows = []
-    for point in {p.model: p for p in finals(Study(open_run(folder)).points)}.values():
+    for point in {p.model: p for p in finals(RunResults(open_run(folder)).points)}.values():
         for name in ("meta", "microsoft", "google"):
             took_part = name in point.organizations and not (point.strategy == "centralized" and point.seed == 2)
             for prefix in (32, 100):
@@ -125,13 +125,13 @@ def study(build_run) -> Study:
                 rows.append(row(point.model, name, f"{name} 1", prefix, *first))
                 rows.append(row(point.model, name, f"{name} 2", prefix, 5 if took_part else 6, math.log(1e-3)))
     write_table(folder, "extraction", pa.Table.from_pylist(rows, schema("extraction")))
-    return Study(open_run(folder))
+    return RunResults(open_run(folder))
 
 
-def test_shares_by_hand(study: Study) -> None:
-    found = {row.label: values for row, values in extraction_rows(study)}
-    assert lengths(study) == [32, 100]
-    assert num_passages(study) == {"meta": (2, 2), "microsoft": (2, 2), "google": (2, 1)}
+def test_shares_by_hand(results: RunResults) -> None:
+    found = {row.label: values for row, values in extraction_rows(results)}
+    assert lengths(results) == [32, 100]
+    assert num_passages(results) == {"meta": (2, 2), "microsoft": (2, 2), "google": (2, 1)}
     federated = found["fedavg"]
     assert [pair.tolist() for pair in federated["by_length"]] == [[0, 0.5], [0.5, 1]]
     assert [(pair.tolist(), part) for pair, part in federated["by_owner"]] == [([0.5, 1], True)] * 3
@@ -149,10 +149,10 @@ def even(trace: dict[str, Any]) -> bool:
     return trace["xaxis"] in ("x2", "x6")
 
 
-def test_curves_are_those_of_the_table(study: Study) -> None:
-    figure = extraction_curves(study)
+def test_curves_are_those_of_the_table(results: RunResults) -> None:
+    figure = extraction_curves(results)
     assert figure is not None
-    settings = len(extraction_rows(study))
+    settings = len(extraction_rows(results))
     traces = figure.spec["data"]
     assert len(traces) == settings * len(CHANCES) * 2
     first = next(trace for trace in traces if trace["name"] == "fedavg")  # p = 0.1
@@ -164,34 +164,34 @@ def test_curves_are_those_of_the_table(study: Study) -> None:
     assert [plain[n] for n in (1.0, 3.0, 4.0)] == [0.0, 0.0, 0.5]
 
 
-def test_the_page_shows_both(study: Study) -> None:
-    page = write_report(study.run.path).read_text(encoding="utf-8")
+def test_the_page_shows_both(results: RunResults) -> None:
+    page = write_run_page(results.run.path).read_text(encoding="utf-8")
     assert 'data-figure="extraction"' in page
     assert "Behind 100 tokens" in page
     assert "<td>50.0 %<small>near: 100.0 %</small></td><td>(0.0 %)</td><td>(0.0 %)</td>" in page  # single: meta
     assert "Passages: meta 2 of 2 files, microsoft 2 of 2 files, google 2 of 1 file; those of one file are" in page
 
 
-def test_fewer_passages_than_asked_for_are_said(study: Study) -> None:
-    path = study.run.path / "manifest.json"
+def test_fewer_passages_than_asked_for_are_said(results: RunResults) -> None:
+    path = results.run.path / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest.setdefault("experiment", {})["measure"] = {"memorization": {"extraction": {"passages": 9}}}
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    page = write_report(study.run.path).read_text(encoding="utf-8")
+    page = write_run_page(results.run.path).read_text(encoding="utf-8")
     assert "(9 were asked for;" in page
     assert "behind each length stands another suffix" in page
 
 
-def test_one_suffix_behind_all_lengths_is_not_called_another(build_run, study: Study) -> None:
+def test_one_suffix_behind_all_lengths_is_not_called_another(build_run, results: RunResults) -> None:
     folder = build_run(prompts=4)
-    write_table(folder, "extraction", study.run.table("extraction"))
+    write_table(folder, "extraction", results.run.table("extraction"))
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest.setdefault("experiment", {})["measure"] = {
         "memorization": {"extraction": {"place": "anywhere", "passages": 9}}
     }
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    page = write_report(folder).read_text(encoding="utf-8")
+    page = write_run_page(folder).read_text(encoding="utf-8")
     assert "behind each length stands another suffix" not in page
     assert "no more training sequences hold a long enough stretch" in page
 
@@ -199,5 +199,5 @@ def test_one_suffix_behind_all_lengths_is_not_called_another(build_run, study: S
 def test_without_the_table_the_page_says_what_to_add(build_run) -> None:
     folder = build_run(prompts=4)
     assert read_table(folder, "extraction").num_rows == 0
-    assert extraction_rows(Study(open_run(folder))) == []
-    assert "<code>extraction: {}</code>" in write_report(folder).read_text(encoding="utf-8")
+    assert extraction_rows(RunResults(open_run(folder))) == []
+    assert "<code>extraction: {}</code>" in write_run_page(folder).read_text(encoding="utf-8")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raysim.analysis.findings import FINDINGS, Estimate, _adjusted, _verdict, assess, write_findings
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.tables.io import read_table, table_hash
 from raysim.tables.results import open_run
 
@@ -67,7 +67,7 @@ def test_more_findings_make_each_harder():
 
 @pytest.fixture(scope="module")
 def assessed(run):
-    return assess(Study(open_run(run)))
+    return assess(RunResults(open_run(run)))
 
 
 def test_every_finding_has_a_verdict(assessed):
@@ -84,12 +84,12 @@ def test_what_was_not_measured_names_the_line_to_add(assessed):
 
 
 def test_verdicts_are_the_same_each_time(run, assessed):
-    again = assess(Study(open_run(run)))
+    again = assess(RunResults(open_run(run)))
     assert [table_hash(table) for table in again] == [table_hash(table) for table in assessed]
 
 
 def test_with_five_seeds_the_planted_effects_are_found(build_run):
-    _, findings = assess(Study(open_run(build_run(seeds=(1, 2, 3, 4, 5), leave_one_out=True, prompts=12))))
+    _, findings = assess(RunResults(open_run(build_run(seeds=(1, 2, 3, 4, 5), leave_one_out=True, prompts=12))))
     verdicts = {row["finding"]: row["verdict"] for row in findings.to_pylist()}
     # The synthetic losses lie 0.1 nats apart, twice the margin.
     assert verdicts["F2"] == "contradicted"
@@ -97,7 +97,7 @@ def test_with_five_seeds_the_planted_effects_are_found(build_run):
 
 
 def test_a_planted_zero_supports_nothing(build_run):
-    _, findings = assess(Study(open_run(build_run(leak=0.0))))
+    _, findings = assess(RunResults(open_run(build_run(leak=0.0))))
     rows = {row["finding"]: row for row in findings.to_pylist()}
     assert all(rows[name]["verdict"] in ("inconclusive", "not measured") for name in ("F3", "F4", "F5", "F6", "F7"))
 

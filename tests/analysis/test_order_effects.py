@@ -17,7 +17,7 @@ from raysim.analysis.order_effects import (
     predecessor_effects,
 )
 from raysim.analysis.orders import Order, incremental_orders
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.analysis.statistics import t_interval
 from raysim.tables.results import open_run
 
@@ -38,8 +38,8 @@ def by_text(effects):
     return {effect.term.text: effect for effect in effects}
 
 
-def rows_of(study):
-    rows = effects_table(study).to_pylist()
+def rows_of(results):
+    rows = effects_table(results).to_pylist()
     return {(row["measure"], row["owner"], row["method"], row["term"]): row for row in rows}
 
 
@@ -217,11 +217,11 @@ def test_a_term_is_its_own_text():
 
 
 def test_the_table_holds_the_effects_on_every_measure(run):
-    study = Study(open_run(run))
-    rows = rows_of(study)
-    (orders,) = incremental_orders(study)
+    results = RunResults(open_run(run))
+    rows = rows_of(results)
+    (orders,) = incremental_orders(results)
     assert len(rows) == 5 * (9 + 6 + 3 + 3)
-    values = orders.finals(study, ("covered_eligible", "google"))[1]
+    values = orders.finals(results, ("covered_eligible", "google"))[1]
     last = [value for order, value in values.items() if order[-1] == "google"]
     row = rows["covered_eligible", "google", "position", "google at 3"]
     assert row["estimate"] == pytest.approx(sum(last) / 2 - sum(values.values()) / 6)
@@ -231,16 +231,16 @@ def test_the_table_holds_the_effects_on_every_measure(run):
     shapley = [
         row["estimate"] for (m, _, method, _), row in rows.items() if (m, method) == ("bits_per_byte", "shapley")
     ]
-    bits = orders.courses(study, ("bits_per_byte", ""))[1].values()
+    bits = orders.courses(results, ("bits_per_byte", ""))[1].values()
     assert sum(shapley) == pytest.approx(sum(course[-1] - course[0] for course in bits) / 6)
 
 
 def test_effects_are_averaged_over_seeds_with_students_interval(build_run):
-    study = Study(open_run(build_run(seeds=(1, 2, 3), prompts=4)))
-    row = rows_of(study)["exclusive", "", "position", "meta at 1"]
-    (orders,) = incremental_orders(study)
+    results = RunResults(open_run(build_run(seeds=(1, 2, 3), prompts=4)))
+    row = rows_of(results)["exclusive", "", "position", "meta at 1"]
+    (orders,) = incremental_orders(results)
     estimates = []
-    for values in orders.finals(study, ("exclusive", "")).values():
+    for values in orders.finals(results, ("exclusive", "")).values():
         first = [value for order, value in values.items() if order[0] == "meta"]
         estimates.append(sum(first) / 2 - sum(values.values()) / 6)
     assert row["estimate"] == pytest.approx(sum(estimates) / 3)
@@ -249,31 +249,31 @@ def test_effects_are_averaged_over_seeds_with_students_interval(build_run):
 
 
 def test_four_organizations_are_regressed(build_run):
-    study = Study(open_run(build_run(organizations=ABCD, prompts=2, files=2)))
-    rows = rows_of(study)
+    results = RunResults(open_run(build_run(organizations=ABCD, prompts=2, files=2)))
+    rows = rows_of(results)
     assert sum(method == "pairwise" for _, _, method, _ in rows) == 6 * 6
     assert rows["bits_per_byte", "", "pairwise", "a before b"]["n"] == 24
 
 
 def test_without_memorization_the_losses_still_have_effects(build_run):
-    measures = {measure for measure, _, _, _ in rows_of(Study(open_run(build_run(memorization=False))))}
+    measures = {measure for measure, _, _, _ in rows_of(RunResults(open_run(build_run(memorization=False))))}
     assert measures == {"bits_per_byte"}
 
 
 def test_only_stages_that_were_probed_are_attributed(build_run):
-    rows = rows_of(Study(open_run(build_run(probe_stages=False, prompts=4))))
+    rows = rows_of(RunResults(open_run(build_run(probe_stages=False, prompts=4))))
     attributed = {measure for measure, _, method, _ in rows if method == "shapley"}
     assert attributed == {"bits_per_byte"}
     assert ("exclusive", "", "position", "meta at 1") in rows
 
 
 def test_one_order_alone_gives_its_contributions_and_no_effect(build_run):
-    rows = rows_of(Study(open_run(build_run(orders=(("google", "meta", "microsoft"),), prompts=4))))
+    rows = rows_of(RunResults(open_run(build_run(orders=(("google", "meta", "microsoft"),), prompts=4))))
     assert {method for _, _, method, _ in rows} == {"shapley"}
     assert rows["exclusive", "", "shapley", "google"]["n"] == 1
 
 
 def test_no_number_is_nan(run):
-    rows = effects_table(Study(open_run(run))).to_pylist()
+    rows = effects_table(RunResults(open_run(run))).to_pylist()
     numbers = [row[name] for row in rows for name in ("estimate", "low", "high", "r_squared")]
     assert not any(isnan(number) for number in numbers if number is not None)

@@ -7,7 +7,7 @@ import pytest
 from raysim.analysis.orders import (
     BITS,
     EXCLUSIVE,
-    Outcome,
+    OrderOutcome,
     best_ranges,
     incremental_orders,
     leakage_weight,
@@ -16,22 +16,22 @@ from raysim.analysis.orders import (
     pareto,
 )
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Study
-from raysim.analysis.settings import ReportSettings
+from raysim.analysis.results import RunResults
+from raysim.experiment.report_settings import ReportSettings
 from raysim.tables.results import open_run
 
 
 def study_of(folder):
-    return Study(open_run(folder))
+    return RunResults(open_run(folder))
 
 
 @pytest.fixture(scope="module")
-def study(run):
+def results(run):
     return study_of(run)
 
 
 def outcome(name, bits, leak):
-    return Outcome((name,), bits, leak)
+    return OrderOutcome((name,), bits, leak)
 
 
 # Few distinct numbers, so that ties in one cost or in both are common.
@@ -41,8 +41,8 @@ some_outcomes = st.lists(st.tuples(costs, costs), min_size=1, max_size=8).map(
 )
 
 
-def test_all_orders_are_found_with_all_their_models(study):
-    (orders,) = incremental_orders(study)
+def test_all_orders_are_found_with_all_their_models(results):
+    (orders,) = incremental_orders(results)
     assert len(orders.names) == 6
     assert orders.names[0] == ("meta", "microsoft", "google")
     paths = orders.paths[1]
@@ -59,24 +59,24 @@ def test_orders_over_some_organizations_are_left_out_and_counted(build_run):
 
 
 def test_a_run_without_incremental_training_has_no_orders(build_run):
-    study = study_of(build_run(orders=(("meta",),), prompts=1))
-    assert incremental_orders(study) == []
-    assert orders_table(study).num_rows == 0
+    results = study_of(build_run(orders=(("meta",),), prompts=1))
+    assert incremental_orders(results) == []
+    assert orders_table(results).num_rows == 0
 
 
 def test_a_path_that_lacks_a_measure_has_no_course(build_run):
-    study = study_of(build_run(prompts=4, probe_stages=False))
-    (orders,) = incremental_orders(study)
-    assert len(orders.courses(study, BITS)[1]) == 6
-    assert orders.courses(study, EXCLUSIVE)[1] == {}
-    assert len(orders.finals(study, EXCLUSIVE)[1]) == 6
+    results = study_of(build_run(prompts=4, probe_stages=False))
+    (orders,) = incremental_orders(results)
+    assert len(orders.courses(results, BITS)[1]) == 6
+    assert orders.courses(results, EXCLUSIVE)[1] == {}
+    assert len(orders.finals(results, EXCLUSIVE)[1]) == 6
 
 
-def test_a_row_holds_what_its_final_model_measured(study):
-    rows = {row["order"]: row for row in orders_table(study).to_pylist(maps_as_pydicts="strict")}
-    for point in finals(study.points):
+def test_a_row_holds_what_its_final_model_measured(results):
+    rows = {row["order"]: row for row in orders_table(results).to_pylist(maps_as_pydicts="strict")}
+    for point in finals(results.points):
         if point.family == "incremental":
-            row, found = rows[point.order], study.measures(point.model)
+            row, found = rows[point.order], results.measures(point.model)
             assert row["model"] == point.model
             assert row["bits_per_byte"] == found["bits_per_byte", ""]
             assert row["exclusive"] == found["exclusive", ""]
@@ -93,10 +93,10 @@ def test_ranks_count_the_orders_of_a_seed_with_a_smaller_score(build_run):
 
 
 def test_pareto_rests_on_the_mean_over_seeds(build_run):
-    study = study_of(build_run(seeds=(1, 2), prompts=4))
-    (orders,) = incremental_orders(study)
-    rows = orders_table(study).to_pylist()
-    mean = {one.order: one for one in outcomes(study, orders)}
+    results = study_of(build_run(seeds=(1, 2), prompts=4))
+    (orders,) = incremental_orders(results)
+    rows = orders_table(results).to_pylist()
+    mean = {one.order: one for one in outcomes(results, orders)}
     one = orders.names[0]
     mine = [row for row in rows if row["order"] == " > ".join(one)]
     assert mean[one].bits_per_byte == pytest.approx(sum(row["bits_per_byte"] for row in mine) / 2)
@@ -111,14 +111,14 @@ def test_without_one_of_the_measures_there_is_no_score(build_run, settings):
 
 
 def test_the_weight_is_that_of_the_experiment(build_run):
-    study = study_of(build_run(prompts=4, leakage_weight=2.0))
-    row = orders_table(study).to_pylist()[0]
+    results = study_of(build_run(prompts=4, leakage_weight=2.0))
+    row = orders_table(results).to_pylist()[0]
     assert row["leakage_weight"] == 2.0
     assert row["score"] == pytest.approx(row["bits_per_byte"] + 2 * row["exclusive"])
 
 
-def test_the_weight_has_a_default(study):
-    assert leakage_weight(study) == ReportSettings().leakage_weight == 0.05
+def test_the_weight_has_a_default(results):
+    assert leakage_weight(results) == ReportSettings().leakage_weight == 0.05
 
 
 def test_the_weight_may_be_zero(build_run):

@@ -11,8 +11,8 @@ import pytest
 
 from raysim.analysis.pass_at_k import pass_at_k, pass_at_k_table
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Study
-from raysim.report.run_page import write_report
+from raysim.analysis.results import RunResults
+from raysim.report.run_page import write_run_page
 from raysim.report.sections.pass_at_k import solving
 from raysim.report.terminal import summary_table
 from raysim.tables.io import read_table, schema, write_table
@@ -54,7 +54,7 @@ def execution(model, problem, **counts):
 def solved(build_run):
     """A run whose final models solve three problems: one always, one at one of four tries, one never."""
     folder = build_run()
-    models = sorted({point.model for point in finals(Study(open_run(folder)).points)})
+    models = sorted({point.model for point in finals(RunResults(open_run(folder)).points)})
     rows = [
         row
         for model in models
@@ -102,28 +102,28 @@ def test_problems_that_are_alike_have_no_interval(solved):
     write_table(solved, "executions", same)
     rows = pass_at_k_table(open_run(solved)).to_pylist()
     assert {(row["value"], row["low"], row["high"]) for row in rows} == {(1.0, None, None)}
-    found = solving(Study(open_run(solved)), rows)
+    found = solving(RunResults(open_run(solved)), rows)
     assert found
     assert found.rows[0][1][0].spread == "no interval"
 
 
 def test_a_run_without_solutions_has_neither_table_nor_section(run):
-    study = Study(open_run(run))
-    assert not pass_at_k_table(study.run).num_rows
-    assert solving(study, []) is None
+    results = RunResults(open_run(run))
+    assert not pass_at_k_table(results.run).num_rows
+    assert solving(results, []) is None
 
 
 def test_the_page_says_what_was_measured(solved):
-    write_report(solved)
-    study = Study(open_run(solved))
+    write_run_page(solved)
+    results = RunResults(open_run(solved))
     rates = read_table(solved, "pass_at_k").to_pylist()
-    found = solving(study, rates)
+    found = solving(results, rates)
     assert found
     assert (found.problems, found.samples, found.walls) == (3, 4, ["namespaces"])
     assert [name for name, _ in found.columns] == ["pass@1", "pass@2", "Wrong", "Timeout", "Too long"]
     cells = [cell.text for cell in found.rows[0][1]]
     assert cells == ["0.417", "0.500", "16.7 %", "8.3 %", "33.3 %"]
-    models = len({point.model for point in finals(study.points)})
+    models = len({point.model for point in finals(results.points)})
     assert found.patterns == [("S307", "suspicious eval usage", 2 * models)]
     assert found.linted == models * (12 - 4 - 2)
     assert [(r["organization"], r["allowed"], r["lines"], r["files"]) for r in found.licences] == [
@@ -138,8 +138,8 @@ def test_the_page_says_what_was_measured(solved):
 def test_pass_at_1_stands_on_the_scoreboard_and_in_the_terminal(solved, capsys):
     from rich.console import Console
 
-    study = Study(open_run(solved))
-    assert all(row.mean("passes") == pytest.approx(5 / 12) for row in study.final_rows())
+    results = RunResults(open_run(solved))
+    assert all(row.mean("passes") == pytest.approx(5 / 12) for row in results.final_rows())
     Console(width=100).print(summary_table(solved))
     said = capsys.readouterr().out
     assert "pass@1" in said

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from raysim.analysis.predictions import predictions_table
-from raysim.analysis.results import Study
-from raysim.report.run_page import write_report
+from raysim.analysis.results import RunResults
+from raysim.report.run_page import write_run_page
 from raysim.report.sections.predictions import Predictions, predictions
 from raysim.tables.io import read_table
 from raysim.tables.results import open_run
@@ -49,7 +49,7 @@ def by_hand(run: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def rows_of(run: Path) -> list[dict[str, Any]]:
-    return predictions_table(Study(open_run(run))).to_pylist()
+    return predictions_table(RunResults(open_run(run))).to_pylist()
 
 
 def test_every_number_is_what_the_tables_say(run: Path) -> None:
@@ -79,8 +79,8 @@ def test_shares_of_lines_are_those_of_the_emissions(run: Path) -> None:
 
 
 def section(run: Path) -> Predictions | None:
-    study = Study(open_run(run))
-    return predictions(study, predictions_table(study).to_pylist())
+    results = RunResults(open_run(run))
+    return predictions(results, predictions_table(results).to_pylist())
 
 
 def test_the_section_by_hand(run: Path) -> None:
@@ -131,7 +131,7 @@ def test_nothing_was_measured(build_run: Any) -> None:
     folder = build_run(memorization=False)
     assert rows_of(folder) == []
     assert section(folder) is None
-    assert "Nothing was foretold of the models of this run" in write_report(folder).read_text(encoding="utf-8")
+    assert "Nothing was foretold of the models of this run" in write_run_page(folder).read_text(encoding="utf-8")
 
 
 def test_nothing_was_given_away(build_run: Any) -> None:
@@ -142,36 +142,36 @@ def test_nothing_was_given_away(build_run: Any) -> None:
 
 
 def test_there_are_no_copies(run: Path) -> None:
-    study = Study(open_run(run))
-    places = study.run.table("copies").to_pylist()
-    owners = {row["prompt"]: row["organization"] for row in study.run.table("prompts").to_pylist()}
+    results = RunResults(open_run(run))
+    places = results.run.table("copies").to_pylist()
+    owners = {row["prompt"]: row["organization"] for row in results.run.table("prompts").to_pylist()}
     alone = [row | {"places": int(row["organization"] == owners[row["prompt"]])} for row in places]
-    study.run._tables["copies"] = study.run.table("copies").from_pylist(alone, study.run.table("copies").schema)
-    found = predictions(study, predictions_table(study).to_pylist())
+    results.run._tables["copies"] = results.run.table("copies").from_pylist(alone, results.run.table("copies").schema)
+    found = predictions(results, predictions_table(results).to_pylist())
     assert found is not None
     assert found.duplicates.endswith("there are no copies to rank by: each continuation stands once.")
 
 
 def test_nothing_is_shared(run: Path) -> None:
-    study = Study(open_run(run))
-    rows = predictions_table(study).to_pylist()
+    results = RunResults(open_run(run))
+    rows = predictions_table(results).to_pylist()
     apart = [row | {"bound": 0.0, "foreseen": 0.0} if row["trained"] is False else row for row in rows]
-    found = predictions(study, apart)
+    found = predictions(results, apart)
     assert found is not None
     assert found.bound.startswith("No line of an organization stands in the code that a final model without it")
     assert "% were given away, and 100.0 % of that had not been seen there" in found.bound
 
 
 def test_every_model_was_trained_on_everything(run: Path) -> None:
-    study = Study(open_run(run))
-    study.points = [point for point in study.points if len(point.organizations) == 3]
-    found = predictions(study, predictions_table(study).to_pylist())
+    results = RunResults(open_run(run))
+    results.points = [point for point in results.points if len(point.organizations) == 3]
+    found = predictions(results, predictions_table(results).to_pylist())
     assert found is not None
     assert "nothing was foretold of what others give away; add `single`" in found.bound
 
 
 def test_the_page_shows_it(run: Path) -> None:
-    text = write_report(run).read_text(encoding="utf-8")
+    text = write_run_page(run).read_text(encoding="utf-8")
     found = section(run)
     assert found is not None
     assert found.duplicates in text

@@ -3,57 +3,57 @@ from math import log
 import pytest
 
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import MEASURES, Study
+from raysim.analysis.results import MEASURES, RunResults
 from raysim.tables.results import open_run
 
 
 @pytest.fixture(scope="module")
-def study(run):
-    return Study(open_run(run))
+def results(run):
+    return RunResults(open_run(run))
 
 
-def of(study, name):
-    return study.run.table(name).to_pylist()
+def of(results, name):
+    return results.run.table(name).to_pylist()
 
 
-def test_quality_is_pooled_over_files(study):
-    point = next(p for p in finals(study.points) if p.strategy == "centralized")
-    rows = [row for row in of(study, "losses") if row["model"] == point.model]
+def test_quality_is_pooled_over_files(results):
+    point = next(p for p in finals(results.points) if p.strategy == "centralized")
+    rows = [row for row in of(results, "losses") if row["model"] == point.model]
     nats = sum(row["nats"] for row in rows)
-    found = study.measures(point.model)
+    found = results.measures(point.model)
     assert found["log_perplexity", ""] == pytest.approx(nats / sum(row["tokens"] for row in rows))
     assert found["bits_per_byte", ""] == pytest.approx(nats / log(2) / sum(row["bytes"] for row in rows))
     mine = [row for row in rows if row["organization"] == "meta"]
     assert found["accuracy", "meta"] == pytest.approx(sum(r["correct"] for r in mine) / sum(r["tokens"] for r in mine))
 
 
-def test_exclusive_lines_are_a_prompt_of_training_text(study):
-    point = next(p for p in finals(study.points) if p.strategy == "fedyogi")
-    training = {row["prompt"] for row in of(study, "prompts") if row["kind"] != "held_out"}
-    rows = [r for r in of(study, "samples") if r["model"] == point.model and r["prompt"] in training]
+def test_exclusive_lines_are_a_prompt_of_training_text(results):
+    point = next(p for p in finals(results.points) if p.strategy == "fedyogi")
+    training = {row["prompt"] for row in of(results, "prompts") if row["kind"] != "held_out"}
+    rows = [r for r in of(results, "samples") if r["model"] == point.model and r["prompt"] in training]
     assert rows
-    assert study.measures(point.model)["exclusive", ""] == pytest.approx(
+    assert results.measures(point.model)["exclusive", ""] == pytest.approx(
         sum(r["exclusive"] for r in rows) / len(training)
     )
 
 
-def test_covered_lines_of_an_owner_are_an_eligible_prompt(study):
-    point = next(p for p in finals(study.points) if p.strategy == "centralized")
-    eligible = {row["prompt"] for row in of(study, "prompts") if row["eligible"]}
-    rows = [r for r in of(study, "samples") if r["model"] == point.model and r["prompt"] in eligible]
+def test_covered_lines_of_an_owner_are_an_eligible_prompt(results):
+    point = next(p for p in finals(results.points) if p.strategy == "centralized")
+    eligible = {row["prompt"] for row in of(results, "prompts") if row["eligible"]}
+    rows = [r for r in of(results, "samples") if r["model"] == point.model and r["prompt"] in eligible]
     total = sum(row["covered"] for row in rows if row["owner"] == "google")
-    assert study.measures(point.model)["covered_eligible", "google"] == pytest.approx(total / len(eligible))
+    assert results.measures(point.model)["covered_eligible", "google"] == pytest.approx(total / len(eligible))
 
 
-def test_parsing_counts_function_prompts(study):
-    point = next(p for p in finals(study.points) if p.strategy == "centralized")
-    asked = [r["parses"] for r in of(study, "generations") if r["model"] == point.model and r["parses"] is not None]
-    assert study.measures(point.model)["parses", ""] == pytest.approx(sum(asked) / len(asked))
+def test_parsing_counts_function_prompts(results):
+    point = next(p for p in finals(results.points) if p.strategy == "centralized")
+    asked = [r["parses"] for r in of(results, "generations") if r["model"] == point.model and r["parses"] is not None]
+    assert results.measures(point.model)["parses", ""] == pytest.approx(sum(asked) / len(asked))
 
 
-def test_orders_are_averaged_within_a_seed_and_their_spread_is_apart(study):
-    row = next(row for row in study.final_rows() if row.strategy == "incremental")
-    values = [study.measures(p.model)["exclusive", ""] for p in finals(study.points) if p.strategy == "incremental"]
+def test_orders_are_averaged_within_a_seed_and_their_spread_is_apart(results):
+    row = next(row for row in results.final_rows() if row.strategy == "incremental")
+    values = [results.measures(p.model)["exclusive", ""] for p in finals(results.points) if p.strategy == "incremental"]
     cell = row.cells["exclusive", ""]
     assert row.num_orders == 6
     assert cell.mean == pytest.approx(sum(values) / 6)
@@ -62,33 +62,33 @@ def test_orders_are_averaged_within_a_seed_and_their_spread_is_apart(study):
 
 
 def test_seeds_have_a_spread_of_their_own(build_run):
-    study = Study(open_run(build_run(seeds=(1, 2, 3), prompts=4)))
-    row = next(row for row in study.final_rows() if row.strategy == "fedavg")
-    values = [study.measures(p.model)["bits_per_byte", ""] for p in finals(study.points) if p.strategy == "fedavg"]
+    results = RunResults(open_run(build_run(seeds=(1, 2, 3), prompts=4)))
+    row = next(row for row in results.final_rows() if row.strategy == "fedavg")
+    values = [results.measures(p.model)["bits_per_byte", ""] for p in finals(results.points) if p.strategy == "fedavg"]
     cell = row.cells["bits_per_byte", ""]
     assert row.num_seeds == 3
     assert (cell.low, cell.high) == (min(values), max(values))
 
 
-def test_rows_by_order_are_one_each(study):
-    labels = [row.label for row in study.final_rows(by_order=True)]
+def test_rows_by_order_are_one_each(results):
+    labels = [row.label for row in results.final_rows(by_order=True)]
     assert len(labels) == len(set(labels)) == 12
     assert "incremental: meta > google > microsoft" in labels
 
 
 def test_a_federation_without_an_organization_has_a_label_of_its_own(build_run):
-    study = Study(open_run(build_run(leave_one_out=True, prompts=1)))
-    labels = [row.label for row in study.final_rows()]
+    results = RunResults(open_run(build_run(leave_one_out=True, prompts=1)))
+    labels = [row.label for row in results.final_rows()]
     assert len(labels) == len(set(labels))
     assert "fedavg: meta + microsoft" in labels
 
 
-def test_every_measure_is_explained(study):
-    taken = {measure for point in finals(study.points) for measure, _ in study.measures(point.model)}
+def test_every_measure_is_explained(results):
+    taken = {measure for point in finals(results.points) for measure, _ in results.measures(point.model)}
     assert taken == set(MEASURES) - {"passes"}  # which tests/report/test_passing.py takes
 
 
 def test_nothing_measured_gives_rows_without_cells(build_run):
-    study = Study(open_run(build_run(memorization=False, perplexity=False)))
-    assert study.final_rows()
-    assert all(not row.cells for row in study.final_rows())
+    results = RunResults(open_run(build_run(memorization=False, perplexity=False)))
+    assert results.final_rows()
+    assert all(not row.cells for row in results.final_rows())

@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.analysis.sweep import is_sweep, open_sweep
 from raysim.core.errors import InputError
 from raysim.report.figures.sweep import along, frontier, sweep_figures
 from raysim.report.sections.sweep import comparison, headline, key_numbers, points
-from raysim.report.sweep_page import write_sweep_report
+from raysim.report.sweep_page import write_sweep_page
 from raysim.report.terminal import sweep_summary
 from raysim.tables.io import read_table, schema, table_hash, write_table
 from raysim.tables.results import open_run
@@ -92,7 +92,7 @@ def test_equal_trials_at_some_combinations_alone_stay_apart(build_sweep):
 
 def test_the_measures_are_those_of_the_points_own_study(folder, sweep):
     trial = next(t for t in sweep.trials if t.row.strategy == "fedavg" and t.points[0].name == "point-3")
-    own = next(r for r in Study(open_run(folder / "points/point-3")).final_rows() if r.strategy == "fedavg")
+    own = next(r for r in RunResults(open_run(folder / "points/point-3")).final_rows() if r.strategy == "fedavg")
     assert trial.row.cells == own.cells
     assert trial.tokens == (14_600 + 14_100 + 14_300) * 10
 
@@ -109,13 +109,13 @@ def test_the_best_of_a_setting_is_marked_and_equal_ones_are_not(sweep):
 
 
 def test_the_table_has_a_row_a_point_and_final_model(folder, sweep):
-    write_sweep_report(folder)
+    write_sweep_page(folder)
     rows = read_table(folder, "sweep").to_pylist(maps_as_pydicts="strict")
     assert len(rows) == 4 * (3 + 1 + 6 + 2)
     row = next(r for r in rows if (r["point"], r["strategy"]) == ("point-4", "centralized"))
-    study = Study(open_run(folder / "points/point-4"))
-    end = next(p for p in finals(study.points) if p.strategy == "centralized")
-    measures = study.measures(end.model)
+    results = RunResults(open_run(folder / "points/point-4"))
+    end = next(p for p in finals(results.points) if p.strategy == "centralized")
+    measures = results.measures(end.model)
     assert row["parameters"] == {"trainer.learning_rate": "0.01", "strategies.fedyogi.tau": '"large"'}
     assert row["perplexity"] == exp(measures["log_perplexity", ""])
     assert (row["exclusive"], row["matched_share"]) == (measures["exclusive", ""], measures["matched_share", ""])
@@ -127,7 +127,7 @@ def test_solutions_are_compared_where_problems_were_given(build_sweep):
     outcomes = dict.fromkeys(("wrong", "error", "timeout", "memory", "ended", "too_long"), 0)
     for number, passed in ((1, 1), (2, 3)):
         point = folder / f"points/point-{number}"
-        models = sorted({end.model for end in finals(Study(open_run(point)).points)})
+        models = sorted({end.model for end in finals(RunResults(open_run(point)).points)})
         rows = [
             {"model": m, "problem": "P/0", "samples": 4, "passed": passed, **outcomes, "wrong": 4 - passed, "walls": ""}
             for m in models
@@ -137,7 +137,7 @@ def test_solutions_are_compared_where_problems_were_given(build_sweep):
     column = [name for name, *_ in columns].index("passes")
     assert [line.cells[column][0].text for line in lines[:2]] == ["25.0 %", "75.0 %"]
     assert [line.cells[column][1] for line in lines[:2]] == [False, True]
-    write_sweep_report(folder)
+    write_sweep_page(folder)
     assert set(read_table(folder, "sweep").column("passes").to_pylist()) == {0.25, 0.75}
 
 
@@ -181,7 +181,7 @@ def test_the_frontier_has_a_mark_a_trial_in_the_colour_of_its_setting(sweep):
 
 
 def test_stages_that_points_share_count_once(sweep):
-    asked = {s["key"] for s in sweep.points[0].study.run.stages if s["kind"] == "train"}
+    asked = {s["key"] for s in sweep.points[0].results.run.stages if s["kind"] == "train"}
     number = next(n for n in key_numbers(sweep) if n.name == "Trained")
     assert (number.value, f"the {4 * len(asked)} that" in number.detail) == (str(len(asked)), True)
 
@@ -194,13 +194,13 @@ def test_points_that_are_to_come_are_said_to_be(build_sweep):
         ("finished", "points/point-1/report.html"),
         ("to come", ""),
     ]
-    assert write_sweep_report(folder).is_file()
+    assert write_sweep_page(folder).is_file()
 
 
 def test_nothing_measured_is_said(build_sweep):
     settings = {"memorization": False, "perplexity": False}
     folder = build_sweep({"seed": "seed"}, [(("1",), settings), (("2",), None)])
-    assert "No final model was measured" in write_sweep_report(folder).read_text()
+    assert "No final model was measured" in write_sweep_page(folder).read_text()
     assert read_table(folder, "sweep").column("exclusive").null_count == 12
 
 
@@ -218,7 +218,7 @@ class _Tags(HTMLParser):
 def test_foreign_text_never_becomes_a_tag(build_sweep):
     runs = [((json.dumps(value),), {"organizations": (HOSTILE, "b"), "prompts": 2}) for value in (HOSTILE, "[red]")]
     folder = build_sweep({HOSTILE: HOSTILE}, runs)
-    page = _Tags(write_sweep_report(folder).read_text())
+    page = _Tags(write_sweep_page(folder).read_text())
     assert "img" not in page.tags
     assert page.tags.count("script") == 4
     out = io.StringIO()
@@ -227,19 +227,19 @@ def test_foreign_text_never_becomes_a_tag(build_sweep):
 
 
 def test_the_page_needs_no_network_and_links_to_the_points(folder):
-    page = _Tags(write_sweep_report(folder).read_text())
+    page = _Tags(write_sweep_page(folder).read_text())
     outside = [address for address in page.addresses if not address.startswith(("#", "data:"))]
     assert outside == [f"points/point-{number}/report.html" for number in (1, 2, 3, 4)]
 
 
 def test_every_figure_on_the_page_is_drawn(folder, sweep):
-    named = re.findall(r'data-figure="(\w+)"', write_sweep_report(folder).read_text())
+    named = re.findall(r'data-figure="(\w+)"', write_sweep_page(folder).read_text())
     assert sorted(named) == sorted(sweep_figures(sweep))
 
 
 def test_the_page_and_the_table_are_the_same_again(folder):
-    first, table = write_sweep_report(folder).read_text(), table_hash(read_table(folder, "sweep"))
-    assert write_sweep_report(folder).read_text() == first
+    first, table = write_sweep_page(folder).read_text(), table_hash(read_table(folder, "sweep"))
+    assert write_sweep_page(folder).read_text() == first
     assert table_hash(read_table(folder, "sweep")) == table
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from raysim.cli.progress import ConsoleObserver
-from raysim.store.task_log import StageRecord
+from raysim.store.task_log import TaskRecord
 
 
 def test_the_share_is_of_all_points() -> None:
@@ -19,7 +19,7 @@ def test_the_share_is_of_all_points() -> None:
     observer.point("eta=0.01", 1, 2, {"train": 100, "losses": 300})
     observer.expect({"train": 200, "generate": 150})
     observer.started("a", "train", "single", 200)
-    observer.ended(StageRecord("a", "train", "single", "single", "computed", 1.0, 200))
+    observer.ended(TaskRecord("a", "train", "single", "single", "computed", 1.0, 200))
     # Three passes a trained token, one a scored and two a generated one: 600 done of 600 + 300 + 300 + 300.
     assert "Point 1 of 2, preparing: 40 % of the run" in head()
     observer.point("eta=0.03", 2, 2, {"train": 0})

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from raysim.cluster.actor_pool import Crew
+from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
-from raysim.cluster.scheduler import Slots
-from raysim.core.errors import PartyLost
+from raysim.cluster.scheduler import Scheduler
+from raysim.core.errors import ActorLost
 
 
 class Worker:
@@ -27,7 +27,7 @@ class Worker:
         """Its number; a worker that is to be lost is, at its first call."""
         self.calls += 1
         if self.number in loses:
-            raise PartyLost(f"worker {self.number} is gone")
+            raise ActorLost(f"worker {self.number} is gone")
         return self.number
 
 
@@ -38,14 +38,14 @@ class Mortal(InlineBackend):
         self.gone: set[int] = set()
         self.dismissed: list[int] = []
 
-    async def answers(self, party: Worker) -> bool:
-        return party.number not in self.gone
+    async def ping(self, actor: Worker) -> bool:
+        return actor.number not in self.gone
 
-    def dismiss(self, party: Worker) -> None:
-        self.dismissed.append(party.number)
+    def kill(self, actor: Worker) -> None:
+        self.dismissed.append(actor.number)
 
 
-Scene = Callable[[Crew, Mortal], Awaitable[None]]
+Scene = Callable[[ActorPool, Mortal], Awaitable[None]]
 
 
 def play(scene: Scene, slots: int = 2, replicas: int = 2, retries: int = 1) -> Mortal:
@@ -56,31 +56,35 @@ def play(scene: Scene, slots: int = 2, replicas: int = 2, retries: int = 1) -> M
         return backend.spawn(Worker)
 
     async def run() -> None:
-        crew = Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(retries), lambda _: None, backend.settle))
-        crew.enlist("site", make)
-        await asyncio.wait_for(scene(crew, backend), 10)
+        pool = ActorPool(
+            backend,
+            Scheduler(slots, replicas),
+            Retrying(RetryPolicy(retries), lambda _: None, backend.await_failure_detection),
+        )
+        pool.register("site", make)
+        await asyncio.wait_for(scene(pool, backend), 10)
 
     asyncio.run(run())
     return backend
 
 
 def test_nobody_is_made_before_there_is_work() -> None:
-    async def scene(crew: Crew, _: Mortal) -> None:
-        assert "site" in crew
+    async def scene(pool: ActorPool, _: Mortal) -> None:
+        assert "site" in pool
         assert Worker.made == 0
-        async with crew.hold("site", 0) as one:
+        async with pool.acquire("site", 0) as one:
             assert one.number == 1
-        async with crew.hold("site", 0) as again:
+        async with pool.acquire("site", 0) as again:
             assert again is one
 
     play(scene)
 
 
 def test_a_replica_is_made_while_the_first_is_busy_and_no_more_than_allowed() -> None:
-    async def scene(crew: Crew, _backend: Mortal) -> None:
-        async with crew.hold("site", 0) as one, crew.hold("site", 0) as two:
+    async def scene(pool: ActorPool, _backend: Mortal) -> None:
+        async with pool.acquire("site", 0) as one, pool.acquire("site", 0) as two:
             assert (one.number, two.number) == (1, 2)
-            third = asyncio.ensure_future(taken(crew))
+            third = asyncio.ensure_future(taken(pool))
             for _ in range(20):
                 await asyncio.sleep(0)
             assert not third.done()
@@ -90,68 +94,68 @@ def test_a_replica_is_made_while_the_first_is_busy_and_no_more_than_allowed() ->
     play(scene, slots=3, replicas=2)
 
 
-async def taken(crew: Crew) -> Any:
-    async with crew.hold("site", 0) as party:
-        return party
+async def taken(pool: ActorPool) -> Any:
+    async with pool.acquire("site", 0) as actor:
+        return actor
 
 
 def test_a_party_that_is_lost_at_work_is_not_seen_again() -> None:
-    async def scene(crew: Crew, backend: Mortal) -> None:
-        with pytest.raises(PartyLost):
-            async with crew.hold("site", 0):
-                raise PartyLost("gone")
+    async def scene(pool: ActorPool, backend: Mortal) -> None:
+        with pytest.raises(ActorLost):
+            async with pool.acquire("site", 0):
+                raise ActorLost("gone")
         assert backend.dismissed == [1]
-        async with crew.hold("site", 0) as party:
-            assert party.number == 2
+        async with pool.acquire("site", 0) as actor:
+            assert actor.number == 2
 
     play(scene)
 
 
 def test_another_error_costs_nobody_his_place() -> None:
-    async def scene(crew: Crew, backend: Mortal) -> None:
+    async def scene(pool: ActorPool, backend: Mortal) -> None:
         with pytest.raises(ValueError, match="bug"):
-            async with crew.hold("site", 0):
+            async with pool.acquire("site", 0):
                 raise ValueError("bug")
         assert backend.dismissed == []
-        async with crew.hold("site", 0) as party:
-            assert party.number == 1
+        async with pool.acquire("site", 0) as actor:
+            assert actor.number == 1
 
     play(scene)
 
 
 def test_whoever_was_lost_while_idle_is_noticed_before_work_begins() -> None:
-    async def scene(crew: Crew, backend: Mortal) -> None:
-        async with crew.hold("site", 0):
+    async def scene(pool: ActorPool, backend: Mortal) -> None:
+        async with pool.acquire("site", 0):
             pass
         backend.gone.add(1)
-        async with crew.hold("site", 0) as party:
-            assert party.number == 2
+        async with pool.acquire("site", 0) as actor:
+            assert actor.number == 2
         backend.gone.add(2)
-        assert (await crew.any("site")).number == 3
+        assert (await pool.any("site")).number == 3
         assert backend.dismissed == [1, 2]
 
     play(scene)
 
 
 def test_a_short_call_needs_no_slot_and_takes_a_busy_party() -> None:
-    async def scene(crew: Crew, _: Mortal) -> None:
-        async with crew.hold("site", 0) as party:
-            assert await crew.call("site", "hello", set()) == party.number == 1
+    async def scene(pool: ActorPool, _: Mortal) -> None:
+        async with pool.acquire("site", 0) as actor:
+            assert await pool.call("site", "hello", set()) == actor.number == 1
         assert Worker.made == 1
 
     play(scene, slots=1)
 
 
 def test_a_short_call_is_made_again_to_somebody_else() -> None:
-    async def scene(crew: Crew, backend: Mortal) -> None:
-        assert await crew.call("site", "hello", {1}) == 2
+    async def scene(pool: ActorPool, backend: Mortal) -> None:
+        assert await pool.call("site", "hello", {1}) == 2
         assert backend.dismissed == [1]
 
     play(scene)
 
 
 def test_calls_at_once_make_one_party() -> None:
-    async def scene(crew: Crew, _: Mortal) -> None:
-        assert set(await asyncio.gather(*(crew.call("site", "hello", set()) for _ in range(5)))) == {1}
+    async def scene(pool: ActorPool, _: Mortal) -> None:
+        assert set(await asyncio.gather(*(pool.call("site", "hello", set()) for _ in range(5)))) == {1}
 
     play(scene)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from raysim.cluster.actor_pool import Crew
+from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.rank_launcher import bundle_of, room_for
 from raysim.cluster.retries import Retrying, RetryPolicy
-from raysim.cluster.scheduler import Slots
+from raysim.cluster.scheduler import Scheduler
 from raysim.training.request import TrainerSettings, shares_of
 
 
@@ -48,16 +48,16 @@ def test_two_ranks_of_one_stage_do_not_share_a_gpu() -> None:
 
 
 @pytest.mark.parametrize("turns", [1, 2, None])
-def test_stages_take_turns_while_other_work_goes_on(turns: int | None) -> None:
+def test_stages_take_turns_while_other_work_goes_on(gpu_slots: int | None) -> None:
     """Five organizations on four slots: as many train at once as there are turns, and scoring finds slots free."""
 
     async def scene() -> tuple[int, bool]:
         backend = InlineBackend()
-        crew = Crew(
+        pool = ActorPool(
             backend,
-            Slots(4),
-            Retrying(RetryPolicy(0), lambda _: None, backend.settle),
-            Slots(turns, turns) if turns else None,
+            Scheduler(4),
+            Retrying(RetryPolicy(0), lambda _: None, backend.await_failure_detection),
+            Scheduler(gpu_slots, gpu_slots) if gpu_slots else None,
         )
         training, most, scored = set[str](), 0, asyncio.Event()
 
@@ -66,27 +66,27 @@ def test_stages_take_turns_while_other_work_goes_on(turns: int | None) -> None:
 
         async def train(name: str) -> None:
             nonlocal most
-            async with crew.hold_to_train(name, 1.0, 1):
+            async with pool.acquire_for_training(name, 1.0, 1):
                 training.add(name)
                 most = max(most, len(training))
-                if turns:
+                if gpu_slots:
                     await scored.wait()  # the first ones end only when somebody has scored
                 await asyncio.sleep(0)
                 training.remove(name)
 
         async def score() -> None:
-            async with crew.hold("scorer", 0.0):
+            async with pool.acquire("scorer", 0.0):
                 scored.set()
 
         names = "abcde"
         for name in (*names, "scorer"):
-            crew.enlist(name, make)
+            pool.register(name, make)
         stages = [asyncio.ensure_future(train(name)) for name in names]
         await asyncio.sleep(0.01)
         await asyncio.wait_for(asyncio.gather(*stages, score()), timeout=10)
         return most, scored.is_set()
 
-    assert asyncio.run(scene()) == (turns or 4, True)
+    assert asyncio.run(scene()) == (gpu_slots or 4, True)
 
 
 PLACING = """

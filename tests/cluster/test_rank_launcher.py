@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from raysim.cluster.backend import InlineBackend
-from raysim.cluster.rank_launcher import RayLauncher
+from raysim.cluster.rank_launcher import RayRankLauncher
 from raysim.cluster.ray_backend import RayBackend
-from raysim.core.errors import InputError, PartyLost
+from raysim.core.errors import ActorLost, InputError
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.resources import open_backend, slot_count
-from raysim.training.ranks import NO_LAUNCHER, interface_of
-from raysim.training.request import Checkpoint, TrainerSettings
+from raysim.training.ranks import NO_RANK_LAUNCHER, interface_of
+from raysim.training.request import ResumeState, TrainerSettings
 
 ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}}
 ENTRIES = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedavg": {"rounds": 2}}]
@@ -41,17 +41,17 @@ def reference(run_study):
 def test_a_study_with_two_ranks_comes_to_the_models_of_one(run_study, reference, ray_session: None, trainer) -> None:
     backend = RayBackend(None, 2)
     try:
-        study = run_study(backend, ENTRIES, slots=2, replicas=2, dropout=0.0, **trainer)
+        results = run_study(backend, ENTRIES, slots=2, replicas=2, dropout=0.0, **trainer)
     finally:
         backend.close()
-    assert len(study.reached) == len(reference.reached)
-    assert not set(study.keys("train")) & set(reference.keys("train"))
-    ours = {model.name: model.milestone.model for model in study.reached}
-    theirs = {model.name: model.milestone.model for model in reference.reached}
+    assert len(results.reached) == len(reference.reached)
+    assert not set(results.keys("train")) & set(reference.keys("train"))
+    ours = {model.name: model.checkpoint.model for model in results.reached}
+    theirs = {model.name: model.checkpoint.model for model in reference.reached}
     for name, key in ours.items():
-        one, other = (which.store.get(k).array("weights") for which, k in ((study, key), (reference, theirs[name])))
+        one, other = (which.store.get(k).array("weights") for which, k in ((results, key), (reference, theirs[name])))
         assert distance(one, other) < 1e-5
-    assert all(row["training"]["tokens_per_s"] > 0 for row in study.rows if row["kind"] == "train")
+    assert all(row["training"]["tokens_per_s"] > 0 for row in results.rows if row["kind"] == "train")
     assert not rank_processes()
 
 
@@ -81,10 +81,10 @@ class KillingARank(RayBackend):
         self._rank = rank
         self.killed: list[int] = []
 
-    async def stream(self, party: Any, method: str, *args: Any):
-        async for event in super().stream(party, method, *args):
+    async def stream(self, actor: Any, method: str, *args: Any):
+        async for event in super().stream(actor, method, *args):
             yield event
-            if isinstance(event, Checkpoint) and not self.killed:
+            if isinstance(event, ResumeState) and not self.killed:
                 self.killed.append(ranks_now()[self._rank].pid)
                 os.kill(self.killed[0], signal.SIGKILL)
 
@@ -114,8 +114,8 @@ def test_a_killed_rank_costs_an_attempt_and_changes_nothing(
 def test_ranks_that_can_never_be_placed_are_not_waited_for(ray_session: None) -> None:
     settings = TrainerSettings(ranks=3, batch_size=3)
     with (
-        pytest.raises(PartyLost, match=r"of 3 ranks that need \{'CPU': 1\} each the cluster can hold 2 now"),
-        RayLauncher().start(settings),
+        pytest.raises(ActorLost, match=r"of 3 ranks that need \{'CPU': 1\} each the cluster can hold 2 now"),
+        RayRankLauncher().start(settings),
     ):
         pass
 
@@ -143,9 +143,9 @@ def loaded(**changes: Any) -> LoadedExperiment:
     ],
 )
 def test_a_stage_that_could_never_start_is_refused_before_anything_does(
-    ray_session: None, trainer: dict[str, Any], told: str
+    ray_session: None, trainer: dict[str, Any], prompt_stats: str
 ) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=prompt_stats):
         open_backend(loaded(trainer=trainer), None)
 
 
@@ -154,9 +154,9 @@ def test_one_process_has_one_rank() -> None:
     with pytest.raises(InputError, match=r"execution\.backend: inline has one; write execution\.backend: ray"):
         open_backend(experiment, None)
     settings = experiment.experiment.trainer
-    assert NO_LAUNCHER.wanted(settings)
+    assert NO_RANK_LAUNCHER.wanted(settings)
     with pytest.raises(InputError, match=r"trainer\.ranks: 2 ranks need processes of their own"):
-        NO_LAUNCHER.train(settings)
+        NO_RANK_LAUNCHER.train(settings)
 
 
 def test_a_stage_takes_a_slot_for_each_of_its_ranks() -> None:
@@ -167,8 +167,8 @@ def test_a_stage_takes_a_slot_for_each_of_its_ranks() -> None:
 
 def test_single_ranks_train_in_their_organization_unless_gpus_must_be_handed_out() -> None:
     one, two, gpu = TrainerSettings(), TrainerSettings(ranks=2), TrainerSettings(device="cuda")
-    assert [RayLauncher().wanted(s) for s in (one, two, gpu)] == [False, True, False]
-    assert [RayLauncher(hands_out_gpus=True).wanted(s) for s in (one, two, gpu)] == [False, True, True]
+    assert [RayRankLauncher().wanted(s) for s in (one, two, gpu)] == [False, True, False]
+    assert [RayRankLauncher(hands_out_gpus=True).wanted(s) for s in (one, two, gpu)] == [False, True, True]
 
 
 def test_the_network_of_an_address() -> None:
@@ -179,22 +179,22 @@ def test_the_network_of_an_address() -> None:
 
 def test_wide_work_of_a_site_holds_its_slots() -> None:
     """The crew hands none of them to others meanwhile."""
-    from raysim.cluster.actor_pool import Crew
+    from raysim.cluster.actor_pool import ActorPool
     from raysim.cluster.retries import Retrying, RetryPolicy
-    from raysim.cluster.scheduler import Slots
+    from raysim.cluster.scheduler import Scheduler
 
     async def scene() -> None:
         backend = InlineBackend()
-        slots = Slots(2, 2)
-        crew = Crew(backend, slots, Retrying(RetryPolicy(0), lambda _: None, backend.settle))
+        slots = Scheduler(2, 2)
+        pool = ActorPool(backend, slots, Retrying(RetryPolicy(0), lambda _: None, backend.await_failure_detection))
 
         async def make() -> object:
             return object()
 
-        crew.enlist("site", make)
-        async with crew.hold("site", 0, 2):
+        pool.register("site", make)
+        async with pool.acquire("site", 0, 2):
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05), crew.hold("site", 0):
+                async with asyncio.timeout(0.05), pool.acquire("site", 0):
                     pass
 
     asyncio.run(scene())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from raysim.cluster.retries import Retrying, RetryPolicy
-from raysim.core.errors import InputError, OutOfMemory, PartyLost, RunError
+from raysim.core.errors import ActorLost, InputError, OutOfMemory, RunError
 
 
 async def at_once() -> None:
@@ -40,7 +40,7 @@ def test_waits_double_up_to_half_a_minute_and_then_it_gives_up() -> None:
     assert RetryPolicy(0).wait_s(1) is None
 
 
-@pytest.mark.parametrize("error", [PartyLost("gone"), OutOfMemory("full")])
+@pytest.mark.parametrize("error", [ActorLost("gone"), OutOfMemory("full")])
 def test_what_was_lost_is_tried_again_and_told(error: Exception) -> None:
     work = Flaky(error)
     result, notes = run(work, retries=1)
@@ -49,7 +49,7 @@ def test_what_was_lost_is_tried_again_and_told(error: Exception) -> None:
 
 
 def test_used_up_retries_say_what_to_do() -> None:
-    work = Flaky(PartyLost("gone"), PartyLost("gone"))
+    work = Flaky(ActorLost("gone"), ActorLost("gone"))
     with pytest.raises(RunError, match=r"^stage 1: gone; tried 2 times \(execution\.retries: 1\)\. .*the same command"):
         run(work, retries=1)
     assert work.calls == 2
@@ -65,7 +65,7 @@ def test_an_error_of_the_work_itself_is_not_tried_again(error: Exception) -> Non
 
 def test_progress_counts_failures_from_the_start() -> None:
     """Four losses with two retries: fatal, unless something was finished in between."""
-    losses = [PartyLost("gone") for _ in range(4)]
+    losses = [ActorLost("gone") for _ in range(4)]
     with pytest.raises(RunError):
         run(Flaky(*losses), retries=2)
     work = Flaky(*losses)
@@ -82,7 +82,7 @@ def test_it_is_known_what_was_lost_before_work_is_tried_again() -> None:
     async def work() -> None:
         order.append("tried")
         if len(order) == 1:
-            raise PartyLost("gone")
+            raise ActorLost("gone")
 
     asyncio.run(Retrying(RetryPolicy(1), lambda _: None, settle).run("stage 1", work))
     assert order == ["tried", "settled", "tried"]

@@ -31,16 +31,16 @@ Texts = Mapping[str, Sequence[str]]
 def dropped(texts: Texts, across: Across, match: Match = "exact", secret: bytes = b"s") -> dict[str, dict[str, str]]:
     """Text and reason of what each organization leaves out, found as a run finds it: from keyed hashes."""
     near = sketcher(PREPARATION, 1, secret) if match == "near" else None
-    told = {name: [signature_of(text, secret, near) for text in own] for name, own in texts.items()}
+    prompt_stats = {name: [signature_of(text, secret, near) for text in own] for name, own in texts.items()}
     vocabularies = {
         name: {
             name_of(text, secret): keyed_vocabulary(text, secret, near)
             for text in texts[name]
             if near and name_of(text, secret) in suspected
         }
-        for name, suspected in suspects(told).items()
+        for name, suspected in suspects(prompt_stats).items()
     }
-    found = decide(told, vocabularies, DeduplicationSettings(across=across, match=match), JACCARD)
+    found = decide(prompt_stats, vocabularies, DeduplicationSettings(across=across, match=match), JACCARD)
     return {
         name: {text: found[name][name_of(text, secret)] for text in own if name_of(text, secret) in found[name]}
         for name, own in texts.items()

@@ -8,7 +8,7 @@ import pytest
 
 from raysim.core.errors import InputError
 from raysim.corpus.corpus import Corpus, Drop
-from raysim.corpus.deduplication import Withheld, name_of
+from raysim.corpus.deduplication import Excluded, name_of
 from raysim.corpus.files import SourceFile
 from raysim.corpus.preparation import PreparationSettings, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
@@ -98,15 +98,15 @@ def test_what_is_withheld_makes_room_under_the_limit_and_moves_no_other_file() -
     limit = 10 * files[0].num_bytes
     before = run(files, OFF, limit)
     gone = [f for f in before.train + before.valid if f.path in sorted(kept(before))[:3]]
-    withheld = Withheld(b"secret", {name_of(f.text, b"secret"): "copy of another organization's file" for f in gone})
+    excluded = Excluded(b"secret", {name_of(f.text, b"secret"): "copy of another organization's file" for f in gone})
     after = prepare(
-        "acme", SourceReading(tuple(files), ()), OFF, limit=limit, split_seed=1, count_tokens=len, withheld=withheld
+        "acme", SourceReading(tuple(files), ()), OFF, limit=limit, split_seed=1, count_tokens=len, excluded=excluded
     )
     assert len(kept(after)) == len(kept(before)) == 10
     assert kept(before) - kept(after) == {f.path for f in gone}
     assert reasons(after)["copy of another organization's file"] == 3
     assert reasons(before)["over the limit"] - reasons(after)["over the limit"] == 3
-    stranger = dataclasses.replace(withheld, secret=b"another secret")
+    stranger = dataclasses.replace(excluded, secret=b"another secret")
     assert not any(stranger.reason(f) for f in files)
 
 

@@ -11,7 +11,7 @@ import yaml
 from drive import hashes, raysim
 
 from raysim.corpus.canaries import CanarySettings, make_canaries
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
 NUM_FILES = 100
@@ -102,7 +102,7 @@ def test_a_second_run_audits_nothing_again(audited: tuple[Path, Path]) -> None:
     ended = raysim("run", path, "--out", out)
     assert ended.returncode == 0, ended.stderr
     assert hashes(out) == before
-    computed = Counter(row["kind"] for row in read_stages(out / "stages.jsonl") if row["status"] == "computed")
+    computed = Counter(row["kind"] for row in read_log(out / "stages.jsonl") if row["status"] == "computed")
     # Exposures of two final models and the initial one on alpha; membership of two models at two organizations.
     assert (computed["exposure"], computed["membership"], computed["blind"]) == (3, 4, 2)
 

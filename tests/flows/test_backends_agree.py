@@ -28,13 +28,13 @@ def test_planned_work_is_done_work(inline) -> None:
     assert len(inline.plan.unique_stages()) == 4 + 4
     assert inline.keys("aggregate") == inline.plan.aggregations
     assert len(inline.plan.aggregations) == 2
-    assert inline.keys("initial") == [inline.world.initial_key()]
-    assert inline.used == {*inline.plan.unique_stages(), *inline.plan.aggregations, inline.world.initial_key()}
+    assert inline.keys("initial") == [inline.context.initial_key()]
+    assert inline.used == {*inline.plan.unique_stages(), *inline.plan.aggregations, inline.context.initial_key()}
 
 
 def test_every_planned_model_is_reached(inline) -> None:
-    planned = [(m.instance.name, m.milestone) for m in inline.plan.models]
-    reached = [(m.instance.name, m.milestone) for m in inline.reached]
+    planned = [(m.strategy_run.name, m.checkpoint) for m in inline.plan.models]
+    reached = [(m.strategy_run.name, m.checkpoint) for m in inline.reached]
     assert sorted(map(repr, planned)) == sorted(map(repr, reached))
 
 
@@ -46,10 +46,10 @@ def test_two_slots_change_nothing(inline, run_study) -> None:
 def test_ray_equals_inline(inline, run_study, ray_session: None, slots: int) -> None:
     backend = RayBackend(None, 2)
     try:
-        study = run_study(backend, ENTRIES, slots=slots)
+        results = run_study(backend, ENTRIES, slots=slots)
     finally:
         backend.close()
-    assert_equal(inline, study)
+    assert_equal(inline, results)
 
 
 def test_errors_of_actors_are_raised_as_they_are(ray_session: None) -> None:
@@ -59,9 +59,9 @@ def test_errors_of_actors_are_raised_as_they_are(ray_session: None) -> None:
 
     backend = RayBackend(None, 2)
     try:
-        party = backend.spawn(Refuser)
+        actor = backend.spawn(Refuser)
         with pytest.raises(BoundaryError, match=r"^not allowed$"):
-            asyncio.run(backend.call(party, "refuse"))
+            asyncio.run(backend.call(actor, "refuse"))
     finally:
         backend.close()
 

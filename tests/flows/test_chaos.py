@@ -11,7 +11,7 @@ from drive import hashes, raysim
 
 from raysim.core.keys import seed_of
 from raysim.store.store import Store
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 
 IN_TRAINING = ("organization", "strategy", "node", "driver")
 IN_PROBING = ("worker", "node", "driver")
@@ -21,7 +21,7 @@ def undisturbed(path: Path, out: Path) -> tuple[int, int]:
     """Runs inline; how many pieces of work come before probing, and how many in all."""
     ended = raysim("run", path, "--out", out)
     assert ended.returncode == 0, ended.stderr
-    kinds = {row["key"]: row["kind"] for row in read_stages(out / "stages.jsonl")}
+    kinds = {row["key"]: row["kind"] for row in read_log(out / "stages.jsonl")}
     return sum(kind not in DOES["worker"] for kind in kinds.values()), len(kinds)
 
 
@@ -35,7 +35,7 @@ def check(path: Path, tmp_path: Path, kills: list[Kill]) -> None:
     assert hashes(out) == hashes(tmp_path / "inline")
     attempts = Counter(row["key"] for row in chaos.attempts())
     assert {key: n for key, n in attempts.items() if n > 1 + chaos.hits[key]} == {}
-    computed = Counter(row["key"] for row in read_stages(out / "stages.jsonl") if row["status"] == "computed")
+    computed = Counter(row["key"] for row in read_log(out / "stages.jsonl") if row["status"] == "computed")
     assert max(computed.values()) == 1
     store = Store(out / "store")
     assert all(store.get(key) for key in store)  # every byte is as it was written

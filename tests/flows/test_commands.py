@@ -43,10 +43,10 @@ def test_inspect_and_plan_leave_nothing_behind(tiny: Callable[..., Path], tmp_pa
 
 def test_inspect_tells_the_diversity_of_the_lines(tiny: Callable[..., Path]) -> None:
     path = tiny()
-    told = json.loads(raysim("inspect", path, "--json").stdout)
-    organizations = told["organizations"]
+    prompt_stats = json.loads(raysim("inspect", path, "--json").stdout)
+    organizations = prompt_stats["organizations"]
     lines = {name: one["splits"]["train"]["lines"] for name, one in organizations.items()}
-    assert told["diversity_lines"] == min(lines.values())
+    assert prompt_stats["diversity_lines"] == min(lines.values())
     smallest = organizations[min(lines, key=lambda name: lines[name])]
     distinct = sum(count for _, count in smallest["line_spectrum"])
     assert smallest["diversity"] == distinct / min(lines.values())

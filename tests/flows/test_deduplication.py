@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 from drive import hashes, raysim
 
-from raysim.cluster.actor_pool import Crew
+from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
-from raysim.cluster.scheduler import Slots
+from raysim.cluster.scheduler import Scheduler
 from raysim.core.run_folder import RunFolder
 from raysim.corpus.files import SourceFile
 from raysim.corpus.filters import content_hash
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.near_duplicates import near_duplicates
 from raysim.experiment.config import load_experiment, restore_experiment
-from raysim.experiment.plan import crew_of_one
+from raysim.experiment.plan import inline_pool
 from raysim.experiment.run import Options, inspect_experiment
-from raysim.experiment.setup import Assembly, assemble
-from raysim.measures.memorization.prompts import HELD_OUT
+from raysim.experiment.setup import Setup, set_up
+from raysim.inference.prompts import HELD_OUT
 from raysim.organizations.organization import Organization
 from raysim.store.store import Store
 from raysim.tables.io import read_table
@@ -55,8 +55,8 @@ def sharing(tiny: Tiny, tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny
     return write
 
 
-def _drops(assembly: Assembly) -> dict[tuple[str, str], int]:
-    drops = [(name, drop) for name, inventory in assembly.inventories.items() for drop in inventory.drops]
+def _drops(setup: Setup) -> dict[tuple[str, str], int]:
+    drops = [(name, drop) for name, stats in setup.client_stats.items() for drop in stats.drops]
     return {(name, drop["reason"]): drop["files"] for name, drop in drops if "organization's" in drop["reason"]}
 
 
@@ -66,25 +66,25 @@ class Border(InlineBackend):
     def __init__(self) -> None:
         self.crossed: list[bytes] = []
 
-    async def call(self, party: Any, method: str, *args: Any) -> Any:
-        answer = await super().call(party, method, *args)
+    async def call(self, actor: Any, method: str, *args: Any) -> Any:
+        answer = await super().call(actor, method, *args)
         if method != "share_texts":
             self.crossed.append(pickle.dumps((args, answer)))
         return answer
 
 
-def _assembled(path: Path, tmp_path: Path, secret: bytes = b"secret") -> tuple[Assembly, list[bytes]]:
+def _assembled(path: Path, tmp_path: Path, secret: bytes = b"secret") -> tuple[Setup, list[bytes]]:
     backend = Border()
-    crew = Crew(backend, Slots(1), Retrying(RetryPolicy(0), lambda _: None, backend.settle))
-    return asyncio.run(assemble(load_experiment(path, []), crew, Store(tmp_path / "store"), secret)), backend.crossed
+    pool = ActorPool(backend, Scheduler(1), Retrying(RetryPolicy(0), lambda _: None, backend.await_failure_detection))
+    return asyncio.run(set_up(load_experiment(path, []), pool, Store(tmp_path / "store"), secret)), backend.crossed
 
 
 def test_what_is_left_out_is_counted_and_crosses_as_hashes(sharing: Tiny, tmp_path: Path) -> None:
     for match, near in (("exact", {}), ("near", {("gamma", NEAR): 1})):
         path = sharing(deduplication={"across": "first_owner", "match": match})
-        assembly, _ = _assembled(path, tmp_path)
-        assert _drops(assembly) == {("beta", COPY): 1, ("gamma", COPY): 1, **near}
-        kinds = Counter(crossing.kind for crossing in assembly.crossings)
+        setup, _ = _assembled(path, tmp_path)
+        assert _drops(setup) == {("beta", COPY): 1, ("gamma", COPY): 1, **near}
+        kinds = Counter(transfer.kind for transfer in setup.transfers)
         # Two are told what to leave out; with near, all three have a file whose words are asked for.
         words = {"word hashes": 3} if near else {}
         assert kinds == {"texts": 3, "file signatures": 3, "file names": 5 if near else 2, **words, "inventory": 3}
@@ -101,10 +101,10 @@ def test_who_has_a_shared_file_in_the_end(sharing: Tiny, tmp_path: Path, across:
 
 
 def test_keep_moves_and_drops_nothing(sharing: Tiny, tmp_path: Path) -> None:
-    assembly, crossed = _assembled(sharing(), tmp_path)
-    assert _drops(assembly) == {}
+    setup, crossed = _assembled(sharing(), tmp_path)
+    assert _drops(setup) == {}
     assert len(crossed) == 3
-    assert {crossing.kind for crossing in assembly.crossings} == {"texts", "inventory"}
+    assert {transfer.kind for transfer in setup.transfers} == {"texts", "inventory"}
 
 
 def test_tables_do_not_depend_on_the_secret(sharing: Tiny, tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_replicas_on_ray_leave_out_the_same(sharing: Tiny, tmp_path: Path) -> No
 
 def test_no_code_and_no_path_crosses(sharing: Tiny, tmp_path: Path) -> None:
     path = sharing(deduplication={"across": "first_owner", "match": "near"})
-    assembly, crossed = _assembled(path, tmp_path)
+    setup, crossed = _assembled(path, tmp_path)
     assert len(crossed) == 3 + 3 + 3  # signatures, words, preparation
-    tokenizer = assembly.tokenizer.json.encode()
+    tokenizer = setup.tokenizer.json.encode()
     for folder in (tmp_path / "shared").iterdir():
         for file in folder.iterdir():
             lines = {line.strip().encode() for line in file.read_text().split("\n")}
@@ -146,9 +146,9 @@ def test_no_code_and_no_path_crosses(sharing: Tiny, tmp_path: Path) -> None:
 def test_any_secret_gives_the_same_corpora(sharing: Tiny, tmp_path: Path) -> None:
     path = sharing(deduplication={"across": "drop_all", "match": "near"})
     found = [_assembled(path, tmp_path, secret)[0] for secret in (b"1", b"2" * 32)]
-    assert found[0].inventories == found[1].inventories
-    assert found[0].preparing == found[1].preparing
-    hashed = [{c.sha256 for c in assembly.crossings if c.kind != "inventory"} for assembly in found]
+    assert found[0].client_stats == found[1].client_stats
+    assert found[0].preparation_context == found[1].preparation_context
+    hashed = [{c.sha256 for c in setup.transfers if c.kind != "inventory"} for setup in found]
     assert len(hashed[0] & hashed[1]) == 3  # the texts for the tokenizer
 
 
@@ -233,9 +233,9 @@ def _corpora(path: Path, tmp_path: Path) -> dict[str, list[SourceFile]]:
     """The files of both splits of every organization."""
 
     async def ask() -> dict[str, list[SourceFile]]:
-        crew, loaded = crew_of_one(), load_experiment(path, [])
-        await assemble(loaded, crew, Store(tmp_path / "store"))
-        return {name: await crew.call(name, "visit", _files) for name in loaded.experiment.organizations}
+        pool, loaded = inline_pool(), load_experiment(path, [])
+        await set_up(loaded, pool, Store(tmp_path / "store"))
+        return {name: await pool.call(name, "run", _files) for name in loaded.experiment.organizations}
 
     return asyncio.run(ask())
 
@@ -248,9 +248,9 @@ def _training_lines(run: Path, tmp_path: Path) -> dict[str, list[str]]:
     """Significant lines of every training split of a run, from the organizations themselves."""
 
     async def ask() -> dict[str, list[str]]:
-        crew, loaded = crew_of_one(), restore_experiment(RunFolder(run).read_manifest())
-        await assemble(loaded, crew, Store(tmp_path / "store"))
-        return {name: await crew.call(name, "visit", _lines) for name in loaded.experiment.organizations}
+        pool, loaded = inline_pool(), restore_experiment(RunFolder(run).read_manifest())
+        await set_up(loaded, pool, Store(tmp_path / "store"))
+        return {name: await pool.call(name, "run", _lines) for name in loaded.experiment.organizations}
 
     return asyncio.run(ask())
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from drive import hashes, raysim
 
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
 PREFIXES, SUFFIX = [8, 16], 30
@@ -85,7 +85,7 @@ def test_asked_again_nothing_is_computed(recited: tuple[Path, Path]) -> None:
     before = hashes(out)
     run(path, "--out", out)
     assert hashes(out) == before
-    stages = [row for row in read_stages(out / "stages.jsonl") if row["kind"] == "extract"]
+    stages = [row for row in read_log(out / "stages.jsonl") if row["kind"] == "extract"]
     assert Counter(row["status"] for row in stages) == {"computed": 4, "cached": 4}
 
 
@@ -100,7 +100,7 @@ def test_another_length_recites_the_same_models(recited: tuple[Path, Path]) -> N
     path, out = recited
     run(path, "--out", out.parent / "more", "--store", out / "store", "--set",
         "measure.memorization.extraction.prefix_tokens=[16]")  # fmt: skip
-    stages = read_stages(out.parent / "more" / "stages.jsonl")
+    stages = read_log(out.parent / "more" / "stages.jsonl")
     computed = Counter(row["kind"] for row in stages if row["status"] == "computed")
     assert computed == {"extract": 4}
 
@@ -115,10 +115,10 @@ def test_weights_stay_until_all_have_been_recited(tiny: Callable[..., Path], tmp
     run(path, "--out", tmp_path / "metrics", "--set", "store.keep=metrics", "--set", "execution.slots=1")
     assert hashes(tmp_path / "metrics")["extraction"] == hashes(tmp_path / "all")["extraction"]
     assert list((tmp_path / "metrics/store/objects").rglob("*.npy")) == []
-    trained = Counter(r["key"] for r in read_stages(tmp_path / "metrics/stages.jsonl") if r["kind"] == "train")
+    trained = Counter(r["key"] for r in read_log(tmp_path / "metrics/stages.jsonl") if r["kind"] == "train")
     assert set(trained.values()) == {1}
     planned = json.loads(raysim("plan", path, "--json").stdout)["tokens"]["extract"]
-    pieces = {r["key"]: r["tokens"] for r in read_stages(tmp_path / "all/stages.jsonl") if r["kind"] == "extract"}
+    pieces = {r["key"]: r["tokens"] for r in read_log(tmp_path / "all/stages.jsonl") if r["kind"] == "extract"}
     assert planned == sum(pieces.values()) > 0
 
 

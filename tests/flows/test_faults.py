@@ -11,10 +11,10 @@ import pytest
 
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.ray_backend import RayBackend
-from raysim.core.errors import PartyLost, RunError
-from raysim.simulation.strategy_actor import StrategyHost
-from raysim.store.task_log import read_stages
-from raysim.training.request import Checkpoint, Progress
+from raysim.core.errors import ActorLost, RunError
+from raysim.simulation.strategy_actor import StrategyActor
+from raysim.store.task_log import read_log
+from raysim.training.request import Progress, ResumeState
 
 ENTRIES = [{"incremental": {"orders": [["alpha", "beta"], ["beta", "alpha"]]}}, {"fedyogi": {"rounds": 2}}]
 
@@ -41,54 +41,54 @@ class Losing(InlineBackend):
         self.calls[method] += 1
         return self.calls[method] in self._at.get(method, ())
 
-    async def call(self, party: Any, method: str, *args: Any) -> Any:
+    async def call(self, actor: Any, method: str, *args: Any) -> Any:
         if self._is_due(method):
-            raise PartyLost("gone")
-        return await super().call(party, method, *args)
+            raise ActorLost("gone")
+        return await super().call(actor, method, *args)
 
-    async def stream(self, party: Any, method: str, *args: Any):
+    async def stream(self, actor: Any, method: str, *args: Any):
         due = self._is_due(method)
-        async for event in super().stream(party, method, *args):
+        async for event in super().stream(actor, method, *args):
             yield event
-            if due and isinstance(event, Checkpoint):
-                raise PartyLost("gone")
+            if due and isinstance(event, ResumeState):
+                raise ActorLost("gone")
 
 
 def test_a_lost_organization_goes_on_from_its_checkpoint(run_study, quiet) -> None:
     """Checkpoints after every step, so what is lost is no step at all; each loss is one more attempt."""
     backend = Losing(train={1, 2, 4})
-    study = run_study(backend, ENTRIES, retries=2, checkpoint_every_s=0.0)
-    assert_equal(study, quiet)
-    records = [r for r in study.observer.records if r.kind == "train"]
+    results = run_study(backend, ENTRIES, retries=2, checkpoint_every_s=0.0)
+    assert_equal(results, quiet)
+    records = [r for r in results.observer.records if r.kind == "train"]
     assert sorted((r.attempts for r in records), reverse=True)[:3] == [3, 2, 1]
-    assert len([note for note in study.observer.notes if "gone; trying again" in note]) == 3
-    resumed = [e for e in study.rows if e["kind"] == "train"]
+    assert len([note for note in results.observer.notes if "gone; trying again" in note]) == 3
+    resumed = [e for e in results.rows if e["kind"] == "train"]
     assert {e["status"] for e in resumed} == {"computed"}
 
 
 def test_a_lost_strategy_finds_its_state_in_the_store(run_study, quiet) -> None:
     """Once before each of its calls: at the beginning, at both aggregations, and when a turn is taken."""
-    study = run_study(Losing(begin={1}, aggregate={1, 3}, adopt={2, 4}), ENTRIES, retries=3)
-    assert_equal(study, quiet)
+    results = run_study(Losing(begin={1}, aggregate={1, 3}, adopt={2, 4}), ENTRIES, retries=3)
+    assert_equal(results, quiet)
 
 
 def test_a_lost_party_that_makes_initial_weights_or_takes_a_short_call(run_study, quiet) -> None:
-    assert_equal(run_study(Losing(visit={1}), ENTRIES, retries=1), quiet)
+    assert_equal(run_study(Losing(client_task={1}), ENTRIES, retries=1), quiet)
 
 
 def test_used_up_retries_end_the_run_and_the_next_one_goes_on(run_study, quiet, tmp_path: Path) -> None:
-    told = r"(stage|round) 1: (alpha|beta): gone; tried 2 times \(execution\.retries: 1\).*same command"
-    with pytest.raises(RunError, match=told):
+    prompt_stats = r"(stage|round) 1: (alpha|beta): gone; tried 2 times \(execution\.retries: 1\).*same command"
+    with pytest.raises(RunError, match=prompt_stats):
         run_study(Losing(train=set(range(1, 50))), ENTRIES, folder=tmp_path, retries=1, checkpoint_every_s=0.0)
-    study = run_study(InlineBackend(), ENTRIES, folder=tmp_path)
-    assert_equal(study, quiet)
+    results = run_study(InlineBackend(), ENTRIES, folder=tmp_path)
+    assert_equal(results, quiet)
 
 
 def test_attempts_are_written_as_they_begin(run_study, tmp_path: Path) -> None:
-    study = run_study(Losing(train={1}), ENTRIES, folder=tmp_path, retries=1, checkpoint_every_s=0.0)
-    attempts = read_stages(tmp_path / "attempts.jsonl")
+    results = run_study(Losing(train={1}), ENTRIES, folder=tmp_path, retries=1, checkpoint_every_s=0.0)
+    attempts = read_log(tmp_path / "attempts.jsonl")
     counts = Counter(row["key"] for row in attempts)
-    assert set(counts) == {row["key"] for row in study.rows}
+    assert set(counts) == {row["key"] for row in results.rows}
     (again,) = [key for key, n in counts.items() if n == 2]
     rows = [row for row in attempts if row["key"] == again]
     assert [(row["attempt"], row["kind"]) for row in rows] == [(1, "train"), (2, "train")]
@@ -109,23 +109,23 @@ class Killing(RayBackend):
         super().__init__(None, 2)
         self.killed: list[str] = []
 
-    async def _kill(self, party: Any, what: str) -> None:
+    async def _kill(self, actor: Any, what: str) -> None:
         self.killed.append(what)
-        os.kill(await party.__ray_call__.remote(_pid), signal.SIGKILL)
+        os.kill(await actor.__ray_call__.remote(_pid), signal.SIGKILL)
 
-    async def stream(self, party: Any, method: str, *args: Any):
+    async def stream(self, actor: Any, method: str, *args: Any):
         first = "organization" not in self.killed
-        pid = await party.__ray_call__.remote(_pid) if first else 0
-        async for event in super().stream(party, method, *args):
+        pid = await actor.__ray_call__.remote(_pid) if first else 0
+        async for event in super().stream(actor, method, *args):
             yield event
-            if first and isinstance(event, Checkpoint | Progress) and "organization" not in self.killed:
+            if first and isinstance(event, ResumeState | Progress) and "organization" not in self.killed:
                 self.killed.append("organization")
                 os.kill(pid, signal.SIGKILL)
 
-    async def call(self, party: Any, method: str, *args: Any) -> Any:
+    async def call(self, actor: Any, method: str, *args: Any) -> Any:
         if method == "aggregate" and "strategy" not in self.killed:
-            await self._kill(party, "strategy")
-        return await super().call(party, method, *args)
+            await self._kill(actor, "strategy")
+        return await super().call(actor, method, *args)
 
 
 def _pid(_: Any) -> int:
@@ -135,12 +135,12 @@ def _pid(_: Any) -> int:
 def test_killed_processes_change_nothing(run_study, quiet, ray_session: None) -> None:
     backend = Killing()
     try:
-        study = run_study(backend, ENTRIES, slots=2, replicas=2, retries=2, checkpoint_every_s=0.0)
+        results = run_study(backend, ENTRIES, slots=2, replicas=2, retries=2, checkpoint_every_s=0.0)
     finally:
         backend.close()
     assert sorted(backend.killed) == ["organization", "strategy"]
-    assert_equal(study, quiet)
-    assert all(study.store.get(key) for key in study.store)
+    assert_equal(results, quiet)
+    assert all(results.store.get(key) for key in results.store)
 
 
 def test_what_ray_says_of_a_lost_actor(ray_session: None) -> None:
@@ -149,14 +149,14 @@ def test_what_ray_says_of_a_lost_actor(ray_session: None) -> None:
     backend = RayBackend(None, 2)
 
     async def scene() -> None:
-        party = backend.spawn(StrategyHost, None)
-        assert await backend.answers(party)
-        os.kill(await party.__ray_call__.remote(_pid), signal.SIGKILL)
-        with pytest.raises(PartyLost, match=r"ended unexpectedly; .* lower\s+trainer\.batch_size|cannot be reached"):
-            await backend.call(party, "turn")
-        await backend.settle()
-        assert not await backend.answers(party)
-        backend.dismiss(party)
+        actor = backend.spawn(StrategyActor, None)
+        assert await backend.ping(actor)
+        os.kill(await actor.__ray_call__.remote(_pid), signal.SIGKILL)
+        with pytest.raises(ActorLost, match=r"ended unexpectedly; .* lower\s+trainer\.batch_size|cannot be reached"):
+            await backend.call(actor, "turn")
+        await backend.await_failure_detection()
+        assert not await backend.ping(actor)
+        backend.kill(actor)
 
     try:
         asyncio.run(asyncio.wait_for(scene(), 60))

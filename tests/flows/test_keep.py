@@ -13,7 +13,7 @@ import pytest
 from drive import command, hashes, raysim
 
 from raysim.store.store import Store
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
 TIMEOUT_S = 120
@@ -54,7 +54,7 @@ def array_files(out: Path) -> list[Path]:
 
 
 def trained(out: Path) -> Counter[str]:
-    rows = read_stages(out / "stages.jsonl")
+    rows = read_log(out / "stages.jsonl")
     return Counter(row["key"] for row in rows if (row["kind"], row["status"]) == ("train", "computed"))
 
 
@@ -98,11 +98,11 @@ def test_gc_spares_the_snapshots_of_a_run_that_was_killed(tiny: Callable[..., Pa
     path, out = tiny(**ORDERS, **probing("every_epoch")), tmp_path / "out"
     with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
-        assert any("Probing" in line for line in driver.stdout)
+        assert any("MemorizationMeasure" in line for line in driver.stdout)
         driver.kill()
     store = Store(out / "store")
-    snapshots = [key for key in store if (entry := store.peek(key)) and entry.recipe["kind"] == "snapshot"]
-    assert len(snapshots) == 3 * 2
+    epoch_checkpoints = [key for key in store if (entry := store.peek(key)) and entry.recipe["kind"] == "snapshot"]
+    assert len(epoch_checkpoints) == 3 * 2
     collected = json.loads(raysim("store", "gc", out, "--json").stdout)
     assert (collected["removed"], collected["arrays let go"]) == (0, 0)
     run(path, out)

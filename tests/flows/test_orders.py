@@ -9,7 +9,7 @@ import pytest
 import yaml
 from drive import raysim
 
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 
 MODULES = ("bisect", "sched", "getpass", "netrc", "colorsys", "codeop", "fnmatch", "tty", "secrets", "linecache")
 """Two for each of five organizations: one to train on, one for validation."""
@@ -46,7 +46,7 @@ def test_every_stage_of_the_tree_is_trained_once(count: int, unique: int, tmp_pa
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
     ended = raysim("run", path, "--out", tmp_path / "out")
     assert ended.returncode == 0, ended.stderr
-    rows = [row for row in read_stages(tmp_path / "out" / "stages.jsonl") if row["kind"] == "train"]
+    rows = [row for row in read_log(tmp_path / "out" / "stages.jsonl") if row["kind"] == "train"]
     computed = [row["key"] for row in rows if row["setting"] == "incremental" and row["status"] == "computed"]
     assert len(computed) == len(set(computed)) == unique
     assert {row["key"] for row in rows} == set(computed)

@@ -30,8 +30,8 @@ def test_an_allocation_that_fails_names_the_stage_and_the_setting(tiny: Callable
     )
     assert ended.returncode == 3, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
-    told = " ".join(ended.stderr.split())
-    assert "centralized, stage 1: alpha + beta + gamma: memory ran out; lower trainer.batch_size" in told
+    prompt_stats = " ".join(ended.stderr.split())
+    assert "centralized, stage 1: alpha + beta + gamma: memory ran out; lower trainer.batch_size" in prompt_stats
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_a_cluster_that_ends_processes_for_want_of_memory(
     ended = raysim("run", tiny(), "--out", tmp_path / "out", *more)
     assert ended.returncode == 3, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
-    told = " ".join(ended.stderr.split())
-    assert "ran out of memory" in told
-    assert "trainer.batch_size" in told
-    assert "execution.slots" in told
+    prompt_stats = " ".join(ended.stderr.split())
+    assert "ran out of memory" in prompt_stats
+    assert "trainer.batch_size" in prompt_stats
+    assert "execution.slots" in prompt_stats

@@ -10,7 +10,7 @@ import pytest
 from drive import hashes, raysim
 
 from raysim.sandbox.sandbox import enough, in_force, protections
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
 pytestmark = pytest.mark.skipif(not enough(in_force()), reason=f"this machine contains nothing: {protections()}")
@@ -32,7 +32,7 @@ SOLVE = {"samples": 3, "k": [1, 2], "new_tokens": 20, "min_lines": 1, "problems"
 
 def computed(out: Path, kinds: set[str]) -> Counter[str]:
     """Pieces of work of some kinds that the last command on a run computed."""
-    rows = read_stages(out / "stages.jsonl")
+    rows = read_log(out / "stages.jsonl")
     last = rows[-1]["session"]
     return Counter(r["kind"] for r in rows if r["session"] == last and r["status"] == "computed" and r["kind"] in kinds)
 
@@ -98,9 +98,9 @@ def test_pass_at_k_and_the_page(solved: tuple[Path, Any]) -> None:
 def test_solutions_visit_the_organizations_and_counts_come_back(solved: tuple[Path, Any]) -> None:
     rows = [r for r in read_table(solved[0], "ledger").to_pylist() if r["kind"] in {*KINDS, "solutions"}]
     assert {(r["sender"], r["receiver"], r["kind"]) for r in rows} == {
-        crossing
+        transfer
         for name in ("alpha", "beta")
-        for crossing in (("server", name, "solutions"), (name, "server", "licences"))
+        for transfer in (("server", name, "solutions"), (name, "server", "licences"))
     }
     licences = read_table(solved[0], "licences").to_pylist()
     assert licences

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from drive import command, hashes, raysim
 
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
 
@@ -27,14 +27,14 @@ def finished(finished_once: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Pa
 
 
 def _computed(out: Path) -> Counter[str]:
-    return Counter(row["kind"] for row in read_stages(out / "stages.jsonl") if row["status"] == "computed")
+    return Counter(row["kind"] for row in read_log(out / "stages.jsonl") if row["status"] == "computed")
 
 
 def test_plan_agrees_with_the_stages(finished: tuple[Path, Path]) -> None:
     path, out = finished
     plan = json.loads(raysim("plan", path, "--json").stdout)["strategies"]
     assert (plan["incremental"]["naive"], plan["incremental"]["unique"]) == (18, 15)
-    rows = [row for row in read_stages(out / "stages.jsonl") if row["kind"] == "train"]
+    rows = [row for row in read_log(out / "stages.jsonl") if row["kind"] == "train"]
     for label, row in plan.items():
         assert len({r["key"] for r in rows if r["setting"] == label}) == row["unique"]
     cached = json.loads(raysim("plan", path, "--out", out, "--json").stdout)
@@ -80,7 +80,7 @@ def test_report_again_from_results_alone(finished: tuple[Path, Path]) -> None:
 def test_damaged_entry_is_reported_and_computed_again(finished: tuple[Path, Path]) -> None:
     path, out = finished
     tables = hashes(out)
-    key = next(row["key"] for row in read_stages(out / "stages.jsonl") if row["kind"] == "train")
+    key = next(row["key"] for row in read_log(out / "stages.jsonl") if row["kind"] == "train")
     victim = out / "store" / "objects" / key[:2] / key / "weights.npy"
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
@@ -89,7 +89,7 @@ def test_damaged_entry_is_reported_and_computed_again(finished: tuple[Path, Path
     assert ended.returncode == 0, ended.stderr
     assert key in ended.stdout
     assert "weights.npy" in ended.stdout
-    computed = [r for r in read_stages(out / "stages.jsonl") if r["key"] == key and r["status"] == "computed"]
+    computed = [r for r in read_log(out / "stages.jsonl") if r["key"] == key and r["status"] == "computed"]
     assert len(computed) == 2
     assert hashes(out) == tables
 
@@ -121,14 +121,14 @@ def test_killed_anywhere_goes_on_to_equal_tables(
     """SIGKILL and Ctrl-C of the driver at ten moments spread over the stages of one run."""
     path, undisturbed = finished
     out = tmp_path / "killed"
-    total = len(read_stages(undisturbed / "stages.jsonl"))
+    total = len(read_log(undisturbed / "stages.jsonl"))
     kills = [(number * total // 11, signal.SIGKILL if number % 2 else signal.SIGINT) for number in range(1, 11)]
     for lines, kill in kills:
         _kill_after(command("run", path, "--out", out), out / "stages.jsonl", lines, kill)
     ended = raysim("run", path, "--out", out)
     assert ended.returncode == 0, ended.stderr
     assert hashes(out) == hashes(undisturbed)
-    computed = [r["key"] for r in read_stages(out / "stages.jsonl") if r["status"] == "computed"]
+    computed = [r["key"] for r in read_log(out / "stages.jsonl") if r["status"] == "computed"]
     assert max(Counter(computed).values()) == 1
 
 
@@ -136,7 +136,7 @@ def _kill_after(args: list[str], log: Path, computed: int, kill: signal.Signals)
     """Starts a driver and kills it as soon as that many distinct stages are in its log."""
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as driver:
         deadline_s = time.monotonic() + 120
-        while len({row["key"] for row in read_stages(log)}) < computed:
+        while len({row["key"] for row in read_log(log)}) < computed:
             assert driver.poll() is None, driver.communicate()[0]
             assert time.monotonic() < deadline_s
             os.sched_yield()

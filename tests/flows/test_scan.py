@@ -114,9 +114,9 @@ def test_records_and_two_paths_of_one_owner(code: Path) -> None:
     ],
 )
 def test_input_that_cannot_be_used_is_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], prompt_stats: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ended = raysim("clones", *args)
     assert ended.returncode == 2
-    assert told in " ".join(ended.stderr.split())
+    assert prompt_stats in " ".join(ended.stderr.split())

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from drive import command, hashes, raysim
 
-from raysim.store.references import Claims
+from raysim.store.references import References
 from raysim.store.store import Store
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 
 SMALL: dict[str, Any] = {"strategies": [{"incremental": {"orders": [["alpha", "beta"], ["alpha", "gamma"]]}}]}
 NO_PROBES: dict[str, Any] = {**SMALL, "measure": {}}
@@ -25,7 +25,7 @@ def run(path: Path, out: Path, *more: object) -> None:
 
 
 def computed(out: Path) -> Counter[str]:
-    return Counter(row["kind"] for row in read_stages(out / "stages.jsonl") if row["status"] == "computed")
+    return Counter(row["kind"] for row in read_log(out / "stages.jsonl") if row["status"] == "computed")
 
 
 def arrays(store: Path) -> set[str]:
@@ -74,10 +74,12 @@ def test_training_pauses_for_prompts_where_the_disk_is_bounded(
     from raysim.cli.progress import ConsoleObserver
     from raysim.experiment.run import Options
     from raysim.experiment.run import run as run_here
+    from raysim.report.write import write_report
 
     monkeypatch.setattr("raysim.measures.memorization.measure._JOB_WEIGHTS_BYTES", 2 * 4 * 27_616)
-    run_here(Options(tiny(), tmp_path / "out", overrides=("store.keep=metrics",)), ConsoleObserver(Console(quiet=True)))
-    kinds = [row["kind"] for row in read_stages(tmp_path / "out" / "stages.jsonl")]
+    options = Options(tiny(), tmp_path / "out", overrides=("store.keep=metrics",))
+    run_here(options, ConsoleObserver(Console(quiet=True)), write_report)
+    kinds = [row["kind"] for row in read_log(tmp_path / "out" / "stages.jsonl")]
     assert kinds.index("generate") < len(kinds) - 1 - kinds[::-1].index("train")
     assert hashes(tmp_path / "out") == hashes(finished_once[1])
 
@@ -140,7 +142,7 @@ def test_a_damaged_entry_is_counted_and_goes(finished_once: tuple[Path, Path], t
 def test_gc_refuses_where_it_could_do_harm(tiny: Callable[..., Path], tmp_path: Path) -> None:
     store, out = tmp_path / "store", tmp_path / "out"
     run(tiny(**NO_PROBES), out, "--store", store)
-    with Claims(store).at_work():
+    with References(store).at_work():
         ended = raysim("store", "gc", store)
     assert (ended.returncode, "a run is at work in it" in " ".join(ended.stderr.split())) == (2, True)
     shutil.rmtree(out)
@@ -175,7 +177,7 @@ def test_two_runs_share_a_store_at_once(
     trained = [
         row["key"]
         for out in outs
-        for row in read_stages(out / "stages.jsonl")
+        for row in read_log(out / "stages.jsonl")
         if row["kind"] == "train" and row["status"] == "computed"
     ]
     assert len(trained) == len(set(trained)) == 25

@@ -17,7 +17,7 @@ import pytest
 from drive import command, hashes, raysim
 
 from raysim.store.store import Store
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
 ETAS = (0.01, 0.03)
@@ -52,7 +52,7 @@ def _point(out: Path, eta: float) -> Path:
 
 
 def _computed(out: Path) -> list[dict[str, Any]]:
-    rows = [row for eta in ETAS for row in read_stages(_point(out, eta) / "stages.jsonl")]
+    rows = [row for eta in ETAS for row in read_log(_point(out, eta) / "stages.jsonl")]
     return [row for row in rows if row["status"] == "computed"]
 
 
@@ -62,7 +62,7 @@ def test_shared_stages_are_computed_once(swept_once: tuple[Path, Path]) -> None:
     # 15 stages of orders, of which 3 are the single ones; 2 rounds of 3 for fedavg; the second round for each eta,
     # since the first starts from the same weights in all of them.
     assert Counter(row["setting"] for row in _computed(out) if row["kind"] == "train").total() == 15 + 6 + 3 + 3
-    second = read_stages(_point(out, 0.03) / "stages.jsonl")
+    second = read_log(_point(out, 0.03) / "stages.jsonl")
     assert {r["setting"] for r in second if r["kind"] == "train" and r["status"] == "computed"} == {"fedyogi"}
 
 
@@ -96,7 +96,7 @@ def test_a_killed_sweep_goes_on(swept_once: tuple[Path, Path], tmp_path: Path) -
     log = _point(out, 0.03) / "stages.jsonl"
     with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.DEVNULL) as driver:
         deadline_s = time.monotonic() + 120
-        while not any(row["status"] == "computed" for row in read_stages(log)):
+        while not any(row["status"] == "computed" for row in read_log(log)):
             assert driver.poll() is None
             assert time.monotonic() < deadline_s
             os.sched_yield()

@@ -8,7 +8,7 @@ import pytest
 from drive import raysim
 
 from raysim.store.store import Store
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 
 TRAINER = {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3}
 ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}}
@@ -19,7 +19,7 @@ def models(out: Path) -> dict[str, np.ndarray]:
     """Weights of every stage by what it is called."""
     store = Store(out / "store")
     found = {}
-    for row in read_stages(out / "stages.jsonl"):
+    for row in read_log(out / "stages.jsonl"):
         if row["kind"] in {"train", "aggregate"} and row["status"] == "computed":
             entry = store.get(row["key"])
             assert entry is not None
@@ -45,7 +45,7 @@ def test_deepspeed_comes_to_the_models_of_torch_and_verifies(tiny, tmp_path: Pat
         # What differs in the last bit after one stage is trained on in the next.
         assert distance < (1e-5 if "1:" in label else 1e-4), label
     out = tmp_path / "out" / "deepspeed"
-    rows = [row for row in read_stages(out / "stages.jsonl") if row["kind"] == "train" and row["status"] == "computed"]
+    rows = [row for row in read_log(out / "stages.jsonl") if row["kind"] == "train" and row["status"] == "computed"]
     assert all(row["training"]["tokens"] == row["tokens"] for row in rows)
     assert all(row["training"]["peak_memory_bytes"] > 1e8 for row in rows)
     assert "Waiting for data" in (out / "report.html").read_text(encoding="utf-8")
@@ -64,8 +64,8 @@ def test_deepspeed_comes_to_the_models_of_torch_and_verifies(tiny, tmp_path: Pat
         ({"ranks": 3}, "make it a multiple of 3"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_starts(tiny, tmp_path: Path, trainer, told: str) -> None:
+def test_what_cannot_be_is_said_before_anything_starts(tiny, tmp_path: Path, trainer, prompt_stats: str) -> None:
     ended = raysim("run", tiny(trainer={**TRAINER, **trainer}), "--out", tmp_path / "out")
     assert ended.returncode == 2
-    assert told in " ".join(ended.stderr.split())
+    assert prompt_stats in " ".join(ended.stderr.split())
     assert not (tmp_path / "out" / "stages.jsonl").exists()

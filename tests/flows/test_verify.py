@@ -12,7 +12,7 @@ from drive import raysim
 
 from raysim.core.keys import canonical_json, file_sha256
 from raysim.store.store import Store
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def content(folder: Path) -> dict[str, str]:
 
 
 def a_trained_model(out: Path) -> Path:
-    key = next(row["key"] for row in read_stages(out / "stages.jsonl") if row["kind"] == "train")
+    key = next(row["key"] for row in read_log(out / "stages.jsonl") if row["kind"] == "train")
     return out / "store" / "objects" / key[:2] / key
 
 
@@ -37,10 +37,10 @@ def test_everything_is_made_once_more_to_the_same_bits(finished: Path) -> None:
     ended = raysim("verify", finished)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     entries = len(list(Store(finished / "store")))
-    told = " ".join(ended.stdout.split())
-    assert f"{entries} entries hashed" in told
+    prompt_stats = " ".join(ended.stdout.split())
+    assert f"{entries} entries hashed" in prompt_stats
     for made in ("25 train", "4 aggregate", "1 initial", "1 tokenizer", "63 losses", "63 generate", "63 match"):
-        assert made in told
+        assert made in prompt_stats
     assert content(finished) == before
 
 
@@ -76,10 +76,10 @@ def test_a_result_that_never_came_of_its_recipe_is_named(finished: Path) -> None
     (folder / "entry.json").write_text(json.dumps({**facts, "sha256": digest}))
     ended = raysim("verify", finished)
     assert ended.returncode == 1
-    told = " ".join(ended.stderr.split())
-    assert f"train {folder.name}: weights.npy differs, relative L2 distance 0.0099" in told
+    prompt_stats = " ".join(ended.stderr.split())
+    assert f"train {folder.name}: weights.npy differs, relative L2 distance 0.0099" in prompt_stats
     # What others had made of the true weights came out again, of the true weights.
-    assert told.startswith("error: 1 of ")
+    assert prompt_stats.startswith("error: 1 of ")
 
 
 def test_a_changed_corpus_is_told(tiny: Callable[..., Path], tmp_path: Path, corpus_folders: dict[str, Path]) -> None:
@@ -98,8 +98,8 @@ def test_a_changed_corpus_is_told(tiny: Callable[..., Path], tmp_path: Path, cor
     ended = raysim("verify", tmp_path / "out")
     assert ended.returncode == 1
     assert "were not made again" in ended.stderr
-    told = " ".join(ended.stderr.split())
-    assert "corpora, settings, libraries, or whether the processor knows bf16, have changed since" in told
+    prompt_stats = " ".join(ended.stderr.split())
+    assert "corpora, settings, libraries, or whether the processor knows bf16, have changed since" in prompt_stats
 
 
 def test_what_has_not_ended_is_not_verified(finished: Path, tmp_path: Path) -> None:

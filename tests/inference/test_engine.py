@@ -17,9 +17,10 @@ from transformers import (
 
 from raysim.core.errors import InputError
 from raysim.inference.engine import Generator
+from raysim.inference.prompts import split_batches
 from raysim.inference.sampling import draw, penalise_repetition, sample_uniforms
-from raysim.measures.memorization.prompts import split_batches
-from raysim.measures.memorization.settings import MemorizationSettings, Numerics
+from raysim.inference.settings import Numerics
+from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
 

@@ -17,7 +17,7 @@ from transformers import (
 
 from raysim.inference.likelihood import PLAIN, log_probabilities
 from raysim.inference.sampling import draw
-from raysim.measures.memorization.settings import Scheme
+from raysim.inference.settings import Scheme
 
 VOCABULARY, LENGTH, STEPS = 12, 9, 5
 

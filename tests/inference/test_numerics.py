@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from raysim.inference.numerics import knows_bf16, numerics_of
-from raysim.measures.memorization.settings import Numerics, Precision
+from raysim.inference.settings import Numerics, Precision
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,8 @@ from hypothesis import strategies as st
 from raysim.corpus.files import SourceFile
 from raysim.matching.line_index import LineIndex, build_index
 from raysim.matching.matches import count_copies, fragment_id, match, prompt_context, truth_windows
-from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 
 SECRET = b"secret"
-
-
-def settings(min_lines: int) -> MemorizationSettings:
-    return MemorizationSettings(prompts=PromptCounts(prefix=1), min_lines=min_lines)
 
 
 def index(min_lines: int, *texts: str) -> LineIndex:
@@ -33,13 +28,12 @@ def generations(*rows: tuple[str, int, str, int]) -> pa.Table:
 def run(
     text: str, lead: int, prompt: str, indexes: dict[str, LineIndex], reference: LineIndex | None, min_lines: int
 ) -> tuple[dict[str, tuple[int, ...]], list[dict[str, object]]]:
-    chosen = settings(min_lines)
     samples, matches = match(
         generations(("p", 0, text, lead)),
-        prompt_context(prompts(p=prompt), chosen, SECRET),
+        prompt_context(prompts(p=prompt), min_lines, SECRET),
         indexes,
         reference,
-        chosen,
+        min_lines,
         SECRET,
     )
     names = ("lines", "covered", "exclusive", "shared", "public")
@@ -113,9 +107,8 @@ def test_index_of_other_windows_is_refused() -> None:
 
 
 def test_no_generations_give_empty_tables() -> None:
-    chosen = settings(2)
     empty = generations(("p", 0, "", 0)).slice(0, 0)
-    samples, matches = match(empty, prompt_context(prompts(), chosen, SECRET), {"X": index(2)}, None, chosen, SECRET)
+    samples, matches = match(empty, prompt_context(prompts(), 2, SECRET), {"X": index(2)}, None, 2, SECRET)
     assert (len(samples), len(matches)) == (0, 0)
 
 
@@ -137,14 +130,13 @@ def brute_covered(context: list[str], lines: list[str], generated: list[bool], o
 
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=4), LINES, LINES, LINES, st.integers(1, 3))
 def test_counts_equal_brute_force(samples: list[tuple[str, str]], x: str, y: str, public: str, m: int) -> None:
-    chosen = settings(m)
     # Prompts of whole characters only: the continuation begins in the middle of a line if the prompt has no line end.
     table = generations(
         *((f"p{i}", i, p[p.rfind("\n") + 1 :] + c, len(p) - p.rfind("\n") - 1) for i, (p, c) in enumerate(samples))
     )
-    contexts = prompt_context(prompts(**{f"p{i}": p for i, (p, _) in enumerate(samples)}), chosen, SECRET)
+    contexts = prompt_context(prompts(**{f"p{i}": p for i, (p, _) in enumerate(samples)}), m, SECRET)
     indexes = {"X": index(m, x), "Y": index(m, y)}
-    rows, matches = match(table, contexts, indexes, index(m, public), chosen, SECRET)
+    rows, matches = match(table, contexts, indexes, index(m, public), m, SECRET)
     got = {(row["sample"], row["owner"]): row for row in rows.to_pylist()}
     runs: dict[tuple[int, str], int] = {}
     for row in matches.to_pylist():
@@ -174,7 +166,7 @@ def test_copies_of_the_true_continuation_by_hand() -> None:
             "truth": ["a\nb\nz", "c\nd", "a", "\nb\nc"],
         }
     )
-    windows = truth_windows(table, settings(2), SECRET)
+    windows = truth_windows(table, 2, SECRET)
     x, y = index(2, "a\nb", "abc\nd", "q\nb\nc", "a\n b"), index(2, "a\nb\nabc\nd", "a\nb")
     owners = {"function": "X", "prefix": "X", "short": "X", "finished": "X"}
     counted = count_copies(windows, {"X": x, "Y": y}, owners, index(2, "a\nb"))
@@ -190,13 +182,13 @@ def test_another_secret_gives_the_same_tables() -> None:
     """So the secret of a run, which keys all line hashes, stands in no recipe."""
     owners = {"X": "a\nb\nc\nd\na\nb", "Y": "c\nd\ne\nf"}
     asked = prompts(p="z\na\n", q="c\n").append_column("truth", pa.array(["b\nc\nd\n", "d\ne\n"]))
-    told = []
+    prompt_stats = []
     for secret in (b"one", b"another"):
         indexes = {name: build_index([SourceFile("f.py", text, "r")], 2, secret) for name, text in owners.items()}
         reference = build_index([SourceFile("f.py", "e\nf", "r")], 2, secret)
         answers = generations(("p", 0, "b\nc\nq\n", 0), ("q", 0, "d\ne\nf\n", 0))
-        context = prompt_context(asked, settings(2), secret)
-        copies = count_copies(truth_windows(asked, settings(2), secret), indexes, {"p": "X", "q": "Y"}, reference)
-        told.append((*match(answers, context, indexes, reference, settings(2), secret), copies))
-    assert all(one.equals(other) for one, other in zip(*told, strict=True))
-    assert told[0][0]["covered"].to_pylist() == [2, 1, 0, 3]
+        context = prompt_context(asked, 2, secret)
+        copies = count_copies(truth_windows(asked, 2, secret), indexes, {"p": "X", "q": "Y"}, reference)
+        prompt_stats.append((*match(answers, context, indexes, reference, 2, secret), copies))
+    assert all(one.equals(other) for one, other in zip(*prompt_stats, strict=True))
+    assert prompt_stats[0][0]["covered"].to_pylist() == [2, 1, 0, 3]

@@ -135,19 +135,19 @@ def test_emissions_are_every_window(corpora: Corpora, text: str, members: str, m
     assert row["foreseen"] <= min(row["seen"], row["emitted"])
 
 
-def told(truths: Sequence[str], kinds: Sequence[str], min_lines: int) -> tuple[pa.Table, pa.Table]:
+def prompt_stats(truths: Sequence[str], kinds: Sequence[str], min_lines: int) -> tuple[pa.Table, pa.Table]:
     """What x tells of prompts that lead to `truths`."""
     names = [f"p{i}" for i in range(len(truths))]
     facts = pa.table({"prompt": names, "organization": ["x"] * len(truths), "kind": list(kinds)})
     prompts = pa.table({"prompt": names, "text": ["q\n"] * len(truths), "truth": list(truths)})
     memorization = MemorizationSettings(prompts=PromptCounts(prefix=1), min_lines=min_lines)
-    return facts, truth_windows(prompts, memorization, SECRET)
+    return facts, truth_windows(prompts, memorization.min_lines, SECRET)
 
 
 def test_copies_by_hand() -> None:
     """The last line of the second is cut; the third is no training text; the fourth has too few lines."""
     corpora = {"x": ["a\nb\na\nb\nc"], "y": ["a\nb", "c\nd"]}
-    truths = told(["a\nb\n", "b\nc = ", "c\nd", "a"], ["prefix", "prefix", "held_out", "prefix"], 2)
+    truths = prompt_stats(["a\nb\n", "b\nc = ", "c\nd", "a"], ["prefix", "prefix", "held_out", "prefix"], 2)
     table = copies_by_organization(*truths, indexes(corpora, 2))
     assert {(row["prompt"], row["organization"]): row["places"] for row in table.to_pylist()} == {
         ("p0", "x"): 2,
@@ -165,7 +165,7 @@ def test_copies_by_hand() -> None:
        st.integers(1, 3))  # fmt: skip
 def test_copies_are_every_place(corpora: Corpora, asked: list[tuple[str, str]], min_lines: int) -> None:
     truths, kinds = zip(*asked, strict=True)
-    found = copies_by_organization(*told(truths, kinds, min_lines), indexes(corpora, min_lines))
+    found = copies_by_organization(*prompt_stats(truths, kinds, min_lines), indexes(corpora, min_lines))
 
     def places(truth: str, name: str) -> int:
         return sum(windows(text, min_lines).count(windows(truth, min_lines)[0]) for text in corpora[name])

@@ -85,9 +85,9 @@ def test_a_model_that_predicts_nothing_exposes_nothing(organization: Organizatio
 
 
 def test_only_numbers_and_names_leave(organization: Organization) -> None:
-    told = repr(rows_of(organization, ExposureSettings(candidates=9)))
-    assert not any(f"'{canary.secret}'" in told for canary in organization.corpus.canaries)
-    assert "key" not in told
+    prompt_stats = repr(rows_of(organization, ExposureSettings(candidates=9)))
+    assert not any(f"'{canary.secret}'" in prompt_stats for canary in organization.corpus.canaries)
+    assert "key" not in prompt_stats
 
 
 def test_the_fit_finds_a_skew_normal_again() -> None:

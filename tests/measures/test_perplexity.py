@@ -10,22 +10,24 @@ import torch
 
 from raysim.corpus.sources import SourceSettings
 from raysim.measures.perplexity import file_losses, perplexity
-from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, Preparing
+from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, PreparationContext
 from raysim.training.models import build_model
 from raysim.training.weights import flatten
 
 if TYPE_CHECKING:
-    from raysim.organizations.organization import Inventory
+    from raysim.organizations.organization import ClientStats
 
 LENGTH = 64
 
 
 @pytest.fixture
-def organization(corpus_folders: dict[str, Path], preparing: Preparing, tmp_path: Path) -> Organization:
+def organization(
+    corpus_folders: dict[str, Path], preparation_context: PreparationContext, tmp_path: Path
+) -> Organization:
     settings = OrganizationSettings(source=SourceSettings(path=str(corpus_folders["alpha"])))
     organization = Organization("alpha", settings, tmp_path, tmp_path / "cache")
-    inventory: Inventory = organization.prepare(preparing)
-    assert inventory.splits["valid"]["files"] > 0
+    stats: ClientStats = organization.prepare(preparation_context)
+    assert stats.splits["valid"]["files"] > 0
     return organization
 
 

@@ -10,8 +10,14 @@ import pytest
 
 from raysim.core.errors import BoundaryError, InputError
 from raysim.corpus.sources import SourceSettings
-from raysim.organizations.organization import Agreement, Coalition, Organization, OrganizationSettings, Preparing
-from raysim.training.request import Task, TrainerSettings, Update
+from raysim.organizations.organization import (
+    DataPolicy,
+    Organization,
+    OrganizationSettings,
+    PooledOrganization,
+    PreparationContext,
+)
+from raysim.training.request import TrainerSettings, TrainTask, Update
 from raysim.training.weights import flatten
 
 
@@ -21,7 +27,7 @@ def make(corpus_folders: dict[str, Path], tmp_path: Path):
 
     def organization(name: str = "alpha", share: str = "weights", **settings) -> Organization:
         source = SourceSettings(path=os.path.relpath(corpus_folders[name], tmp_path))
-        agreement = Agreement.model_validate({"share": share})
+        agreement = DataPolicy.model_validate({"share": share})
         chosen = OrganizationSettings(source=source, agreement=agreement, **settings)
         return Organization(name, chosen, tmp_path, tmp_path / "cache" / name)
 
@@ -32,20 +38,20 @@ def make(corpus_folders: dict[str, Path], tmp_path: Path):
 
 
 @pytest.mark.parametrize("method", ["share_sequences", "share_texts"])
-def test_nothing_is_shared_without_an_agreement(make, preparing: Preparing, method: str) -> None:
+def test_nothing_is_shared_without_an_agreement(make, preparation_context: PreparationContext, method: str) -> None:
     organization = make()
-    organization.prepare(preparing)
+    organization.prepare(preparation_context)
     with pytest.raises(BoundaryError, match=r"organizations\.alpha\.agreement\.share: is 'weights'.*share: data"):
         getattr(organization, method)()
 
 
 def test_weights_are_the_default() -> None:
-    assert Agreement().share == "weights"
+    assert DataPolicy().share == "weights"
 
 
-def test_shared_sequences_are_the_training_sequences(make, preparing: Preparing) -> None:
+def test_shared_sequences_are_the_training_sequences(make, preparation_context: PreparationContext) -> None:
     organization = make(share="data")
-    organization.prepare(preparing)
+    organization.prepare(preparation_context)
     assert np.array_equal(organization.share_sequences(), organization.training_sequences())
     assert np.array_equal(organization.share_sequences(3), organization.training_sequences()[:3])
 
@@ -55,51 +61,51 @@ def test_shared_texts_are_the_files_as_read(make, corpus_folders: dict[str, Path
     assert sorted(texts) == sorted(p.read_text(encoding="utf-8") for p in corpus_folders["alpha"].glob("*.py"))
 
 
-def test_an_inventory_holds_no_content(make, preparing: Preparing) -> None:
+def test_an_inventory_holds_no_content(make, preparation_context: PreparationContext) -> None:
     """Neither a line of any file, nor a path, nor anything but counts, reasons, licences and fingerprints."""
     organization = make()
-    inventory = organization.prepare(preparing)
-    told = json.dumps(dataclasses.asdict(inventory)) + repr(pickle.dumps(inventory))
+    stats = organization.prepare(preparation_context)
+    prompt_stats = json.dumps(dataclasses.asdict(stats)) + repr(pickle.dumps(stats))
     files = organization.corpus.train + organization.corpus.valid
     assert files
     for file in files:
-        assert file.path not in told
+        assert file.path not in prompt_stats
         for line in {line.strip() for line in file.text.splitlines()}:
-            assert len(line) < 12 or line not in told, line
+            assert len(line) < 12 or line not in prompt_stats, line
 
 
 # Counts.
 
 
-def test_the_inventory_counts_what_is_there(make, preparing: Preparing) -> None:
+def test_the_inventory_counts_what_is_there(make, preparation_context: PreparationContext) -> None:
     organization = make()
-    inventory = organization.prepare(preparing)
+    stats = organization.prepare(preparation_context)
     for split, files in (("train", organization.corpus.train), ("valid", organization.corpus.valid)):
-        counted = inventory.splits[split]
+        counted = stats.splits[split]
         assert counted["files"] == len(files)
         assert counted["bytes"] == sum(len(f.text.encode()) for f in files)
         assert counted["lines"] == sum(1 for f in files for line in f.text.split("\n") if line.strip())
-        assert counted["tokens"] == sum(len(preparing.tokenizer.encode(f.text)) for f in files)
-    train = inventory.splits["train"]
+        assert counted["tokens"] == sum(len(preparation_context.tokenizer.encode(f.text)) for f in files)
+    train = stats.splits["train"]
     stream = train["tokens"] + train["files"]  # a BOS before each file
-    assert inventory.sequences == train["sequences"] == stream // preparing.sequence_length
-    assert organization.training_sequences().shape == (inventory.sequences, preparing.sequence_length)
-    assert inventory.splits["valid"]["sequences"] == 0
-    assert sum(inventory.licences.values()) == train["files"]
-    assert inventory.drops == ()
-    assert train["files"] + inventory.splits["valid"]["files"] == 5
+    assert stats.sequences == train["sequences"] == stream // preparation_context.sequence_length
+    assert organization.training_sequences().shape == (stats.sequences, preparation_context.sequence_length)
+    assert stats.splits["valid"]["sequences"] == 0
+    assert sum(stats.licences.values()) == train["files"]
+    assert stats.drops == ()
+    assert train["files"] + stats.splits["valid"]["files"] == 5
 
 
-def test_the_spectrum_is_that_of_the_training_lines(make, preparing: Preparing) -> None:
+def test_the_spectrum_is_that_of_the_training_lines(make, preparation_context: PreparationContext) -> None:
     organization = make()
-    inventory = organization.prepare(preparing)
+    stats = organization.prepare(preparation_context)
     lines = Counter(line.strip() for f in organization.corpus.train for line in f.text.split("\n") if line.strip())
-    assert inventory.line_spectrum == tuple(sorted(Counter(lines.values()).items()))
-    assert inventory.duplicate_share == inventory.duplicate_lines / inventory.splits["train"]["lines"]
-    assert inventory.tokens == inventory.splits["train"]["tokens"]
+    assert stats.line_spectrum == tuple(sorted(Counter(lines.values()).items()))
+    assert stats.duplicate_share == stats.duplicate_lines / stats.splits["train"]["lines"]
+    assert stats.tokens == stats.splits["train"]["tokens"]
 
 
-def test_duplicate_lines_are_counted(tmp_path: Path, preparing: Preparing) -> None:
+def test_duplicate_lines_are_counted(tmp_path: Path, preparation_context: PreparationContext) -> None:
     """Four lines stand in two files; with windows of 3 lines, that is 8 lines in more than one place."""
     same = "def f(values):\n    total = sum(values)\n\n    mean = total / len(values)\n    return mean\n"
     (tmp_path / "code").mkdir()
@@ -108,23 +114,23 @@ def test_duplicate_lines_are_counted(tmp_path: Path, preparing: Preparing) -> No
         (tmp_path / "code" / f"{number}.py").write_text(body + same)
     settings = OrganizationSettings(source=SourceSettings(path="code"))
     organization = Organization("o", settings, tmp_path, tmp_path / "cache")
-    inventory = organization.prepare(preparing)
+    stats = organization.prepare(preparation_context)
     in_training = sum(same in f.text for f in organization.corpus.train)
     assert in_training >= 2
-    assert inventory.duplicate_lines == 4 * in_training
+    assert stats.duplicate_lines == 4 * in_training
 
 
-def test_drops_are_counted_with_their_reasons(make, preparing: Preparing) -> None:
+def test_drops_are_counted_with_their_reasons(make, preparation_context: PreparationContext) -> None:
     whole = make()
-    whole.prepare(preparing)
+    whole.prepare(preparation_context)
     files = whole.corpus.train + whole.corpus.valid
     enough = sorted(f.text.count("=") for f in files)[2]
-    strict = preparing.preparation.model_copy(update={"min_assignments": enough})
+    strict = preparation_context.preparation.model_copy(update={"min_assignments": enough})
     organization = make()
-    inventory = organization.prepare(dataclasses.replace(preparing, preparation=strict))
+    stats = organization.prepare(dataclasses.replace(preparation_context, preparation=strict))
     few = [f for f in files if f.text.count("=") < enough]
     assert few
-    assert inventory.drops == (
+    assert stats.drops == (
         {"reason": f"fewer than {enough} '='", "files": len(few), "bytes": sum(f.num_bytes for f in few)},
     )
     kept = organization.corpus.train + organization.corpus.valid
@@ -134,17 +140,19 @@ def test_drops_are_counted_with_their_reasons(make, preparing: Preparing) -> Non
 # Shards.
 
 
-def test_prepared_twice_is_the_same(make, preparing: Preparing) -> None:
+def test_prepared_twice_is_the_same(make, preparation_context: PreparationContext) -> None:
     one, two = make(), make()
-    assert one.prepare(preparing) == two.prepare(preparing) == one.prepare(preparing)
+    assert one.prepare(preparation_context) == two.prepare(preparation_context) == one.prepare(preparation_context)
     assert np.array_equal(one.training_sequences(), two.training_sequences())
 
 
-def test_shards_are_named_by_all_that_decides_them(make, preparing: Preparing, tmp_path: Path) -> None:
+def test_shards_are_named_by_all_that_decides_them(
+    make, preparation_context: PreparationContext, tmp_path: Path
+) -> None:
     for changed in (
-        preparing,
-        dataclasses.replace(preparing, sequence_length=32),
-        dataclasses.replace(preparing, split_seed=2),
+        preparation_context,
+        dataclasses.replace(preparation_context, sequence_length=32),
+        dataclasses.replace(preparation_context, split_seed=2),
     ):
         organization = make()
         organization.prepare(changed)
@@ -152,9 +160,9 @@ def test_shards_are_named_by_all_that_decides_them(make, preparing: Preparing, t
     assert len(list((tmp_path / "cache" / "alpha").iterdir())) == 3
 
 
-def test_an_error_names_the_organization(make, preparing: Preparing) -> None:
+def test_an_error_names_the_organization(make, preparation_context: PreparationContext) -> None:
     with pytest.raises(InputError, match=r"^organizations\.alpha: .*sequence_length"):
-        make().prepare(dataclasses.replace(preparing, sequence_length=100_000))
+        make().prepare(dataclasses.replace(preparation_context, sequence_length=100_000))
 
 
 # Sites.
@@ -162,31 +170,31 @@ def test_an_error_names_the_organization(make, preparing: Preparing) -> None:
 
 def test_a_coalition_holds_its_members_sequences_one_after_the_other() -> None:
     parts = [np.full((n, 4), n, np.int32) for n in (1, 3)]
-    coalition = Coalition("a+b", parts)
-    assert coalition.training_sequences().tolist() == [[1] * 4] + [[3] * 4] * 3
+    pooled = PooledOrganization("a+b", parts)
+    assert pooled.training_sequences().tolist() == [[1] * 4] + [[3] * 4] * 3
 
 
 def test_a_model_is_built_once_for_a_spec(gpt2_spec) -> None:
-    coalition = Coalition("a", [np.zeros((1, 4), np.int32)])
+    pooled = PooledOrganization("a", [np.zeros((1, 4), np.int32)])
     small, other = gpt2_spec(0.1), gpt2_spec(0.2)
-    assert coalition.model(small) is coalition.model(gpt2_spec(0.1))
-    assert coalition.model(other) is not coalition.model(small)
+    assert pooled.model(small) is pooled.model(gpt2_spec(0.1))
+    assert pooled.model(other) is not pooled.model(small)
 
 
 def test_a_visitor_runs_at_the_site() -> None:
-    coalition = Coalition("a", [np.zeros((2, 4), np.int32)])
-    assert coalition.visit(lambda site, n, m=0: (site.name, n + m), 1, m=2) == ("a", 3)
+    pooled = PooledOrganization("a", [np.zeros((2, 4), np.int32)])
+    assert pooled.run(lambda client, n, m=0: (client.name, n + m), 1, m=2) == ("a", 3)
 
 
 @pytest.mark.parametrize("count", [None, 3])
 def test_training_is_on_the_first_sequences_of_the_site(gpt2_spec, count: int | None) -> None:
     sequences = np.random.Generator(np.random.Philox(1)).integers(0, 300, (6, 16)).astype(np.int32)
     spec, settings = gpt2_spec(), TrainerSettings(batch_size=2, sequence_length=16)
-    task = Task("t", settings, 1, 1, seed=1, num_sequences=count)
-    site = Coalition("a", [sequences])
-    start = flatten(site.model(spec))
-    *_, update = site.train(spec, task, start, None, None)
-    *_, expected = Coalition("b", [sequences[:count]]).train(
+    task = TrainTask("t", settings, 1, 1, seed=1, num_sequences=count)
+    client = PooledOrganization("a", [sequences])
+    start = flatten(client.model(spec))
+    *_, update = client.train(spec, task, start, None, None)
+    *_, expected = PooledOrganization("b", [sequences[:count]]).train(
         spec, dataclasses.replace(task, num_sequences=None), start, None, None
     )
     assert isinstance(update, Update)

@@ -9,8 +9,8 @@ import pytest
 from raysim.analysis.attacks import _verdict, attacks_table
 from raysim.analysis.auc import area, interval
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Study
-from raysim.report.run_page import write_report
+from raysim.analysis.results import RunResults
+from raysim.report.run_page import write_run_page
 from raysim.report.sections.exposure import exposure
 from raysim.report.sections.membership import inference
 from raysim.tables.io import read_table, schema, write_table
@@ -55,16 +55,16 @@ def canary_rows(model, organization, exposed, extrapolated=None):
 
 def audited(folder, blind: float | None = 0.0, canaries=None):
     """`folder` with audits of all final models: attacks that work where the organization took part."""
-    study = Study(open_run(folder))
+    results = RunResults(open_run(folder))
     rng = np.random.default_rng(8)
     rows = {"membership": [], "canaries": [], "blind": []}
-    for point in {point.model: point for point in finals(study.points)}.values():
-        for organization in study.organizations:
+    for point in {point.model: point for point in finals(results.points)}.values():
+        for organization in results.organizations:
             took_part = organization in point.organizations
             rows["membership"] += membership_rows(point.model, organization, 3.0 * took_part, rng)
             rows["canaries"] += canary_rows(point.model, organization, 8.0 if took_part else 0.5, canaries)
     if blind is not None:
-        for organization in study.organizations:
+        for organization in results.organizations:
             rows["blind"] += blind_rows(organization, blind, rng)
     for name, found in rows.items():
         write_table(folder, name, pa.Table.from_pylist(found, schema(name)))
@@ -72,21 +72,21 @@ def audited(folder, blind: float | None = 0.0, canaries=None):
 
 
 @pytest.fixture(scope="module")
-def study(build_run):
-    return Study(open_run(audited(build_run())))
+def results(build_run):
+    return RunResults(open_run(audited(build_run())))
 
 
-def test_an_auc_is_the_share_of_pairs_won(study):
-    attack = next(row for row in attacks_table(study.run).to_pylist() if row["score"] == "loss")
+def test_an_auc_is_the_share_of_pairs_won(results):
+    attack = next(row for row in attacks_table(results.run).to_pylist() if row["score"] == "loss")
     rows = [
         row
-        for row in study.run.table("membership").to_pylist()
+        for row in results.run.table("membership").to_pylist()
         if (row["model"], row["organization"]) == (attack["model"], attack["organization"])
     ]
     pairs = [a["loss"] < b["loss"] for a in rows for b in rows if a["member"] and not b["member"]]
     assert attack["auc"] == pytest.approx(sum(pairs) / 400)
     assert [attack[name] for name in ("members", "non_members", "member_files", "non_member_files")] == [20] * 4
-    guesses = [row for row in study.run.table("blind").to_pylist() if row["organization"] == attack["organization"]]
+    guesses = [row for row in results.run.table("blind").to_pylist() if row["organization"] == attack["organization"]]
     pairs = [
         a["score"] > b["score"]
         for a in guesses
@@ -98,11 +98,11 @@ def test_an_auc_is_the_share_of_pairs_won(study):
     assert attack["gain_low"] < attack["gain"] < attack["gain_high"]
 
 
-def test_every_score_is_read_in_its_direction(study):
+def test_every_score_is_read_in_its_direction(results):
     """Lower for members: loss, zlib; higher: min_k, min_k_plus_plus. At 1 %, none of 20 non-members may be taken."""
     lower = {"loss": True, "zlib": True, "min_k": False, "min_k_plus_plus": False}
-    tables = [study.run.table(name).to_pylist() for name in ("membership", "blind")]
-    for attack in attacks_table(study.run).to_pylist()[:8]:
+    tables = [results.run.table(name).to_pylist() for name in ("membership", "blind")]
+    for attack in attacks_table(results.run).to_pylist()[:8]:
         rows = [r for r in tables[0] if (r["model"], r["organization"]) == (attack["model"], attack["organization"])]
         sign = -1 if lower[attack["score"]] else 1
         members, others = ([sign * r[attack["score"]] for r in rows if r["member"] == one] for one in (True, False))
@@ -110,11 +110,11 @@ def test_every_score_is_read_in_its_direction(study):
         assert attack["tpr_at_1_fpr"] == pytest.approx(sum(a > max(others) for a in members) / 20)
 
 
-def test_the_interval_of_the_gain_is_paired_by_file(study):
-    attack = next(row for row in attacks_table(study.run).to_pylist() if row["score"] == "loss")
+def test_the_interval_of_the_gain_is_paired_by_file(results):
+    attack = next(row for row in attacks_table(results.run).to_pylist() if row["score"] == "loss")
     rows, guesses = (
         sorted(
-            (r for r in study.run.table(name).to_pylist() if attack.items() >= {k: r[k] for k in keys}.items()),
+            (r for r in results.run.table(name).to_pylist() if attack.items() >= {k: r[k] for k in keys}.items()),
             key=lambda r: r["file"],
         )
         for name, keys in (("membership", ("model", "organization")), ("blind", ("organization",)))
@@ -151,17 +151,17 @@ def test_guesses_at_other_units_are_no_baseline(build_run):
     assert sum(verdict == "no baseline" for _, verdict in found) == 1
 
 
-def test_cases_are_models_at_organizations_that_they_were_trained_on(study):
-    cases = {(point.model, name) for point in finals(study.points) for name in point.organizations}
-    found = inference(study, attacks_table(study.run).to_pylist())
+def test_cases_are_models_at_organizations_that_they_were_trained_on(results):
+    cases = {(point.model, name) for point in finals(results.points) for name in point.organizations}
+    found = inference(results, attacks_table(results.run).to_pylist())
     assert found is not None
     assert f" of {len(cases)} cases of a final model and an organization" in found.verdict
 
 
-def test_an_attack_shows_membership_where_there_is_any(study):
-    members = {point.model: point.organizations for point in finals(study.points)}
+def test_an_attack_shows_membership_where_there_is_any(results):
+    members = {point.model: point.organizations for point in finals(results.points)}
     found = {}
-    for row in attacks_table(study.run).to_pylist():
+    for row in attacks_table(results.run).to_pylist():
         took_part = row["organization"] in members[row["model"]]
         found.setdefault((row["score"], took_part), []).append(row["verdict"] == "shows membership")
     assert all(found["loss", True])
@@ -172,10 +172,10 @@ def test_an_attack_shows_membership_where_there_is_any(study):
 
 def test_an_attack_shows_nothing_that_a_blind_guess_does_not(build_run):
     """The same attacks, where the splits differ by themselves."""
-    study = Study(open_run(audited(build_run(), blind=6.0)))
-    attacks = attacks_table(study.run).to_pylist()
+    results = RunResults(open_run(audited(build_run(), blind=6.0)))
+    attacks = attacks_table(results.run).to_pylist()
     assert {row["verdict"] for row in attacks} == {"shows nothing"}
-    found = inference(study, attacks)
+    found = inference(results, attacks)
     assert found is not None
     assert found.verdict.startswith("No attack is shown to beat the blind guess, without a model")
     assert {row.says for row in found.rows} <= {"shows nothing", "shows membership in 0 of 6 models"}
@@ -183,23 +183,23 @@ def test_an_attack_shows_nothing_that_a_blind_guess_does_not(build_run):
 
 def test_blind_guesses_from_few_files_are_called_noisy(build_run):
     """Nine files of either kind at meta; ten at the others, which are not few."""
-    study = Study(open_run(audited(build_run())))
-    attacks = attacks_table(study.run).to_pylist()
+    results = RunResults(open_run(audited(build_run())))
+    attacks = attacks_table(results.run).to_pylist()
     sizes = {"meta": {"member_files": 10, "non_member_files": 9}}
     default = {"member_files": 10, "non_member_files": 10}
-    found = inference(study, [row | sizes.get(row["organization"], default) for row in attacks])
+    found = inference(results, [row | sizes.get(row["organization"], default) for row in attacks])
     assert found is not None
     assert "Blind guesses are noisy where a split has fewer than 10 files (meta: 10 and 9)" in found.verdict
     for row in found.rows:
         assert row.says.endswith(", with few files") == (row.organization == "meta")
 
 
-def test_true_positives_stand_beside_those_of_the_blind_guess(study):
-    attacks = attacks_table(study.run).to_pylist()
-    found = inference(study, attacks)
+def test_true_positives_stand_beside_those_of_the_blind_guess(results):
+    attacks = attacks_table(results.run).to_pylist()
+    found = inference(results, attacks)
     assert found is not None
     row = next(row for row in found.rows if (row.label, row.organization) == ("single: meta", "meta"))
-    model = next(point.model for point in finals(study.points) if point.organizations == ("meta",))
+    model = next(point.model for point in finals(results.points) if point.organizations == ("meta",))
     mine = [row for row in attacks if (row["model"], row["organization"]) == (model, "meta")]
     best = max(mine, key=lambda one: one["auc"])
     cell = row.cells[[name for name, _ in found.columns].index("At 1 %")]
@@ -207,12 +207,12 @@ def test_true_positives_stand_beside_those_of_the_blind_guess(study):
     assert cell.spread == f"blind {100 * best['blind_tpr_at_1_fpr']:.0f} %"
 
 
-def test_a_model_that_two_settings_end_with_is_one_case(study):
+def test_a_model_that_two_settings_end_with_is_one_case(results):
     """Told twice over, by another label."""
-    attacks = attacks_table(study.run).to_pylist()
-    before = inference(study, attacks)
-    twice = Study(study.run)
-    twice.points = [*study.points, *(replace(point, strategy=f"{point.strategy} again") for point in study.points)]
+    attacks = attacks_table(results.run).to_pylist()
+    before = inference(results, attacks)
+    twice = RunResults(results.run)
+    twice.points = [*results.points, *(replace(point, strategy=f"{point.strategy} again") for point in results.points)]
     after = inference(twice, attacks)
     assert before is not None
     assert after is not None
@@ -221,17 +221,17 @@ def test_a_model_that_two_settings_end_with_is_one_case(study):
 
 
 def test_an_attack_without_a_baseline_shows_nothing_either(build_run):
-    study = Study(open_run(audited(build_run(), blind=None)))
-    attacks = attacks_table(study.run).to_pylist()
+    results = RunResults(open_run(audited(build_run(), blind=None)))
+    attacks = attacks_table(results.run).to_pylist()
     assert {row["verdict"] for row in attacks} == {"no baseline"}
     assert {row["blind_auc"] for row in attacks} == {None}
-    found = inference(study, attacks)
+    found = inference(results, attacks)
     assert found is not None
     assert "no blind guess to hold an attack against" in found.verdict
 
 
-def test_exposures_are_averaged_by_setting_and_repeats(study):
-    found = exposure(study)
+def test_exposures_are_averaged_by_setting_and_repeats(results):
+    found = exposure(results)
     assert found is not None
     assert [name for name, _ in found.columns] == ["Never", "4 times", "Others'", "By chance"]
     cells = {label: [cell.text for cell in row] for label, row in found.rows}
@@ -252,7 +252,7 @@ def test_secrets_that_stand_nowhere_and_are_exposed_are_said(build_run):
         if (row["organization"], row["canary"]) == ("meta", "0x1"):
             row.update(rank=1, exposure=10.0)
     write_table(folder, "canaries", pa.Table.from_pylist(rows, schema("canaries")))
-    found = exposure(Study(open_run(folder)))
+    found = exposure(RunResults(open_run(folder)))
     assert found is not None
     assert dict(found.rows)["single: meta"][0].text == "5.5"
     assert "of the 6 that stand nowhere 1 did, in one model or more." in found.note
@@ -260,7 +260,7 @@ def test_secrets_that_stand_nowhere_and_are_exposed_are_said(build_run):
 
 
 def test_extrapolated_exposures_are_called_so(build_run):
-    found = exposure(Study(open_run(audited(build_run(), canaries=21.0))))
+    found = exposure(RunResults(open_run(audited(build_run(), canaries=21.0))))
     assert found is not None
     assert dict(found.rows)["centralized"][1].spread == "extrapolated 21.0"
     assert "a sample of secrets" in found.scale
@@ -269,7 +269,7 @@ def test_extrapolated_exposures_are_called_so(build_run):
 
 def test_the_page_shows_audits(build_run):
     folder = audited(build_run())
-    page = write_report(folder).read_text(encoding="utf-8")
+    page = write_run_page(folder).read_text(encoding="utf-8")
     assert 'id="exposure"' in page
     assert 'id="membership"' in page
     assert "beats the guess without a model" in page
@@ -277,6 +277,6 @@ def test_the_page_shows_audits(build_run):
 
 
 def test_a_page_without_audits_does_not_speak_of_them(run):
-    page = write_report(run).read_text(encoding="utf-8")
+    page = write_run_page(run).read_text(encoding="utf-8")
     assert 'id="exposure"' not in page
     assert 'href="#membership"' not in page

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from raysim.report.page import script_json
-from raysim.report.run_page import write_report
+from raysim.report.run_page import write_run_page
 from raysim.tables.io import read_table, table_path
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -44,7 +44,7 @@ class Page(HTMLParser):
 
 
 def page_of(folder):
-    return Page(write_report(folder).read_text(encoding="utf-8"))
+    return Page(write_run_page(folder).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

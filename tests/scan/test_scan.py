@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raysim.scan.clones import find_clones
-from raysim.scan.corpora import Corpus
+from raysim.scan.corpora import CodeCollection
 from raysim.scan.reading import Reader
 from raysim.scan.scan import PUBLIC, scan
 
@@ -28,9 +28,9 @@ TEXT |= st.integers(0, 300).map(lambda count: "same\n" * count)
 FILES = st.dictionaries(st.sampled_from(["a.py", "b.py", "d/c.py"]), TEXT, min_size=1, max_size=3)
 
 
-def corpus(name: str, files: Files) -> Corpus:
+def corpus(name: str, files: Files) -> CodeCollection:
     paths = sorted(files)
-    return Corpus(name, paths, lambda number: files[paths[number]].encode("utf-8", "surrogatepass"))
+    return CodeCollection(name, paths, lambda number: files[paths[number]].encode("utf-8", "surrogatepass"))
 
 
 reader = Reader()
@@ -111,11 +111,11 @@ REAL = {
 
 def real_files(*folders: str) -> Files:
     """The Python files in some folders of the installed packages, as they stand."""
-    site = Path(sysconfig.get_path("purelib"))
+    client = Path(sysconfig.get_path("purelib"))
     return {
-        str(file.relative_to(site)): file.read_bytes().decode()
+        str(file.relative_to(client)): file.read_bytes().decode()
         for folder in folders
-        for file in sorted((site / folder).rglob("*.py"))
+        for file in sorted((client / folder).rglob("*.py"))
     }
 
 
@@ -196,9 +196,9 @@ def test_what_does_not_fit_in_memory_is_read_again(monkeypatch: pytest.MonkeyPat
     files = {f"{i}.py": "".join(f"line {i} {n}\n" for n in range(9)) for i in range(4)}
     reads = []
 
-    def counted(name: str) -> Corpus:
+    def counted(name: str) -> CodeCollection:
         plain = corpus(name, files)
-        return Corpus(name, plain.paths, lambda number: (reads.append((name, number)), plain.read(number))[1])
+        return CodeCollection(name, plain.paths, lambda number: (reads.append((name, number)), plain.read(number))[1])
 
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 1)
     expected = find_clones([counted("a"), counted("b")], 6, reader).to_json()

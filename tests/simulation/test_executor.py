@@ -13,10 +13,17 @@ from raysim.strategies.fedavg import weighted_average
 from raysim.cluster.backend import InlineBackend
 from raysim.core.errors import BoundaryError, RunError
 from raysim.core.keys import key_of
-from raysim.organizations.organization import Agreement, Organization
-from raysim.simulation.loop import Instance
-from raysim.simulation.run_context import World
-from raysim.simulation.strategy import Assignment, Federation, Milestone, Result, State, StrategySettings
+from raysim.organizations.organization import DataPolicy, Organization
+from raysim.simulation.loop import StrategyRun
+from raysim.simulation.run_context import RunContext
+from raysim.simulation.strategy import (
+    ClientUpdate,
+    Federation,
+    ModelCheckpoint,
+    State,
+    StrategySettings,
+    TrainInstruction,
+)
 from raysim.store.transfers import SERVER, ledger_rows
 
 BOTH = {"incremental": {"orders": [["alpha", "beta"]]}}
@@ -45,19 +52,19 @@ class Ring:
     def init(self, model, weights) -> State:
         return State(model, tensors={"weights": weights})
 
-    def plan(self, state: State) -> list[Assignment]:
+    def plan(self, state: State) -> list[TrainInstruction]:
         if state.round == len(self._names):
             return []
         pair = [self._names[(state.round + i) % len(self._names)] for i in range(2)]
-        return [Assignment((name,), state.model, 1, 1) for name in pair]
+        return [TrainInstruction((name,), state.model, 1, 1) for name in pair]
 
     def apply(self, state: State, results, key) -> State:
         mean = weighted_average([r.weights for r in results], [1] * len(results))
         return State(key, state.round + 1, tensors={"weights": (state.tensors["weights"] + mean) / np.float32(2)})
 
-    def milestones(self, state: State) -> list[Milestone]:
+    def checkpoints(self, state: State) -> list[ModelCheckpoint]:
         final = state.round == len(self._names)
-        return [Milestone(state.model, "round" if state.round else "initial", state.round, final)]
+        return [ModelCheckpoint(state.model, "round" if state.round else "initial", state.round, final)]
 
 
 def test_a_foreign_strategy_is_short() -> None:
@@ -65,16 +72,16 @@ def test_a_foreign_strategy_is_short() -> None:
 
 
 def test_a_foreign_strategy_runs_without_a_change_elsewhere(run_study) -> None:
-    def instances(world: World) -> list[Instance]:
-        return [Instance("ring", s, world) for s in Ring.variants(StrategySettings(), world.federation)]
+    def strategy_runs(context: RunContext) -> list[StrategyRun]:
+        return [StrategyRun("ring", s, context) for s in Ring.variants(StrategySettings(), context.federation)]
 
-    study = run_study(InlineBackend(), [], instances=instances)
-    assert sorted(study.keys("train")) == sorted(study.plan.unique_stages())
-    assert len(study.keys("train")) == 2 * 2
-    assert study.keys("aggregate") == study.plan.aggregations
-    assert [(m.milestone.index, m.milestone.final) for m in study.reached] == [(0, False), (1, False), (2, True)]
-    initial, first = (study.weights()[m.milestone.model] for m in study.reached[:2])
-    one, two = (study.weights()[s.key] for s in study.plan.stages[:2])
+    results = run_study(InlineBackend(), [], strategy_runs=strategy_runs)
+    assert sorted(results.keys("train")) == sorted(results.plan.unique_stages())
+    assert len(results.keys("train")) == 2 * 2
+    assert results.keys("aggregate") == results.plan.aggregations
+    assert [(m.checkpoint.index, m.checkpoint.final) for m in results.reached] == [(0, False), (1, False), (2, True)]
+    initial, first = (results.weights()[m.checkpoint.model] for m in results.reached[:2])
+    one, two = (results.weights()[s.key] for s in results.plan.stages[:2])
     np.testing.assert_allclose(first, (initial + (one + two) / 2) / 2, atol=1e-7)
 
 
@@ -88,10 +95,12 @@ def test_a_second_run_computes_nothing(run_study, tmp_path: Path) -> None:
     assert {row["status"] for row in first.rows} == {"computed"}
     assert {row["status"] for row in second.rows} == {"cached"}
     assert second.observer.started_keys == []
-    done, found = ({(row["key"], row["setting"]) for row in study.rows} for study in (first, second))
+    done, found = ({(row["key"], row["setting"]) for row in results.rows} for results in (first, second))
     assert done == found
     assert first.used == second.used
-    lineages = [{(m.instance.name, m.milestone): m.lineage for m in study.reached} for study in (first, second)]
+    lineages = [
+        {(m.strategy_run.name, m.checkpoint): m.lineage for m in results.reached} for results in (first, second)
+    ]
     assert lineages[0] == lineages[1]
 
 
@@ -114,12 +123,12 @@ def test_a_run_goes_on_from_an_aggregation_in_the_store(run_study, tmp_path: Pat
 
 
 def test_settings_share_work_and_the_log_says_so(run_study) -> None:
-    study = run_study(InlineBackend(), ["single", "incremental"])
-    status = {(row["setting"], row["key"]): row["status"] for row in study.rows if row["kind"] == "train"}
+    results = run_study(InlineBackend(), ["single", "incremental"])
+    status = {(row["setting"], row["key"]): row["status"] for row in results.rows if row["kind"] == "train"}
     assert len(status) == 2 + 4
     assert Counter(status.values()) == {"computed": 4, "cached": 2}
-    assert len(study.observer.started_keys) == 1 + 4
-    assert all(row["seconds"] == 0 for row in study.rows if row["status"] == "cached")
+    assert len(results.observer.started_keys) == 1 + 4
+    assert all(row["seconds"] == 0 for row in results.rows if row["status"] == "cached")
 
 
 def test_a_damaged_entry_is_moved_away_and_made_again(run_study, tmp_path: Path) -> None:
@@ -143,8 +152,8 @@ def test_initial_weights_that_several_clients_find_damaged(run_study, tmp_path: 
     entries = [{"fedavg": {"rounds": 1}}]
 
     class Vandal(InlineBackend):
-        async def call(self, party: Any, method: str, *args: Any) -> Any:
-            result = await super().call(party, method, *args)
+        async def call(self, actor: Any, method: str, *args: Any) -> Any:
+            result = await super().call(actor, method, *args)
             if method == "begin":
                 for path in (tmp_path / "store" / "objects").glob("*/*/weights.npy"):
                     path.write_bytes(b"damaged")
@@ -152,8 +161,8 @@ def test_initial_weights_that_several_clients_find_damaged(run_study, tmp_path: 
 
     with pytest.raises(DamagedEntry, match="run the same command again"):
         run_study(Vandal(), entries, folder=tmp_path, slots=2)
-    study = run_study(InlineBackend(), entries, folder=tmp_path, slots=2)
-    assert study.keys("initial", "computed") == [study.world.initial_key()]
+    results = run_study(InlineBackend(), entries, folder=tmp_path, slots=2)
+    assert results.keys("initial", "computed") == [results.context.initial_key()]
 
 
 # A run that is cut.
@@ -169,12 +178,12 @@ class CutBackend(InlineBackend):
     def __init__(self, checkpoints: int) -> None:
         self._left = checkpoints
 
-    async def stream(self, party: Any, method: str, *args: Any):
-        from raysim.training.request import Checkpoint
+    async def stream(self, actor: Any, method: str, *args: Any):
+        from raysim.training.request import ResumeState
 
-        async for event in super().stream(party, method, *args):
+        async for event in super().stream(actor, method, *args):
             yield event
-            if isinstance(event, Checkpoint):
+            if isinstance(event, ResumeState):
                 self._left -= 1
                 if not self._left:
                     raise Cut
@@ -193,7 +202,7 @@ def test_a_cut_stage_goes_on_from_its_checkpoint_to_the_same_bits(run_study, tmp
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
     for stage in whole.plan.stages:
-        facts = [study.store.get(stage.key).info["metrics"] for study in (whole, resumed)]
+        facts = [results.store.get(stage.key).info["metrics"] for results in (whole, resumed)]
         assert facts[0] == facts[1]
 
 
@@ -201,23 +210,23 @@ def test_snapshots_of_a_stage_that_was_cut_without_them(run_study, tmp_path: Pat
     """Whether snapshots are wanted is not in the key, so a checkpoint may have come past epochs without them."""
     with pytest.raises(Cut):
         run_study(CutBackend(25), [BOTH], folder=tmp_path, checkpoint_every_s=0.0)
-    study = run_study(InlineBackend(), [BOTH], folder=tmp_path, snapshot_epochs=True)
-    whole = run_study(InlineBackend(), [BOTH], snapshot_epochs=True)
-    assert study.used == whole.used
-    assert study.weights().keys() == whole.weights().keys() == whole.used
+    results = run_study(InlineBackend(), [BOTH], folder=tmp_path, checkpoint_epochs=True)
+    whole = run_study(InlineBackend(), [BOTH], checkpoint_epochs=True)
+    assert results.used == whole.used
+    assert results.weights().keys() == whole.weights().keys() == whole.used
 
 
 def test_snapshots_are_the_models_after_each_epoch(run_study) -> None:
-    study = run_study(InlineBackend(), [BOTH], snapshot_epochs=True)
-    epochs = [m for m in study.reached if m.milestone.moment == "epoch"]
-    assert [(m.milestone.index, m.milestone.last) for m in epochs] == [
+    results = run_study(InlineBackend(), [BOTH], checkpoint_epochs=True)
+    epochs = [m for m in results.reached if m.checkpoint.moment == "epoch"]
+    assert [(m.checkpoint.index, m.checkpoint.last) for m in epochs] == [
         (1, "alpha"), (2, "alpha"), (3, "beta"), (4, "beta"),
     ]  # fmt: skip
-    first, second = study.plan.stages
-    weights = study.weights()
+    first, second = results.plan.stages
+    weights = results.weights()
     for stage, model in ((first, epochs[1]), (second, epochs[3])):
-        assert np.array_equal(weights[model.milestone.model], weights[stage.key])
-    assert not np.array_equal(weights[epochs[0].milestone.model], weights[first.key])
+        assert np.array_equal(weights[model.checkpoint.model], weights[stage.key])
+    assert not np.array_equal(weights[epochs[0].checkpoint.model], weights[first.key])
     assert [sum(m.lineage.tokens_seen.values()) * 2 for m in epochs[:2]] == [first.num_tokens, 2 * first.num_tokens]
 
 
@@ -229,16 +238,16 @@ def test_a_failed_stage_names_itself(run_study) -> None:
 # The ledger.
 
 
-def rows_of(study) -> list[dict[str, Any]]:
-    return ledger_rows([study.store.peek(key) for key in sorted(study.used)], study.store)
+def rows_of(results) -> list[dict[str, Any]]:
+    return ledger_rows([results.store.peek(key) for key in sorted(results.used)], results.store)
 
 
 def test_weights_go_out_and_come_back_for_every_stage(run_study) -> None:
-    study = run_study(InlineBackend(), ["incremental", {"fedavg": {"rounds": 2}}])
-    rows = rows_of(study)
-    for key, stage in study.plan.unique_stages().items():
-        (name,) = stage.assignment.organizations
-        start, end = study.store.get(stage.assignment.model), study.store.get(key)
+    results = run_study(InlineBackend(), ["incremental", {"fedavg": {"rounds": 2}}])
+    rows = rows_of(results)
+    for key, stage in results.plan.unique_stages().items():
+        (name,) = stage.instruction.organizations
+        start, end = results.store.get(stage.instruction.model), results.store.get(key)
         work = [r for r in rows if r["work"] == key]
         weights = {(r["sender"], r["receiver"]): r for r in work if r["kind"] == "weights"}
         assert set(weights) == {(SERVER, name), (name, SERVER)}
@@ -251,34 +260,32 @@ def test_weights_go_out_and_come_back_for_every_stage(run_study) -> None:
 
 
 def test_a_snapshot_comes_back_too(run_study) -> None:
-    study = run_study(InlineBackend(), [{"incremental": {"orders": [["alpha"]]}}], snapshot_epochs=True)
-    rows = [r for r in rows_of(study) if r["sender"] == "alpha" and r["kind"] == "weights"]
+    results = run_study(InlineBackend(), [{"incremental": {"orders": [["alpha"]]}}], checkpoint_epochs=True)
+    rows = [r for r in rows_of(results) if r["sender"] == "alpha" and r["kind"] == "weights"]
     assert len(rows) == 3  # after each of two epochs, and of the stage
 
 
 def test_only_centralized_moves_sequences(run_study) -> None:
-    study = run_study(InlineBackend(), ["single", "centralized"])
-    moved = [r for r in rows_of(study) if r["kind"] == "sequences"]
-    expected = {
-        (name, "alpha+beta", inventory.sequences * 64 * 4) for name, inventory in study.world.inventories.items()
-    }
+    results = run_study(InlineBackend(), ["single", "centralized"])
+    moved = [r for r in rows_of(results) if r["kind"] == "sequences"]
+    expected = {(name, "alpha+beta", stats.sequences * 64 * 4) for name, stats in results.context.client_stats.items()}
     assert {(r["sender"], r["receiver"], r["bytes"]) for r in moved} == expected
     assert len(moved) == 2
-    (pooled,) = (s.key for s in study.plan.stages if s.instance.label == "centralized")
+    (pooled,) = (s.key for s in results.plan.stages if s.strategy_run.label == "centralized")
     assert {r["work"] for r in moved} == {pooled}
 
 
 def test_a_fraction_moves_a_fraction(run_study) -> None:
-    study = run_study(InlineBackend(), [{"centralized": {"fraction": 0.5}}])
-    moved = {r["sender"]: r["bytes"] for r in rows_of(study) if r["kind"] == "sequences"}
-    assert moved == {n: -(-i.sequences // 2) * 64 * 4 for n, i in study.world.inventories.items()}
+    results = run_study(InlineBackend(), [{"centralized": {"fraction": 0.5}}])
+    moved = {r["sender"]: r["bytes"] for r in rows_of(results) if r["kind"] == "sequences"}
+    assert moved == {n: -(-i.sequences // 2) * 64 * 4 for n, i in results.context.client_stats.items()}
 
 
 def test_kept_client_state_stays_on_the_shelf_of_its_organization(run_study) -> None:
-    study = run_study(InlineBackend(), [{"fedavg": {"rounds": 2}}], client_state="keep")
-    kept = [r for r in rows_of(study) if r["kind"] == "client state"]
-    for key, stage in study.plan.unique_stages().items():
-        (name,) = stage.assignment.organizations
+    results = run_study(InlineBackend(), [{"fedavg": {"rounds": 2}}], client_state="keep")
+    kept = [r for r in rows_of(results) if r["kind"] == "client state"]
+    for key, stage in results.plan.unique_stages().items():
+        (name,) = stage.instruction.organizations
         shelf = {(r["sender"], r["receiver"]) for r in kept if r["work"] == key}
         assert (name, f"{name} (its shelf)") in shelf
         assert all(SERVER not in pair for pair in shelf)
@@ -297,7 +304,7 @@ def test_nothing_is_pooled_without_an_agreement(run_study, monkeypatch: pytest.M
         def spawn(self, plain_class: type, *args: Any) -> Any:
             if plain_class is Organization:
                 name, settings, *rest = args
-                args = (name, settings.model_copy(update={"agreement": Agreement(share="weights")}), *rest)
+                args = (name, settings.model_copy(update={"agreement": DataPolicy(share="weights")}), *rest)
             return super().spawn(plain_class, *args)
 
     with pytest.raises(BoundaryError, match=r"organizations\.alpha\.agreement\.share"):
@@ -306,9 +313,9 @@ def test_nothing_is_pooled_without_an_agreement(run_study, monkeypatch: pytest.M
 
 
 def test_one_key_is_one_recipe(run_study) -> None:
-    study = run_study(InlineBackend(), ["single", {"fedavg": {"rounds": 1}}])
-    for key in study.used:
-        assert key_of(study.store.get(key).recipe) == key
-    assert isinstance(study.plan.stages[0].assignment, Assignment)
-    assert all(isinstance(m.milestone, Milestone) for m in study.reached)
-    assert Result(study.plan.stages[0].assignment, "k", 1).weights.size == 0
+    results = run_study(InlineBackend(), ["single", {"fedavg": {"rounds": 1}}])
+    for key in results.used:
+        assert key_of(results.store.get(key).recipe) == key
+    assert isinstance(results.plan.stages[0].instruction, TrainInstruction)
+    assert all(isinstance(m.checkpoint, ModelCheckpoint) for m in results.reached)
+    assert ClientUpdate(results.plan.stages[0].instruction, "k", 1).weights.size == 0

@@ -4,46 +4,48 @@ import dataclasses
 
 import pytest
 
-from raysim.organizations.organization import Inventory
-from raysim.simulation.strategy import Assignment, Member
+from raysim.organizations.organization import ClientStats
+from raysim.simulation.strategy import ClientInfo, TrainInstruction
 
-ASSIGNMENT = Assignment(("a",), "model", 2, 4)
+ASSIGNMENT = TrainInstruction(("a",), "model", 2, 4)
 
 
-def test_tokens_and_sequences(make_world) -> None:
-    world = make_world({"a": 3, "b": 3}, sequence_length=1024)
+def test_tokens_and_sequences(make_context) -> None:
+    context = make_context({"a": 3, "b": 3}, sequence_length=1024)
     both = dataclasses.replace(ASSIGNMENT, organizations=("a", "b"))
-    assert world.num_sequences(both) == 6
-    assert world.tokens_shown(both) == {"a": 3 * 1024 * 2, "b": 3 * 1024 * 2}
-    assert world.num_tokens(both) == 2 * 3 * 1024 * 2
+    assert context.num_sequences(both) == 6
+    assert context.tokens_shown(both) == {"a": 3 * 1024 * 2, "b": 3 * 1024 * 2}
+    assert context.num_tokens(both) == 2 * 3 * 1024 * 2
 
 
 @pytest.mark.parametrize(
     ("sequences", "fraction", "expected"),
     [(3, 1.0, 3), (3, 0.5, 2), (4, 0.5, 2), (3, 0.01, 1), (100, 0.07, 7), (100, 0.29, 29), (1, 1e-12, 1)],
 )
-def test_a_fraction_is_rounded_up_as_a_person_would(make_world, sequences: int, fraction: float, expected: int) -> None:
+def test_a_fraction_is_rounded_up_as_a_person_would(
+    make_context, sequences: int, fraction: float, expected: int
+) -> None:
     """In binary, 0.07 * 100 is a little over 7."""
-    world = make_world({"a": sequences})
-    assert world.sequences_of(dataclasses.replace(ASSIGNMENT, fraction=fraction)) == {"a": expected}
+    context = make_context({"a": sequences})
+    assert context.sequences_of(dataclasses.replace(ASSIGNMENT, fraction=fraction)) == {"a": expected}
 
 
-def test_members_are_told_what_the_inventories_say(make_world) -> None:
+def test_members_are_told_what_the_inventories_say(make_context) -> None:
     """b has the fewest lines, 6. Of a's six lines, each twice, 6 of 12 draws miss one with 6 * 5 / (12 * 11)."""
     splits = {"train": {"sequences": 3, "tokens": 200}}
-    told = {
-        "a": Inventory("a", "ta", "va", splits, (), {}, 3, ((2, 6),)),
-        "b": Inventory("b", "tb", "vb", splits, (), {}, 0, ((1, 6),)),
+    prompt_stats = {
+        "a": ClientStats("a", "ta", "va", splits, (), {}, 3, ((2, 6),)),
+        "b": ClientStats("b", "tb", "vb", splits, (), {}, 0, ((1, 6),)),
     }
     expected = round(6 * (1 - 6 * 5 / (12 * 11)) / 6, 9)
-    members = dataclasses.replace(make_world({"a": 3}), inventories=told).federation.members
-    assert members == (Member("a", 3, 200, expected, 0.25), Member("b", 3, 200, 1.0, 0.0))
+    clients = dataclasses.replace(make_context({"a": 3}), client_stats=prompt_stats).federation.clients
+    assert clients == (ClientInfo("a", 3, 200, expected, 0.25), ClientInfo("b", 3, 200, 1.0, 0.0))
 
 
-def test_equal_diversities_tie(make_world) -> None:
+def test_equal_diversities_tie(make_context) -> None:
     """No line stands twice in any of them; the sums are rounded in another way for each size."""
-    world = make_world({"a": 3})
-    one = world.inventories["a"]
-    told = {str(n): dataclasses.replace(one, line_spectrum=((1, n),)) for n in range(3, 400, 7)}
-    members = dataclasses.replace(world, inventories=told).federation.members
-    assert {member.diversity for member in members} == {1.0}
+    context = make_context({"a": 3})
+    one = context.client_stats["a"]
+    prompt_stats = {str(n): dataclasses.replace(one, line_spectrum=((1, n),)) for n in range(3, 400, 7)}
+    clients = dataclasses.replace(context, client_stats=prompt_stats).federation.clients
+    assert {member.diversity for member in clients} == {1.0}

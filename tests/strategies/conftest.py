@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from raysim.simulation.strategy import Federation, Member, Result, State, Strategy
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State, Strategy
 from raysim.training.weights import Flat
 
 
 @pytest.fixture
 def federation() -> Federation:
     """Three organizations of 1, 2 and 5 sequences of 64 tokens, 10 epochs, fresh optimizers in each round."""
-    members = (Member("a", 1, 64, 1.0, 0.0), Member("b", 2, 128, 1.0, 0.0), Member("c", 5, 320, 1.0, 0.0))
-    return Federation(members, 10, "reset")
+    clients = (ClientInfo("a", 1, 64, 1.0, 0.0), ClientInfo("b", 2, 128, 1.0, 0.0), ClientInfo("c", 5, 320, 1.0, 0.0))
+    return Federation(clients, 10, "reset")
 
 
 Rounds = Callable[..., list[State]]
@@ -26,12 +26,14 @@ def play() -> Rounds:
     def rounds(strategy: Strategy, start: Sequence[float], train: Callable[[int, int, Flat], Flat]) -> list[State]:
         states = [strategy.init("initial", np.array(start, np.float32))]
         sequences = {"a": 1, "b": 2, "c": 5}
-        while assignments := strategy.plan(states[-1]):
+        while instructions := strategy.plan(states[-1]):
             number = len(states)
             weights = states[-1].tensors["weights"]
             results = [
-                Result(a, f"stage {number}.{i}", sum(sequences[o] for o in a.organizations), train(number, i, weights))
-                for i, a in enumerate(assignments)
+                ClientUpdate(
+                    a, f"stage {number}.{i}", sum(sequences[o] for o in a.organizations), train(number, i, weights)
+                )
+                for i, a in enumerate(instructions)
             ]
             states.append(strategy.apply(states[-1], results, f"model {number}"))
         return states

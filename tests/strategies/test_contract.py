@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from raysim.simulation.registry import GROUP, resolve
-from raysim.simulation.strategy import Assignment, Federation, Member, Result, State, Strategy
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State, Strategy, TrainInstruction
 from raysim.simulation.strategy_actor import NO_WEIGHTS
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
@@ -40,8 +40,8 @@ def cases() -> Iterator[Any]:
     for name in sorted(point.name for point in entry_points(group=GROUP)):
         for settings in SETTINGS.get(name, [{}]):
             for client_state in ("reset", "keep"):
-                members = tuple(Member(n, c, 64 * c, 1.0, 0.0) for n, c in SEQUENCES.items())
-                federation = Federation(members, 4, client_state)
+                clients = tuple(ClientInfo(n, c, 64 * c, 1.0, 0.0) for n, c in SEQUENCES.items())
+                federation = Federation(clients, 4, client_state)
                 _, strategy_class, chosen = resolve({name: settings}, "test")
                 yield pytest.param(strategy_class, chosen, federation, id=f"{name} {settings or ''} {client_state}")
 
@@ -49,20 +49,22 @@ def cases() -> Iterator[Any]:
 every_strategy = pytest.mark.parametrize(("strategy_class", "settings", "federation"), list(cases()))
 
 
-def walk(strategy: Strategy, weights: np.ndarray) -> Iterator[tuple[State, Sequence[Assignment], list[Result], State]]:
+def walk(
+    strategy: Strategy, weights: np.ndarray
+) -> Iterator[tuple[State, Sequence[TrainInstruction], list[ClientUpdate], State]]:
     """Plays `strategy` to its end; clients move each weight by a number that depends on round and client."""
     state = strategy.init("initial", weights if strategy.aggregates else NO_WEIGHTS)
     for number in range(1, 100):
-        assignments = strategy.plan(state)
-        if not assignments:
+        instructions = strategy.plan(state)
+        if not instructions:
             return
         results = []
-        for i, assignment in enumerate(assignments):
+        for i, instruction in enumerate(instructions):
             base = state.tensors["weights"] if strategy.aggregates else NO_WEIGHTS
-            count = sum(SEQUENCES[name] for name in assignment.organizations)
-            results.append(Result(assignment, f"stage {number}.{i}", count, base + np.float32(number + i)))
+            count = sum(SEQUENCES[name] for name in instruction.organizations)
+            results.append(ClientUpdate(instruction, f"stage {number}.{i}", count, base + np.float32(number + i)))
         after = strategy.apply(state, results, f"model {number}")
-        yield state, assignments, results, after
+        yield state, instructions, results, after
         state = after
     raise AssertionError("a strategy ends")
 
@@ -79,10 +81,10 @@ def test_every_method_is_pure(strategy_class, settings, federation: Federation) 
         before = copy.deepcopy(vars(strategy))
         start = START.copy()
         assert same(strategy.init("m", start), strategy.init("m", start))
-        for state, assignments, results, after in walk(strategy, start):
+        for state, instructions, results, after in walk(strategy, start):
             kept_state, kept_results = copy.deepcopy(state), copy.deepcopy(results)
-            assert list(strategy.plan(state)) == list(assignments)
-            assert list(strategy.milestones(state)) == list(strategy.milestones(state))
+            assert list(strategy.plan(state)) == list(instructions)
+            assert list(strategy.checkpoints(state)) == list(strategy.checkpoints(state))
             assert same(strategy.apply(state, results, after.model), after)
             assert same(state, kept_state)
             assert [(r.key, r.weights.tolist()) for r in results] == [(r.key, r.weights.tolist()) for r in kept_results]
@@ -116,11 +118,11 @@ def test_empty_buffers_give_the_same_plan(strategy_class, settings, federation: 
 def test_exactly_one_final_milestone_and_it_is_the_last(strategy_class, settings, federation: Federation) -> None:
     for strategy in strategy_class.variants(settings, federation):
         states = [strategy.init("initial", START), *(after for *_, after in walk(strategy, START))]
-        milestones = [m for state in states for m in strategy.milestones(state)]
-        assert [m.final for m in milestones] == [False] * (len(milestones) - 1) + [True]
-        assert milestones[-1].model == states[-1].model
-        assert (milestones[0].model, milestones[0].moment, milestones[0].index) == ("initial", "initial", 0)
-        assert len({m.model for m in milestones}) == len(milestones)
+        checkpoints = [m for state in states for m in strategy.checkpoints(state)]
+        assert [m.final for m in checkpoints] == [False] * (len(checkpoints) - 1) + [True]
+        assert checkpoints[-1].model == states[-1].model
+        assert (checkpoints[0].model, checkpoints[0].moment, checkpoints[0].index) == ("initial", "initial", 0)
+        assert len({m.model for m in checkpoints}) == len(checkpoints)
 
 
 @every_strategy
@@ -130,7 +132,7 @@ def test_control_round_trips_through_json(strategy_class, settings, federation: 
         for *_, after in walk(strategy, START):
             again = State(**json.loads(json.dumps(after.control())))
             assert list(strategy.plan(again)) == list(strategy.plan(after))
-            assert list(strategy.milestones(again)) == list(strategy.milestones(after))
+            assert list(strategy.checkpoints(again)) == list(strategy.checkpoints(after))
 
 
 @every_strategy
@@ -158,10 +160,10 @@ def test_variants_have_orders_of_their_own(strategy_class, settings, federation:
 @every_strategy
 def test_assignments_name_members_and_fit_their_horizon(strategy_class, settings, federation: Federation) -> None:
     for strategy in strategy_class.variants(settings, federation):
-        for state, assignments, *_ in walk(strategy, START):
-            for assignment in assignments:
-                assert assignment.organizations
-                assert set(assignment.organizations) <= set(federation.names)
-                assert 1 <= assignment.epochs <= assignment.horizon_epochs
-                assert assignment.model == state.model
-                assert assignment.client_state is None or assignment.keep_state
+        for state, instructions, *_ in walk(strategy, START):
+            for instruction in instructions:
+                assert instruction.organizations
+                assert set(instruction.organizations) <= set(federation.names)
+                assert 1 <= instruction.epochs <= instruction.horizon_epochs
+                assert instruction.model == state.model
+                assert instruction.client_state is None or instruction.keep_state

@@ -7,7 +7,7 @@ import pytest
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings, weighted_average
 
 from raysim.core.errors import InputError
-from raysim.simulation.strategy import Federation, Member, Result
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
 
 
 def make(federation: Federation, **settings: Any) -> FedAvg:
@@ -70,8 +70,8 @@ def test_reset_clients_start_a_schedule_a_round(federation: Federation, play) ->
     strategy = make(federation, rounds=2, local_epochs=3)
     for state in play(strategy, [0], lambda _, __, w: w):
         assert state.client_states == {}
-        for assignment in strategy.plan(state):
-            assert (assignment.horizon_epochs, assignment.client_state, assignment.keep_state) == (3, None, False)
+        for instruction in strategy.plan(state):
+            assert (instruction.horizon_epochs, instruction.client_state, instruction.keep_state) == (3, None, False)
 
 
 def test_kept_clients_go_on_with_their_own_last_stage(federation: Federation, play) -> None:
@@ -83,16 +83,16 @@ def test_kept_clients_go_on_with_their_own_last_stage(federation: Federation, pl
 
 
 def test_a_kept_client_that_is_not_drawn_keeps_its_older_state() -> None:
-    federation = Federation(tuple(Member(n, 1, 64, 1.0, 0.0) for n in "abcd"), 10, "keep")
+    federation = Federation(tuple(ClientInfo(n, 1, 64, 1.0, 0.0) for n in "abcd"), 10, "keep")
     strategy = make(federation, rounds=4, clients=2)
     state = strategy.init("initial", f32(0))
     last: dict[str, str] = {}
     for number in range(4):
-        assignments = strategy.plan(state)
-        names = [a.organizations[0] for a in assignments]
-        assert [a.client_state for a in assignments] == [last.get(name) for name in names]
+        instructions = strategy.plan(state)
+        names = [a.organizations[0] for a in instructions]
+        assert [a.client_state for a in instructions] == [last.get(name) for name in names]
         last |= {name: f"{name} {number}" for name in names}
-        results = [Result(a, last[a.organizations[0]], 1, f32(0)) for a in assignments]
+        results = [ClientUpdate(a, last[a.organizations[0]], 1, f32(0)) for a in instructions]
         state = strategy.apply(state, results, f"model {number}")
         assert state.client_states == last
 
@@ -103,7 +103,7 @@ def drawn(strategy: FedAvg, model: str) -> tuple[str, ...]:
 
 def test_clients_are_drawn_anew_for_each_model_in_the_order_of_the_federation() -> None:
     names = [f"o{i}" for i in range(9)]
-    strategy = make(Federation(tuple(Member(n, 1, 64, 1.0, 0.0) for n in names), 1, "reset"), rounds=5, clients=3)
+    strategy = make(Federation(tuple(ClientInfo(n, 1, 64, 1.0, 0.0) for n in names), 1, "reset"), rounds=5, clients=3)
     draws = [drawn(strategy, f"model {i}") for i in range(60)]
     assert draws == [drawn(strategy, f"model {i}") for i in range(60)]
     assert all(len(set(d)) == 3 and list(d) == sorted(d) for d in draws)
@@ -134,4 +134,4 @@ def test_leave_one_out_needs_clients_enough(federation: Federation) -> None:
     with pytest.raises(InputError, match="3 a round, but there are 2"):
         FedAvg.variants(FedAvgSettings(leave_one_out=True, clients=3), federation)
     with pytest.raises(InputError, match="needs two organizations"):
-        FedAvg.variants(FedAvgSettings(leave_one_out=True), Federation(federation.members[:1], 1, "reset"))
+        FedAvg.variants(FedAvgSettings(leave_one_out=True), Federation(federation.clients[:1], 1, "reset"))

@@ -8,26 +8,26 @@ from raysim.strategies.orders import MAX_ALL
 
 from raysim.core.errors import InputError
 from raysim.core.settings import parse_yaml, validate
-from raysim.simulation.strategy import Federation, Member
+from raysim.simulation.strategy import ClientInfo, Federation
 
 MEMBERS = (
-    Member("a", 3, 300, 0.50, 0.25),
-    Member("b", 9, 900, 0.75, 0.00),
-    Member("c", 3, 250, 0.50, 0.50),
-    Member("d", 9, 900, 0.25, 0.00),
+    ClientInfo("a", 3, 300, 0.50, 0.25),
+    ClientInfo("b", 9, 900, 0.75, 0.00),
+    ClientInfo("c", 3, 250, 0.50, 0.50),
+    ClientInfo("d", 9, 900, 0.25, 0.00),
 )
 """b and d tie in size and in duplicates, a and c in diversity."""
 
 
-def orders_of(written: str, members: tuple[Member, ...] = MEMBERS) -> list[str]:
+def orders_of(written: str, clients: tuple[ClientInfo, ...] = MEMBERS) -> list[str]:
     """The orders of an experiment that says ``orders: WRITTEN``, each as one word."""
     settings = validate(IncrementalSettings, {"orders": parse_yaml(written, "test")}, "incremental")
-    variants = Incremental.variants(settings, Federation(members, 1, "reset"))
+    variants = Incremental.variants(settings, Federation(clients, 1, "reset"))
     return [strategy.order.replace(" > ", "") for strategy in variants]
 
 
-def many(count: int) -> tuple[Member, ...]:
-    return tuple(Member(f"o{i}", 1, 64, 1.0, 0.0) for i in range(count))
+def many(count: int) -> tuple[ClientInfo, ...]:
+    return tuple(ClientInfo(f"o{i}", 1, 64, 1.0, 0.0) for i in range(count))
 
 
 def test_all_is_the_default() -> None:

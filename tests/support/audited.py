@@ -11,7 +11,7 @@ from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import CodeTokenizer, train_tokenizer
-from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, Preparing
+from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, PreparationContext
 from raysim.training.models import ModelSettings
 
 LENGTH = 32
@@ -26,7 +26,7 @@ def organization_of(folder: Path, texts: Mapping[str, str], canaries: CanarySett
     preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.34})
     source = OrganizationSettings(source=SourceSettings(path=str(folder / "code")))
     organization = Organization("alpha", source, folder, folder / "cache")
-    organization.prepare(Preparing(preparation, 1, tokenizer_of(list(texts.values())), LENGTH, 3, canaries))
+    organization.prepare(PreparationContext(preparation, 1, tokenizer_of(list(texts.values())), LENGTH, 3, canaries))
     return organization
 
 

@@ -20,7 +20,7 @@ import psutil
 from drive import command
 
 from raysim.core.keys import seed_of
-from raysim.store.task_log import read_stages
+from raysim.store.task_log import read_log
 
 TITLES = {
     "organization": ("ray::Organization.train", "ray::Coalition.train", "ray::Organization", "ray::Coalition"),
@@ -137,11 +137,11 @@ class Chaos:
         return min(found, key=lambda aged: aged[0], default=(0.0, None))[1]
 
     def _ended(self) -> list[dict[str, Any]]:
-        return read_stages(self.out / "stages.jsonl")
+        return read_log(self.out / "stages.jsonl")
 
     def attempts(self) -> list[dict[str, Any]]:
         """All attempts so far, of all times that the command was given."""
-        return read_stages(self.out / "attempts.jsonl")
+        return read_log(self.out / "attempts.jsonl")
 
     def _under_way(self) -> dict[str, dict[str, Any]]:
         """The last attempt at each key that has not ended."""

@@ -9,9 +9,9 @@ from typing import Any
 from raysim.core.keys import Key, key_of
 from raysim.corpus.corpus import fingerprint
 from raysim.experiment.config import LoadedExperiment, load_experiment
-from raysim.experiment.plan import crew_of_one
-from raysim.experiment.setup import Assembly, assemble
-from raysim.measures.client_tasks import visits
+from raysim.experiment.plan import inline_pool
+from raysim.experiment.setup import Setup, set_up
+from raysim.measures.client_tasks import client_tasks
 from raysim.measures.memorization.measure import wanted
 from raysim.measures.pass_at_k.linting import linting_recipe
 from raysim.measures.pass_at_k.problems import fingerprint_of_prompts, fingerprint_of_tests, load_problems
@@ -59,21 +59,21 @@ RAW: dict[str, Any] = {
 }
 
 
-def assembled(base: Path, raw: dict[str, Any]) -> tuple[LoadedExperiment, Assembly, Plan]:
+def assembled(base: Path, raw: dict[str, Any]) -> tuple[LoadedExperiment, Setup, Plan]:
     path = base / "experiment.yaml"
     path.write_text(json.dumps(raw), encoding="utf-8")  # JSON is YAML
     loaded = load_experiment(path, [])
-    assembly = asyncio.run(assemble(loaded, crew_of_one(), Store(base / "store")))
-    return loaded, assembly, asyncio.run(plan(assembly.instances))
+    setup = asyncio.run(set_up(loaded, inline_pool(), Store(base / "store")))
+    return loaded, setup, asyncio.run(plan(setup.strategy_runs))
 
 
 def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
     """Keys of all work of an experiment by kind; a tokenizer is named by its content."""
-    loaded, assembly, planned = assembled(base, raw)
-    measure, references = loaded.experiment.measure, fingerprint(assembly.references)
+    loaded, setup, planned = assembled(base, raw)
+    measure, references = loaded.experiment.measure, fingerprint(setup.references)
     found: dict[str, set[Key]] = {
-        "tokenizer": {assembly.tokenizer.fingerprint},
-        "initial": {instance.world.initial_key() for instance in assembly.instances},
+        "tokenizer": {setup.tokenizer.fingerprint},
+        "initial": {strategy_run.context.initial_key() for strategy_run in setup.strategy_runs},
         "train": set(planned.unique_stages()),
         "aggregate": set(planned.aggregations),
         **{
@@ -98,29 +98,29 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
         },
     }
     for model in planned.models:
-        key, world = model.milestone.model, model.instance.world
-        for name in world.inventories:
+        key, context = model.checkpoint.model, model.strategy_run.context
+        for name in context.client_stats:
             if settings := measure.memorization:
-                found["prompts"].add(key_of(prompts_recipe(world, name, settings, references)))
-                found["clones"].add(key_of(clones_recipe(world, name, settings, references)))
-                found["copies"].add(key_of(copies_recipe(world, name, settings)))
-                if wanted(model.milestone, settings):
-                    generated = key_of(generation_recipe(world, key, name, settings))
+                found["prompts"].add(key_of(prompts_recipe(context, name, settings, references)))
+                found["clones"].add(key_of(clones_recipe(context, name, settings, references)))
+                found["copies"].add(key_of(copies_recipe(context, name, settings)))
+                if wanted(model.checkpoint, settings):
+                    generated = key_of(generation_recipe(context, key, name, settings))
                     found["generate"].add(generated)
-                    matches = key_of(match_recipe(world, generated, settings, references))
+                    matches = key_of(match_recipe(context, generated, settings, references))
                     found["match"].add(matches)
-                    emitted = emissions_recipe(world, {name: matches}, (), settings, references)
+                    emitted = emissions_recipe(context, {name: matches}, (), settings, references)
                     found["emissions"].add(key_of(emitted))
         settings = measure.pass_at_k
-        if settings and wanted(model.milestone, settings):
+        if settings and wanted(model.checkpoint, settings):
             problems = load_problems(settings.problems, base)
-            solved = key_of(solution_recipe(world, key, fingerprint_of_prompts(problems), settings))
+            solved = key_of(solution_recipe(context, key, fingerprint_of_prompts(problems), settings))
             found["solve"].add(solved)
             found["execute"].add(key_of(execution_recipe(solved, fingerprint_of_tests(problems), settings)))
             found["lint"].add(key_of(linting_recipe(solved)))
-            found["licences"] |= {key_of(licences_recipe(world, n, solved, settings)) for n in world.inventories}
-        for visit in visits(loaded.experiment, assembly.tokenizer, world, model.milestone):
-            found[visit.recipe["kind"]].add(visit.key)
+            found["licences"] |= {key_of(licences_recipe(context, n, solved, settings)) for n in context.client_stats}
+        for client_task in client_tasks(loaded.experiment, setup.tokenizer, context, model.checkpoint):
+            found[client_task.recipe["kind"]].add(client_task.key)
     return {kind: frozenset(keys) for kind, keys in found.items()}
 
 

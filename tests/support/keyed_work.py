@@ -37,9 +37,9 @@ from raysim.measures.recipes import (
     scoring_recipe,
     solution_recipe,
 )
-from raysim.organizations.organization import Inventory, ModelSpec
-from raysim.simulation.run_context import World
-from raysim.simulation.strategy import Assignment, Federation, Member, Result
+from raysim.organizations.organization import ClientStats, ModelSpec
+from raysim.simulation.run_context import RunContext
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, TrainInstruction
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
@@ -48,9 +48,9 @@ from raysim.training.request import TrainerSettings
 class Inputs:
     """All that recipes are made of, except for versions; keys of earlier work are given, not followed."""
 
-    world: World
-    assignment: Assignment
-    results: tuple[Result, ...]
+    context: RunContext
+    instruction: TrainInstruction
+    results: tuple[ClientUpdate, ...]
     perplexity: PerplexitySettings
     memorization: MemorizationSettings
     canaries: CanarySettings
@@ -70,28 +70,31 @@ class Inputs:
     trained_on: tuple[str, ...]
 
 
-def inventory(name: str) -> Inventory:
+def stats(name: str) -> ClientStats:
     splits = {"train": {"files": 2, "sequences": 3, "tokens": 190}, "valid": {"tokens": 5}}
-    return Inventory(
+    return ClientStats(
         name, f"train {name}", f"valid {name}", splits, ({"reason": "r", "files": 1},), {"MIT": 1}, 0, ((1, 9),)
     )
 
 
 CONFIG = {"model_type": "gpt2", "n_layer": 1, "resid_pdrop": 0.0}
-ASSIGNMENT = Assignment(("a",), "model", 2, 4, "stage", True)
+ASSIGNMENT = TrainInstruction(("a",), "model", 2, 4, "stage", True)
 BASE = Inputs(
-    world=World(
+    context=RunContext(
         ModelSpec(ModelSettings(config=CONFIG), 300, 0, 64),
         TrainerSettings(sequence_length=64),
         "tokenizer",
-        {name: inventory(name) for name in "ab"},
+        {name: stats(name) for name in "ab"},
         split_seed=1,
         seed=1,
         libraries="torch 2",
         bf16=True,
     ),
-    assignment=ASSIGNMENT,
-    results=(Result(ASSIGNMENT, "stage a", 3), Result(dataclasses.replace(ASSIGNMENT, organizations=("b",)), "b", 3)),
+    instruction=ASSIGNMENT,
+    results=(
+        ClientUpdate(ASSIGNMENT, "stage a", 3),
+        ClientUpdate(dataclasses.replace(ASSIGNMENT, organizations=("b",)), "b", 3),
+    ),
     perplexity=PerplexitySettings(),
     memorization=MemorizationSettings(
         prompts=PromptCounts(function=3, prefix=2), precision="fp32", extraction=ExtractionSettings()
@@ -112,35 +115,39 @@ BASE = Inputs(
     matches="matches",
     trained_on=("a",),
 )
-FEDERATION = Federation((Member("a", 3, 190, 1.0, 0.0), Member("b", 3, 190, 1.0, 0.0)), 10, "reset")
+FEDERATION = Federation((ClientInfo("a", 3, 190, 1.0, 0.0), ClientInfo("b", 3, 190, 1.0, 0.0)), 10, "reset")
 
 
 def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
     """The key of each kind of work; what is asked of one organization is asked of ``a``."""
-    world, memorization = dataclasses.replace(inputs.world), inputs.memorization  # anew: a world keeps its recipes
-    corpus = world.inventories["a"].train_fingerprint
-    seed = packing_seed(world.split_seed, corpus, world.tokenizer, world.trainer.sequence_length)
+    context, memorization = dataclasses.replace(inputs.context), inputs.memorization  # anew: a world keeps its recipes
+    corpus = context.client_stats["a"].train_fingerprint
+    seed = packing_seed(context.split_seed, corpus, context.tokenizer, context.trainer.sequence_length)
     recipes = {
-        "tokenizer": tokenizer_recipe(inputs.tokenizer, inputs.texts, world.split_seed),
-        "initial": world.initial,
-        "train": world.stage(inputs.assignment),
-        "snapshot": World.snapshot(inputs.stage, inputs.epoch),
-        "aggregate": world.aggregation(strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results),
-        "losses": scoring_recipe(world, inputs.model, "a", inputs.perplexity.batch_size),
-        "generate": generation_recipe(world, inputs.model, "a", memorization),
-        "extract": extraction_recipe(world, inputs.model, "a", memorization),
-        "match": match_recipe(world, inputs.generations, memorization, inputs.references),
-        "prompts": prompts_recipe(world, "a", memorization, inputs.references),
-        "clones": clones_recipe(world, "a", memorization, inputs.references),
-        "copies": copies_recipe(world, "a", memorization),
-        "emissions": emissions_recipe(world, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references),
-        "exposure": exposure_recipe(world, inputs.model, "a", inputs.canaries, inputs.exposure),
-        "membership": membership_recipe(world, inputs.model, "a", inputs.membership),
-        "blind": blind_recipe(world, "a", inputs.membership),
-        "solve": solution_recipe(world, inputs.model, fingerprint_of_prompts(inputs.problems), inputs.pass_at_k),
+        "tokenizer": tokenizer_recipe(inputs.tokenizer, inputs.texts, context.split_seed),
+        "initial": context.initial,
+        "train": context.stage(inputs.instruction),
+        "snapshot": RunContext.epoch_checkpoint(inputs.stage, inputs.epoch),
+        "aggregate": context.aggregation(
+            strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results
+        ),
+        "losses": scoring_recipe(context, inputs.model, "a", inputs.perplexity.batch_size),
+        "generate": generation_recipe(context, inputs.model, "a", memorization),
+        "extract": extraction_recipe(context, inputs.model, "a", memorization),
+        "match": match_recipe(context, inputs.generations, memorization, inputs.references),
+        "prompts": prompts_recipe(context, "a", memorization, inputs.references),
+        "clones": clones_recipe(context, "a", memorization, inputs.references),
+        "copies": copies_recipe(context, "a", memorization),
+        "emissions": emissions_recipe(
+            context, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references
+        ),
+        "exposure": exposure_recipe(context, inputs.model, "a", inputs.canaries, inputs.exposure),
+        "membership": membership_recipe(context, inputs.model, "a", inputs.membership),
+        "blind": blind_recipe(context, "a", inputs.membership),
+        "solve": solution_recipe(context, inputs.model, fingerprint_of_prompts(inputs.problems), inputs.pass_at_k),
         "execute": execution_recipe(inputs.solutions, fingerprint_of_tests(inputs.problems), inputs.pass_at_k),
         "lint": linting_recipe(inputs.solutions),
-        "licences": licences_recipe(world, "a", inputs.solutions, inputs.pass_at_k),
+        "licences": licences_recipe(context, "a", inputs.solutions, inputs.pass_at_k),
     }
     for kind, recipe in recipes.items():
         assert recipe["kind"] == kind

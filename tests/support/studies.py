@@ -10,49 +10,49 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysim.cluster.actor_pool import Crew
+from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import Backend
 from raysim.cluster.retries import Retrying, RetryPolicy
-from raysim.cluster.scheduler import Slots
+from raysim.cluster.scheduler import Scheduler
 from raysim.core.keys import Key
 from raysim.corpus.sources import SourceSettings
 from raysim.organizations.organization import (
-    Agreement,
-    Inventory,
+    ClientStats,
+    DataPolicy,
     ModelSpec,
     Organization,
     OrganizationSettings,
-    Preparing,
+    PreparationContext,
 )
-from raysim.simulation.executor import ReachedModel, Runner
-from raysim.simulation.loop import Instance, simulate
+from raysim.simulation.executor import TrainedModel, TrainingExecutor
+from raysim.simulation.loop import StrategyRun, simulate
 from raysim.simulation.planner import Plan, plan
 from raysim.simulation.registry import resolve
-from raysim.simulation.run_context import World
+from raysim.simulation.run_context import RunContext
 from raysim.store.retention import Keep, Retention
 from raysim.store.store import Store
-from raysim.store.task_log import Kind, StageLog, StageRecord, read_stages
-from raysim.tasks.executor import Workshop
+from raysim.store.task_log import TaskKind, TaskLog, TaskRecord, read_log
+from raysim.tasks.executor import TaskExecutor
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
-MakeWorld = Callable[..., World]
+MakeContext = Callable[..., RunContext]
 
 
 @pytest.fixture
-def make_world() -> MakeWorld:
+def make_context() -> MakeContext:
     """Makes a world of named organizations with so many sequences each; no corpus, no model is behind it."""
 
-    def make(sequences: dict[str, int], seed: int = 1, **trainer: Any) -> World:
-        def inventory(name: str, count: int) -> Inventory:
+    def make(sequences: dict[str, int], seed: int = 1, **trainer: Any) -> RunContext:
+        def stats(name: str, count: int) -> ClientStats:
             splits = {"train": {"sequences": count, "tokens": 64 * count}}
-            return Inventory(name, f"train {name}", f"valid {name}", splits, (), {}, 0, ((1, 9),))
+            return ClientStats(name, f"train {name}", f"valid {name}", splits, (), {}, 0, ((1, 9),))
 
-        return World(
+        return RunContext(
             spec=ModelSpec(ModelSettings(config={"model_type": "gpt2", "n_layer": 1}), 300, 0, 64),
             trainer=TrainerSettings(**{"epochs": 4, "sequence_length": 64, **trainer}),
             tokenizer="tokenizer",
-            inventories={name: inventory(name, count) for name, count in sequences.items()},
+            client_stats={name: stats(name, count) for name, count in sequences.items()},
             split_seed=1,
             seed=seed,
             libraries="2",
@@ -63,14 +63,14 @@ def make_world() -> MakeWorld:
 
 
 @pytest.fixture
-def instances_of() -> Callable[..., list[Instance]]:
+def instances_of() -> Callable[..., list[StrategyRun]]:
     """The instances of entries of an experiment's list of strategies in a world."""
 
-    def make(world: World, entries: list[Any]) -> list[Instance]:
+    def make(context: RunContext, entries: list[Any]) -> list[StrategyRun]:
         found = []
         for entry in entries:
             label, strategy_class, settings = resolve(entry, "strategies")
-            found += [Instance(label, s, world) for s in strategy_class.variants(settings, world.federation)]
+            found += [StrategyRun(label, s, context) for s in strategy_class.variants(settings, context.federation)]
         return found
 
     return make
@@ -80,17 +80,17 @@ class Recorder:
     """An observer that writes everything down."""
 
     def __init__(self) -> None:
-        self.records: list[StageRecord] = []
+        self.records: list[TaskRecord] = []
         self.notes: list[str] = []
         self.started_keys: list[Key] = []
 
-    def started(self, key: Key, kind: Kind, label: str, tokens: int) -> None:
+    def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
         self.started_keys.append(key)
 
     def progressed(self, key: Key, tokens: int, note: str) -> None:
         assert key in self.started_keys
 
-    def ended(self, record: StageRecord) -> None:
+    def ended(self, record: TaskRecord) -> None:
         self.records.append(record)
 
     def note(self, text: str) -> None:
@@ -98,16 +98,16 @@ class Recorder:
 
 
 @dataclass
-class Study:
+class RunResults:
     """What a small run left behind."""
 
     store: Store
-    world: World
+    context: RunContext
     plan: Plan
     rows: list[dict[str, Any]]
     used: set[Key]
     observer: Recorder
-    reached: list[ReachedModel] = field(default_factory=list)
+    reached: list[TrainedModel] = field(default_factory=list)
 
     def keys(self, kind: str, status: str | None = None) -> list[Key]:
         """Keys of the logged work of a kind, once for each line."""
@@ -118,14 +118,14 @@ class Study:
         return {key: np.array(entry.array("weights")) for key in sorted(self.used) if (entry := self.store.get(key))}
 
 
-RunStudy = Callable[..., Study]
+RunStudy = Callable[..., RunResults]
 
 
 @pytest.fixture(scope="session")
 def run_study(
     tmp_path_factory: pytest.TempPathFactory,
     corpus_folders: dict[str, Path],
-    preparing: Preparing,
+    preparation_context: PreparationContext,
     gpt2_spec: Callable[..., ModelSpec],
 ) -> RunStudy:
     """Runs strategies to their end with real organizations, on a backend that the caller closes.
@@ -147,60 +147,66 @@ def run_study(
         retries: int = 0,
         keep: Keep = "all",
         seed: int = 1,
-        snapshot_epochs: bool = False,
+        checkpoint_epochs: bool = False,
         checkpoint_every_s: float = 1e6,
         dropout: float = 0.1,
-        instances: Callable[[World], list[Instance]] | None = None,
+        strategy_runs: Callable[[RunContext], list[StrategyRun]] | None = None,
         **trainer: Any,
-    ) -> Study:
+    ) -> RunResults:
         base = folder or tmp_path_factory.mktemp("study")
 
-        async def perform() -> Study:
+        async def perform() -> RunResults:
             observer, log = Recorder(), base / "stages.jsonl"
-            crew = Crew(backend, Slots(slots, replicas), Retrying(RetryPolicy(retries), observer.note, backend.settle))
-            inventories = {}
+            pool = ActorPool(
+                backend,
+                Scheduler(slots, replicas),
+                Retrying(RetryPolicy(retries), observer.note, backend.await_failure_detection),
+            )
+            client_stats = {}
 
-            def enlist(name: str) -> None:
+            def register(name: str) -> None:
                 async def make() -> Any:
                     source = SourceSettings(path=str(corpus_folders[name]))
-                    settings = OrganizationSettings(source=source, agreement=Agreement(share="data"))
-                    party = backend.spawn(Organization, name, settings, base, shards / name)
-                    inventories[name] = await backend.call(party, "prepare", preparing)
-                    return party
+                    settings = OrganizationSettings(source=source, agreement=DataPolicy(share="data"))
+                    actor = backend.spawn(Organization, name, settings, base, shards / name)
+                    client_stats[name] = await backend.call(actor, "prepare", preparation_context)
+                    return actor
 
-                crew.enlist(name, make)
+                pool.register(name, make)
 
             for name in organizations:
-                enlist(name)
-                await crew.any(name)
+                register(name)
+                await pool.any(name)
             defaults = {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3}
-            world = World(
-                spec=gpt2_spec(dropout, preparing.tokenizer.vocab_size),
+            context = RunContext(
+                spec=gpt2_spec(dropout, preparation_context.tokenizer.vocab_size),
                 trainer=TrainerSettings(**{**defaults, **trainer}),
-                tokenizer=preparing.tokenizer.fingerprint,
-                inventories=inventories,
+                tokenizer=preparation_context.tokenizer.fingerprint,
+                client_stats=client_stats,
                 split_seed=1,
                 seed=seed,
                 libraries=version("torch"),
                 bf16=True,
             )
-            if instances is not None:
-                chosen = instances(world)
+            if strategy_runs is not None:
+                chosen = strategy_runs(context)
             else:
                 chosen = []
                 for entry in entries:
                     label, strategy_class, settings = resolve(entry, "strategies")
-                    variants = strategy_class.variants(settings, world.federation)
-                    chosen += [Instance(label, strategy, world) for strategy in variants]
+                    variants = strategy_class.variants(settings, context.federation)
+                    chosen += [StrategyRun(label, strategy, context) for strategy in variants]
             planned = await plan(chosen)
             log.unlink(missing_ok=True)
             retention = Retention(keep, planned.recipes, planned.leaves)
-            shop = Workshop(Store(base / "store"), crew, retention, StageLog(log), "session", observer)
-            study = Study(shop.store, world, planned, [], shop.used, observer)
-            runner = Runner(shop, planned.urgency(), checkpoint_every_s, snapshot_epochs, study.reached.append)
-            await asyncio.gather(*(simulate(instance, runner) for instance in chosen))
-            study.rows = read_stages(log)
-            return study
+            executor = TaskExecutor(Store(base / "store"), pool, retention, TaskLog(log), "session", observer)
+            results = RunResults(executor.store, context, planned, [], executor.used, observer)
+            runner = TrainingExecutor(
+                executor, planned.urgency(), checkpoint_every_s, checkpoint_epochs, results.reached.append
+            )
+            await asyncio.gather(*(simulate(strategy_run, runner) for strategy_run in chosen))
+            results.rows = read_log(log)
+            return results
 
         return asyncio.run(perform())
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from raysim.measures.memorization.prompts import prompt_id
+from raysim.inference.prompts import prompt_id
 from raysim.training.models import ModelSettings, build_model
 
 CONFIGS: dict[str, dict[str, Any]] = {

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysim.training.request import Task, TrainerSettings
+from raysim.training.request import TrainerSettings, TrainTask
 
-MakeTask = Callable[..., Task]
+MakeTask = Callable[..., TrainTask]
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +21,10 @@ def sequences() -> np.ndarray:
 def make_task() -> MakeTask:
     """Makes a task of 2 epochs with seed 11; keyword arguments are the task's, or else the trainer's."""
 
-    def make(**given: Any) -> Task:
-        task = {k: given.pop(k) for k in list(given) if k in Task.__dataclass_fields__ and k != "settings"}
+    def make(**given: Any) -> TrainTask:
+        task = {k: given.pop(k) for k in list(given) if k in TrainTask.__dataclass_fields__ and k != "settings"}
         settings = {"sequence_length": 16, "batch_size": 4, "learning_rate": 3e-3, "warmup_fraction": 0.25, **given}
         defaults: dict[str, Any] = {"label": "the stage", "epochs": 2, "horizon_epochs": 2, "seed": 11}
-        return Task(**{**defaults, "settings": TrainerSettings(**settings), "checkpoint_every_s": 1e9, **task})
+        return TrainTask(**{**defaults, "settings": TrainerSettings(**settings), "checkpoint_every_s": 1e9, **task})
 
     return make

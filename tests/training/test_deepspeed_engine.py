@@ -12,7 +12,7 @@ from raysim.core.settings import validate
 from raysim.training.deepspeed_config import OWNED, decisive
 from raysim.training.deepspeed_engine import DeepSpeedTrainer, config_of
 from raysim.training.models import build_model
-from raysim.training.request import Checkpoint, TrainerSettings, Update
+from raysim.training.request import ResumeState, TrainerSettings, Update
 from raysim.training.torch_engine import TorchTrainer
 from raysim.training.weights import flatten
 
@@ -49,7 +49,7 @@ def check_resume(model, make_task, sequences, start, settings: dict[str, Any]) -
     given = {"epochs": 3, "horizon_epochs": 3, "keep_state": True, **settings}
     whole, _ = train(model, make_task(**given), sequences, start)
     _, events = train(model, make_task(checkpoint_every_s=0.0, **given), sequences, start)
-    checkpoints = [event.state for event in events if isinstance(event, Checkpoint)]
+    checkpoints = [event.state for event in events if isinstance(event, ResumeState)]
     for checkpoint in (checkpoints[0], checkpoints[5]):
         resumed, _ = train(model, make_task(**given), sequences, np.zeros_like(start), checkpoint)
         assert np.array_equal(resumed.weights, whole.weights)
@@ -156,8 +156,8 @@ def test_keys_that_raysim_owns_are_refused_with_advice(key: str) -> None:
         ({"backend": "torch", "deepspeed": {"zero_optimization": {}}}, "is given, but backend is torch"),
     ],
 )
-def test_what_does_not_fit_is_refused(trainer: dict[str, Any], told: str) -> None:
-    assert told in refused(**trainer)
+def test_what_does_not_fit_is_refused(trainer: dict[str, Any], prompt_stats: str) -> None:
+    assert prompt_stats in refused(**trainer)
 
 
 def test_a_missing_deepspeed_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,4 +194,4 @@ def test_the_decisive_part_of_a_config() -> None:
 
 def test_the_plainest_way_is_torch_on_one_rank() -> None:
     settings = TrainerSettings(**zero(1), batch_size=8, ranks=2, accumulation=2, precision="bf16", threads=2)
-    assert settings.plain() == TrainerSettings(batch_size=8, precision="bf16", threads=2)
+    assert settings.canonical() == TrainerSettings(batch_size=8, precision="bf16", threads=2)

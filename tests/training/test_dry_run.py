@@ -121,12 +121,12 @@ REAL = """
 import numpy as np
 from raysim.training.rank_worker import train_here
 from raysim.training.model_host import Site
-from raysim.training.request import Task, TrainerSettings
+from raysim.training.request import TrainerSettings, TrainTask
 from tests.training.test_dry_run import LARGE, SETTINGS, spec_of
 spec = spec_of(LARGE, 8192, 256)
 weights = np.full(spec.count_parameters().trained, 0.01, np.float32)
 sequences = np.random.default_rng(1).integers(0, 8192, (24, 256)).astype(np.int32)
-task = Task("a stage", TrainerSettings(**SETTINGS), 1, 1, 1)
+task = TrainTask("a stage", TrainerSettings(**SETTINGS), 1, 1, 1)
 *_, update = train_here(Site("a"), spec, task, sequences, weights, None, None)
 print(update.speed.peak_memory_bytes)
 """

@@ -11,7 +11,7 @@ from raysim.core.errors import InputError
 from raysim.organizations.organization import ModelSpec
 from raysim.training.lora import LoraSettings, assign_merged, plain_state, split
 from raysim.training.models import ModelSettings, build_model, count_parameters
-from raysim.training.request import Task, Update
+from raysim.training.request import TrainTask, Update
 from raysim.training.torch_engine import TorchTrainer
 from raysim.training.weights import assign, flatten, layout_of
 
@@ -45,7 +45,7 @@ def some_weights(model: Any) -> np.ndarray:
     return np.random.Generator(np.random.Philox(3)).normal(0, 0.3, flatten(model).size).astype(np.float32)
 
 
-def trained_to_the_end(model: Any, task: Task, sequences: np.ndarray) -> Update:
+def trained_to_the_end(model: Any, task: TrainTask, sequences: np.ndarray) -> Update:
     *_, update = TorchTrainer(model).train(task, sequences, flatten(model))
     assert isinstance(update, Update)
     return update

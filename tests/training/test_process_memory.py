@@ -11,10 +11,10 @@ import torch
 from torch._subclasses import FakeTensor
 
 from raysim.core.errors import RunError
-from raysim.training.model_host import ModelSpec, Site
+from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import ModelSettings
 from raysim.training.rank_worker import train_here
-from raysim.training.request import Checkpoint, Task, Update
+from raysim.training.request import ResumeState, TrainTask, Update
 
 SPEC = ModelSpec(
     ModelSettings(config={"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 32}), 300, 0, context=16
@@ -38,50 +38,52 @@ def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     return request.param
 
 
-def test_only_the_model_stays(settings: dict[str, Any], sequences: np.ndarray, make_task: Callable[..., Task]) -> None:
+def test_only_the_model_stays(
+    settings: dict[str, Any], sequences: np.ndarray, make_task: Callable[..., TrainTask]
+) -> None:
     """Weights once: no gradients, moments, masters or second models; the events are the caller's."""
     weights = np.full(PARAMETERS, 0.01, np.float32)
     gc.collect()
-    site, before = Site("a"), tensor_bytes()
+    client, before = ModelHost("a"), tensor_bytes()
     for _ in range(2):
-        *_, update = train_here(site, SPEC, make_task(**settings), sequences, weights, None, None)
+        *_, update = train_here(client, SPEC, make_task(**settings), sequences, weights, None, None)
         assert isinstance(update, Update)
         assert tensor_bytes() - before < 1.2 * weights.nbytes
-    model = site.model(SPEC)
+    model = client.model(SPEC)
     assert all(p.grad is None and p.device.type == "cpu" for p in model.parameters())
 
 
-def test_a_stage_that_fails_leaves_no_more(sequences: np.ndarray, make_task: Callable[..., Task]) -> None:
+def test_a_stage_that_fails_leaves_no_more(sequences: np.ndarray, make_task: Callable[..., TrainTask]) -> None:
     weights = np.full(PARAMETERS, np.nan, np.float32)
     gc.collect()
-    site, before = Site("a"), tensor_bytes()
+    client, before = ModelHost("a"), tensor_bytes()
     with pytest.raises(RunError, match="not finite"):
-        list(train_here(site, SPEC, make_task(), sequences, weights, None, None))
+        list(train_here(client, SPEC, make_task(), sequences, weights, None, None))
     assert tensor_bytes() - before < 1.2 * weights.nbytes
 
 
-def test_neither_does_one_that_is_cut_off(sequences: np.ndarray, make_task: Callable[..., Task]) -> None:
+def test_neither_does_one_that_is_cut_off(sequences: np.ndarray, make_task: Callable[..., TrainTask]) -> None:
     weights = np.full(PARAMETERS, 0.01, np.float32)
     gc.collect()
-    site, before = Site("a"), tensor_bytes()
-    stage: Any = train_here(site, SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None)
-    assert any(isinstance(event, Checkpoint) for event in stage)
-    stage = train_here(site, SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None)
-    next(event for event in stage if isinstance(event, Checkpoint))
+    client, before = ModelHost("a"), tensor_bytes()
+    stage: Any = train_here(client, SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None)
+    assert any(isinstance(event, ResumeState) for event in stage)
+    stage = train_here(client, SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None)
+    next(event for event in stage if isinstance(event, ResumeState))
     assert tensor_bytes() - before > 2.5 * weights.nbytes
     stage.close()
     assert tensor_bytes() - before < 1.2 * weights.nbytes
 
 
-def test_a_checkpoint_is_the_callers_alone(sequences: np.ndarray, make_task: Callable[..., Task]) -> None:
+def test_a_checkpoint_is_the_callers_alone(sequences: np.ndarray, make_task: Callable[..., TrainTask]) -> None:
     """It would lie beside the steps up to the next one, three times as large as the weights."""
     weights = np.full(PARAMETERS, 0.01, np.float32)
     alive: list[bool] = []
     before: Any = None
-    for event in train_here(Site("a"), SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None):
+    for event in train_here(ModelHost("a"), SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None):
         if before:
             alive.append(before() is not None)
-        before = weakref.ref(event.state.arrays["weights"]) if isinstance(event, Checkpoint) else None
+        before = weakref.ref(event.state.arrays["weights"]) if isinstance(event, ResumeState) else None
         del event
     assert alive
     assert not any(alive)

@@ -15,7 +15,7 @@ from raysim.organizations.organization import ModelSpec
 from raysim.training.batches import Batches
 from raysim.training.models import build_model
 from raysim.training.optimizers import make_optimizer
-from raysim.training.request import Checkpoint, Event, Progress, Snapshot, Task, TrainState, Update
+from raysim.training.request import EpochCheckpoint, Event, Progress, ResumeState, TrainState, TrainTask, Update
 from raysim.training.schedule import rate_at
 from raysim.training.torch_engine import TorchTrainer
 from raysim.training.weights import assign, flatten
@@ -38,7 +38,7 @@ def model(gpt2_spec) -> "transformers.PreTrainedModel":
     return build(gpt2_spec(dropout=0.1))
 
 
-def train(model, task: Task, sequences, weights, client_state=None, resume=None) -> tuple[Update, list[Event]]:
+def train(model, task: TrainTask, sequences, weights, client_state=None, resume=None) -> tuple[Update, list[Event]]:
     events = list(TorchTrainer(model).train(task, sequences, weights, client_state, resume))
     assert isinstance(events[-1], Update)
     return events[-1], events
@@ -149,7 +149,7 @@ def test_resumed_at_any_step_equals_uninterrupted(precision: str, model, sequenc
     whole, _ = train(model, task, sequences, start)
     cut = make_task(epochs=3, horizon_epochs=3, precision=precision, keep_state=True, checkpoint_every_s=0.0)
     same, events = train(model, cut, sequences, start)
-    checkpoints = [e.state for e in events if isinstance(e, Checkpoint)]
+    checkpoints = [e.state for e in events if isinstance(e, ResumeState)]
     assert bits(same.weights) == bits(whole.weights)
     assert [c.counters["step"] for c in checkpoints] == list(range(1, 9))
     for checkpoint in checkpoints:
@@ -168,7 +168,7 @@ def test_a_checkpoint_survives_json_and_the_disk(model, sequences, make_task, tm
 
     start = flatten(model)
     whole, events = train(model, make_task(checkpoint_every_s=0.0), sequences, start)
-    state = next(e.state for e in events if isinstance(e, Checkpoint))
+    state = next(e.state for e in events if isinstance(e, ResumeState))
     for name, array in state.arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
     arrays = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in state.arrays}
@@ -184,7 +184,7 @@ def test_a_kept_client_that_is_cut_in_its_second_round(model, sequences, make_ta
     whole, events = train(
         model, make_task(**second, checkpoint_every_s=0.0), sequences, first.weights, first.client_state
     )
-    for checkpoint in [e.state for e in events if isinstance(e, Checkpoint)]:
+    for checkpoint in [e.state for e in events if isinstance(e, ResumeState)]:
         resumed, _ = train(model, make_task(**second), sequences, first.weights, first.client_state, resume=checkpoint)
         assert bits(resumed.weights) == bits(whole.weights)
 
@@ -231,14 +231,14 @@ def test_snapshots_are_the_weights_after_each_epoch(model, sequences, make_task)
     """With a horizon that does not move, the snapshot after epoch e is the result of a task of e epochs."""
     start = flatten(model)
     plain, _ = train(model, make_task(epochs=3, horizon_epochs=3), sequences, start)
-    update, events = train(model, make_task(epochs=3, horizon_epochs=3, snapshot_epochs=True), sequences, start)
+    update, events = train(model, make_task(epochs=3, horizon_epochs=3, checkpoint_epochs=True), sequences, start)
     assert bits(update.weights) == bits(plain.weights)
-    snapshots = [e for e in events if isinstance(e, Snapshot)]
-    assert [s.epoch for s in snapshots] == [1, 2, 3]
-    assert bits(snapshots[2].weights) == bits(update.weights)
-    for snapshot in snapshots[:2]:
-        shorter, _ = train(model, make_task(epochs=snapshot.epoch, horizon_epochs=3), sequences, start)
-        assert bits(snapshot.weights) == bits(shorter.weights)
+    epoch_checkpoints = [e for e in events if isinstance(e, EpochCheckpoint)]
+    assert [s.epoch for s in epoch_checkpoints] == [1, 2, 3]
+    assert bits(epoch_checkpoints[2].weights) == bits(update.weights)
+    for epoch_checkpoint in epoch_checkpoints[:2]:
+        shorter, _ = train(model, make_task(epochs=epoch_checkpoint.epoch, horizon_epochs=3), sequences, start)
+        assert bits(epoch_checkpoint.weights) == bits(shorter.weights)
 
 
 def test_metrics(model, sequences, make_task) -> None:

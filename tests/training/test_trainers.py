@@ -9,13 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from raysim.cluster.rank_launcher import RayLauncher, RayRanks
+from raysim.cluster.rank_launcher import RayRankLauncher, RayRanks
 from raysim.core.errors import RunError
 from raysim.training.lora import LoraSettings
-from raysim.training.model_host import ModelSpec, Site
+from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import ModelSettings
 from raysim.training.rank_worker import train_here
-from raysim.training.request import Checkpoint, Progress, Snapshot, Task, TrainerSettings, TrainState, Update
+from raysim.training.request import (
+    EpochCheckpoint,
+    Progress,
+    ResumeState,
+    TrainerSettings,
+    TrainState,
+    TrainTask,
+    Update,
+)
 from raysim.training.weights import Flat, flatten
 
 TOLERANCE = 1e-5
@@ -62,7 +70,7 @@ def two_ranks(request: pytest.FixtureRequest) -> Iterator[Callable[[], RayRanks]
         def get() -> RayRanks:
             if not started:
                 request.getfixturevalue("ray_session")
-                started.append(stack.enter_context(RayLauncher().start(TrainerSettings(ranks=2))))
+                started.append(stack.enter_context(RayRankLauncher().start(TrainerSettings(ranks=2))))
             return started[0]
 
         yield get
@@ -74,16 +82,16 @@ def train(two_ranks: Callable[[], RayRanks]) -> Iterator[Train]:
     before = torch.get_num_threads()
 
     def run(
-        site: Site,
+        client: ModelHost,
         spec: ModelSpec,
-        task: Task,
+        task: TrainTask,
         sequences: np.ndarray,
         weights: Flat,
         client_state: TrainState | None = None,
         resume: TrainState | None = None,
     ) -> tuple[Update, list[Any]]:
         arguments = spec, task, sequences, weights, client_state, resume
-        events = list(two_ranks().train(*arguments) if task.settings.ranks > 1 else train_here(site, *arguments))
+        events = list(two_ranks().train(*arguments) if task.settings.ranks > 1 else train_here(client, *arguments))
         assert isinstance(events[-1], Update)
         return events[-1], events
 
@@ -96,25 +104,25 @@ class Bench:
     """A site with a model, and what is trained on it."""
 
     kind: Kind
-    site: Site
+    client: ModelHost
     spec: ModelSpec
     sequences: np.ndarray
     start: Flat
     run: Train
-    make_task: Callable[..., Task]
+    make_task: Callable[..., TrainTask]
 
     def train(self, *states: TrainState | None, kind: Kind | None = None, weights: Flat | None = None, **task: Any):
         settings = (kind or self.kind).settings
         made = self.make_task(**settings, **task)
         start = self.start if weights is None else weights
-        return self.run(self.site, self.spec, made, self.sequences, start, *states)
+        return self.run(self.client, self.spec, made, self.sequences, start, *states)
 
 
 @pytest.fixture
 def make_bench(kind: Kind, train: Train, gpt2_spec, sequences, make_task) -> Callable[..., Bench]:
     def make(dropout: float = 0.1) -> Bench:
-        site, spec = Site("site"), gpt2_spec(dropout=dropout)
-        return Bench(kind, site, spec, sequences, flatten(site.model(spec)) + 0, train, make_task)
+        client, spec = ModelHost("site"), gpt2_spec(dropout=dropout)
+        return Bench(kind, client, spec, sequences, flatten(client.model(spec)) + 0, train, make_task)
 
     return make
 
@@ -146,16 +154,16 @@ def test_weights_after_fifty_steps_are_those_of_torch_on_one_rank(make_bench) ->
 def test_adapters_are_trained_as_torch_trains_them(make_bench, tmp_path) -> None:
     """Beside a frozen checkpoint; a stage that was cut goes on to the same bits."""
     bench = make_bench(dropout=0.0)
-    bench.site.model(bench.spec).save_pretrained(tmp_path)
+    bench.client.model(bench.spec).save_pretrained(tmp_path)
     settings = ModelSettings(pretrained=str(tmp_path), lora=LoraSettings(rank=2, targets="all-linear"))
     spec = replace(bench.spec, settings=settings)
-    adapted = replace(bench, spec=spec, start=flatten(bench.site.model(spec)) + 0)
+    adapted = replace(bench, spec=spec, start=flatten(bench.client.model(spec)) + 0)
     expected, _ = adapted.train(kind=TORCH)
     update, events = adapted.train(checkpoint_every_s=0.0)
     assert update.weights.size == adapted.start.size < bench.start.size
     assert distance(update.weights, expected.weights) < TOLERANCE
     assert distance(expected.weights, adapted.start) > 1000 * TOLERANCE
-    checkpoint = next(event.state for event in events if isinstance(event, Checkpoint))
+    checkpoint = next(event.state for event in events if isinstance(event, ResumeState))
     resumed, _ = adapted.train(None, checkpoint)
     assert equal(resumed.weights, update.weights)
 
@@ -206,7 +214,7 @@ def test_resumed_equals_uninterrupted(bench: Bench) -> None:
     whole, _ = bench.train(**three)
     cut, events = bench.train(checkpoint_every_s=0.0, **three)
     assert equal(cut.weights, whole.weights)
-    checkpoints = [event.state for event in events if isinstance(event, Checkpoint)]
+    checkpoints = [event.state for event in events if isinstance(event, ResumeState)]
     assert [c.counters["step"] for c in checkpoints] == list(range(1, 9))
     assert whole.client_state is not None
     for checkpoint in (checkpoints[0], checkpoints[3], checkpoints[7]):
@@ -225,7 +233,7 @@ def test_a_kept_client_that_is_cut_in_its_second_round(bench: Bench) -> None:
     whole, events = bench.train(first.client_state, checkpoint_every_s=0.0, **second)
     fresh, _ = bench.train(**second)
     assert not equal(fresh.weights, whole.weights)
-    middle = [event.state for event in events if isinstance(event, Checkpoint)][2]
+    middle = [event.state for event in events if isinstance(event, ResumeState)][2]
     resumed, _ = bench.train(first.client_state, middle, **second)
     assert equal(resumed.weights, whole.weights)
     assert resumed.client_state is not None
@@ -236,11 +244,11 @@ def test_state_is_whole_and_does_not_know_its_shards(make_bench) -> None:
     """What one way to train left in mid-stage another one goes on with."""
     bench = make_bench(dropout=0.0)
     whole, events = bench.train(kind=TORCH, checkpoint_every_s=0.0)
-    middle = [event.state for event in events if isinstance(event, Checkpoint)][2]
+    middle = [event.state for event in events if isinstance(event, ResumeState)][2]
     resumed, _ = bench.train(None, middle)
     assert distance(resumed.weights, whole.weights) < TOLERANCE
     _, events = bench.train(checkpoint_every_s=0.0)
-    middle = [event.state for event in events if isinstance(event, Checkpoint)][2]
+    middle = [event.state for event in events if isinstance(event, ResumeState)][2]
     resumed, _ = bench.train(None, middle, kind=TORCH)
     assert distance(resumed.weights, whole.weights) < TOLERANCE
     assert all(array.shape == bench.start.shape for array in middle.arrays.values())
@@ -274,7 +282,7 @@ def test_other_optimizers(make_bench, optimizer: str) -> None:
     assert expected.metrics["steps"] == 24
     assert distance(update.weights, expected.weights) < TOLERANCE
     assert distance(expected.weights, bench.start) > 1000 * TOLERANCE
-    middle = [event.state for event in events if isinstance(event, Checkpoint)][10]
+    middle = [event.state for event in events if isinstance(event, ResumeState)][10]
     resumed, _ = bench.train(kept, middle, epochs=8, seed=12, weights=np.zeros_like(bench.start), **given)
     assert equal(resumed.weights, update.weights)
     assert expected.client_state is not None
@@ -289,11 +297,11 @@ def test_other_optimizers(make_bench, optimizer: str) -> None:
 
 def test_snapshots_are_the_weights_after_each_epoch(bench: Bench) -> None:
     plain, _ = bench.train(epochs=2, horizon_epochs=3)
-    update, events = bench.train(epochs=3, horizon_epochs=3, snapshot_epochs=True)
-    snapshots = [event for event in events if isinstance(event, Snapshot)]
-    assert [snapshot.epoch for snapshot in snapshots] == [1, 2, 3]
-    assert equal(snapshots[1].weights, plain.weights)
-    assert equal(snapshots[2].weights, update.weights)
+    update, events = bench.train(epochs=3, horizon_epochs=3, checkpoint_epochs=True)
+    epoch_checkpoints = [event for event in events if isinstance(event, EpochCheckpoint)]
+    assert [epoch_checkpoint.epoch for epoch_checkpoint in epoch_checkpoints] == [1, 2, 3]
+    assert equal(epoch_checkpoints[1].weights, plain.weights)
+    assert equal(epoch_checkpoints[2].weights, update.weights)
 
 
 def test_state_leaves_only_where_it_is_kept(bench: Bench) -> None:

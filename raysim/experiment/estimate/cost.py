@@ -70,7 +70,7 @@ def estimate(
         "bytes": 4 * trained * end,
         "peak_bytes": 4 * trained * peak,
         "assumed_flop_per_s": round(rate * _EFFICIENCY * slots),
-        "models": len({model.milestone.model for model in plan.models}),
+        "models": len({model.checkpoint.model for model in plan.models}),
     }
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysim.core.errors import InputError
-from raysim.measures.memorization.settings import Numerics, Sampling
+from raysim.inference.settings import Numerics, Sampling
 from raysim.training.lora import LoraSettings
-from raysim.training.model_host import ModelSpec, Site
+from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.request import TrainerSettings, shares_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Asking:
+class GenerationLoad:
     """One way in which models are asked for text.
 
     Attributes:
@@ -70,9 +70,9 @@ class Load:
     Attributes:
         spec: of the model.
         trainer: its settings.
-        askings: ways in which models are asked for text.
+        generation_loads: ways in which models are asked for text.
         slots: processes at work at once.
-        parties: processes that may have a model, busy or not.
+        actors: processes that may have a model, busy or not.
         shared: sets of weights that lie where all can read them.
         devices: ranks that the GPUs have room for at once; None: training is not on GPUs.
         one_process: whether all parties live in one.
@@ -80,17 +80,17 @@ class Load:
 
     spec: ModelSpec
     trainer: TrainerSettings
-    askings: tuple[Asking, ...]
+    generation_loads: tuple[GenerationLoad, ...]
     slots: int
-    parties: int
+    actors: int
     shared: int
     devices: int | None = None
     one_process: bool = False
 
 
-def foresee(site: Site, load: Load, machine: Machine) -> dict[str, Any]:
+def foresee(client: ModelHost, load: Load, machine: Machine) -> dict[str, Any]:
     """A visitor that says what a run needs, where torch is loaded anyway."""
-    del site
+    del client
     return memory_needs(load, machine)
 
 
@@ -111,10 +111,14 @@ def memory_needs(load: Load, machine: Machine) -> dict[str, Any]:
     try:
         step = step_memory(load.spec, load.trainer)
         generating = {
-            asking.section: generation_memory(
-                load.spec, asking.sampling, asking.numerics, asking.num_prompts, asking.prompt_tokens
+            generation_load.section: generation_memory(
+                load.spec,
+                generation_load.sampling,
+                generation_load.numerics,
+                generation_load.num_prompts,
+                generation_load.prompt_tokens,
             )
-            for asking in load.askings
+            for generation_load in load.generation_loads
         }
     except InputError:
         raise
@@ -144,11 +148,11 @@ def _training(load: Load, step: "StepMemory", machine: Machine) -> dict[str, Any
     process = round(PROCESS_BYTES + flat + ALLOCATOR_RESERVE * held)
     busy = min(load.slots, load.devices or load.slots)
     if load.one_process:
-        others = (load.parties - 1) * step.weights
+        others = (load.actors - 1) * step.weights
         at_once = process + others + load.shared * flat
     else:
         busy = math.ceil(busy / machine.nodes)
-        idle = max(0, math.ceil(load.parties / machine.nodes) - busy)
+        idle = max(0, math.ceil(load.actors / machine.nodes) - busy)
         at_once = busy * process + idle * (PROCESS_BYTES + step.weights) + PROCESS_BYTES + load.shared * flat
     found: dict[str, Any] = {"process_bytes": process, "processes": 1 if load.one_process else busy}
     if on_device:
@@ -163,7 +167,7 @@ def _training(load: Load, step: "StepMemory", machine: Machine) -> dict[str, Any
 def _generation(load: Load, num_bytes: int, flat: int, machine: Machine) -> dict[str, int]:
     process = round(PROCESS_BYTES + flat + ALLOCATOR_RESERVE * num_bytes)
     workers = 1 if load.one_process else math.ceil(load.slots / machine.nodes)
-    resting = math.ceil(load.parties / machine.nodes) * (0 if load.one_process else PROCESS_BYTES)
+    resting = math.ceil(load.actors / machine.nodes) * (0 if load.one_process else PROCESS_BYTES)
     return {
         "process_bytes": process,
         "processes": workers,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from raysim.inference.prompts import split_batches
 from raysim.matching.clones import clone_rows
 from raysim.matching.line_index import LineIndex, build_index
 from raysim.matching.matches import prompt_context, truth_windows
-from raysim.measures.memorization.prompts import extract_prompts, mark_eligible, split_batches
+from raysim.measures.memorization.prompts import extract_prompts, mark_eligible
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.organization import Organization
 
@@ -19,7 +20,7 @@ _FACTS = ["prompt", "kind", "organization", "file", "repository", "licence", "li
 
 
 @dataclass(frozen=True)
-class Told:
+class PromptStats:
     """What an organization tells of its prompts; the prompts themselves stay with it.
 
     Attributes:
@@ -46,13 +47,13 @@ def prompt_batches(organization: Organization, settings: MemorizationSettings, s
     return split_batches(prompts_at(organization, settings, split_seed), settings)
 
 
-def tell(organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes) -> Told:
+def tell(organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes) -> PromptStats:
     """A visitor that tells what may be told of an organization's prompts."""
     prompts = prompts_at(organization, settings, split_seed)
-    return Told(
+    return PromptStats(
         facts=prompts.select(_FACTS),
-        context=prompt_context(prompts, settings, secret),
-        windows=truth_windows(prompts, settings, secret),
+        context=prompt_context(prompts, settings.min_lines, secret),
+        windows=truth_windows(prompts, settings.min_lines, secret),
         num_batches=len(split_batches(prompts, settings)),
     )
 

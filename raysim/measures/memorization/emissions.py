@@ -13,17 +13,17 @@ from raysim.matching.overlap import Written, emission_rows, seen_rows, written_w
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.recipes import emissions_recipe
 from raysim.organizations.organization import Organization
-from raysim.simulation.executor import ReachedModel
-from raysim.simulation.run_context import World
+from raysim.simulation.executor import TrainedModel
+from raysim.simulation.run_context import RunContext
 from raysim.store.entries import Entry
-from raysim.store.transfers import SERVER, Crossing
+from raysim.store.transfers import SERVER, Transfer
 from raysim.tasks.batch_jobs import Probe
-from raysim.tasks.executor import Workshop
+from raysim.tasks.executor import TaskExecutor
 
 Indexes = Callable[[], Awaitable[tuple[dict[str, LineIndex], LineIndex | None]]]
 """Gives the line indexes of all organizations, and of the references."""
 
-_Counted = tuple[list[Crossing], dict[str, pa.Table]]
+_Counted = tuple[list[Transfer], dict[str, pa.Table]]
 
 
 def seen_at(
@@ -57,20 +57,22 @@ class Emissions:
     models wrote, keyed; the indexes of the others have reached them for their clones already.
 
     Args:
-        workshop: does keyed work.
-        world: of the models.
+        executor: does keyed work.
+        context: of the models.
         settings: of memorization.
         references: fingerprint of the references.
     """
 
-    def __init__(self, workshop: Workshop, world: World, settings: MemorizationSettings, references: str) -> None:
-        self._shop = workshop
-        self._world = world
+    def __init__(
+        self, executor: TaskExecutor, context: RunContext, settings: MemorizationSettings, references: str
+    ) -> None:
+        self._executor = executor
+        self._context = context
         self._settings = settings
         self._references = references
 
     async def tables(
-        self, models: Mapping[Key, ReachedModel], matched: Mapping[Probe, Entry], indexes: Indexes, secret: bytes
+        self, models: Mapping[Key, TrainedModel], matched: Mapping[Probe, Entry], indexes: Indexes, secret: bytes
     ) -> list[pa.Table]:
         """Parts of the table ``emissions``.
 
@@ -86,7 +88,7 @@ class Emissions:
         trained_on = {model: sorted(models[model].lineage.tokens_seen) for model in entries}
         recipes = {
             model: emissions_recipe(
-                self._world,
+                self._context,
                 {name: entry.key for name, entry in entries[model].items()},
                 trained_on[model],
                 self._settings,
@@ -99,7 +101,7 @@ class Emissions:
             texts = {m: pa.concat_tables(e.table("matches") for e in entries[m].values()) for m in chosen}
             return await self._count(texts, trained_on, indexes, secret)
 
-        pending = [model for model, recipe in recipes.items() if not await self._shop.cached(key_of(recipe))]
+        pending = [model for model, recipe in recipes.items() if not await self._executor.cached(key_of(recipe))]
         counted = await count(pending) if pending else {}
 
         async def compute(model: Key) -> _Counted:
@@ -108,7 +110,7 @@ class Emissions:
         found = []
         for model, recipe in recipes.items():
             label = f"emissions of {models[model].name}"
-            entry = await self._shop.compute(recipe, label, partial(compute, model))
+            entry = await self._executor.run_on_server(recipe, label, partial(compute, model))
             found.append(with_columns(entry.table("emissions"), model=model))
         return found
 
@@ -126,18 +128,18 @@ class Emissions:
         }
         rows = await asyncio.gather(
             *(
-                self._shop.crew.call(
-                    owner, "visit", emissions_at, min_lines, written[owner], all_indexes, reference, secret
+                self._executor.pool.call(
+                    owner, "run", emissions_at, min_lines, written[owner], all_indexes, reference, secret
                 )
                 for owner in all_indexes
             )
         )
         counted: dict[Key, _Counted] = {}
         for number, model in enumerate(matches):
-            crossings = []
+            transfers = []
             for owner, tables in zip(all_indexes, rows, strict=True):
                 windows = written[owner][number].windows
-                crossings.append(Crossing.of(SERVER, owner, "line hashes", windows.tobytes()))
-                crossings.append(Crossing.of(owner, SERVER, "emissions", table_bytes(tables[number])))
-            counted[model] = crossings, {"emissions": pa.concat_tables(tables[number] for tables in rows)}
+                transfers.append(Transfer.of(SERVER, owner, "line hashes", windows.tobytes()))
+                transfers.append(Transfer.of(owner, SERVER, "emissions", table_bytes(tables[number])))
+            counted[model] = transfers, {"emissions": pa.concat_tables(tables[number] for tables in rows)}
         return counted

@@ -16,15 +16,16 @@ from raysim.core.arrow import table_bytes, table_of, with_columns
 from raysim.core.keys import Key
 from raysim.corpus.corpus import fingerprint
 from raysim.experiment.config import LoadedExperiment
-from raysim.experiment.setup import Assembly
+from raysim.experiment.setup import Setup
 from raysim.matching.line_index import LineIndex, build_index
 from raysim.matching.matches import count_copies
 from raysim.matching.overlap import copies_by_organization
-from raysim.measures.memorization.client_functions import Told, clones_at, index_at, prompt_batches, tell
+from raysim.measures.generation import generation_job
+from raysim.measures.memorization.client_functions import PromptStats, clones_at, index_at, prompt_batches, tell
 from raysim.measures.memorization.emissions import Emissions
-from raysim.measures.memorization.parsing import parses
-from raysim.measures.memorization.settings import MemorizationSettings, Moments
-from raysim.measures.memorization.steps import WORK_SCHEMA, MatchStep
+from raysim.measures.memorization.match_step import MatchStep
+from raysim.measures.memorization.settings import CheckpointKinds, MemorizationSettings
+from raysim.measures.parsing import parses
 from raysim.measures.recipes import (
     clones_recipe,
     copies_recipe,
@@ -33,12 +34,12 @@ from raysim.measures.recipes import (
     numerics,
     prompts_recipe,
 )
-from raysim.simulation.executor import ReachedModel
-from raysim.simulation.strategy import Milestone
+from raysim.simulation.executor import TrainedModel
+from raysim.simulation.strategy import ModelCheckpoint
 from raysim.store.entries import Entry
-from raysim.store.transfers import SERVER, Crossing
-from raysim.tasks.batch_jobs import Job, Jobs, Piece, Pieces, Probe, generation, groups
-from raysim.tasks.executor import Workshop
+from raysim.store.transfers import SERVER, Transfer
+from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchedTask, BatchedTasks, BatchJob, BatchJobs, Probe, groups
+from raysim.tasks.executor import TaskExecutor
 
 PROBE_TABLES = ("prompts", "copies", "generations", "samples", "matches", "emissions", "clones")
 
@@ -51,29 +52,29 @@ def models_per_job(num_parameters: int) -> int:
     return max(1, _JOB_WEIGHTS_BYTES // (4 * num_parameters))
 
 
-class AtMoments(Protocol):
+class AtCheckpoints(Protocol):
     """Settings of a measure that is not taken of every model."""
 
     @property
-    def when(self) -> Moments: ...
+    def when(self) -> CheckpointKinds: ...
 
 
-def wanted(milestone: Milestone, settings: AtMoments) -> bool:
+def wanted(checkpoint: ModelCheckpoint, settings: AtCheckpoints) -> bool:
     """Whether a model is probed: final ones always, the initial one if any on the way are."""
-    if milestone.final:
+    if checkpoint.final:
         return True
-    if milestone.moment == "initial":
+    if checkpoint.moment == "initial":
         return settings.when != ("final",)
-    return f"every_{milestone.moment}" in settings.when
+    return f"every_{checkpoint.moment}" in settings.when
 
 
-class Probing:
+class MemorizationMeasure:
     """One run's probing.
 
     Args:
         loaded: the experiment.
-        assembly: its parties.
-        workshop: does keyed work.
+        setup: its parties.
+        executor: does keyed work.
         settings: of memorization.
         workers: of the pipeline.
         secret: key of line hashes.
@@ -82,59 +83,59 @@ class Probing:
     def __init__(
         self,
         loaded: LoadedExperiment,
-        assembly: Assembly,
-        workshop: Workshop,
+        setup: Setup,
+        executor: TaskExecutor,
         settings: MemorizationSettings,
         workers: int,
         secret: bytes,
     ) -> None:
         self._loaded = loaded
-        self._assembly = assembly
-        self._shop = workshop
+        self._setup = setup
+        self._executor = executor
         self._settings = settings
-        self._jobs = Jobs(workshop, workers)
+        self._jobs = BatchJobs(executor, workers)
         self._secret = secret
-        self._world = assembly.instances[0].world
-        self._references = fingerprint(assembly.references)
-        self._told: dict[str, Told] = {}
+        self._context = setup.strategy_runs[0].context
+        self._references = fingerprint(setup.references)
+        self._prompt_stats: dict[str, PromptStats] = {}
         self._index_cache: tuple[dict[str, LineIndex], LineIndex | None] | None = None
 
-    async def look_up(self, models: Mapping[Key, ReachedModel]) -> Pieces:
+    async def look_up(self, models: Mapping[Key, TrainedModel]) -> BatchedTasks:
         """Every model's answers to every organization's prompts, as far as they are in the store."""
         settings = self._settings
-        told = await self._tell()
-        pieces: dict[Probe, Piece] = {}
+        prompt_stats = await self._ask_prompt_stats()
+        pieces: dict[Probe, BatchedTask] = {}
         for model, reached in models.items():
-            for name, one in told.items():
+            for name, one in prompt_stats.items():
                 if not one.num_batches:
                     continue  # it has no prompt of the kinds that are asked for
-                recipe = generation_recipe(reached.instance.world, model, name, settings)
+                recipe = generation_recipe(reached.strategy_run.context, model, name, settings)
                 tokens = one.facts.num_rows * settings.samples * settings.new_tokens
-                pieces[model, name] = Piece(recipe, f"{reached.name}, prompts of {name}", tokens, one.num_batches)
+                pieces[model, name] = BatchedTask(recipe, f"{reached.name}, prompts of {name}", tokens, one.num_batches)
         await self._jobs.look_up(pieces)
         return pieces
 
-    async def generate(self, pieces: Pieces) -> None:
+    async def generate(self, pieces: BatchedTasks) -> None:
         """Has models give the answers that are not there yet; after that their weights are not needed here."""
         for group in groups(pieces, self.models_at_once()):
             models = tuple(dict.fromkeys(model for model, _ in group))
-            job = generation(partial(self._generate_arguments, models), _store_generations)
+            job = generation_job(partial(self._generate_arguments, models), _store_generations)
             await self._jobs.run(job, {probe: pieces[probe] for probe in group})
 
-    async def tables(self, models: Mapping[Key, ReachedModel]) -> dict[str, list[pa.Table]]:
+    async def tables(self, models: Mapping[Key, TrainedModel]) -> dict[str, list[pa.Table]]:
         """Parts of the tables `PROBE_TABLES`."""
-        told = await self._tell()
+        prompt_stats = await self._ask_prompt_stats()
         pieces = await self.look_up(models)
         await self.generate(pieces)
         generated = {probe: piece.finished for probe, piece in pieces.items()}
         matched = await self._match(models, generated)
         tables = await self._compare()
-        emissions = Emissions(self._shop, self._world, self._settings, self._references)
+        emissions = Emissions(self._executor, self._context, self._settings, self._references)
         tables["emissions"] += await emissions.tables(models, matched, self._indexes, self._secret)
         seen: set[tuple[Key, str]] = set()
         for (model, organization), entry in generated.items():
             # A prompt that two organizations share is counted once, for the first of them.
-            own = [p for p in told[organization].facts["prompt"].to_pylist() if (model, p) not in seen]
+            own = [p for p in prompt_stats[organization].facts["prompt"].to_pylist() if (model, p) not in seen]
             seen |= {(model, prompt) for prompt in own}
             mine = pc.field("prompt").isin(own)
             samples = matched[model, organization].table("samples").filter(mine)
@@ -147,36 +148,36 @@ class Probing:
             tables["matches"].append(with_columns(matches, model=model))
         return tables
 
-    async def _tell(self) -> dict[str, Told]:
+    async def _ask_prompt_stats(self) -> dict[str, PromptStats]:
         """What the organizations tell of their prompts, asked once."""
-        if not self._told:
-            told = await self._visit_all(tell, self._settings, self._loaded.experiment.split_seed, self._secret)
-            self._told = dict(zip(self._names, told, strict=True))
-        return self._told
+        if not self._prompt_stats:
+            prompt_stats = await self._ask_all(tell, self._settings, self._loaded.experiment.split_seed, self._secret)
+            self._prompt_stats = dict(zip(self._names, prompt_stats, strict=True))
+        return self._prompt_stats
 
     async def _generate_arguments(self, models: tuple[Key, ...]) -> dict[str, Any]:
-        settings, world, crew = self._settings, self._world, self._shop.crew
+        settings, context, pool = self._settings, self._context, self._executor.pool
         split_seed = self._loaded.experiment.split_seed
         return {
-            "spec": world.spec,
-            "tokenizer": crew.backend.share(self._assembly.tokenizer),
+            "spec": context.spec,
+            "tokenizer": pool.backend.share(self._setup.tokenizer),
             "settings": settings,
-            "numerics": numerics(world, settings),
-            "threads": world.trainer.threads,
-            "seed": world.split_seed,
-            "weights": {model: await self._shop.share(model) for model in models},
-            "prompts": {n: await crew.refer(n, "visit", prompt_batches, settings, split_seed) for n in self._names},
+            "numerics": numerics(context, settings),
+            "threads": context.trainer.threads,
+            "seed": context.split_seed,
+            "weights": {model: await self._executor.broadcast(model) for model in models},
+            "prompts": {n: await pool.call_ref(n, "run", prompt_batches, settings, split_seed) for n in self._names},
             "judge": parses,
         }
 
-    async def _match(self, models: Mapping[Key, ReachedModel], generated: Mapping[Probe, Entry]) -> dict[Probe, Entry]:
+    async def _match(self, models: Mapping[Key, TrainedModel], generated: Mapping[Probe, Entry]) -> dict[Probe, Entry]:
         """Every answer against the lines of all organizations."""
-        pieces: dict[Probe, Piece] = {}
+        pieces: dict[Probe, BatchedTask] = {}
         for (model, name), entry in generated.items():
-            recipe = match_recipe(self._world, entry.key, self._settings, self._references)
-            pieces[model, name] = Piece(recipe, f"{models[model].name}, prompts of {name}", 0, 1)
+            recipe = match_recipe(self._context, entry.key, self._settings, self._references)
+            pieces[model, name] = BatchedTask(recipe, f"{models[model].name}, prompts of {name}", 0, 1)
         await self._jobs.look_up(pieces)
-        job = Job(
+        job = BatchJob(
             step=MatchStep,
             arguments=self._match_arguments,
             work=lambda probe, _: with_columns(
@@ -191,63 +192,71 @@ class Probing:
 
     async def _match_arguments(self) -> dict[str, Any]:
         indexes, reference = await self._indexes()
-        share = self._shop.backend.share
+        share = self._executor.backend.share
         return {
-            "settings": self._settings,
+            "min_lines": self._settings.min_lines,
             "secret": self._secret,
             "indexes": {name: share(index) for name, index in indexes.items()},
             "reference": share(reference),
-            "contexts": {name: share(told.context) for name, told in self._told.items()},
+            "contexts": {name: share(prompt_stats.context) for name, prompt_stats in self._prompt_stats.items()},
         }
 
     async def _compare(self) -> dict[str, list[pa.Table]]:
         """Copies of what the prompts lead to, and clones between the corpora: from line hashes, before any model."""
         tables: dict[str, list[pa.Table]] = {name: [] for name in PROBE_TABLES}
         seen: set[str] = set()
-        for name, told in self._told.items():
-            prompts = prompts_recipe(self._world, name, self._settings, self._references)
-            entry = await self._shop.compute(prompts, f"prompts of {name}", partial(self._count_copies, told, name))
+        for name, prompt_stats in self._prompt_stats.items():
+            prompts = prompts_recipe(self._context, name, self._settings, self._references)
+            entry = await self._executor.run_on_server(
+                prompts, f"prompts of {name}", partial(self._count_copies, prompt_stats, name)
+            )
             table = entry.table("prompts")
             mine = pc.field("prompt").isin([prompt for prompt in table["prompt"].to_pylist() if prompt not in seen])
             seen |= set(table["prompt"].to_pylist())
             tables["prompts"].append(table.filter(mine))
-            copies = copies_recipe(self._world, name, self._settings)
-            entry = await self._shop.compute(copies, f"copies of {name}'s prompts", partial(self._place, told))
+            copies = copies_recipe(self._context, name, self._settings)
+            entry = await self._executor.run_on_server(
+                copies, f"copies of {name}'s prompts", partial(self._place, prompt_stats)
+            )
             tables["copies"].append(entry.table("copies").filter(mine))
-            clones = clones_recipe(self._world, name, self._settings, self._references)
-            entry = await self._shop.compute(clones, f"clones of {name}", partial(self._find_clones, name))
+            clones = clones_recipe(self._context, name, self._settings, self._references)
+            entry = await self._executor.run_on_server(clones, f"clones of {name}", partial(self._find_clones, name))
             tables["clones"].append(entry.table("clones"))
         return tables
 
-    async def _count_copies(self, told: Told, name: str) -> tuple[list[Crossing], dict[str, pa.Table]]:
+    async def _count_copies(self, prompt_stats: PromptStats, name: str) -> tuple[list[Transfer], dict[str, pa.Table]]:
         indexes, reference = await self._indexes()
-        owners = dict.fromkeys(told.facts["prompt"].to_pylist(), name)
-        copies = count_copies(told.windows, indexes, owners, reference)
-        table = told.facts
+        owners = dict.fromkeys(prompt_stats.facts["prompt"].to_pylist(), name)
+        copies = count_copies(prompt_stats.windows, indexes, owners, reference)
+        table = prompt_stats.facts
         for column in ("copies_within", "copies_across", "copies_public"):
             table = table.append_column(column, copies[column])
-        moved = [("prompt facts", told.facts), ("line hashes", told.context), ("line hashes", told.windows)]
-        return [Crossing.of(name, SERVER, kind, table_bytes(t)) for kind, t in moved], {"prompts": table}
+        moved = [
+            ("prompt facts", prompt_stats.facts),
+            ("line hashes", prompt_stats.context),
+            ("line hashes", prompt_stats.windows),
+        ]
+        return [Transfer.of(name, SERVER, kind, table_bytes(t)) for kind, t in moved], {"prompts": table}
 
-    async def _place(self, told: Told) -> tuple[list[Crossing], dict[str, pa.Table]]:
+    async def _place(self, prompt_stats: PromptStats) -> tuple[list[Transfer], dict[str, pa.Table]]:
         """Of hashes that the server has already, so nothing moves."""
         indexes, _ = await self._indexes()
-        return [], {"copies": copies_by_organization(told.facts, told.windows, indexes)}
+        return [], {"copies": copies_by_organization(prompt_stats.facts, prompt_stats.windows, indexes)}
 
-    async def _find_clones(self, name: str) -> tuple[list[Crossing], dict[str, pa.Table]]:
+    async def _find_clones(self, name: str) -> tuple[list[Transfer], dict[str, pa.Table]]:
         indexes, reference = await self._indexes()
-        table = await self._shop.crew.call(
-            name, "visit", clones_at, self._settings.min_lines, indexes, reference, self._secret
+        table = await self._executor.pool.call(
+            name, "run", clones_at, self._settings.min_lines, indexes, reference, self._secret
         )
-        moved = [Crossing.of(o, name, "line hashes", i.windows.tobytes()) for o, i in indexes.items() if o != name]
-        return [*moved, Crossing.of(name, SERVER, "clones", table_bytes(table))], {"clones": table}
+        moved = [Transfer.of(o, name, "line hashes", i.windows.tobytes()) for o, i in indexes.items() if o != name]
+        return [*moved, Transfer.of(name, SERVER, "clones", table_bytes(table))], {"clones": table}
 
     async def _indexes(self) -> tuple[dict[str, LineIndex], LineIndex | None]:
         """Line indexes of all organizations, made there, and of the references; made when something needs them."""
         if self._index_cache is None:
             min_lines = self._settings.min_lines
-            found = await self._visit_all(index_at, min_lines, self._secret)
-            references = self._assembly.references
+            found = await self._ask_all(index_at, min_lines, self._secret)
+            references = self._setup.references
             reference = (
                 await asyncio.to_thread(build_index, references, min_lines, self._secret) if references else None
             )
@@ -256,16 +265,16 @@ class Probing:
 
     def models_at_once(self) -> int:
         """How many models one job of the pipeline holds."""
-        initial = self._shop.store.peek(self._world.initial_key())
+        initial = self._executor.store.peek(self._context.initial_key())
         assert initial is not None, "training came first"
         return models_per_job(initial.info["parameters"])
 
     @property
     def _names(self) -> list[str]:
-        return list(self._assembly.inventories)
+        return list(self._setup.client_stats)
 
-    async def _visit_all(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        return list(await asyncio.gather(*(self._shop.crew.call(n, "visit", function, *args) for n in self._names)))
+    async def _ask_all(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        return list(await asyncio.gather(*(self._executor.pool.call(n, "run", function, *args) for n in self._names)))
 
 
 def _store_generations(parts: list[pa.Table]) -> dict[str, pa.Table]:

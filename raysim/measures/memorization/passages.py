@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from raysim.core.keys import seed_of
 from raysim.corpus.corpus import Corpus, Packed
-from raysim.measures.memorization.prompts import prompt_id
+from raysim.inference.prompts import prompt_id
 from raysim.measures.memorization.settings import ExtractionSettings
 
 

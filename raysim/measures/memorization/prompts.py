@@ -5,14 +5,13 @@ same samples wherever it stands.
 """
 
 import ast
-import hashlib
 import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +21,10 @@ from raysim.core.keys import seed_of
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
+from raysim.corpus.tokenizer import Tokenizer
+from raysim.inference.prompts import FUNCTION, HELD_OUT, PREFIX, prompt_id
 from raysim.matching.line_index import build_index, digest_lines
-from raysim.measures.memorization.settings import MemorizationSettings, Sampling
-
-FUNCTION, PREFIX, HELD_OUT = "function", "prefix", "held_out"
+from raysim.measures.memorization.settings import MemorizationSettings
 
 PROMPT_SCHEMA = pa.schema(
     [
@@ -52,17 +51,6 @@ _HELD_OUT_LINES = 6
 
 # The line ends that Python's own tokenizer knows; str.splitlines would also split at form feeds and others.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-
-
-class Tokenizer(Protocol):
-    """What this package needs of a tokenizer."""
-
-    @property
-    def bos_id(self) -> int: ...
-
-    def encode(self, text: str, /) -> list[int]: ...
-
-    def decode(self, ids: Any, /) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -111,12 +99,6 @@ def functions_with_docstrings(text: str) -> list[Function]:
         prompt += "" if prompt.endswith(("\n", "\r")) else "\n"
         found.append((start, Function(prompt, text[rest:end], end)))
     return [function for _, function in sorted(found, key=lambda pair: pair[0])]
-
-
-def prompt_id(kind: str, tokens: Sequence[int]) -> str:
-    """16 hexadecimal digits that name a prompt by its content."""
-    content = json.dumps([kind, [int(token) for token in tokens]], separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def mark_eligible(prompts: pa.Table, min_lines: int) -> pa.Table:
@@ -299,20 +281,3 @@ def _row(kind: str, tokens: list[int], text: str, truth: str, source: SourceFile
         "truth": truth,
         "trained_on": trained_on,
     }
-
-
-def split_batches(prompts: pa.Table, settings: Sampling) -> list[pa.Table]:
-    """Prompts that are generated together: of similar length, with or without stop strings, ordered by their id.
-
-    A pure function of the table (not of the order of its rows) and the settings; splitting a batch again gives it back.
-    """
-    per_batch = max(1, settings.batch_size // settings.samples)
-    kinds, ids = prompts["kind"].to_pylist(), prompts["prompt"].to_pylist()
-    lengths = [len(tokens) for tokens in prompts["tokens"].to_pylist()]
-    organizations = prompts["organization"].to_pylist()
-    order = sorted(range(len(ids)), key=lambda i: (kinds[i] == PREFIX, lengths[i], ids[i], organizations[i]))
-    batches: list[list[int]] = []
-    for stops in (True, False):
-        part = [i for i in order if (kinds[i] != PREFIX) == stops]
-        batches += [part[at : at + per_batch] for at in range(0, len(part), per_batch)]
-    return [prompts.take(batch) for batch in batches]

@@ -15,8 +15,9 @@ from transformers import DynamicCache
 
 from raysim.inference.decoder import cache_argument
 from raysim.inference.likelihood import PLAIN, log_probabilities
+from raysim.inference.settings import Scheme
 from raysim.measures.memorization.passages import Passage, part_of
-from raysim.measures.memorization.settings import ExtractionSettings, Scheme
+from raysim.measures.memorization.settings import ExtractionSettings
 
 EXTRACTION_SCHEMA = pa.schema(
     [

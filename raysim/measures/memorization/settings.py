@@ -1,7 +1,7 @@
 """What to measure of memorization, and which part of it each kind of work depends on."""
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, Protocol
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -9,21 +9,14 @@ from pydantic import Field
 from raysim.core.keys import versions_of
 from raysim.core.settings import Settings
 from raysim.corpus.packing import PACKING_VERSION
+from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, Scheme, sampling_recipe
 
 PROMPTS_VERSION = 1
-GENERATION_VERSION = 3
 MATCHING_VERSION = 1
 EXTRACTION_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
 
-Precision = Literal["fp32", "bf16"]
-Numerics = Literal["fp32", "bf16", "bf16 in fp32"]
-"""What a precision comes to on a processor: see `raysim.inference.numerics`."""
-
 When = Literal["final", "every_stage", "every_round", "every_epoch"]
-
-STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif")
-"""Where a function certainly ends, as in Chen & Jiang (ASE 2024, arXiv 2409.12020)."""
 
 
 class PromptCounts(Settings):
@@ -38,55 +31,6 @@ class PromptCounts(Settings):
         if not any(count for _, count in self):
             raise ValueError("asks for no prompt; set at least one of function, prefix, held_out above zero")
         return self
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How tokens are drawn; see `MemorizationSettings`."""
-
-    temperature: float
-    top_p: float
-    repetition_penalty: float
-
-
-class Sampling(Protocol):
-    """What `raysim.inference.engine.Generator` needs to know; see `MemorizationSettings`."""
-
-    @property
-    def samples(self) -> int: ...
-
-    @property
-    def new_tokens(self) -> int: ...
-
-    @property
-    def temperature(self) -> float: ...
-
-    @property
-    def top_p(self) -> float: ...
-
-    @property
-    def repetition_penalty(self) -> float: ...
-
-    @property
-    def stop(self) -> tuple[str, ...]: ...
-
-    @property
-    def batch_size(self) -> int: ...
-
-
-def sampling_recipe(sampling: Sampling, numerics: Numerics) -> dict[str, Any]:
-    """Everything that decides how a model continues given prompts."""
-    return {
-        "version": GENERATION_VERSION,
-        "samples": sampling.samples,
-        "new_tokens": sampling.new_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "repetition_penalty": sampling.repetition_penalty,
-        "stop": list(sampling.stop),
-        "batch_size": sampling.batch_size,
-        "precision": numerics,
-    }
 
 
 class ExtractionSettings(Settings):
@@ -128,7 +72,7 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-Moments = Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)]
+CheckpointKinds = Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)]
 """Which of a strategy's models are asked; one moment may be written without brackets."""
 
 
@@ -147,7 +91,7 @@ class MemorizationSettings(Settings):
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
-    when: Moments = Field(default=("final",), description="which of a strategy's models are probed")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are probed")
     precision: Precision | None = Field(default=None, description="of generation; None: the trainer's")
     batch_size: int = Field(
         default=180,

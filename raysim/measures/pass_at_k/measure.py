@@ -15,12 +15,12 @@ import pyarrow as pa
 from raysim.core.arrow import table_bytes, with_columns
 from raysim.core.keys import Key
 from raysim.experiment.config import LoadedExperiment
-from raysim.experiment.setup import Assembly
+from raysim.experiment.setup import Setup
+from raysim.inference.prompts import prompt_id, split_batches
 from raysim.matching.licences import licence_rows
+from raysim.measures.generation import generation_job
 from raysim.measures.memorization.measure import models_per_job
-from raysim.measures.memorization.parsing import parses
-from raysim.measures.memorization.prompts import prompt_id, split_batches
-from raysim.measures.memorization.steps import WORK_SCHEMA
+from raysim.measures.parsing import parses
 from raysim.measures.pass_at_k.execution import (
     EXECUTE_SCHEMA,
     ExecuteStep,
@@ -33,11 +33,11 @@ from raysim.measures.pass_at_k.problems import fingerprint_of_prompts, fingerpri
 from raysim.measures.pass_at_k.settings import PassAtKSettings
 from raysim.measures.recipes import execution_recipe, licences_recipe, numerics, solution_recipe
 from raysim.organizations.organization import Organization
-from raysim.simulation.executor import ReachedModel
+from raysim.simulation.executor import TrainedModel
 from raysim.store.entries import Entry
-from raysim.store.transfers import SERVER, Crossing
-from raysim.tasks.batch_jobs import Job, Jobs, Piece, Pieces, Probe, generation, groups
-from raysim.tasks.executor import Product, Workshop
+from raysim.store.transfers import SERVER, Transfer
+from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchedTask, BatchedTasks, BatchJob, BatchJobs, Probe, groups
+from raysim.tasks.executor import TaskExecutor, TaskOutput
 from raysim.tasks.ray_data import fetch
 
 SOLVING_TABLES = ("executions", "patterns", "licences")
@@ -47,13 +47,13 @@ _PROGRAMS_A_PART = 64
 """Executed by one worker in one go: a second or two of work, so that many workers share a model's solutions."""
 
 
-class Solving:
+class PassAtKMeasure:
     """One run's solving of problems.
 
     Args:
         loaded: the experiment.
-        assembly: its parties.
-        workshop: does keyed work.
+        setup: its parties.
+        executor: does keyed work.
         settings: of what to solve.
         workers: of the pipeline.
 
@@ -64,43 +64,43 @@ class Solving:
     def __init__(
         self,
         loaded: LoadedExperiment,
-        assembly: Assembly,
-        workshop: Workshop,
+        setup: Setup,
+        executor: TaskExecutor,
         settings: PassAtKSettings,
         workers: int,
     ) -> None:
         self._loaded = loaded
-        self._assembly = assembly
-        self._shop = workshop
+        self._setup = setup
+        self._executor = executor
         self._settings = settings
-        self._jobs = Jobs(workshop, workers)
-        self._world = assembly.instances[0].world
+        self._jobs = BatchJobs(executor, workers)
+        self._context = setup.strategy_runs[0].context
         self._problems = load_problems(settings.problems, loaded.base)
         self._prompts: dict[str, list[str]] = {}
         self._batches: list[pa.Table] | None = None
 
-    async def look_up(self, models: Mapping[Key, ReachedModel]) -> Pieces:
+    async def look_up(self, models: Mapping[Key, TrainedModel]) -> BatchedTasks:
         """Every model's solutions, as far as they are in the store."""
         settings = self._settings
-        pieces: dict[Probe, Piece] = {}
+        pieces: dict[Probe, BatchedTask] = {}
         num_batches = len(self._make_batches())
         tokens = len(self._prompts) * settings.samples * settings.new_tokens
         prompts = fingerprint_of_prompts(self._problems)
         for model, reached in models.items():
             if num_batches:
-                recipe = solution_recipe(reached.instance.world, model, prompts, settings)
-                pieces[model, SERVER] = Piece(recipe, f"{reached.name}, problems", tokens, num_batches)
+                recipe = solution_recipe(reached.strategy_run.context, model, prompts, settings)
+                pieces[model, SERVER] = BatchedTask(recipe, f"{reached.name}, problems", tokens, num_batches)
         await self._jobs.look_up(pieces)
         return pieces
 
-    async def generate(self, pieces: Pieces) -> None:
+    async def generate(self, pieces: BatchedTasks) -> None:
         """Has models give the solutions that are not there yet; after that their weights are not needed here."""
         for group in groups(pieces, self.models_at_once()):
             models = tuple(dict.fromkeys(model for model, _ in group))
-            job = generation(partial(self._generate_arguments, models), _store_solutions)
+            job = generation_job(partial(self._generate_arguments, models), _store_solutions)
             await self._jobs.run(job, {probe: pieces[probe] for probe in group})
 
-    async def tables(self, models: Mapping[Key, ReachedModel]) -> dict[str, list[pa.Table]]:
+    async def tables(self, models: Mapping[Key, TrainedModel]) -> dict[str, list[pa.Table]]:
         """Parts of the tables ``executions``, ``patterns`` and ``licences``."""
         pieces = await self.look_up(models)
         await self.generate(pieces)
@@ -125,14 +125,14 @@ class Solving:
 
     @property
     def _initial(self) -> Mapping[str, Any]:
-        initial = self._shop.store.peek(self._world.initial_key())
+        initial = self._executor.store.peek(self._context.initial_key())
         assert initial is not None, "training came first"
         return initial.info
 
     def _make_batches(self) -> list[pa.Table]:
         """The prompts that leave room in the model's context, as they are answered together."""
         if self._batches is None:
-            tokenizer, context = self._assembly.tokenizer, self._initial["context"]
+            tokenizer, context = self._setup.tokenizer, self._initial["context"]
             rows = []
             for problem in self._problems:
                 tokens = [tokenizer.bos_id, *tokenizer.encode(problem.prompt)]
@@ -146,31 +146,31 @@ class Solving:
         return self._batches
 
     async def _generate_arguments(self, models: tuple[Key, ...]) -> dict[str, Any]:
-        settings, world, backend = self._settings, self._world, self._shop.crew.backend
+        settings, context, backend = self._settings, self._context, self._executor.pool.backend
         return {
-            "spec": world.spec,
-            "tokenizer": backend.share(self._assembly.tokenizer),
+            "spec": context.spec,
+            "tokenizer": backend.share(self._setup.tokenizer),
             "settings": settings,
-            "numerics": numerics(world, settings),
-            "threads": world.trainer.threads,
-            "seed": world.split_seed,
-            "weights": {model: await self._shop.share(model) for model in models},
+            "numerics": numerics(context, settings),
+            "threads": context.trainer.threads,
+            "seed": context.split_seed,
+            "weights": {model: await self._executor.broadcast(model) for model in models},
             "prompts": {SERVER: backend.share(self._make_batches())},
             "judge": parses,
             "section": "measure.pass_at_k",
         }
 
     async def _execute(
-        self, models: Mapping[Key, ReachedModel], solutions: Mapping[Key, Entry], programs: Mapping[Key, pa.Table]
+        self, models: Mapping[Key, TrainedModel], solutions: Mapping[Key, Entry], programs: Mapping[Key, pa.Table]
     ) -> dict[Key, pa.Table]:
         """What comes of each distinct program of every model."""
         tests = fingerprint_of_tests(self._problems)
         work = {model: distinct_programs(table) for model, table in programs.items()}
-        pieces: dict[Probe, Piece] = {}
+        pieces: dict[Probe, BatchedTask] = {}
         for model, entry in solutions.items():
             recipe = execution_recipe(entry.key, tests, self._settings)
             num_parts = -(-len(work[model]) // _PROGRAMS_A_PART)
-            pieces[model, SERVER] = Piece(recipe, f"{models[model].name}, solutions", 0, num_parts)
+            pieces[model, SERVER] = BatchedTask(recipe, f"{models[model].name}, solutions", 0, num_parts)
         await self._jobs.look_up(pieces)
         pending = {probe: piece for probe, piece in pieces.items() if piece.entry is None}
 
@@ -180,7 +180,7 @@ class Solving:
             return pa.Table.from_pylist([{**named, **row} for row in rows.to_pylist()], schema=EXECUTE_SCHEMA)
 
         if pending:
-            job = Job(
+            job = BatchJob(
                 step=ExecuteStep,
                 arguments=self._execute_arguments,
                 work=part_of,
@@ -192,34 +192,34 @@ class Solving:
 
     async def _execute_arguments(self) -> dict[str, Any]:
         problems = {problem.name: problem for problem in self._problems}
-        shared = self._shop.crew.backend.share(problems)
+        shared = self._executor.pool.backend.share(problems)
         return {"problems": shared, "limits": self._settings.limits, "fetch": fetch}
 
-    async def _check(self, model: ReachedModel, solutions: Entry, programs: pa.Table) -> dict[str, list[pa.Table]]:
+    async def _check(self, model: TrainedModel, solutions: Entry, programs: pa.Table) -> dict[str, list[pa.Table]]:
         """Known-bad patterns in a model's solutions, and under which licences they stand in the corpora."""
         prompts = {problem.name: problem.prompt for problem in self._problems}
         texts = Counter(prompts[row["problem"]] + row["completion"] for row in programs.to_pylist())
 
-        async def lint() -> tuple[list[Crossing], dict[str, pa.Table]]:
+        async def lint() -> tuple[list[Transfer], dict[str, pa.Table]]:
             return [], {"patterns": await asyncio.to_thread(patterns, texts)}
 
-        key, label = model.milestone.model, f"{model.name}, solutions"
-        linted = await self._shop.compute(linting_recipe(solutions.key), label, lint)
+        key, label = model.checkpoint.model, f"{model.name}, solutions"
+        linted = await self._executor.run_on_server(linting_recipe(solutions.key), label, lint)
         found = await asyncio.gather(*(self._hold_against(n, model, solutions, programs) for n in self._names))
         return {"patterns": [with_columns(linted.table("patterns"), model=key)], "licences": list(found)}
 
-    async def _hold_against(self, name: str, model: ReachedModel, solutions: Entry, programs: pa.Table) -> pa.Table:
+    async def _hold_against(self, name: str, model: TrainedModel, solutions: Entry, programs: pa.Table) -> pa.Table:
         completions = programs.select(["completion"])
-        entry = await self._shop.visit(
-            licences_recipe(model.instance.world, name, solutions.key, self._settings),
+        entry = await self._executor.run_on_client(
+            licences_recipe(model.strategy_run.context, name, solutions.key, self._settings),
             name,
             f"{model.name}, solutions at {name}",
             licences_at,
             completions["completion"].to_pylist(),
             self._settings.min_lines,
-            given=[Crossing.of(SERVER, name, "solutions", table_bytes(completions))],
+            given=[Transfer.of(SERVER, name, "solutions", table_bytes(completions))],
         )
-        found = with_columns(entry.table("licences"), model=model.milestone.model, organization=name)
+        found = with_columns(entry.table("licences"), model=model.checkpoint.model, organization=name)
         agreed = self._loaded.experiment.organizations[name].agreement.licences
         known = None if agreed is None else {licence.casefold() for licence in agreed}
         allowed = [None if known is None else licence.casefold() in known for licence in found["licence"].to_pylist()]
@@ -227,12 +227,12 @@ class Solving:
 
     @property
     def _names(self) -> list[str]:
-        return list(self._assembly.inventories)
+        return list(self._setup.client_stats)
 
 
-def licences_at(organization: Organization, texts: list[str], min_lines: int) -> Product:
+def licences_at(organization: Organization, texts: list[str], min_lines: int) -> TaskOutput:
     """A visitor that says under which licences generated code stands in an organization's training split."""
-    return Product(tables={"licences": licence_rows(texts, organization.corpus.train, min_lines)})
+    return TaskOutput(tables={"licences": licence_rows(texts, organization.corpus.train, min_lines)})
 
 
 def _store_solutions(parts: list[pa.Table]) -> dict[str, pa.Table]:

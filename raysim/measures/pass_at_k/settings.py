@@ -8,7 +8,8 @@ from pydantic import Field
 
 from raysim.core.keys import versions_of
 from raysim.core.settings import Settings, Size
-from raysim.measures.memorization.settings import STOP_STRINGS, Moments, Numerics, Precision, sampling_recipe
+from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, sampling_recipe
+from raysim.measures.memorization.settings import CheckpointKinds
 from raysim.sandbox.isolation import Limits
 
 EXECUTION_VERSION = 1
@@ -50,7 +51,7 @@ class PassAtKSettings(Settings):
     min_lines: int = Field(
         default=6, ge=1, description="consecutive lines of a solution that make a match with licensed code"
     )
-    when: Moments = Field(default=("final",), description="which of a strategy's models are asked")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are asked")
 
     @pydantic.field_validator("k", mode="before")
     @classmethod

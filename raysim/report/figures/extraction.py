@@ -3,18 +3,18 @@
 from typing import Any
 
 from raysim.analysis.extraction import CHANCES, SAMPLES, Reals, Recital, averaged_part, curve, lengths, recitals
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.report.figures.kit import LINES, Figure, add_panel, checked_figure, empty_layout, plain_text
 
 SCHEMES = {"log_p": "as sampled", "log_p_plain": "at temperature 1"}
 
 
-def extraction_curves(study: Study) -> Figure | None:
+def extraction_curves(results: RunResults) -> Figure | None:
     """A panel for each p and way of sampling, a line for each setting: passages of organizations that took part."""
-    found = recitals(study)
+    found = recitals(results)
     if not found:
         return None
-    longest, groups = lengths(study)[-1], study.final_groups()
+    longest, groups = lengths(results)[-1], results.final_groups()
     layout = empty_layout()
     data: list[dict[str, Any]] = []
     for panel, (scheme, chance) in enumerate((scheme, chance) for scheme in SCHEMES for chance in CHANCES):

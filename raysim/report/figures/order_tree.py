@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from raysim.analysis.orders import BITS, EXCLUSIVE, Order, Orders, incremental_orders, outcomes, pareto
-from raysim.analysis.results import Measure, Study
+from raysim.analysis.results import Measure, RunResults
 from raysim.report.figures.kit import (
     INK,
     MUTED,
@@ -48,7 +48,7 @@ class Node:
     measures: dict[Measure, float]
 
 
-def tree_nodes(study: Study, orders: Orders) -> list[Node]:
+def tree_nodes(results: RunResults, orders: Orders) -> list[Node]:
     """Every model of the tree, by number of stages and then by row."""
     names = orders.names
     nodes: list[Node] = []
@@ -61,21 +61,21 @@ def tree_nodes(study: Study, orders: Orders) -> list[Node]:
                 seed: next((path[depth] for order, path in paths.items() if order in members), None)
                 for seed, paths in orders.paths.items()
             }
-            found = [study.measures(key) for key in keys.values() if key is not None]
+            found = [results.measures(key) for key in keys.values() if key is not None]
             taken = sorted({measure for measures in found for measure in measures})
             means = {m: float(np.mean([measures[m] for measures in found if m in measures])) for m in taken}
             nodes.append(Node(prefix, rows[0], rows[-1], means))
     return nodes
 
 
-def order_trees(study: Study) -> list[Figure]:
+def order_trees(results: RunResults) -> list[Figure]:
     """A tree for each incremental setting of which at least one model was probed; named tree_0, tree_1, ..."""
-    found = [_tree(study, number, orders) for number, orders in enumerate(incremental_orders(study))]
+    found = [_tree(results, number, orders) for number, orders in enumerate(incremental_orders(results))]
     return [figure for figure in found if figure]
 
 
-def _tree(study: Study, number: int, orders: Orders) -> Figure | None:
-    nodes = tree_nodes(study, orders)
+def _tree(results: RunResults, number: int, orders: Orders) -> Figure | None:
+    nodes = tree_nodes(results, orders)
     if not any(EXCLUSIVE in node.measures for node in nodes):
         return None
     num_rows, num_columns = len(orders.names), len(orders.organizations) + 1
@@ -125,7 +125,7 @@ def _tree(study: Study, number: int, orders: Orders) -> Figure | None:
         "side": "right",
         "range": [num_rows - 0.5, -0.5],
         "tickvals": list(range(num_rows)) if legible else [],
-        "ticktext": _ends(study, orders) if legible else [],
+        "ticktext": _ends(results, orders) if legible else [],
         "tickfont": {"size": min(12.0, 0.75 * height), "color": MUTED},
     }
     spec = {"data": [cells, _names(nodes, middles, top, height)], "layout": layout}
@@ -166,10 +166,10 @@ def _gaps(names: list[Order], edges: list[float]) -> list[dict[str, Any]]:
     return shapes + [{**full, "x0": edge, "x1": edge} for edge in edges[1:-1]]
 
 
-def _ends(study: Study, orders: Orders) -> list[str]:
+def _ends(results: RunResults, orders: Orders) -> list[str]:
     """Bits per byte at the end of each order; bold where no other order beats it."""
-    bits = orders.finals(study, BITS)
-    unbeaten = pareto(outcomes(study, orders))
+    bits = orders.finals(results, BITS)
+    unbeaten = pareto(outcomes(results, orders))
     ends: list[str] = []
     for order in orders.names:
         known = [values[order] for values in bits.values() if order in values]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.report.figures.kit import (
     ACCENT,
     MUTED,
@@ -19,47 +19,52 @@ MANY_TICKS = 6
 """Above so many labels, those of a small panel would touch at their usual size."""
 
 
-def order_positions(study: Study) -> Figure | None:
+def order_positions(results: RunResults) -> Figure | None:
     """Covered lines of each owner in the final incremental models, by its position in the order."""
-    points = [p for p in finals(study.points) if p.family == "incremental"]
+    points = [p for p in finals(results.points) if p.family == "incremental"]
     samples = {
         owner: [
             (p.sequence.index(owner) + 1, value)
             for p in points
-            if owner in p.sequence and (value := study.measures(p.model).get(("covered_eligible", owner))) is not None
+            if owner in p.sequence and (value := results.measures(p.model).get(("covered_eligible", owner))) is not None
         ]
-        for owner in study.organizations
+        for owner in results.organizations
     }
     last = max((len(p.sequence) for p in points), default=0)
     ticks = {i: "first" if i == 1 else "last" if i == last else str(i) for i in range(1, last + 1)}
     title = "position in the order"
-    return _owner_panels("positions", study, samples, ticks, title, "Covered lines by position in the order")
+    return _owner_panels("positions", results, samples, ticks, title, "Covered lines by position in the order")
 
 
-def forgetting(study: Study) -> Figure | None:
+def forgetting(results: RunResults) -> Figure | None:
     """Covered lines of each owner by the number of stages since its data was trained on; below zero: before."""
-    unique = {(p.seed, p.strategy, p.order, p.index): p for p in study.points if p.family == "incremental"}
+    unique = {(p.seed, p.strategy, p.order, p.index): p for p in results.points if p.family == "incremental"}
     points = list(unique.values())
-    samples: dict[str, list[tuple[int, float]]] = {owner: [] for owner in study.organizations}
+    samples: dict[str, list[tuple[int, float]]] = {owner: [] for owner in results.organizations}
     for point in points:
         for owner in set(point.sequence) & set(samples):
-            value = study.measures(point.model).get(("covered_eligible", owner))
+            value = results.measures(point.model).get(("covered_eligible", owner))
             if value is not None:
                 samples[owner].append((point.index - point.sequence.index(owner) - 1, value))
     reach = sorted({x for found in samples.values() for x, _ in found})
-    if len(reach) < 3 or {p.model for p in points if not p.final}.isdisjoint(study.prompts.models):
+    if len(reach) < 3 or {p.model for p in points if not p.final}.isdisjoint(results.prompts.models):
         return None
     ticks = {x: f"{x:+d}".replace("-", "−") if x else "0" for x in reach}
     return _owner_panels(
-        "forgetting", study, samples, ticks, "stages since training", "Covered lines by stages since training"
+        "forgetting", results, samples, ticks, "stages since training", "Covered lines by stages since training"
     )
 
 
 def _owner_panels(
-    name: str, study: Study, samples: dict[str, list[tuple[int, float]]], ticks: dict[int, str], title: str, about: str
+    name: str,
+    results: RunResults,
+    samples: dict[str, list[tuple[int, float]]],
+    ticks: dict[int, str],
+    title: str,
+    about: str,
 ) -> Figure | None:
     """A panel an owner: a dot a model, a line through the means."""
-    owners = [owner for owner in study.organizations if samples.get(owner)]
+    owners = [owner for owner in results.organizations if samples.get(owner)]
     if not owners or len(ticks) < 2:
         return None
     columns = min(4, len(owners))

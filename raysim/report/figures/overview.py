@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Row, Study
+from raysim.analysis.results import Row, RunResults
 from raysim.report.figures.extraction import extraction_curves
 from raysim.report.figures.kit import (
     ACCENT,
@@ -28,34 +28,34 @@ from raysim.report.figures.orders import forgetting, order_positions
 from raysim.tables.io import PUBLIC
 
 
-def owner_heatmap(study: Study) -> Figure | None:
+def owner_heatmap(results: RunResults) -> Figure | None:
     """Covered lines per eligible prompt: a row a final model, a column an owner."""
-    rows = [row for row in study.final_rows(by_order=True) if _by_owner(row, study.organizations)]
+    rows = [row for row in results.final_rows(by_order=True) if _by_owner(row, results.organizations)]
     if not rows:
         return None
     names = [row.label for row in rows]
-    members = {(p.strategy, p.order): p.organizations for p in finals(study.points)}
-    cells = [[row.mean("covered_eligible", owner) or 0.0 for owner in study.organizations] for row in rows]
+    members = {(p.strategy, p.order): p.organizations for p in finals(results.points)}
+    cells = [[row.mean("covered_eligible", owner) or 0.0 for owner in results.organizations] for row in rows]
     texts = [
         [
             owner_cell(value, owner in members[row.strategy, row.order])
-            for value, owner in zip(line, study.organizations, strict=True)
+            for value, owner in zip(line, results.organizations, strict=True)
         ]
         for row, line in zip(rows, cells, strict=True)
     ]
     hover = "%{customdata[0]}<br>owner %{customdata[1]}: %{text} lines"
-    figure = heatmap(names, study.organizations, cells, texts, "lines a prompt", hover)
+    figure = heatmap(names, results.organizations, cells, texts, "lines a prompt", hover)
     edges = [i - 0.5 for i in range(1, len(rows)) if rows[i].family != rows[i - 1].family]
     figure["layout"]["shapes"] = [rule(edge) for edge in edges]
     height = 90 + 31 * len(rows)
     return checked_figure("owners", figure, height, "Covered lines per eligible prompt by model and owner")
 
 
-def curves(study: Study) -> Figure | None:
+def curves(results: RunResults) -> Figure | None:
     """Bits per byte and covered lines of each owner along rounds and epochs."""
-    paths = _paths(study)
+    paths = _paths(results)
     wanted = [("bits_per_byte", "", "bits per byte, joint"), ("exclusive", "", "exclusive lines a prompt")]
-    wanted += [("covered_eligible", owner, f"covered lines owned by {owner}") for owner in study.organizations]
+    wanted += [("covered_eligible", owner, f"covered lines owned by {owner}") for owner in results.organizations]
     wanted = [w for w in wanted if any(row.mean(w[0], w[1]) is not None for rows in paths.values() for row in rows)]
     if not paths or not wanted:
         return None
@@ -95,7 +95,7 @@ def curves(study: Study) -> Figure | None:
     return checked_figure("curves", {"data": data, "layout": layout}, height, about)
 
 
-def frontier(study: Study) -> Figure | None:
+def frontier(results: RunResults) -> Figure | None:
     """Utility against leakage: bits per byte against exclusive covered lines a prompt, a mark a setting."""
 
     def place(row: Row) -> tuple[float, float] | None:
@@ -103,16 +103,16 @@ def frontier(study: Study) -> Figure | None:
         return None if x is None or y is None else (x, y)
 
     # Federations without an organization are counterfactuals, no settings to choose from.
-    chosen = [row for row in study.final_rows() if row.family == "single" or not row.partial]
+    chosen = [row for row in results.final_rows() if row.family == "single" or not row.partial]
     rows = [(row, xy) for row in chosen if (xy := place(row))]
     if len(rows) < 2:
         return None
     data: list[dict[str, Any]] = []
-    for rows_of in _paths(study).values():
+    for rows_of in _paths(results).values():
         trail = [xy for row in rows_of if (xy := place(row))]
         if len(trail) > 1:
             data.append(marks(trail, GRID, [""] * len(trail), mode="lines", line={"color": GRID, "width": 2}))
-    orders = [(r, xy) for r in study.final_rows(by_order=True) if r.family == "incremental" and (xy := place(r))]
+    orders = [(r, xy) for r in results.final_rows(by_order=True) if r.family == "incremental" and (xy := place(r))]
     if len(orders) > 1:
         marker = {"symbol": "triangle-up-open", "size": 7, "color": MUTED}
         data.append(marks([xy for _, xy in orders], MUTED, [r.label for r, _ in orders], marker=marker))
@@ -137,13 +137,13 @@ def frontier(study: Study) -> Figure | None:
     return checked_figure("frontier", {"data": data, "layout": layout}, 430, "Utility against leakage by setting")
 
 
-def clone_matrix(study: Study) -> Figure | None:
+def clone_matrix(results: RunResults) -> Figure | None:
     """Share of one organization's lines that stand in another's training split, before any training."""
-    shares = {(r["organization"], r["other"]): r["share"] for r in study.run.table("clones").to_pylist()}
+    shares = {(r["organization"], r["other"]): r["share"] for r in results.run.table("clones").to_pylist()}
     if not shares:
         return None
-    others = [o for o in [*study.organizations, PUBLIC] if any(other == o for _, other in shares)]
-    owners = [o for o in study.organizations if any(organization == o for organization, _ in shares)]
+    others = [o for o in [*results.organizations, PUBLIC] if any(other == o for _, other in shares)]
+    owners = [o for o in results.organizations if any(organization == o for organization, _ in shares)]
     cells = [[shares.get((owner, other)) for other in others] for owner in owners]
     texts = [["" if value is None else f"{100 * value:.1f} %" for value in line] for line in cells]
     hover = "%{text} of the lines of %{customdata[0]}<br>stand in %{customdata[1]}"
@@ -163,16 +163,16 @@ def owner_cell(value: float, trained: bool) -> str:
     return text if trained else f"({text})"
 
 
-def _paths(study: Study) -> dict[str, list[Row]]:
+def _paths(results: RunResults) -> dict[str, list[Row]]:
     """Settings that were looked at more than once on their way, by label: federated rounds, epochs."""
-    whole = len(study.organizations)
+    whole = len(results.organizations)
     points = [
         p
-        for p in study.points
+        for p in results.points
         if p.family in ("federated", "centralized") and p.moment in ("round", "epoch") and len(p.organizations) == whole
     ]
     paths: dict[str, list[Row]] = {}
-    for row in sorted(study.rows(points), key=lambda row: row.index):
+    for row in sorted(results.rows(points), key=lambda row: row.index):
         if row.cells:
             paths.setdefault(row.label, []).append(row)
     return {label: rows for label, rows in paths.items() if len(rows) > 1}
@@ -182,8 +182,8 @@ def _step(paths: dict[str, list[Row]]) -> int:
     return max(1, -(-max(row.index for rows in paths.values() for row in rows) // 10)) * 2
 
 
-def all_figures(study: Study) -> dict[str, Figure]:
+def all_figures(results: RunResults) -> dict[str, Figure]:
     """Every figure that the tables allow, by name."""
     makers = (owner_heatmap, order_positions, forgetting, curves, frontier, clone_matrix, extraction_curves)
-    made = [*(make(study) for make in makers), *order_trees(study)]
+    made = [*(make(results) for make in makers), *order_trees(results)]
     return {figure.name: figure for figure in made if figure}

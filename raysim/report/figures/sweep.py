@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from raysim.analysis.sweep import SweepStudy, Trial
+from raysim.analysis.sweep import SweepResults, Trial
 from raysim.report.figures.kit import (
     GRID,
     LINES,
@@ -22,7 +22,7 @@ _LOGARITHMIC_FROM = 5.0
 _PANELS = (("bits_per_byte", "bits per byte, joint"), ("exclusive", "exclusive lines a prompt"))
 
 
-def frontier(sweep: SweepStudy) -> Figure | None:
+def frontier(sweep: SweepResults) -> Figure | None:
     """Utility against leakage: a mark for every setting at every point, in the colour of its setting."""
     data: list[dict[str, Any]] = []
     for label, trials in _settings(sweep).items():
@@ -51,7 +51,7 @@ def frontier(sweep: SweepStudy) -> Figure | None:
     return checked_figure("frontier", {"data": data, "layout": layout}, 470, about)
 
 
-def along(sweep: SweepStudy, path: str) -> Figure | None:
+def along(sweep: SweepResults, path: str) -> Figure | None:
     """Quality and leakage along a swept number: a pale line for each value of the others, a full one for their mean."""
     numbers = sweep.numbers(path)
     panels = [panel for panel in _PANELS if any(trial.row.mean(panel[0]) is not None for trial in sweep.trials)]
@@ -91,13 +91,13 @@ def along(sweep: SweepStudy, path: str) -> Figure | None:
     return checked_figure(figure_name(sweep, path), {"data": data, "layout": layout}, 340, about)
 
 
-def sweep_figures(sweep: SweepStudy) -> dict[str, Figure]:
+def sweep_figures(sweep: SweepResults) -> dict[str, Figure]:
     """Every figure that the points allow, by name."""
     made = [frontier(sweep), *(along(sweep, path) for path in sweep.parameters)]
     return {figure.name: figure for figure in made if figure}
 
 
-def _lines(sweep: SweepStudy, path: str, measure: str, trials: list[Trial]) -> list[list[tuple[float, float]]]:
+def _lines(sweep: SweepResults, path: str, measure: str, trials: list[Trial]) -> list[list[tuple[float, float]]]:
     """A measure along the swept `path`: a line for each combination of the other parameters."""
     numbers = sweep.numbers(path)
     found: dict[tuple[str, ...], list[tuple[float, float]]] = {}
@@ -111,12 +111,12 @@ def _lines(sweep: SweepStudy, path: str, measure: str, trials: list[Trial]) -> l
     return [sorted(line) for line in found.values()]
 
 
-def figure_name(sweep: SweepStudy, path: str) -> str:
+def figure_name(sweep: SweepResults, path: str) -> str:
     """Names the figure along the swept `path` on the page."""
     return f"along{list(sweep.parameters).index(path)}"
 
 
-def _settings(sweep: SweepStudy) -> dict[str, list[Trial]]:
+def _settings(sweep: SweepResults) -> dict[str, list[Trial]]:
     """The trials of each setting; federations without an organization are counterfactuals, no settings to choose."""
     found: dict[str, list[Trial]] = {}
     for trial in sweep.trials:
@@ -125,13 +125,13 @@ def _settings(sweep: SweepStudy) -> dict[str, list[Trial]]:
     return found
 
 
-def _style(sweep: SweepStudy, label: str) -> tuple[str, str]:
+def _style(sweep: SweepResults, label: str) -> tuple[str, str]:
     """Colour and symbol of a setting."""
     labels = list(_settings(sweep))
     family = _settings(sweep)[label][0].row.family
     return LINES[labels.index(label) % len(LINES)], SYMBOLS[family]
 
 
-def _described(sweep: SweepStudy, trial: Trial) -> str:
+def _described(sweep: SweepResults, trial: Trial) -> str:
     given = [f"{short} {sweep.shown(path, trial.values(path))}" for path, short in sweep.parameters.items()]
     return f"{trial.row.label}: {', '.join(given)}"

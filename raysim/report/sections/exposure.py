@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import log2
 from typing import Any
 
-from raysim.analysis.reached_models import Point
-from raysim.analysis.results import Study, over_orders_and_seeds
+from raysim.analysis.reached_models import ReachedModel
+from raysim.analysis.results import RunResults, over_orders_and_seeds
 from raysim.analysis.statistics import exposure_by_chance
 from raysim.report.sections.overview import Shown
 
@@ -34,10 +34,10 @@ class Exposure:
     note: str
 
 
-def exposure(study: Study) -> Exposure | None:
+def exposure(results: RunResults) -> Exposure | None:
     """Mean exposure by setting and number of repeats; None where no canary was ranked."""
     of_model: dict[str, list[dict[str, Any]]] = {}
-    for row in study.run.table("canaries").to_pylist():
+    for row in results.run.table("canaries").to_pylist():
         of_model.setdefault(row["model"], []).append(row)
     if not of_model:
         return None
@@ -50,7 +50,7 @@ def exposure(study: Study) -> Exposure | None:
     top = log2(candidates)
     rows: list[tuple[str, list[Shown]]] = []
     likelier: list[str] = []
-    for setting, points in study.final_groups():
+    for setting, points in results.final_groups():
         cells = [
             _exposed(points, of_model, top, lambda p, row, n=number: row["repeats"] == n and _took_part(p, row))
             for number in repeats
@@ -64,12 +64,14 @@ def exposure(study: Study) -> Exposure | None:
             likelier.append(setting.label)
     enumerated = all(row["enumerated"] for row in every)
     how = "all secrets that there are" if enumerated else "a sample of secrets"
-    finals = {point.model for _, points in study.final_groups() for point in points}
+    finals = {point.model for _, points in results.final_groups() for point in points}
     note = [_chance(of_model, finals, candidates), _likelier(likelier), _fits(every)]
     return Exposure(f"Ranked among {how}, it can be {top:.1f} at most.", columns, rows, " ".join(filter(None, note)))
 
 
-def _chance_bound(points: Sequence[Point], of_model: Rows, repeats: Sequence[int], candidates: int) -> float | None:
+def _chance_bound(
+    points: Sequence[ReachedModel], of_model: Rows, repeats: Sequence[int], candidates: int
+) -> float | None:
     """What chance alone stays below, for the fewest secrets behind a column: models rank the same ones, which is why
     more models make no more secrets."""
     secrets: dict[int, set[tuple[str, str]]] = {number: set() for number in repeats}
@@ -105,11 +107,11 @@ def _likelier(settings: Sequence[str]) -> str:
     )
 
 
-def _took_part(point: Point, row: dict[str, Any]) -> bool:
+def _took_part(point: ReachedModel, row: dict[str, Any]) -> bool:
     return row["organization"] in point.organizations
 
 
-def _exposed(points: Sequence[Point], of_model: Rows, top: float, chosen: Any) -> Shown:
+def _exposed(points: Sequence[ReachedModel], of_model: Rows, top: float, chosen: Any) -> Shown:
     """Mean over the chosen canaries of each model, then over models; below it the extrapolated one."""
     means, beyond = [], []
     for point in points:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysim.analysis.attacks import NOTHING, SCORES, SHOWS, UNKNOWN
-from raysim.analysis.reached_models import Point
-from raysim.analysis.results import Row, Study, over_orders_and_seeds
+from raysim.analysis.reached_models import ReachedModel
+from raysim.analysis.results import Row, RunResults, over_orders_and_seeds
 from raysim.report.sections.overview import Shown
 
 FEW_FILES = 10
@@ -34,7 +34,7 @@ class Inference:
     rows: list[InferenceRow]
 
 
-def inference(study: Study, attacks: Sequence[dict[str, Any]]) -> Inference | None:
+def inference(results: RunResults, attacks: Sequence[dict[str, Any]]) -> Inference | None:
     """Attacks by setting and organization, from the rows of `attacks`; None where there are none."""
     found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in attacks:
@@ -43,8 +43,8 @@ def inference(study: Study, attacks: Sequence[dict[str, Any]]) -> Inference | No
     shows: dict[tuple[str, str], bool] = {}
     unknown: set[str] = set()
     few: dict[str, tuple[int, int]] = {}
-    for setting, points in study.final_groups():
-        for organization in study.organizations:
+    for setting, points in results.final_groups():
+        for organization in results.organizations:
             taken = [
                 (point, found[point.model, organization]) for point in points if (point.model, organization) in found
             ]
@@ -69,7 +69,7 @@ def inference(study: Study, attacks: Sequence[dict[str, Any]]) -> Inference | No
 
 
 def _inferred(
-    setting: Row, organization: str, taken: list[tuple[Point, dict[str, dict[str, Any]]]], inside: bool
+    setting: Row, organization: str, taken: list[tuple[ReachedModel, dict[str, dict[str, Any]]]], inside: bool
 ) -> InferenceRow:
     cells = [_cell([(point, by_score[name]) for point, by_score in taken], "") for name in SCORES]
     best = [max(by_score.values(), key=lambda row: row["auc"]) for _, by_score in taken]
@@ -100,7 +100,7 @@ def _files(by_score: dict[str, dict[str, Any]]) -> tuple[int, int]:
     return row["member_files"], row["non_member_files"]
 
 
-def _cell(rows: Sequence[tuple[Point, dict[str, Any]]], prefix: str) -> Shown:
+def _cell(rows: Sequence[tuple[ReachedModel, dict[str, Any]]], prefix: str) -> Shown:
     """An AUC: with its interval where there is one value, with the range of several."""
     rows = [(point, row) for point, row in rows if row[f"{prefix}auc"] is not None]
     known = [(point, row[f"{prefix}auc"]) for point, row in rows]

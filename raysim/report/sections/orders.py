@@ -18,7 +18,7 @@ from raysim.analysis.orders import (
     outcomes,
     pareto,
 )
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.report.sections.order_effects import EffectTable, EffectTables
 
 NUM_OPEN_ORDERS = 8
@@ -75,24 +75,26 @@ class OrderBlock:
     notes: list[str] = field(default_factory=list)
 
 
-def order_blocks(study: Study, rows: Sequence[dict[str, Any]], effects: Sequence[dict[str, Any]]) -> list[OrderBlock]:
+def order_blocks(
+    results: RunResults, rows: Sequence[dict[str, Any]], effects: Sequence[dict[str, Any]]
+) -> list[OrderBlock]:
     """A block for each incremental setting.
 
     Args:
-        study: the study.
+        results: the study.
         rows: those of the table `orders`.
         effects: those of the table `order_effects`.
     """
     blocks: list[OrderBlock] = []
-    for number, orders in enumerate(incremental_orders(study)):
+    for number, orders in enumerate(incremental_orders(results)):
         known = EffectTables(orders, effects)
-        ranked = _ranked(study, orders, rows)
+        ranked = _ranked(results, orders, rows)
         blocks.append(
             OrderBlock(
                 strategy=orders.strategy,
                 tree=f"tree_{number}",
                 summary=_summary(orders),
-                weight=leakage_weight(study),
+                weight=leakage_weight(results),
                 ranked=ranked,
                 prices=sorted((one for one in ranked if one.best), key=lambda one: -one.exclusive),
                 num_orders=len(orders.names),
@@ -107,13 +109,13 @@ def order_blocks(study: Study, rows: Sequence[dict[str, Any]], effects: Sequence
     return blocks
 
 
-def _ranked(study: Study, orders: Orders, rows: Sequence[dict[str, Any]]) -> list[RankedOrder]:
-    found = outcomes(study, orders)
-    weight = leakage_weight(study)
+def _ranked(results: RunResults, orders: Orders, rows: Sequence[dict[str, Any]]) -> list[RankedOrder]:
+    found = outcomes(results, orders)
+    weight = leakage_weight(results)
     unbeaten = pareto(found)
     ranges = {best.outcome.order: _range(best) for best in best_ranges(found)}
     scores = [one.score(weight) for one in found]
-    covered = [orders.finals(study, ("covered_eligible", owner)) for owner in orders.organizations]
+    covered = [orders.finals(results, ("covered_eligible", owner)) for owner in orders.organizations]
     ranked: list[RankedOrder] = []
     for one in sorted(found, key=lambda one: one.score(weight)):
         name = " > ".join(one.order)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from raysim.analysis.budgets import Budget, budgets
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Cell, Row, Study
+from raysim.analysis.results import Cell, Row, RunResults
 from raysim.analysis.statistics import wilson
 from raysim.report.figures.overview import owner_cell
 
@@ -39,29 +39,29 @@ class Shown:
     bar: float | None = None
 
 
-def headline(study: Study) -> str:
+def headline(results: RunResults) -> str:
     """What was run, in one sentence or two."""
-    names = study.organizations
-    finished = finals(study.points)
+    names = results.organizations
+    finished = finals(results.points)
     settings = len({point.strategy for point in finished})
     seeds = len({point.seed for point in finished})
-    models = len({point.model for point in study.points if point.moment != "initial"})
+    models = len({point.model for point in results.points if point.moment != "initial"})
     sizes = {point.parameters for point in finished}
     text = f"{counted(len(names), 'organization').capitalize()} ({listed(names)}) "
     if not finished:
         return text + "are in this run; no model was finished yet."
     size = f" of {quantity(max(sizes))} parameters" if sizes else ""
     text += f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} models{size}"
-    cube = study.prompts
-    if cube.empty:
+    arrays = results.prompts
+    if arrays.empty:
         return text + ". Memorization was not measured."
-    samples = int(cube.num_samples.max(initial=0))
-    return text + f", each probed with up to {len(cube.prompts)} prompts and {counted(samples, 'sample')} a prompt."
+    samples = int(arrays.num_samples.max(initial=0))
+    return text + f", each probed with up to {len(arrays.prompts)} prompts and {counted(samples, 'sample')} a prompt."
 
 
-def key_numbers(study: Study) -> list[Number]:
+def key_numbers(results: RunResults) -> list[Number]:
     """Three or four numbers that carry the result, as far as they were measured."""
-    rows = study.final_rows()
+    rows = results.final_rows()
     numbers: list[Number] = []
     central = next((row for row in rows if row.family == "centralized"), None)
     federated = [row for row in rows if row.family == "federated" and not row.partial]
@@ -87,7 +87,7 @@ def key_numbers(study: Study) -> list[Number]:
         names = ", ".join(f"{row.label} {value:.2f}" for value, row in leaks)
         detail = f"exclusive lines a prompt, federated against centralized: {names}; centralized {reference:.2f}"
         numbers.append(Number(f"{100 * (mean / reference - 1):+.0f} %".replace("-", "−"), "Federated", detail))
-    if position := _last_against_before(study):
+    if position := _last_against_before(results):
         last, before = position
         detail = f"covered lines a prompt of the organization trained last, against {before:.2f} of one trained earlier"
         numbers.append(Number(f"{last:.2f}", "Trained last", detail))
@@ -108,36 +108,36 @@ SCOREBOARD: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def scoreboard(study: Study) -> tuple[list[tuple[str, str, str]], list[tuple[Row, list[Shown]]]]:
+def scoreboard(results: RunResults) -> tuple[list[tuple[str, str, str]], list[tuple[Row, list[Shown]]]]:
     """The columns that were measured, and a row a setting."""
-    rows = study.final_rows()
+    rows = results.final_rows()
     columns = [column for column in SCOREBOARD if any(row.mean(column[0]) is not None for row in rows)]
     top = max((row.mean("exclusive") or 0.0 for row in rows), default=0.0)
     return columns, [(row, [shown(row, name, top) for name, _, _ in columns]) for row in rows]
 
 
-def owner_matrix(study: Study) -> list[tuple[Row, list[str]]]:
+def owner_matrix(results: RunResults) -> list[tuple[Row, list[str]]]:
     """Covered lines per eligible prompt by model and owner, as text; in brackets where the owner took no part."""
-    members = {(point.strategy, point.order): point.organizations for point in finals(study.points)}
+    members = {(point.strategy, point.order): point.organizations for point in finals(results.points)}
     table: list[tuple[Row, list[str]]] = []
-    for row in study.final_rows(by_order=True):
-        values = [(owner, row.mean("covered_eligible", owner)) for owner in study.organizations]
+    for row in results.final_rows(by_order=True):
+        values = [(owner, row.mean("covered_eligible", owner)) for owner in results.organizations]
         if any(value is not None for _, value in values):
             trained = members[row.strategy, row.order]
             table.append((row, [owner_cell(value or 0.0, owner in trained) for owner, value in values]))
     return table
 
 
-def evidence(study: Study) -> list[dict[str, Any]]:
+def evidence(results: RunResults) -> list[dict[str, Any]]:
     """The longest matches, those of final models first: a fragment once, with a setting that emits it, and how many."""
-    matches = study.run.table("matches")
+    matches = results.run.table("matches")
     if not matches.num_rows:
         return []
     labels: dict[str, str] = {}
-    for point in study.points:
+    for point in results.points:
         name = f"{point.strategy}: {point.order}" if point.family in ("single", "incremental") else point.strategy
         labels.setdefault(point.model, name if point.final else f"{name}, {point.moment} {point.index}")
-    final = sorted({point.model for point in study.points if point.final})
+    final = sorted({point.model for point in results.points if point.final})
     spread = matches.group_by("fragment").aggregate([("model", "count_distinct"), ("owner", "distinct")])
     fragments = {row["fragment"]: row for row in spread.to_pylist()}
     is_final = pc.is_in(matches.column("model"), pa.array(final, pa.string()))  # type: ignore[attr-defined]
@@ -159,25 +159,25 @@ def evidence(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def spent(study: Study) -> list[dict[str, Any]]:
+def spent(results: RunResults) -> list[dict[str, Any]]:
     """A row a setting: what its final models have cost."""
     return [
         {
-            "label": _budget_label(budget, len(study.organizations)),
-            "tokens": [quantity(seen) if (seen := budget.tokens_seen.get(o)) else "–" for o in study.organizations],
+            "label": _budget_label(budget, len(results.organizations)),
+            "tokens": [quantity(seen) if (seen := budget.tokens_seen.get(o)) else "–" for o in results.organizations],
             "steps": quantity(budget.steps),
             "rate_sum": f"{budget.learning_rate_sum:.3g}",
             "rate_mean": f"{budget.mean_rate:.2e}",
             "dropout": f"{budget.dropout:g}",
             "parameters": quantity(budget.parameters),
         }
-        for budget in budgets(study.points)
+        for budget in budgets(results.points)
     ]
 
 
-def crossings(study: Study) -> list[dict[str, Any]]:
+def transfers(results: RunResults) -> list[dict[str, Any]]:
     """The ledger by sender, receiver and kind: how often, and how many bytes."""
-    ledger = study.run.table("ledger")
+    ledger = results.run.table("ledger")
     if not ledger.num_rows:
         return []
     grouped = ledger.group_by(["sender", "receiver", "kind"]).aggregate([("bytes", "sum"), ("bytes", "count")])
@@ -190,10 +190,10 @@ def crossings(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def times(study: Study) -> list[dict[str, Any]]:
+def times(results: RunResults) -> list[dict[str, Any]]:
     """Where the time went: a row a kind of stage, longest first."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for stage in study.run.stages:
+    for stage in results.run.stages:
         groups.setdefault(str(stage.get("kind", "other")), []).append(stage)
     total = {kind: sum(float(s.get("seconds") or 0) for s in stages) for kind, stages in groups.items()}
     top = max(total.values(), default=0.0) or 1.0
@@ -215,9 +215,9 @@ def times(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
-def training_speed(study: Study) -> list[tuple[str, str]]:
+def training_speed(results: RunResults) -> list[tuple[str, str]]:
     """What was measured of training loops that this run folder saw: a name and what there is to say."""
-    loops = [stage["training"] for stage in study.run.stages if stage.get("training")]
+    loops = [stage["training"] for stage in results.run.stages if stage.get("training")]
     if not loops:
         return []
     seconds = sum(loop["seconds"] for loop in loops)
@@ -288,13 +288,13 @@ def _budget_label(budget: Budget, whole: int) -> str:
     return f"{budget.strategy} ({budget.order})" if partial else budget.label
 
 
-def _last_against_before(study: Study) -> tuple[float, float] | None:
+def _last_against_before(results: RunResults) -> tuple[float, float] | None:
     last, before = [], []
-    for point in finals(study.points):
+    for point in finals(results.points):
         if point.family != "incremental":
             continue
         for owner in point.organizations:
-            value = study.measures(point.model).get(("covered_eligible", owner))
+            value = results.measures(point.model).get(("covered_eligible", owner))
             if value is not None:
                 (last if point.last == owner else before).append(value)
     return (sum(last) / len(last), sum(before) / len(before)) if last and before else None

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raysim.analysis.reached_models import Point
-from raysim.analysis.results import Study, over_orders_and_seeds
+from raysim.analysis.reached_models import ReachedModel
+from raysim.analysis.results import RunResults, over_orders_and_seeds
 from raysim.report.sections.overview import Shown
 
 _OUTCOMES = ("passed", "wrong", "error", "timeout", "memory", "ended", "too_long")
@@ -14,7 +14,7 @@ _SHOWN_PATTERNS = 8
 
 
 @dataclass(frozen=True)
-class Solving:
+class PassAtKMeasure:
     """The section about solutions.
 
     Attributes:
@@ -22,7 +22,7 @@ class Solving:
         samples: solutions of each.
         columns: name and what it is, a column each.
         rows: label of a setting, and its cells.
-        walls: the protections that stood while solutions were executed.
+        layers: the protections that stood while solutions were executed.
         patterns: rule, its name, and in how many of all solutions of final models.
         linted: those solutions that parse.
         licences: organization, licence, whether it is allowed, and solutions, lines and files that final models repeat.
@@ -38,9 +38,9 @@ class Solving:
     licences: list[dict[str, Any]]
 
 
-def solving(study: Study, rates: Sequence[dict[str, Any]]) -> Solving | None:
+def solving(results: RunResults, rates: Sequence[dict[str, Any]]) -> PassAtKMeasure | None:
     """The section, from the rows of `pass_at_k` and the tables of the run; None where nothing was to be solved."""
-    executions = study.run.table("executions").to_pylist()
+    executions = results.run.table("executions").to_pylist()
     if not executions:
         return None
     of_model = {(row["model"], row["k"]): row for row in rates}
@@ -51,7 +51,7 @@ def solving(study: Study, rates: Sequence[dict[str, Any]]) -> Solving | None:
     outcomes = [name for name in _OUTCOMES[1:] if any(count[name] for count in counts.values())]
     rows = []
     finals: set[str] = set()
-    for setting, points in study.final_groups():
+    for setting, points in results.final_groups():
         taken = [point for point in points if point.model in counts]
         if not taken:
             continue
@@ -64,8 +64,8 @@ def solving(study: Study, rates: Sequence[dict[str, Any]]) -> Solving | None:
     columns = [(f"pass@{k}", "of 1, mean over problems") for k in tries]
     columns += [(name.replace("_", " ").capitalize(), "of the solutions") for name in outcomes]
     asked = sum(counts[model].total() - counts[model]["too_long"] for model in finals)
-    patterns, unparsable = _patterns(study, finals)
-    return Solving(
+    patterns, unparsable = _patterns(results, finals)
+    return PassAtKMeasure(
         problems=len({row["problem"] for row in executions}),
         samples=max(row["samples"] for row in executions),
         columns=columns,
@@ -73,11 +73,11 @@ def solving(study: Study, rates: Sequence[dict[str, Any]]) -> Solving | None:
         walls=sorted({row["walls"] for row in executions if row["walls"]}),
         patterns=patterns[:_SHOWN_PATTERNS],
         linted=asked - unparsable,
-        licences=_licences(study, finals),
+        licences=_licences(results, finals),
     )
 
 
-def _rate(rows: Sequence[tuple[Point, dict[str, Any]]]) -> Shown:
+def _rate(rows: Sequence[tuple[ReachedModel, dict[str, Any]]]) -> Shown:
     """A rate: with its interval where there is one value, with the range of several."""
     values = [(point, row["value"]) for point, row in rows]
     if len({value for _, value in values}) == 1:
@@ -89,11 +89,11 @@ def _rate(rows: Sequence[tuple[Point, dict[str, Any]]]) -> Shown:
     return Shown(f"{mean:.3f}", spread, mean)
 
 
-def _patterns(study: Study, models: set[str]) -> tuple[list[tuple[str, str, int]], int]:
+def _patterns(results: RunResults, models: set[str]) -> tuple[list[tuple[str, str, int]], int]:
     """Rules by how many solutions show them, and how many solutions do not parse."""
     found: Counter[tuple[str, str]] = Counter()
     unparsable = 0
-    for row in study.run.table("patterns").to_pylist():
+    for row in results.run.table("patterns").to_pylist():
         if row["model"] in models:
             if row["rule"] == "invalid-syntax":
                 unparsable += row["samples"]
@@ -103,10 +103,10 @@ def _patterns(study: Study, models: set[str]) -> tuple[list[tuple[str, str, int]
     return [(rule, about, samples) for (rule, about), samples in ranked], unparsable
 
 
-def _licences(study: Study, models: set[str]) -> list[dict[str, Any]]:
+def _licences(results: RunResults, models: set[str]) -> list[dict[str, Any]]:
     """Sums over final models; of files the most of any model."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in study.run.table("licences").to_pylist():
+    for row in results.run.table("licences").to_pylist():
         if row["model"] in models:
             place = row["organization"], row["licence"]
             total = found.setdefault(place, {**row, "samples": 0, "lines": 0, "files": 0})

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from raysim.analysis.predictions import Items, items_of, places_of
-from raysim.analysis.reached_models import Point, finals
-from raysim.analysis.results import Row, Study, over_orders_and_seeds
+from raysim.analysis.reached_models import ReachedModel, finals
+from raysim.analysis.results import Row, RunResults, over_orders_and_seeds
 from raysim.analysis.statistics import wilson
 from raysim.report.sections.overview import Shown, listed
 
@@ -50,40 +50,40 @@ COLUMNS = (
 )
 
 
-def predictions(study: Study, rows: Sequence[dict[str, Any]]) -> Predictions | None:
+def predictions(results: RunResults, rows: Sequence[dict[str, Any]]) -> Predictions | None:
     """The section, from the rows of `predictions`; None where nothing was measured or foretold."""
     if not rows:
         return None
-    ends = {point.model for point in finals(study.points)}
+    ends = {point.model for point in finals(results.points)}
     facts = {(row["model"], row["organization"]): row for row in rows if row["model"] in ends}
     if not facts:
         return None
-    places = places_of(study)
-    every = items_of(study, finals(study.points), places)
+    places = places_of(results)
+    every = items_of(results, finals(results.points), places)
     table = []
-    for setting, points in study.final_groups():
+    for setting, points in results.final_groups():
         measured = [point for point in points if (point.model, "") in facts]
         if measured:
-            table.append(_row(study, setting, measured, facts, items_of(study, measured, places)))
+            table.append(_row(results, setting, measured, facts, items_of(results, measured, places)))
     unique = list({row["model"]: row for row in facts.values()})
     return Predictions(_bound_in_words(facts, unique), _copies_in_words(every), _duplicates_in_words(every), table)
 
 
 def _untouched(
-    study: Study, points: Sequence[Point], facts: dict[tuple[str, str], dict[str, Any]]
-) -> list[tuple[Point, dict[str, Any]]]:
-    pairs = [(point, facts.get((point.model, name))) for point in points for name in study.organizations]
+    results: RunResults, points: Sequence[ReachedModel], facts: dict[tuple[str, str], dict[str, Any]]
+) -> list[tuple[ReachedModel, dict[str, Any]]]:
+    pairs = [(point, facts.get((point.model, name))) for point in points for name in results.organizations]
     return [(point, row) for point, row in pairs if row and not row["trained"] and row["bound"] is not None]
 
 
 def _row(
-    study: Study,
+    results: RunResults,
     setting: Row,
-    points: Sequence[Point],
+    points: Sequence[ReachedModel],
     facts: dict[tuple[str, str], dict[str, Any]],
     items: Items,
 ) -> PredictionRow:
-    untouched = _untouched(study, points, facts)
+    untouched = _untouched(results, points, facts)
     cells = [_share([(p, row[name]) for p, row in untouched]) for name in ("bound", "measured")]
     telling = [(p, row["foreseen"] / row["measured"]) for p, row in untouched if row["measured"]]
     cells.append(_share(telling))
@@ -92,7 +92,7 @@ def _row(
     return PredictionRow(setting.label, cells)
 
 
-def _share(values: Sequence[tuple[Point, float]]) -> Shown:
+def _share(values: Sequence[tuple[ReachedModel, float]]) -> Shown:
     """A mean share in percent, and the range where there are several."""
     if not values:
         return Shown("–")

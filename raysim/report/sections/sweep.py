@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raysim.analysis.sweep import SweepStudy, Trial, plain_value
+from raysim.analysis.sweep import SweepResults, Trial, plain_value
 from raysim.report.sections.overview import WORDS, Number, Shown, counted, duration, listed, quantity, shown
 
 COLUMNS: tuple[tuple[str, str, str, int], ...] = (
@@ -38,7 +38,7 @@ class Line:
     first: bool
 
 
-def comparison(sweep: SweepStudy) -> tuple[list[tuple[str, str, str, int]], list[Line]]:
+def comparison(sweep: SweepResults) -> tuple[list[tuple[str, str, str, int]], list[Line]]:
     """The columns that were measured, and a line for every setting at every point, equal ones once."""
     trials = [trial for trial in sweep.trials if trial.row.cells]
     columns = [column for column in COLUMNS if any(trial.row.mean(column[0]) is not None for trial in trials)]
@@ -55,7 +55,7 @@ def comparison(sweep: SweepStudy) -> tuple[list[tuple[str, str, str, int]], list
     return columns, lines
 
 
-def headline(sweep: SweepStudy) -> str:
+def headline(sweep: SweepResults) -> str:
     """What was swept, in a sentence or two."""
     swept = [
         f"{short} ({', '.join(_brief(plain_value(text)) for text in sweep.values(path))})"
@@ -70,7 +70,7 @@ def headline(sweep: SweepStudy) -> str:
     return text
 
 
-def key_numbers(sweep: SweepStudy) -> list[Number]:
+def key_numbers(sweep: SweepResults) -> list[Number]:
     """Numbers that carry the result, as far as they were measured."""
     numbers: list[Number] = []
     whole = [trial for trial in sweep.trials if not trial.row.partial]
@@ -91,11 +91,11 @@ def key_numbers(sweep: SweepStudy) -> list[Number]:
     return numbers
 
 
-def points(sweep: SweepStudy) -> list[dict[str, Any]]:
+def points(sweep: SweepResults) -> list[dict[str, Any]]:
     """A row a point: its values, what it computed, and where its own report is, relative to the sweep's folder."""
     rows = []
     for point in sweep.points:
-        stages = point.study.run.stages if point.study else ()
+        stages = point.results.run.stages if point.results else ()
         trained = {stage["key"]: stage for stage in stages if stage.get("kind") == "train"}
         computed = {stage["key"] for stage in stages if stage.get("status") == "computed"}
         rows.append(
@@ -108,7 +108,7 @@ def points(sweep: SweepStudy) -> list[dict[str, Any]]:
                 "stages": len(trained),
                 "computed": sum(key in computed for key in trained),
                 "time": duration(sum(float(stage.get("seconds") or 0) for stage in stages)) if stages else "–",
-                "state": "finished" if point.finished else "begun" if point.study else "to come",
+                "state": "finished" if point.finished else "begun" if point.results else "to come",
             }
         )
     return rows
@@ -118,7 +118,7 @@ def _brief(text: str, longest: int = 40) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _named(sweep: SweepStudy, trial: Trial) -> str:
+def _named(sweep: SweepResults, trial: Trial) -> str:
     """A setting and those of its parameters that it depends on."""
     given = [(short, sweep.shown(path, trial.values(path))) for path, short in sweep.parameters.items()]
     where = ", ".join(f"{short} {_brief(value)}" for short, value in given if value != "any")
@@ -132,7 +132,7 @@ def _is_best(trial: Trial, rivals: Sequence[Trial], measure: str, sign: int) -> 
     return own is not None and min(values) < max(values) and sign * own == max(sign * value for value in values)
 
 
-def _stage_counts(sweep: SweepStudy) -> tuple[int, int]:
+def _stage_counts(sweep: SweepResults) -> tuple[int, int]:
     """Training stages that the points ask for, each for itself, and distinct ones."""
-    keys = [{s["key"] for s in study.run.stages if s.get("kind") == "train"} for _, study in sweep.studies]
+    keys = [{s["key"] for s in results.run.stages if s.get("kind") == "train"} for _, results in sweep.studies]
     return sum(map(len, keys)), len(set().union(*keys))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from raysim.experiment.estimate.cost import footprint
 from raysim.simulation.planner import Plan, PlannedModel
-from raysim.simulation.strategy import Milestone
+from raysim.simulation.strategy import ModelCheckpoint
 from raysim.store.retention import Keep
 
 KEEPS: tuple[Keep, ...] = ("all", "leaves", "metrics")
@@ -20,8 +20,10 @@ def plan_of(parents: dict[str, str | None], finals: set[str], buffers: dict[str,
     for key, parent in parents.items():
         plan.recipes[key] = {"kind": "train", "weights": parent} if parent else {"kind": "initial"}
         plan.buffers[key] = (buffers or {}).get(key, 1)
-    instance: Any = None  # footprint asks for milestones alone
-    plan.models += [PlannedModel(instance, Milestone(key, "stage", 1, final=key in finals)) for key in parents]
+    strategy_run: Any = None  # footprint asks for milestones alone
+    plan.models += [
+        PlannedModel(strategy_run, ModelCheckpoint(key, "stage", 1, final=key in finals)) for key in parents
+    ]
     return plan
 
 

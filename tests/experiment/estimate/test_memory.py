@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raysim.experiment.estimate.memory import Asking, Load, Machine, memory_needs, this_machine
+from raysim.experiment.estimate.memory import GenerationLoad, Load, Machine, memory_needs, this_machine
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings
@@ -16,10 +16,12 @@ SPEC = ModelSpec(ModelSettings(config={"model_type": "gpt2", "n_layer": 2, "n_he
 MUCH = Machine(1 << 40)
 
 
-def load(spec: ModelSpec = SPEC, slots: int = 2, parties: int = 3, **trainer: Any) -> Load:
+def load(spec: ModelSpec = SPEC, slots: int = 2, actors: int = 3, **trainer: Any) -> Load:
     settings = TrainerSettings(**{"sequence_length": 128, "batch_size": 8, **trainer})
-    asking = Asking("measure.memorization", MemorizationSettings(prompts=PromptCounts(prefix=9)), "fp32", 9, 64)
-    return Load(spec, settings, (asking,), slots=slots, parties=parties, shared=2)
+    generation_load = GenerationLoad(
+        "measure.memorization", MemorizationSettings(prompts=PromptCounts(prefix=9)), "fp32", 9, 64
+    )
+    return Load(spec, settings, (generation_load,), slots=slots, actors=actors, shared=2)
 
 
 def test_with_room_for_all_nothing_is_warned_of() -> None:
@@ -45,8 +47,8 @@ def test_what_does_not_fit_says_what_to_lower_and_what_that_brings() -> None:
     large = load(replace(SPEC, vocab_size=50_000), batch_size=64)
     need = memory_needs(large, MUCH)["training"]["at_once_bytes"]
     (warning,) = (w for w in memory_needs(large, Machine(need))["warnings"] if w.startswith("training"))
-    told = dict(re.findall(r"[;,] ([^;]*?) needs ([\d.]+) GB", warning.partition("this machine has")[2]))
-    assert list(told) == [
+    prompt_stats = dict(re.findall(r"[;,] ([^;]*?) needs ([\d.]+) GB", warning.partition("this machine has")[2]))
+    assert list(prompt_stats) == [
         "execution.slots: 1",
         "trainer.accumulation: 64 (the same batch)",
         "trainer.checkpoint_activations: true",
@@ -54,7 +56,7 @@ def test_what_does_not_fit_says_what_to_lower_and_what_that_brings() -> None:
         "trainer.sequence_length: 64",
     ]
     cut = memory_needs(load(replace(SPEC, vocab_size=50_000), batch_size=64, accumulation=64), MUCH)["training"]
-    assert float(told["trainer.accumulation: 64 (the same batch)"]) == pytest.approx(
+    assert float(prompt_stats["trainer.accumulation: 64 (the same batch)"]) == pytest.approx(
         cut["at_once_bytes"] / 1e9, abs=0.06
     )
 

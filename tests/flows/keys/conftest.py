@@ -9,15 +9,15 @@ import pytest
 from keyed_experiment import RAW, Keys, assembled, keys_of
 
 from raysim.corpus.tokenizer import train_tokenizer
-from raysim.simulation.run_context import World
+from raysim.simulation.run_context import RunContext
 
 
 def records() -> list[dict[str, str]]:
     """Files that each step of the preparation has an opinion on; of seven repositories."""
     stdlib = Path(sysconfig.get_path("stdlib"))
     real = [(stdlib / name).read_text(encoding="utf-8") for name in ("bisect.py", "sched.py", "fnmatch.py", "stat.py")]
-    assignments = "".join(f"name_{i} = value_{i}\n" for i in range(8))
-    loop = f"for value in things:\n    pass\n{assignments}"
+    instructions = "".join(f"name_{i} = value_{i}\n" for i in range(8))
+    loop = f"for value in things:\n    pass\n{instructions}"
     texts = {
         **{f"real{i}": text for i, text in enumerate(real)},
         "copy": real[0].replace("\n", "\n\n"),
@@ -28,7 +28,7 @@ def records() -> list[dict[str, str]]:
         "many_tokens": loop + "# " + "漢字" * 100,
         "few_assignments": "def f():\n    return 1\n",
         **{f"test{i}": f"# unit tests {i}\n{loop}" for i in range(6)},
-        **{f"plain{i}": f"other{i} = 1\n{assignments}" for i in range(6)},
+        **{f"plain{i}": f"other{i} = 1\n{instructions}" for i in range(6)},
     }
     return as_records(texts)
 
@@ -106,6 +106,6 @@ def base_keys(folder: Path) -> Keys:
 
 
 @pytest.fixture(scope="module")
-def world(folder: Path) -> World:
-    _, assembly, _ = assembled(folder, RAW)
-    return assembly.instances[0].world
+def context(folder: Path) -> RunContext:
+    _, setup, _ = assembled(folder, RAW)
+    return setup.strategy_runs[0].context

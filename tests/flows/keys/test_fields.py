@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from keyed_work import BASE, KINDS, Inputs, choices, get, keys_of, replaced
 
 from raysim.core.settings import Settings
-from raysim.simulation.strategy import Assignment
+from raysim.simulation.strategy import TrainInstruction
 from raysim.training.lora import LoraSettings
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
@@ -50,7 +50,7 @@ DECIDES: dict[str, str] = {
     "world.split_seed": "tokenizer packing train generate extract prompts copies exposure membership blind solve",
     "world.seed": "initial train",
     "world.libraries": MODEL,
-    **{f"assignment.{field.name}": "train" for field in dataclasses.fields(Assignment)},
+    **{f"assignment.{field.name}": "train" for field in dataclasses.fields(TrainInstruction)},
     "results.0.key": "aggregate",
     "results.0.num_sequences": "aggregate",
     "results.0.assignment.organizations": "aggregate",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keyed_work import ASSIGNMENT, BASE, COMPARED, FEDERATION, KINDS, inventory, keys_of, replaced
+from keyed_work import ASSIGNMENT, BASE, COMPARED, FEDERATION, KINDS, keys_of, replaced, stats
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 from raysim.strategies.fedopt import FedAdagrad, FedAdam, FedOptSettings, FedYogi
 
@@ -17,7 +17,7 @@ from raysim.core.keys import Key, key_of
 from raysim.measures.recipes import (
     exposure_recipe,
 )
-from raysim.simulation.strategy import Assignment, Result
+from raysim.simulation.strategy import ClientUpdate, TrainInstruction
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
@@ -85,19 +85,19 @@ def test_equal_keys_exactly_for_equal_assignments(data: st.DataObject) -> None:
     names = st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "a")])
     few, state = st.integers(1, 2), st.sampled_from([None, "s"])
     drawn = st.builds(
-        Assignment, names, st.sampled_from("mn"), few, few, state, st.booleans(), st.sampled_from([0.5, 1])
+        TrainInstruction, names, st.sampled_from("mn"), few, few, state, st.booleans(), st.sampled_from([0.5, 1])
     )
     one, other = data.draw(drawn), data.draw(drawn)
-    keys = [keys_of(replaced(BASE, "assignment", assignment))["train"] for assignment in (one, other)]
+    keys = [keys_of(replaced(BASE, "assignment", instruction))["train"] for instruction in (one, other)]
     assert (keys[0] == keys[1]) == (one == other)
 
 
 def test_another_name_is_another_owner() -> None:
     """Corpora are named by their content; tables of owners, and what a strategy remembers, by organization."""
-    inventories = {"a": BASE.world.inventories["a"], "z": BASE.world.inventories["b"]}
-    renamed = replaced(BASE, "world.inventories", inventories)
+    client_stats = {"a": BASE.context.client_stats["a"], "z": BASE.context.client_stats["b"]}
+    renamed = replaced(BASE, "world.inventories", client_stats)
     assert {kind for kind in KINDS if keys_of(renamed)[kind] != keys_of(BASE)[kind]} == COMPARED
-    mine, another = (exposure_recipe(BASE.world, "model", name, BASE.canaries, BASE.exposure) for name in "ab")
+    mine, another = (exposure_recipe(BASE.context, "model", name, BASE.canaries, BASE.exposure) for name in "ab")
     assert key_of(mine) != key_of(another)  # each has secrets of its own
 
 
@@ -108,7 +108,7 @@ def test_the_order_of_what_a_model_was_trained_on_does_not_count_for_what_it_has
 
 def test_other_organizations_are_not_in_the_key_of_a_stage() -> None:
     """A corpus that a stage does not train on does not decide it: sweeps over organizations share stages."""
-    more = replaced(BASE, "world.inventories", {**BASE.world.inventories, "c": inventory("c")})
+    more = replaced(BASE, "world.inventories", {**BASE.context.client_stats, "c": stats("c")})
     assert {kind for kind in KINDS if keys_of(more)[kind] != keys_of(BASE)[kind]} == COMPARED
 
 
@@ -125,7 +125,7 @@ def test_a_sum_is_named_by_how_it_is_made_and_not_by_who_was_asked() -> None:
 
 
 @pytest.mark.parametrize("results", [BASE.results[::-1], BASE.results[:1]], ids=["order", "participation"])
-def test_order_and_participation_are_in_the_key_of_a_sum(results: tuple[Result, ...]) -> None:
+def test_order_and_participation_are_in_the_key_of_a_sum(results: tuple[ClientUpdate, ...]) -> None:
     assert keys_of(replaced(BASE, "results", results))["aggregate"] != keys_of(BASE)["aggregate"]
 
 
@@ -154,7 +154,7 @@ def test_a_checkpoint_folder_without_a_config(tmp_path: Path) -> None:
 
 
 def test_the_order_of_a_recipe_does_not_count() -> None:
-    recipe = BASE.world.stage(ASSIGNMENT)
+    recipe = BASE.context.stage(ASSIGNMENT)
     assert key_of(dict(reversed(recipe.items()))) == key_of(recipe)
 
 

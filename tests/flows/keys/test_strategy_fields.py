@@ -10,10 +10,10 @@ from settings_fields import ORDERS, STRATEGIES, others
 from raysim.core.errors import InputError
 from raysim.core.keys import Key
 from raysim.core.settings import validate
-from raysim.simulation.loop import Instance
+from raysim.simulation.loop import StrategyRun
 from raysim.simulation.planner import plan
 from raysim.simulation.registry import variants
-from raysim.simulation.run_context import World
+from raysim.simulation.run_context import RunContext
 
 pytestmark = pytest.mark.usefixtures("few_data")
 
@@ -26,11 +26,11 @@ STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
 OF_NO_STRATEGY = {"label": "names the setting in tables"}
 
 
-def plan_keys(world: World, name: str, settings: dict[str, Any]) -> tuple[frozenset[Key], frozenset[Key]]:
+def plan_keys(context: RunContext, name: str, settings: dict[str, Any]) -> tuple[frozenset[Key], frozenset[Key]]:
     strategy_class = STRATEGIES[name]
     chosen = validate(strategy_class.Settings, settings, "test")
-    strategies = variants(name, strategy_class, chosen, world.federation)
-    found = asyncio.run(plan([Instance(name, strategy, world) for strategy in strategies]))
+    strategies = variants(name, strategy_class, chosen, context.federation)
+    found = asyncio.run(plan([StrategyRun(name, strategy, context) for strategy in strategies]))
     return frozenset(found.unique_stages()), frozenset(found.aggregations)
 
 
@@ -38,15 +38,15 @@ STRATEGY_FIELDS = [(name, field) for name, found in STRATEGIES.items() for field
 
 
 @pytest.mark.parametrize(("name", "field"), STRATEGY_FIELDS)
-def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, world: World) -> None:
+def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: RunContext) -> None:
     owner = STRATEGIES[name].Settings
     base = {"rounds": 2} if "rounds" in owner.model_fields else {}
-    before = plan_keys(world, name, base)
+    before = plan_keys(context, name, base)
     value = getattr(owner.model_validate(base), field)
     found = []
     for other in STRATEGY_MUTATIONS.get((name, field)) or others(owner, field, value):
         try:
-            found.append(plan_keys(world, name, {**base, field: other}))
+            found.append(plan_keys(context, name, {**base, field: other}))
         except InputError:
             continue
         if found[-1] != before:
@@ -55,10 +55,12 @@ def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, world: Wo
     assert (found[-1] == before) == (field in OF_NO_STRATEGY)
 
 
-def test_each_setting_of_orders_changes_the_plan(world: World) -> None:
+def test_each_setting_of_orders_changes_the_plan(context: RunContext) -> None:
     """In a world of four organizations: two have too few orders for some of them to matter."""
-    twins = {f"{name}2": dataclasses.replace(i, train_fingerprint=f"{name}2") for name, i in world.inventories.items()}
-    four = dataclasses.replace(world, inventories={**world.inventories, **twins})
+    twins = {
+        f"{name}2": dataclasses.replace(i, train_fingerprint=f"{name}2") for name, i in context.client_stats.items()
+    }
+    four = dataclasses.replace(context, client_stats={**context.client_stats, **twins})
     for owner, cases in ORDERS.items():
         assert cases.keys() == owner.model_fields.keys()
         for name, pair in cases.items():
@@ -66,11 +68,11 @@ def test_each_setting_of_orders_changes_the_plan(world: World) -> None:
             assert one != other, name
 
 
-def test_the_number_of_sequences_is_in_the_key_of_a_sum(world: World) -> None:
+def test_the_number_of_sequences_is_in_the_key_of_a_sum(context: RunContext) -> None:
     """It weighs a client; stages do not depend on it, as the corpus says it all."""
-    a = world.inventories["a"]
+    a = context.client_stats["a"]
     more = dataclasses.replace(a, splits={**a.splits, "train": {**a.splits["train"], "sequences": a.sequences + 1}})
-    other = dataclasses.replace(world, inventories={**world.inventories, "a": more})
-    one_round = [plan_keys(w, "fedavg", {"rounds": 1}) for w in (world, other)]
+    other = dataclasses.replace(context, client_stats={**context.client_stats, "a": more})
+    one_round = [plan_keys(w, "fedavg", {"rounds": 1}) for w in (context, other)]
     assert one_round[0][0] == one_round[1][0]
     assert not one_round[0][1] & one_round[1][1]

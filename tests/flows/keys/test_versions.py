@@ -60,7 +60,7 @@ LIBRARIES = {
     "transformers": "",
     "deepspeed": "",
 }
-"""Which kinds name a library in their own recipe; the others find it in `World.libraries`."""
+"""Which kinds name a library in their own recipe; the others find it in `RunContext.libraries`."""
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

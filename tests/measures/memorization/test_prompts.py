@@ -8,12 +8,12 @@ import pytest
 from raysim.core.errors import InputError
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
+from raysim.inference.prompts import prompt_id
 from raysim.measures.memorization.prompts import (
     extract_prompts,
     functions_with_docstrings,
     mark_eligible,
     prompt_counts,
-    prompt_id,
 )
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from raysim.inference.settings import Scheme
 from raysim.measures.memorization.passages import Passage, part_of
 from raysim.measures.memorization.reciting import EXTRACTION_SCHEMA, continue_greedily, recite
-from raysim.measures.memorization.settings import ExtractionSettings, Scheme
+from raysim.measures.memorization.settings import ExtractionSettings
 
 SCHEME = Scheme(0.7, 0.9, 1.2)
 SETTINGS = ExtractionSettings(passages=9, prefix_tokens=(3, 8), suffix_tokens=12, batch_size=4)

@@ -5,7 +5,7 @@ import pytest
 
 from raysim.analysis.order_effects import effects_table
 from raysim.analysis.orders import incremental_orders, orders_table, outcomes
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.report.sections.orders import NUM_OPEN_ORDERS, order_blocks
 from raysim.tables.results import open_run
 
@@ -13,8 +13,8 @@ FOUR = ("meta", "microsoft", "google", "anyscale")
 
 
 def block_of(folder: Path) -> Any:
-    study = Study(open_run(folder))
-    (block,) = order_blocks(study, orders_table(study).to_pylist(), effects_table(study).to_pylist())
+    results = RunResults(open_run(folder))
+    (block,) = order_blocks(results, orders_table(results).to_pylist(), effects_table(results).to_pylist())
     return block
 
 
@@ -24,9 +24,9 @@ def block(run):
 
 
 def test_orders_are_listed_by_score(run, block):
-    study = Study(open_run(run))
-    (orders,) = incremental_orders(study)
-    best = min(outcomes(study, orders), key=lambda one: one.score(0.05))
+    results = RunResults(open_run(run))
+    (orders,) = incremental_orders(results)
+    best = min(outcomes(results, orders), key=lambda one: one.score(0.05))
     assert block.ranked[0].order == " > ".join(best.order)
     assert [one.rank for one in block.ranked] == [1, 2, 3, 4, 5, 6]
     assert block.summary == "All 6 orders, 1 seed."
@@ -60,9 +60,9 @@ def test_an_organization_does_not_follow_itself(block):
 
 
 def test_who_comes_before_whom_is_turned_round_for_the_other_one(run, block):
-    study = Study(open_run(run))
-    (orders,) = incremental_orders(study)
-    values = orders.finals(study, ("covered_eligible", "google"))[1]
+    results = RunResults(open_run(run))
+    (orders,) = incremental_orders(results)
+    values = orders.finals(results, ("covered_eligible", "google"))[1]
     after = [value for order, value in values.items() if order.index("google") < order.index("meta")]
     before = [value for order, value in values.items() if order.index("google") > order.index("meta")]
     _, cells = block.followers.rows[2]

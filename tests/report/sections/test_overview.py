@@ -2,14 +2,14 @@ import dataclasses
 
 import pytest
 
-from raysim.analysis.results import Study
+from raysim.analysis.results import RunResults
 from raysim.report.sections import overview as sections
 from raysim.tables.results import open_run
 
 
 @pytest.fixture(scope="module")
-def study(run):
-    return Study(open_run(run))
+def results(run):
+    return RunResults(open_run(run))
 
 
 @pytest.mark.parametrize(
@@ -25,26 +25,26 @@ def test_durations(seconds, text):
     assert sections.duration(seconds) == text
 
 
-def test_evidence_is_sorted_by_length_and_names_a_file_once(study):
-    found = sections.evidence(study)
+def test_evidence_is_sorted_by_length_and_names_a_file_once(results):
+    found = sections.evidence(results)
     assert found
     assert len({(match["owner"], match["file"]) for match in found}) == len(found)
-    final = {p.model for p in study.points if p.final}
+    final = {p.model for p in results.points if p.final}
     lengths = [match["lines"] for match in found if match["model"] in final]
     assert lengths == sorted(lengths, reverse=True)
-    longest = max(r["lines"] for r in study.run.table("matches").to_pylist() if r["model"] in final)
+    longest = max(r["lines"] for r in results.run.table("matches").to_pylist() if r["model"] in final)
     assert lengths[0] == longest
 
 
-def test_the_ledger_is_summed_by_who_and_what(study):
-    rows = {(r["sender"], r["receiver"], r["kind"]): r for r in sections.crossings(study)}
+def test_the_ledger_is_summed_by_who_and_what(results):
+    rows = {(r["sender"], r["receiver"], r["kind"]): r for r in sections.transfers(results)}
     assert rows["meta", "server", "weights"]["times"] == 20
     assert rows["meta", "server", "weights"]["bytes_sum"] == 20 * 4_729_344
     assert rows["google", "trainer", "code"]["size"] == "40 kB"
 
 
-def test_times_are_summed_by_kind(study):
-    rows = {row["kind"]: row for row in sections.times(study)}
+def test_times_are_summed_by_kind(results):
+    rows = {row["kind"]: row for row in sections.times(results)}
     # 3 single, 10 centralized and 12 further incremental models of the tree; 20 aggregations.
     assert rows["train"]["stages"] == 25
     assert rows["aggregate"]["time"] == "8.0 s"
@@ -64,24 +64,24 @@ def test_how_fast_training_was(run):
         loop(1000.0, 0.1, peak_memory_bytes=9_000_000, flop_utilization=0.4213),
         loop(4000.0, 0.0, peak_memory_bytes=1_000_000),
     )
-    found = dict(sections.training_speed(Study(dataclasses.replace(open_run(run), stages=stages))))
+    found = dict(sections.training_speed(RunResults(dataclasses.replace(open_run(run), stages=stages))))
     assert found["Rate"] == "2,000 tokens/s, median of 3 training loops"
     assert found["Utilization"].startswith("42.1 %")
     assert found["Peak memory"] == "9 MB of a rank"
     assert found["Waiting for data"] == "0.6 s, 2.0 % of 30.0 s"
-    assert sections.training_speed(Study(dataclasses.replace(open_run(run), stages=stages[1:2]))) == []
+    assert sections.training_speed(RunResults(dataclasses.replace(open_run(run), stages=stages[1:2]))) == []
 
 
-def test_the_numbers_to_read_first(study):
-    names = [number.name for number in sections.key_numbers(study)]
+def test_the_numbers_to_read_first(results):
+    names = [number.name for number in sections.key_numbers(results)]
     assert names == ["Quality", "Given away", "Federated", "Trained last"]
 
 
 def test_no_number_without_a_measure(build_run):
-    assert sections.key_numbers(Study(open_run(build_run(memorization=False, perplexity=False)))) == []
+    assert sections.key_numbers(RunResults(open_run(build_run(memorization=False, perplexity=False)))) == []
 
 
 def test_columns_that_were_not_measured_are_left_out(build_run):
-    columns, rows = sections.scoreboard(Study(open_run(build_run(memorization=False))))
+    columns, rows = sections.scoreboard(RunResults(open_run(build_run(memorization=False))))
     assert [name for name, _, _ in columns] == ["bits_per_byte", "log_perplexity", "accuracy"]
     assert len(rows) == 7

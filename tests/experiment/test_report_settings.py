@@ -1,8 +1,8 @@
 import pytest
 
-from raysim.analysis.settings import ReportSettings
 from raysim.core.errors import InputError
 from raysim.core.settings import validate
+from raysim.experiment.report_settings import ReportSettings
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("inf"), float("nan"), "much"])

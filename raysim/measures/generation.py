@@ -1,20 +1,17 @@
-"""The steps of the pipeline: plain classes from table to table, made once for each worker."""
+"""Having models generate, for whichever measure asks: the step of a batch job, and the job."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from raysim.core.arrow import table_bytes
-from raysim.measures.memorization.settings import MemorizationSettings, Numerics, Sampling
+from raysim.inference.settings import Numerics, Sampling
+from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchJob
 from raysim.tasks.ray_data import fetch
-from raysim.training.process_memory import naming
+from raysim.training.process_memory import oom_hint
 
 if TYPE_CHECKING:
     from raysim.organizations.organization import ModelSpec
-
-WORK_SCHEMA = pa.schema([("model", pa.string()), ("organization", pa.string()), ("batch", pa.int32())])
-"""One row of work for `GenerateStep`: which model answers which batch of whose prompts."""
 
 
 class GenerateStep:
@@ -65,7 +62,7 @@ class GenerateStep:
         for row in work.to_pylist():
             prompts = fetch(self._prompts[row["organization"]])[row["batch"]]
             weights = None if self._loaded == row["model"] else fetch(self._weights[row["model"]])
-            with naming(f"{self._section}.batch_size"):
+            with oom_hint(f"{self._section}.batch_size"):
                 answers = self._generator.generate(weights, prompts, self._seed)
             self._loaded = row["model"]
             answers = answers.append_column("parses", pa.array(self._parses(prompts, answers), pa.bool_()))
@@ -87,43 +84,16 @@ class GenerateStep:
         return verdicts
 
 
-class MatchStep:
-    """Attributes generations to the organizations whose lines they repeat.
-
-    Args:
-        settings: of matching.
-        secret: key of all line hashes.
-        indexes: by organization, made there; or references to them.
-        reference: of public code, or a reference to it.
-        contexts: by organization: see `raysim.matching.matches.prompt_context`; or references to them.
-    """
-
-    def __init__(
-        self,
-        settings: MemorizationSettings,
-        secret: bytes,
-        indexes: Mapping[str, Any],
-        reference: Any,
-        contexts: Mapping[str, Any],
-    ) -> None:
-        self._settings = settings
-        self._secret = secret
-        self._indexes = {name: fetch(index) for name, index in indexes.items()}
-        self._reference = fetch(reference)
-        self._contexts = {name: fetch(context) for name, context in contexts.items()}
-
-    def __call__(self, generations: pa.Table) -> pa.Table:
-        """Generations of one model at one organization, which two columns name, to one row of packed tables."""
-        from raysim.matching.matches import match
-
-        model, organization = generations["model"][0].as_py(), generations["organization"][0].as_py()
-        samples, matches = match(
-            generations, self._contexts[organization], self._indexes, self._reference, self._settings, self._secret
-        )
-        row = {
-            "model": model,
-            "organization": organization,
-            "samples": table_bytes(samples),
-            "matches": table_bytes(matches),
-        }
-        return pa.Table.from_pylist([row])
+def generation_job(
+    arguments: Callable[[], Awaitable[dict[str, Any]]], tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+) -> BatchJob:
+    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `BatchJob`."""
+    return BatchJob(
+        step=GenerateStep,
+        arguments=arguments,
+        work=lambda probe, part: pa.Table.from_pylist(
+            [{"model": probe[0], "organization": probe[1], "batch": part}], schema=WORK_SCHEMA
+        ),
+        part=lambda answer: answer["batch"][0].as_py(),
+        tables=tables,
+    )

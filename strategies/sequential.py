@@ -6,7 +6,14 @@ from typing import Any
 import pydantic
 
 from raysim.core.keys import Key
-from raysim.simulation.strategy import Assignment, Federation, Milestone, Result, State, StrategySettings
+from raysim.simulation.strategy import (
+    ClientUpdate,
+    Federation,
+    ModelCheckpoint,
+    State,
+    StrategySettings,
+    TrainInstruction,
+)
 from raysim.training.weights import Flat
 
 
@@ -18,7 +25,7 @@ class LegSettings(StrategySettings):
     )
 
 
-class Legs:
+class SequentialStrategy:
     """Trains the coalitions of `legs` in turn, `federation.epochs` each, with a fresh optimizer for each leg."""
 
     Settings: type[StrategySettings] = LegSettings
@@ -38,18 +45,18 @@ class Legs:
     def init(self, model: Key, weights: Flat) -> State:
         return State(model)
 
-    def plan(self, state: State) -> Sequence[Assignment]:
+    def plan(self, state: State) -> Sequence[TrainInstruction]:
         if state.round == len(self._legs):
             return []
         leg = self._legs[state.round]
-        return [Assignment(leg, state.model, self._epochs, self._epochs, fraction=self._fraction)]
+        return [TrainInstruction(leg, state.model, self._epochs, self._epochs, fraction=self._fraction)]
 
-    def apply(self, state: State, results: Sequence[Result], key: Key) -> State:
+    def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
         return State(results[0].key, state.round + 1)
 
-    def milestones(self, state: State) -> Sequence[Milestone]:
+    def checkpoints(self, state: State) -> Sequence[ModelCheckpoint]:
         if state.round == 0:
-            return [Milestone(state.model, "initial", 0, final=False)]
+            return [ModelCheckpoint(state.model, "initial", 0, final=False)]
         final = state.round == len(self._legs)
         leg = self._legs[state.round - 1]
-        return [Milestone(state.model, "stage", state.round, final, last=leg[0] if len(leg) == 1 else "")]
+        return [ModelCheckpoint(state.model, "stage", state.round, final, last=leg[0] if len(leg) == 1 else "")]

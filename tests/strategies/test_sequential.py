@@ -2,23 +2,23 @@ import itertools
 
 from raysim.strategies.centralized import Centralized
 from raysim.strategies.incremental import Incremental, IncrementalSettings
-from raysim.strategies.legs import Legs, LegSettings
+from raysim.strategies.sequential import LegSettings, SequentialStrategy
 from raysim.strategies.single import Single
 
-from raysim.simulation.strategy import Federation, Result
+from raysim.simulation.strategy import ClientUpdate, Federation
 
 
-def legs_of(strategy: Legs) -> list[tuple[str, ...]]:
+def legs_of(strategy: SequentialStrategy) -> list[tuple[str, ...]]:
     """Plays the strategy and notes who trains; each leg from the leg before."""
     state = strategy.init("initial", None)  # type: ignore[arg-type]
     legs, model = [], "initial"
-    while assignments := strategy.plan(state):
-        (assignment,) = assignments
-        assert (assignment.model, assignment.client_state, assignment.keep_state) == (model, None, False)
-        assert assignment.epochs == assignment.horizon_epochs == 10
-        legs.append(assignment.organizations)
+    while instructions := strategy.plan(state):
+        (instruction,) = instructions
+        assert (instruction.model, instruction.client_state, instruction.keep_state) == (model, None, False)
+        assert instruction.epochs == instruction.horizon_epochs == 10
+        legs.append(instruction.organizations)
         model = f"leg {len(legs)}"
-        state = strategy.apply(state, [Result(assignment, model, 1)], "not used")
+        state = strategy.apply(state, [ClientUpdate(instruction, model, 1)], "not used")
         assert (state.model, state.tensors) == (model, {})
     return legs
 
@@ -53,12 +53,12 @@ def test_listed_orders_may_leave_an_organization_out(federation: Federation) -> 
 def test_milestones_name_who_was_last(federation: Federation) -> None:
     (strategy,) = incremental(federation, [["b", "a"]])
     state = strategy.init("initial", None)  # type: ignore[arg-type]
-    seen = list(strategy.milestones(state))
-    while assignments := strategy.plan(state):
-        state = strategy.apply(state, [Result(assignments[0], f"leg {state.round + 1}", 1)], "")
-        seen += strategy.milestones(state)
-    told = [(m.model, m.moment, m.index, m.final, m.last) for m in seen]
-    assert told == [
+    seen = list(strategy.checkpoints(state))
+    while instructions := strategy.plan(state):
+        state = strategy.apply(state, [ClientUpdate(instructions[0], f"leg {state.round + 1}", 1)], "")
+        seen += strategy.checkpoints(state)
+    prompt_stats = [(m.model, m.moment, m.index, m.final, m.last) for m in seen]
+    assert prompt_stats == [
         ("initial", "initial", 0, False, ""),
         ("leg 1", "stage", 1, False, "b"),
         ("leg 2", "stage", 2, True, "a"),
@@ -68,14 +68,14 @@ def test_milestones_name_who_was_last(federation: Federation) -> None:
 def test_a_coalition_has_no_last(federation: Federation) -> None:
     (strategy,) = Centralized.variants(LegSettings(), federation)
     state = strategy.init("initial", None)  # type: ignore[arg-type]
-    state = strategy.apply(state, [Result(strategy.plan(state)[0], "leg", 1)], "")
-    assert [m.last for m in strategy.milestones(state)] == [""]
+    state = strategy.apply(state, [ClientUpdate(strategy.plan(state)[0], "leg", 1)], "")
+    assert [m.last for m in strategy.checkpoints(state)] == [""]
 
 
 def test_a_fraction_is_of_every_leg(federation: Federation) -> None:
     settings = IncrementalSettings.model_validate({"orders": [["b", "a"]], "fraction": 0.25})
     (strategy,) = Incremental.variants(settings, federation)
     state = strategy.init("initial", None)  # type: ignore[arg-type]
-    while assignments := strategy.plan(state):
-        assert [a.fraction for a in assignments] == [0.25]
-        state = strategy.apply(state, [Result(assignments[0], "leg", 1)], "")
+    while instructions := strategy.plan(state):
+        assert [a.fraction for a in instructions] == [0.25]
+        state = strategy.apply(state, [ClientUpdate(instructions[0], "leg", 1)], "")

@@ -1,6 +1,6 @@
 import pytest
 
-from raysim.measures.memorization.parsing import parses
+from raysim.measures.parsing import parses
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import pytest
 
 from raysim.core.arrow import table_of
 from raysim.corpus.files import SourceFile
+from raysim.inference.prompts import split_batches
 from raysim.matching.line_index import build_index
 from raysim.matching.matches import match, prompt_context
-from raysim.measures.memorization.prompts import split_batches
+from raysim.measures.generation import GenerateStep
+from raysim.measures.memorization.match_step import MatchStep
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
-from raysim.measures.memorization.steps import WORK_SCHEMA, GenerateStep, MatchStep
 from raysim.organizations.organization import ModelSpec
+from raysim.tasks.batch_jobs import WORK_SCHEMA
 from raysim.tasks.ray_data import map_tables
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
@@ -75,10 +77,10 @@ def test_matches_are_those_of_match(tokenizer: Any, prompts: pa.Table) -> None:
     generations = generate(tokenizer, prompts, ["m1"]).drop_columns("batch")
     text = "\n".join(generations["text"].to_pylist()[::2])
     index = build_index([SourceFile("f.py", text, "r")], 1, SECRET)
-    context = prompt_context(prompts, SETTINGS, SECRET)
+    context = prompt_context(prompts, SETTINGS.min_lines, SECRET)
     step = MatchStep(SETTINGS, SECRET, {"X": index}, None, {"org": context})
     (row,) = step(generations).to_pylist()
-    samples, matches = match(generations, context, {"X": index}, None, SETTINGS, SECRET)
+    samples, matches = match(generations, context, {"X": index}, None, SETTINGS.min_lines, SECRET)
     assert (row["model"], row["organization"]) == ("m1", "org")
     assert table_of(row["samples"]).equals(samples)
     assert table_of(row["matches"]).equals(matches)

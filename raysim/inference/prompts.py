@@ -1,0 +1,34 @@
+"""Prompts as the engine takes them: their kinds, their identity, and which of them are answered together."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from raysim.inference.settings import Sampling
+
+FUNCTION, PREFIX, HELD_OUT = "function", "prefix", "held_out"
+
+
+def prompt_id(kind: str, tokens: Sequence[int]) -> str:
+    """16 hexadecimal digits that name a prompt by its content."""
+    content = json.dumps([kind, [int(token) for token in tokens]], separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def split_batches(prompts: pa.Table, settings: Sampling) -> list[pa.Table]:
+    """Prompts that are generated together: of similar length, with or without stop strings, ordered by their id.
+
+    A pure function of the table (not of the order of its rows) and the settings; splitting a batch again gives it back.
+    """
+    per_batch = max(1, settings.batch_size // settings.samples)
+    kinds, ids = prompts["kind"].to_pylist(), prompts["prompt"].to_pylist()
+    lengths = [len(tokens) for tokens in prompts["tokens"].to_pylist()]
+    organizations = prompts["organization"].to_pylist()
+    order = sorted(range(len(ids)), key=lambda i: (kinds[i] == PREFIX, lengths[i], ids[i], organizations[i]))
+    batches: list[list[int]] = []
+    for stops in (True, False):
+        part = [i for i in order if (kinds[i] != PREFIX) == stops]
+        batches += [part[at : at + per_batch] for at in range(0, len(part), per_batch)]
+    return [prompts.take(batch) for batch in batches]
