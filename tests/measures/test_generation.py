@@ -78,7 +78,7 @@ def test_matches_are_those_of_match(tokenizer: Any, prompts: pa.Table) -> None:
     text = "\n".join(generations["text"].to_pylist()[::2])
     index = build_index([SourceFile("f.py", text, "r")], 1, SECRET)
     context = prompt_context(prompts, SETTINGS.min_lines, SECRET)
-    step = MatchStep(SETTINGS, SECRET, {"X": index}, None, {"org": context})
+    step = MatchStep(SETTINGS.min_lines, SECRET, {"X": index}, None, {"org": context})
     (row,) = step(generations).to_pylist()
     samples, matches = match(generations, context, {"X": index}, None, SETTINGS.min_lines, SECRET)
     assert (row["model"], row["organization"]) == ("m1", "org")

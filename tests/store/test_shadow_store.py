@@ -84,10 +84,10 @@ def test_files_that_only_one_has_are_named(make: Make) -> None:
 def test_facts_count_except_seconds_and_keyed_hashes(make: Make) -> None:
     hashed = {"sender": "a", "kind": "line hashes", "sha256": "1"}
     moved = {"sender": "a", "kind": "losses", "sha256": "1"}
-    stored = make(train_seconds=1.0, loss=0.5, transfers=[hashed, moved])
-    assert compare(stored, make(train_seconds=2.0, loss=0.5, transfers=[{**hashed, "sha256": "2"}, moved]), 0.0) is None
-    assert compare(stored, make(loss=0.25, transfers=[moved]), 0.0) == "loss in its facts"
-    assert compare(stored, make(loss=0.5, transfers=[{**moved, "sha256": "2"}]), 0.0) == "crossings in its facts"
+    stored = make(train_seconds=1.0, loss=0.5, crossings=[hashed, moved])
+    assert compare(stored, make(train_seconds=2.0, loss=0.5, crossings=[{**hashed, "sha256": "2"}, moved]), 0.0) is None
+    assert compare(stored, make(loss=0.25, crossings=[moved]), 0.0) == "loss in its facts"
+    assert compare(stored, make(loss=0.5, crossings=[{**moved, "sha256": "2"}]), 0.0) == "crossings in its facts"
 
 
 def test_only_what_is_chosen_is_made_again_and_elsewhere(tmp_path: Path) -> None:

@@ -120,14 +120,14 @@ def test_adapters_train_little_beside_frozen_weights(tmp_path: Any) -> None:
 REAL = """
 import numpy as np
 from raysim.training.rank_worker import train_here
-from raysim.training.model_host import Site
+from raysim.training.model_host import ModelHost
 from raysim.training.request import TrainerSettings, TrainTask
 from tests.training.test_dry_run import LARGE, SETTINGS, spec_of
 spec = spec_of(LARGE, 8192, 256)
 weights = np.full(spec.count_parameters().trained, 0.01, np.float32)
 sequences = np.random.default_rng(1).integers(0, 8192, (24, 256)).astype(np.int32)
 task = TrainTask("a stage", TrainerSettings(**SETTINGS), 1, 1, 1)
-*_, update = train_here(Site("a"), spec, task, sequences, weights, None, None)
+*_, update = train_here(ModelHost("a"), spec, task, sequences, weights, None, None)
 print(update.speed.peak_memory_bytes)
 """
 LARGE = {"model_type": "gpt2", "n_layer": 6, "n_head": 6, "n_embd": 384}
