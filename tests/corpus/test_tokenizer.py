@@ -184,7 +184,7 @@ def test_a_name_that_is_nowhere_says_where_it_was_looked_for(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "raw",
-    [{}, {"pretrained": "a", "train": {"vocab_size": 1024}}, {"train": {"vocab_size": 100}}, {"train": {"on": "all"}}],
+    [{}, {"pretrained": "a", "train": {"vocab_size": 1024}}, {"train": {"vocab_size": 100}}, {"train": {"corpus": "all"}}],
 )
 def test_settings_are_exactly_one_kind(raw: Any) -> None:
     with pytest.raises(InputError):
