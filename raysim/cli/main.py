@@ -273,6 +273,16 @@ def init(
 
 
 @app.command()
+def schema() -> None:
+    """Prints the JSON schema of an experiment, by which editors complete and check a YAML file."""
+    import json
+
+    from raysim.experiment.schema import experiment_schema
+
+    typer.echo(json.dumps(experiment_schema(), indent=1, ensure_ascii=False))
+
+
+@app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Says what is installed, which devices there are, and what will not work and why."""
     from raysim.cli.doctor import doctor_view, examine

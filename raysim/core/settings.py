@@ -4,9 +4,11 @@ Each component owns its settings class and derives it from `Settings`.
 """
 
 import re
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import pydantic
+from pydantic_core import CoreSchema
 
 from raysim.core.errors import InputError
 from raysim.core.yaml_files import parse_yaml
@@ -17,10 +19,25 @@ class Settings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
+    short_forms: ClassVar[Sequence[dict[str, Any]]] = ()
+    """JSON schemas of what may be written in place of the mapping; a validator turns it into one."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        if cls.short_forms:
+            definition = handler.resolve_ref_schema(schema)
+            mapping = dict(definition)
+            definition.clear()
+            definition["anyOf"] = [*cls.short_forms, mapping]
+        return schema
+
 
 S = TypeVar("S", bound=Settings)
 
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmg]?b)?\s*$", re.IGNORECASE)
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgKMG]?[bB])?\s*$")
 _FACTORS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
@@ -33,7 +50,14 @@ def _parse_size(value: Any) -> Any:
     return value
 
 
-Size = Annotated[int, pydantic.BeforeValidator(_parse_size), pydantic.Field(gt=0)]
+Size = Annotated[
+    int,
+    pydantic.BeforeValidator(_parse_size),
+    pydantic.Field(gt=0),
+    pydantic.WithJsonSchema(
+        {"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string", "pattern": _SIZE.pattern}]}
+    ),
+]
 """A number of bytes, written as an integer or as ``40 KB`` (1 KB = 1000 bytes)."""
 
 
@@ -43,7 +67,19 @@ def _parse_share(value: Any) -> Any:
     return value
 
 
-Share = Annotated[float, pydantic.BeforeValidator(_parse_share), pydantic.Field(gt=0, le=1)]
+Share = Annotated[
+    float,
+    pydantic.BeforeValidator(_parse_share),
+    pydantic.Field(gt=0, le=1),
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"},
+            ]
+        }
+    ),
+]
 """A part of a whole, written as ``0.2`` or as ``20 %``."""
 
 

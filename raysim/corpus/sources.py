@@ -59,6 +59,8 @@ class SourceSettings(Settings):
     )
     exclude: list[str] = pydantic.Field(default=list(DEFAULT_EXCLUDE), description="globs over paths that are left out")
 
+    short_forms = ({"const": "stdlib"},)
+
     @pydantic.model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:

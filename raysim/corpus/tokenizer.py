@@ -17,7 +17,7 @@ from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Size
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer as BpeTokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 MIN_VOCAB_SIZE = 257
@@ -117,7 +117,7 @@ class CodeTokenizer:
         return digest.hexdigest()[:32]
 
     @cached_property
-    def _built(self) -> "Tokenizer":
+    def _built(self) -> "BpeTokenizer":
         return _build(self.json)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def _bos_of(config: Any) -> str:
     return END_OF_TEXT
 
 
-def _build(text: str) -> "Tokenizer":
+def _build(text: str) -> "BpeTokenizer":
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(text)

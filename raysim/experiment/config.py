@@ -115,7 +115,7 @@ class Experiment(Settings):
                 raise ValueError(f"{name!r} names no organization; use letters, digits, '.', '_' and '-', not 'server'")
         return organizations
 
-    @pydantic.field_validator("seed", mode="before")
+    @pydantic.field_validator("seed", mode="before", json_schema_input_type=int | list[int])
     @classmethod
     def _one_seed_is_a_list(cls, seed: Any) -> Any:
         return [seed] if isinstance(seed, int) else seed
