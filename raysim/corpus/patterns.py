@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"\*\*/|/\*\*$|\*\*|\*|\?|\[!?[^\]/]+\]|.", re.DOTALL)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """The regular expression that a path matches in full exactly if it matches the glob `pattern`.
 
-    ``**/`` stands for no folder as well as for several, and ``a/**`` for everything below ``a``.
+    ``**/`` matches no folder as well as several, and ``a/**`` for everything below ``a``.
     """
     return re.compile("".join(_translate(token) for token in _TOKEN.findall(pattern)), re.DOTALL)
 

@@ -137,7 +137,7 @@ def train_tokenizer(
     Args:
         texts: to learn from.
         vocab_size: ids at most; few texts give fewer.
-        sample_bytes: learn from whole texts drawn in seeded order while they fit into so many bytes; None: from all.
+        sample_bytes: learn from whole texts drawn in seeded order while they fit into this many bytes; None: from all.
         seed: of that draw.
 
     Raises:
@@ -261,6 +261,6 @@ def _from_json(text: str, bos: str, origin: str) -> CodeTokenizer:
     if returned != _PROBE:
         raise InputError(
             f"{origin}: it does not give back the code it encodes ({_PROBE!r} became {returned!r}), so verbatim "
-            "copies could not be told; use a byte-level tokenizer"
+            "copies could not be recognized; use a byte-level tokenizer"
         )
     return tokenizer

@@ -72,7 +72,7 @@ def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.Monkey
 
     assert doctor.examine()["walls_around_programs"] == (", ".join(sandbox.in_force()) or "none")
     reasons = dict.fromkeys(("namespaces", "files"), "no such kernel")
-    monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.WALLS) | reasons)
+    monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.LAYERS) | reasons)
     facts = doctor.examine()
     assert facts["walls_around_programs"] == "system calls"
     assert "no wall of namespaces around generated programs: no such kernel" in facts["problems"]
