@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysim.cli.overlap_views import overlap_views
+from raysim.measures.registry import work_kinds
 
 
 def plan_view(planned: Mapping[str, Any]) -> RenderableType:
@@ -96,12 +97,13 @@ def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _to_come(tokens: Mapping[str, int]) -> str:
-    recited = f" and {tokens['extract']:,} to recite" if tokens["extract"] else ""
-    scored = tokens["losses"] + tokens["exposure"] + tokens["membership"]
-    return (
-        f"Still to come: {tokens['train']:,} tokens to train on, {scored:,} to score,"
-        f" at most {tokens['generate'] + tokens['solve']:,} to generate{recited}."
-    )
+    """Tokens by what is done to them."""
+    by_verb: dict[str, int] = {}
+    for kind, count in tokens.items():
+        verb = work_kinds()[kind].verb
+        by_verb[verb] = by_verb.get(verb, 0) + count
+    parts = [f"{count:,} to {verb}" for verb, count in by_verb.items() if count or verb in ("train on", "score")]
+    return f"Tokens still to come, at most: {', '.join(parts)}."
 
 
 def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:

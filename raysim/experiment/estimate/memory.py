@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysim.core.errors import InputError
-from raysim.inference.settings import Numerics, Sampling
+from raysim.measures.base import GenerationLoad
 from raysim.training.lora import LoraSettings
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.request import TrainerSettings, shares_of
@@ -42,25 +42,6 @@ class Machine:
     memory_bytes: int
     nodes: int = 1
     device_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class GenerationLoad:
-    """One way in which models are asked for text.
-
-    Attributes:
-        section: of the experiment.
-        sampling: settings.
-        numerics: in which models compute meanwhile.
-        num_prompts: of one batch at most.
-        prompt_tokens: of the longest prompt.
-    """
-
-    section: str
-    sampling: Sampling
-    numerics: Numerics
-    num_prompts: int
-    prompt_tokens: int
 
 
 @dataclass(frozen=True)

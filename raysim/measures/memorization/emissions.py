@@ -10,8 +10,8 @@ from raysim.core.arrow import table_bytes, with_columns
 from raysim.core.keys import Key, key_of
 from raysim.matching.line_index import LineIndex
 from raysim.matching.overlap import Written, emission_rows, seen_rows, written_windows
+from raysim.measures.memorization.recipes import emissions_recipe
 from raysim.measures.memorization.settings import MemorizationSettings
-from raysim.measures.recipes import emissions_recipe
 from raysim.organizations.organization import Organization
 from raysim.simulation.executor import TrainedModel
 from raysim.simulation.run_context import RunContext

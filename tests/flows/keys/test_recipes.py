@@ -14,9 +14,7 @@ from raysim.strategies.fedopt import FedAdagrad, FedAdam, FedOptSettings, FedYog
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
-from raysim.measures.recipes import (
-    exposure_recipe,
-)
+from raysim.measures.exposure import exposure_recipe
 from raysim.simulation.strategy import ClientUpdate, TrainInstruction
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings

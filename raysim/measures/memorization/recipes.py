@@ -1,43 +1,16 @@
-"""Recipes of measuring: what decides a model's losses and answers, whose lines they are, and what the corpora share.
+"""Recipes of memorization: what decides a model's answers, whose lines they are, and what the corpora share.
 
-The secret that keys a run's line hashes stands in none of them: tables hold counts and places, never such a hash.
+The secret that keys a run's line hashes is in none of them: tables hold counts and places, never such a hash.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raysim.core.keys import Key, versions_of
-from raysim.corpus.canaries import CanarySettings
-from raysim.inference.numerics import numerics_of
-from raysim.inference.settings import Numerics
-from raysim.matching.licences import LICENCES_VERSION
+from raysim.core.keys import Key
 from raysim.matching.overlap import OVERLAP_VERSION
-from raysim.measures.blind import BLIND_VERSION
-from raysim.measures.exposure import ExposureSettings
-from raysim.measures.membership import MEMBERSHIP_VERSION, MembershipSettings
+from raysim.measures.generation import numerics
 from raysim.measures.memorization.settings import MemorizationSettings
-from raysim.measures.pass_at_k.settings import PassAtKSettings
-from raysim.measures.perplexity import losses_recipe
 from raysim.simulation.run_context import RunContext
-
-
-def scoring_recipe(context: RunContext, model: Key, organization: str, batch_size: int) -> dict[str, Any]:
-    """Recipe of the losses of `model` on one organization's validation split."""
-    return losses_recipe(
-        model,
-        context.client_stats[organization].valid_fingerprint,
-        context.model_recipe,
-        context.tokenizer,
-        context.trainer.sequence_length,
-        batch_size,
-        context.trainer.threads,
-        context.libraries,
-    )
-
-
-def numerics(context: RunContext, settings: MemorizationSettings | PassAtKSettings) -> Numerics:
-    """In which numbers models answer: the same on all nodes, whatever their processors."""
-    return numerics_of(settings.precision or context.trainer.precision, context.bf16)
 
 
 def generation_recipe(
@@ -74,38 +47,6 @@ def extraction_recipe(
         "threads": context.trainer.threads,
         "seed": context.split_seed,
         "libraries": context.libraries,
-    }
-
-
-def solution_recipe(context: RunContext, model: Key, problems: Key, settings: PassAtKSettings) -> dict[str, Any]:
-    """Recipe of the solutions of `model` to the problems whose prompts `problems` names; tests are not in it."""
-    return {
-        **settings.generation_recipe(numerics(context, settings)),
-        "weights": model,
-        "model": context.model_recipe,
-        "tokenizer": context.tokenizer,
-        "problems": problems,
-        "threads": context.trainer.threads,
-        "seed": context.split_seed,
-        "libraries": context.libraries,
-    }
-
-
-def execution_recipe(solutions: Key, tests: Key, settings: PassAtKSettings) -> dict[str, Any]:
-    """Recipe of what comes of the solutions that a key names under the tests that another names."""
-    return {**settings.execution_recipe(), "solutions": solutions, "tests": tests}
-
-
-def licences_recipe(
-    context: RunContext, organization: str, solutions: Key, settings: PassAtKSettings
-) -> dict[str, Any]:
-    """Recipe of the licences under which solutions stand in an organization's training split."""
-    return {
-        "kind": "licences",
-        "version": LICENCES_VERSION,
-        "solutions": solutions,
-        "corpus": context.client_stats[organization].train_fingerprint,
-        "min_lines": settings.min_lines,
     }
 
 
@@ -161,61 +102,6 @@ def clones_recipe(
 ) -> dict[str, Any]:
     """Recipe of what an organization's training split shares with all others and with the references."""
     return {**_compared(context, settings, references), "kind": "clones", "organization": organization}
-
-
-def exposure_recipe(
-    context: RunContext, model: Key, organization: str, canaries: CanarySettings, settings: ExposureSettings
-) -> dict[str, Any]:
-    """Recipe of how well `model` knows an organization's canaries, which depend on its name but not on its code."""
-    return {
-        **settings.recipe(),
-        "weights": model,
-        "model": context.model_recipe,
-        "tokenizer": context.tokenizer,
-        "organization": organization,
-        "canaries": canaries.recipe(),
-        "split_seed": context.split_seed,
-        "threads": context.trainer.threads,
-        "libraries": context.libraries,
-    }
-
-
-def membership_recipe(
-    context: RunContext, model: Key, organization: str, settings: MembershipSettings
-) -> dict[str, Any]:
-    """Recipe of what `model` scores of an organization's members and non-members."""
-    return {
-        **settings.recipe(),
-        **_told_apart(context, organization),
-        "kind": "membership",
-        "version": MEMBERSHIP_VERSION,
-        "weights": model,
-        "model": context.model_recipe,
-        "threads": context.trainer.threads,
-        "libraries": context.libraries,
-    }
-
-
-def blind_recipe(context: RunContext, organization: str, settings: MembershipSettings) -> dict[str, Any]:
-    """Recipe of the guesses at an organization's members and non-members without any model."""
-    return {
-        **_told_apart(context, organization),
-        "kind": "blind",
-        "version": BLIND_VERSION,
-        "units": settings.unit_recipe(),
-        "libraries": versions_of("scikit-learn", "scipy", "numpy", "tokenizers"),
-    }
-
-
-def _told_apart(context: RunContext, organization: str) -> dict[str, Any]:
-    """The splits whose files are told apart, and what says where they lie in training."""
-    stats = context.client_stats[organization]
-    return {
-        "corpus": [stats.train_fingerprint, stats.valid_fingerprint],
-        "tokenizer": context.tokenizer,
-        "sequence_length": context.trainer.sequence_length,
-        "split_seed": context.split_seed,
-    }
 
 
 def _prompted(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
