@@ -18,7 +18,7 @@ organizations:               # each holds its own code; PATH is a folder or .jso
 # agreement: what an organization has agreed to. 'weights': its code never leaves it. 'data': it may be pooled with
 # others' code, which the setting 'centralized' needs.
 
-references: [stdlib]         # what stands here, too, is public and counts as nobody's; never trained on
+references: [stdlib]         # what is here, too, is public and counts as nobody's; never trained on
 # deduplication: {{across: first_owner}}     # a file of several organizations stays with the first; or drop_all, keep
 tokenizer: {{train: {{on: references, vocab_size: 1024}}}}     # or {{pretrained: FOLDER}}
 model: {{config: {{model_type: gpt2, n_layer: 2, n_head: 4, n_embd: 192}}}}     # or {{pretrained: FOLDER}}

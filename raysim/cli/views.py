@@ -152,7 +152,7 @@ def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:
 def store_view(usage: Mapping[str, Any]) -> RenderableType:
     """Entries and bytes by kind of work and by run."""
     kinds = Table(title=f"Store {usage['store']}", title_justify="left")
-    for column in ("work", "entries", "bytes", "arrays let go"):
+    for column in ("work", "entries", "bytes", "arrays evicted"):
         kinds.add_column(column, justify="left" if column == "work" else "right")
     for kind, row in sorted(usage["kinds"].items()):
         kinds.add_row(kind, f"{row['entries']:,}", _bytes(row["bytes"]), f"{row['arrays let go']:,}")

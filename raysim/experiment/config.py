@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -75,7 +75,7 @@ class Experiment(Settings):
     split_seed: int = pydantic.Field(default=1, description="of split, packing and prompts")
     organizations: dict[str, OrganizationSettings] = pydantic.Field(min_length=1)
     references: list[Literal["stdlib"] | SourceSettings] = pydantic.Field(
-        default=[], description="indexed, never trained on: what stands there is public"
+        default=[], description="indexed, never trained on: what is there is public"
     )
     preparation: PreparationSettings = PreparationSettings()
     deduplication: DeduplicationSettings = DeduplicationSettings()
@@ -173,7 +173,7 @@ class LoadedExperiment:
     experiment: Experiment
     base: Path
     settings: tuple[StrategyConfig, ...]
-    measures: tuple[Measure, ...]
+    measures: tuple[Measure, ...] = field(compare=False)
 
 
 def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
@@ -186,7 +186,7 @@ def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
 
 
 def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
-    """The experiment that a run's manifest tells of.
+    """The experiment of a run, from its manifest.
 
     Raises:
         InputError: it is none of this version.

@@ -1,4 +1,4 @@
-"""What a run would do, found out by the code that does it: parties assembled, strategies planned, nothing trained."""
+"""What a run would do, found out by the code that does it: set up and planned, nothing trained."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class RunPlan:
     """What is ahead.
 
     Attributes:
-        setup: the parties.
+        setup: references, tokenizer, organizations.
         plan: stages, aggregations and models.
         evaluations: work on those models, by key.
         pending: tokens of each kind of work that the store does not have.
@@ -36,7 +36,7 @@ class RunPlan:
 
 
 async def plan_run(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret: bytes | None = None) -> RunPlan:
-    """Assembles the parties in `pool` and plans; `secret` is as for `set_up`.
+    """Sets the experiment up in `pool` and plans; `secret` is as for `set_up`.
 
     Raises:
         InputError: whatever is wrong with the experiment.
@@ -72,7 +72,7 @@ def memory_load(
         run_plan: what is ahead.
         slots: processes at work at once.
         devices: ranks that the GPUs have room for at once; None: training is not on GPUs.
-        one_process: whether all parties live in one.
+        one_process: whether all actors live in one.
     """
     experiment, setup = loaded.experiment, run_plan.setup
     context = setup.strategy_runs[0].context

@@ -1,4 +1,4 @@
-"""Brings the parties of an experiment together: references, tokenizer, organizations, worlds."""
+"""Sets an experiment up: references, tokenizer, organizations, the run contexts of all seeds."""
 
 import asyncio
 import secrets
@@ -48,7 +48,7 @@ class Setup:
         tokenizer: of all.
         strategy_runs: every setting in every order at every seed.
         transfers: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
-            keyed hashes of files where those that stand at several organizations are left out.
+            keyed hashes of files where those that several organizations have are left out.
         used: keys of the store entries that it took.
     """
 
@@ -62,7 +62,7 @@ class Setup:
 
 
 class _Recruiter:
-    """Makes parties of one organization; from the second on they must tell what the first one told."""
+    """Makes actors of one organization; from the second on they must have the statistics of the first."""
 
     def __init__(self, pool: ActorPool, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
         self._pool = pool

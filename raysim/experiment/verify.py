@@ -49,7 +49,7 @@ def verify_run(
         tolerance: relative L2 distance of arrays that is let pass; 0 asks for equal bits, which is promised on the same
             processor with the same libraries.
         address: of a Ray cluster; None: as the experiment says.
-        observer: is told for people.
+        observer: receives progress.
 
     Raises:
         InputError: no run, or one that has not come to its end.

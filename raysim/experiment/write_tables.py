@@ -13,11 +13,11 @@ from raysim.tables.spec import TableSpec
 
 
 def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of ``models``: every model that an instance reached, with its exposures and budgets.
+    """Rows of ``models``: every model that a strategy run reached, with the tokens it has seen and its budgets.
 
     Args:
         reached: the models.
-        facts: for each seed what the initial weights tell: ``parameters`` and ``dropout``.
+        facts: for each seed facts of the initial weights: ``parameters`` and ``dropout``.
     """
     rows = []
     for model in reached:

@@ -76,7 +76,7 @@ def footprint(
 ) -> tuple[int, int]:
     """Flat buffers of the size of the model that the store holds at most, and when the run has ended.
 
-    Walks the plan, one piece of work after the other, and lets go what `keep` lets go. To the most that lie there at
+    Walks the plan, one piece of work after the other, and evicts what `keep` evicts. To the most that lie there at
     once it adds what `slots` stages side by side may hold beyond that: a checkpoint of three buffers each, and the
     models of as many branches.
 

@@ -33,7 +33,7 @@ def seen_at(
     reference: LineIndex | None,
     secret: bytes,
 ) -> pa.Table:
-    """A visitor that counts what others' training splits hold of an organization's."""
+    """Counts what others' training splits hold of an organization's; runs there."""
     return seen_rows(organization.name, organization.corpus.train, min_lines, indexes, reference, secret)
 
 
@@ -45,7 +45,7 @@ def emissions_at(
     reference: LineIndex | None,
     secret: bytes,
 ) -> list[pa.Table]:
-    """A visitor that counts what models wrote of an organization's training split."""
+    """Counts what models wrote of an organization's training split; runs there."""
     files = organization.corpus.train
     return emission_rows(organization.name, files, min_lines, written, indexes, reference, secret)
 

@@ -20,7 +20,7 @@ from raysim.matching.matches import count_copies
 from raysim.matching.overlap import copies_by_organization
 from raysim.measures.base import EvalContext
 from raysim.measures.generation import generation_job, models_per_job, numerics
-from raysim.measures.memorization.client_functions import PromptStats, clones_at, index_at, prompt_batches, tell
+from raysim.measures.memorization.client_functions import PromptStats, clones_at, describe_prompts, index_at, prompt_batches
 from raysim.measures.memorization.emissions import Emissions
 from raysim.measures.memorization.match_step import MatchStep
 from raysim.measures.memorization.recipes import (
@@ -120,9 +120,9 @@ class MemorizationMeasure:
         return tables
 
     async def _ask_prompt_stats(self) -> dict[str, PromptStats]:
-        """What the organizations tell of their prompts, asked once."""
+        """Descriptions of the prompts of all organizations, asked for once."""
         if not self._prompt_stats:
-            prompt_stats = await self._ask_all(tell, self._settings, self._context.split_seed, self._secret)
+            prompt_stats = await self._ask_all(describe_prompts, self._settings, self._context.split_seed, self._secret)
             self._prompt_stats = dict(zip(self._names, prompt_stats, strict=True))
         return self._prompt_stats
 

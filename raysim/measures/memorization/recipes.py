@@ -55,7 +55,7 @@ def match_recipe(
 ) -> dict[str, Any]:
     """Recipe of whose lines the answers named by `generations` repeat; `references` is a fingerprint.
 
-    The prompts, whose last lines count as context, stand in the recipe of the answers.
+    The prompts, whose last lines count as context, are in the recipe of the answers.
     """
     return {**_compared(context, settings, references), "kind": "match", "generations": generations}
 
@@ -63,12 +63,12 @@ def match_recipe(
 def prompts_recipe(
     context: RunContext, organization: str, settings: MemorizationSettings, references: str
 ) -> dict[str, Any]:
-    """Recipe of the facts about an organization's prompts, with how often what they lead to stands elsewhere."""
+    """Recipe of the facts about an organization's prompts, with how often their true continuation occurs elsewhere."""
     return {**_compared(context, settings, references), **_prompted(context, organization, settings), "kind": "prompts"}
 
 
 def copies_recipe(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
-    """Recipe of where in each training split stands what an organization's prompts lead to."""
+    """Recipe of where the true continuations of an organization's prompts occur in each training split."""
     return {**_overlapping(context, settings), **_prompted(context, organization, settings), "kind": "copies"}
 
 

@@ -1,7 +1,7 @@
 """Has models solve programming problems: generation, execution and checks of the solutions, each a keyed step.
 
 Problems and solutions are nobody's: they stay with the server and its workers. To be held against licensed code,
-solutions visit the organizations, and counts by licence come back.
+solutions go to the organizations, and counts by licence come back.
 """
 
 import asyncio
@@ -191,7 +191,7 @@ class PassAtKMeasure:
         return {"problems": shared, "limits": self._settings.limits, "fetch": fetch}
 
     async def _check(self, model: TrainedModel, solutions: Entry, programs: pa.Table) -> dict[str, list[pa.Table]]:
-        """Known-bad patterns in a model's solutions, and under which licences they stand in the corpora."""
+        """Known-bad patterns in a model's solutions, and under which licences they occur in the corpora."""
         prompts = {problem.name: problem.prompt for problem in self._problems}
         texts = Counter(prompts[row["problem"]] + row["completion"] for row in programs.to_pylist())
 
@@ -226,7 +226,7 @@ class PassAtKMeasure:
 
 
 def licences_at(organization: Organization, texts: list[str], min_lines: int) -> TaskOutput:
-    """A visitor that says under which licences generated code stands in an organization's training split."""
+    """Counts, by licence, generated code that occurs in an organization's training split; runs there."""
     return TaskOutput(tables={"licences": licence_rows(texts, organization.corpus.train, min_lines)})
 
 

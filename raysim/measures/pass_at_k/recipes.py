@@ -31,7 +31,7 @@ def execution_recipe(solutions: Key, tests: Key, settings: PassAtKSettings) -> d
 def licences_recipe(
     context: RunContext, organization: str, solutions: Key, settings: PassAtKSettings
 ) -> dict[str, Any]:
-    """Recipe of the licences under which solutions stand in an organization's training split."""
+    """Recipe of the licences under which solutions occur in an organization's training split."""
     return {
         "kind": "licences",
         "version": LICENCES_VERSION,
