@@ -224,7 +224,7 @@ def scan(
     html_file: HtmlFileOption = None,
     fail_over: FailOption = None,
 ) -> None:
-    """Says whose code other code repeats: every run of lines that is in somebody's files, and where."""
+    """Says whose code other code repeats: every run of lines that occurs in somebody's files, and where."""
     from raysim.scan.command import Input, run_scan
     from raysim.scan.reading import Reader
 
