@@ -37,6 +37,11 @@ class OrderSettings(Settings):
     )
     descending: bool = pydantic.Field(default=False, description="the organization that has the most comes first")
 
+    short_forms = (
+        {"enum": ["all", *(f"by_{rank}" for rank in _RANKS)]},
+        {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
+    )
+
     @pydantic.model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:

@@ -198,7 +198,7 @@ def experiment(folder: Path, organizations: int) -> Path:
         "name": "train",
         "organizations": {f"org{n}": {"source": {"path": f"org{n}"}, "limit": "110 KB"} for n in range(organizations)},
         "references": ["stdlib"],
-        "tokenizer": {"train": {"on": "references", "vocab_size": VOCABULARY}},
+        "tokenizer": {"train": {"corpus": "references", "vocab_size": VOCABULARY}},
         "model": {"config": CONFIG},
         "trainer": {
             "epochs": EPOCHS,

@@ -15,6 +15,7 @@ def wilson(hits: float, trials: float, confidence: float = 0.95) -> tuple[float,
     """Score interval of a share; it is sound at zero, where the usual one collapses (Wilson, JASA 22, 1927).
 
     Neither need be whole: a share that is a mean over several models has as many trials as there are distinct items.
+    That is why this is not `scipy.stats.binomtest`, which takes whole numbers alone; on these they agree.
 
     Returns:
         Lower and upper end; (0, 1) without any trial.

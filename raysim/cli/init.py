@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from raysim.core.errors import InputError
+from raysim.core.yaml_files import yaml_text
 from raysim.measures.registry import measures
 
 _TEMPLATE = """\
@@ -20,7 +19,7 @@ organizations:               # each holds its own code; PATH is a folder or .jso
 
 references: [stdlib]         # what is here, too, is public and counts as nobody's; never trained on
 # deduplication: {{across: first_owner}}     # a file of several organizations stays with the first; or drop_all, keep
-tokenizer: {{train: {{on: references, vocab_size: 1024}}}}     # or {{pretrained: FOLDER}}
+tokenizer: {{train: {{corpus: references, vocab_size: 1024}}}}     # or {{pretrained: FOLDER}}
 model: {{config: {{model_type: gpt2, n_layer: 2, n_head: 4, n_embd: 192}}}}     # or {{pretrained: FOLDER}}
 
 trainer:
@@ -60,20 +59,19 @@ def write_experiment(file: Path, organizations: Sequence[str]) -> None:
             raise InputError(f"--org {given}: {name!r} is named twice")
         if not Path(path).exists():
             raise InputError(f"--org {given}: {path}: no such file or folder")
-        kind = "path" if Path(path).is_dir() else "files"
-        value = str(Path(path).resolve())
-        sources[name] = yaml.safe_dump({kind: value if kind == "path" else [value]}, default_flow_style=True).strip()
+        place = yaml_text(str(Path(path).resolve()))
+        sources[name] = f"{{path: {place}}}" if Path(path).is_dir() else f"{{files: [{place}]}}"
     if not sources:
         raise InputError("--org: name at least one organization, for example --org acme=./code/acme")
     rows = [
-        f"  {yaml.safe_dump(name).splitlines()[0]}: {{source: {source}, agreement: {{share: weights}}}}\n"
+        f"  {yaml_text(name)}: {{source: {source}, agreement: {{share: weights}}}}\n"
         for name, source in sources.items()
     ]
     few = len(sources) <= 4
     file.write_text(
         _TEMPLATE.format(
             file=file,
-            name=file.stem,
+            name=yaml_text(file.stem),
             organizations="".join(rows),
             orders="all" if few else f"{{sample: {2 * len(sources)}, seed: 1, design: latin}}",
             which="every order" if few else "a balanced sample of the orders",

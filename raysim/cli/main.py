@@ -2,6 +2,7 @@
 
 import errno
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 
 from raysim import __version__
-from raysim.core.errors import RaysimError, RunError
+from raysim.core.errors import RaysimError, RenamedSetting, RunError
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
@@ -272,6 +273,16 @@ def init(
 
 
 @app.command()
+def schema() -> None:
+    """Prints the JSON schema of an experiment, by which editors complete and check a YAML file."""
+    import json
+
+    from raysim.experiment.schema import experiment_schema
+
+    typer.echo(json.dumps(experiment_schema(), indent=1, ensure_ascii=False))
+
+
+@app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Says what is installed, which devices there are, and what will not work and why."""
     from raysim.cli.doctor import doctor_view, examine
@@ -341,8 +352,20 @@ def _print(value: Any, view: Any, as_json: bool) -> None:
         _out.print(view(value))
 
 
+def _warn(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Shows a warning of ours in one line; it is about the experiment, not about a line of Python."""
+    if issubclass(category, RenamedSetting):
+        _err.print(f"warning: {message}", markup=False, soft_wrap=True)
+    else:
+        _show_warning(message, category, *where)
+
+
+_show_warning = warnings.showwarning
+
+
 def main() -> NoReturn:
     """Entry point of the console script: errors become a readable line and an exit code."""
+    warnings.showwarning = _warn
     try:
         code = app(standalone_mode=False)
         if code == _TYPER_INTERRUPTED:

@@ -11,6 +11,10 @@ class RaysimError(Exception):
     exit_code = 3
 
 
+class RenamedSetting(FutureWarning):
+    """A setting goes by a new name; the old one is still read."""
+
+
 class InputError(RaysimError):
     """The experiment, a path or an option is wrong: nothing was started."""
 

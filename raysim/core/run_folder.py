@@ -1,18 +1,18 @@
 """A run folder: its lock, its manifest, and where things lie in it."""
 
-import fcntl
 import json
 import os
 import platform
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError, RunError
+from raysim.core.locks import try_lock
 
 _PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy")
 
@@ -54,25 +54,20 @@ class RunFolder:
         Raises:
             InputError: the folder cannot be made, or another run is at work in it.
         """
+        lock, stack = self.path / ".lock", ExitStack()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a+")
+            held = stack.enter_context(try_lock(lock))
         except OSError as error:
             raise InputError(f"--out {self.path}: cannot be used: {error.strerror or error}") from None
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
+        with stack:
+            if not held:
+                holder = lock.read_text().strip() or "unknown"
                 raise InputError(
                     f"--out {self.path}: another raysim run (process {holder}) is at work there;"
                     " wait for it, or give another --out"
-                ) from None
-            file.seek(0)
-            file.truncate()
-            file.write(str(os.getpid()))
-            file.flush()
+                )
+            lock.write_text(str(os.getpid()))
             yield
 
     def read_secret(self) -> bytes:

@@ -14,6 +14,7 @@ import pydantic
 
 from raysim.core.errors import InputError
 from raysim.core.settings import Settings
+from raysim.corpus.encoding import decode_source
 from raysim.corpus.files import SourceFile
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.patterns import selector
@@ -58,6 +59,8 @@ class SourceSettings(Settings):
         "record that has no path",
     )
     exclude: list[str] = pydantic.Field(default=list(DEFAULT_EXCLUDE), description="globs over paths that are left out")
+
+    short_forms = ({"const": "stdlib"},)
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -154,13 +157,13 @@ def _read_entries(entries: Sequence[_Entry], counter: DropCounter) -> list[Sourc
         seen.add(real)
         try:
             entry.path.encode()
-            text = data.decode()
-        except UnicodeError as error:
-            counter.add("not UTF-8" if isinstance(error, UnicodeDecodeError) else "name is not UTF-8", len(data))
+        except UnicodeEncodeError:
+            counter.add("name is not UTF-8", len(data))
             continue
+        text = decode_source(data)
         problem = text_problem(text)
-        if problem:
-            counter.add(problem, len(data))
+        if text is None or problem:
+            counter.add(problem or "", len(data))
             continue
         files[entry.path] = SourceFile(entry.path, text, entry.repository, entry.licence)
     return list(files.values())

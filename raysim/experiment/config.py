@@ -1,6 +1,7 @@
 """One experiment: a YAML file, validated before anything starts."""
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from raysim.core.errors import InputError
-from raysim.core.settings import S, Settings, apply_overrides, load_yaml, validate
+from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.settings import S, Settings, apply_overrides, validate
+from raysim.core.yaml_files import load_yaml
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
 from raysim.corpus.preparation import PreparationSettings
@@ -123,7 +125,7 @@ class Experiment(Settings):
                 raise ValueError(f"{name!r} names no organization; use letters, digits, '.', '_' and '-', not 'server'")
         return organizations
 
-    @pydantic.field_validator("seed", mode="before")
+    @pydantic.field_validator("seed", mode="before", json_schema_input_type=int | list[int])
     @classmethod
     def _one_seed_is_a_list(cls, seed: Any) -> Any:
         return [seed] if isinstance(seed, int) else seed
@@ -193,7 +195,9 @@ def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
     """
     if not manifest.get("base"):
         raise InputError("manifest.json: does not say where its experiment lay; run the run again to write it anew")
-    return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedSetting)  # nobody is going to edit a manifest
+        return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
 
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:

@@ -168,7 +168,7 @@ def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_see
         "kind": "tokenizer",
         "version": TOKENIZER_VERSION,
         "content": content,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.recipe(),
         "seed": split_seed,
         "libraries": versions_of("tokenizers", "numpy"),
     }
@@ -215,10 +215,10 @@ async def _tokenizer(
     settings = loaded.experiment.tokenizer
     if settings.train is None:
         return load_tokenizer(settings, loaded.base), [], frozenset()
-    if settings.train.on == "references":
+    if settings.train.corpus == "references":
         if not references:
             raise InputError(
-                "tokenizer.train.on: is 'references', but there are none; add for example references: [stdlib]"
+                "tokenizer.train.corpus: is 'references', but there are none; add for example references: [stdlib]"
             )
         texts = [source.text for source in references]
         content = fingerprint(references)

@@ -11,7 +11,7 @@ from raysim.matching.line_index import Digests, LineIndex, digest_files, digest_
 from raysim.matching.windows import inside_one, spread
 
 PUBLIC = "(public)"
-"""Stands for the reference where an organization's name is expected."""
+"""The reference, where an organization's name is expected."""
 
 CLONE_SCHEMA = pa.schema(
     [
@@ -33,7 +33,7 @@ def clone_rows(
     reference: LineIndex | None,
     secret: bytes,
 ) -> pa.Table:
-    """Counts the lines of an organization that stand elsewhere too, in windows of `min_lines` significant lines.
+    """Counts the lines of an organization that others have too, in windows of `min_lines` significant lines.
 
     Args:
         organization: whose lines are counted.

@@ -1,7 +1,7 @@
 """Whose lines did a model give away? Generated text against the line indexes of all organizations.
 
 A generated line is *covered* by an organization if it lies in a window of `min_lines` consecutive significant lines
-that stands in that organization's training split. Windows may begin in the prompt but must reach into the continuation.
+that occurs in that organization's training split. Windows may begin in the prompt but must reach into the continuation.
 A covered line is *public* if a reference covers it, else *exclusive* if no other organization covers it, else *shared*.
 
 This finds verbatim copies of whole lines, up to white space at their ends. It does not see renamed identifiers,
@@ -73,7 +73,7 @@ def fragment_id(stripped_lines: list[str]) -> str:
 
 
 def prompt_context(prompts: pa.Table, min_lines: int, secret: bytes) -> pa.Table:
-    """Keyed digests of what stands before each continuation; runs inside the organization.
+    """Keyed digests of what comes before each continuation; runs inside the organization.
 
     Returns:
         a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: the last ``min_lines - 1`` significant lines
@@ -148,7 +148,7 @@ def match(
     Args:
         generations: columns ``prompt``, ``sample``, ``text`` (from the start of the line in which the continuation
             begins) and ``lead`` (how many characters of it are the prompt's).
-        prompts_context: see `prompt_context`; a prompt that stands in it twice has the same context both times.
+        prompts_context: see `prompt_context`; a prompt that is in it twice has the same context both times.
         indexes: line index of each organization's training split, by name.
         reference: line index of public code, or None.
         min_lines: consecutive significant lines that make a match; that of the indexes.
@@ -159,7 +159,7 @@ def match(
         significant lines generated, ``covered`` those that the organization covers, which is the sum of ``exclusive``,
         ``shared`` and ``public``. *matches*, a row for each maximal run of generated lines that an organization covers
         (`MATCH_SCHEMA`): ``start`` is its line in ``text`` from 1, ``lines`` its significant lines, ``file`` and
-        ``line`` where its first line stands in the first place of its first window, ``places`` how many of those there
+        ``line`` where its first line is in the first place of its first window, ``places`` how many of those there
         are.
 
     Raises:
@@ -297,7 +297,7 @@ def count_copies(
     owner_of_prompt: Mapping[str, str],
     reference: LineIndex | None,
 ) -> pa.Table:
-    """How often the true continuation of each prompt stands elsewhere, by its first window.
+    """How often the true continuation of each prompt occurs elsewhere, by its first window.
 
     Returns:
         a table of `COPY_SCHEMA`, a row for each row of `windows`: places in the training split of the prompt's

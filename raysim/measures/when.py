@@ -14,7 +14,11 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-CheckpointKinds = Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)]
+CheckpointKinds = Annotated[
+    tuple[When, ...],
+    Field(min_length=1),
+    pydantic.BeforeValidator(_as_tuple, json_schema_input_type=When | Annotated[list[When], Field(min_length=1)]),
+]
 """Which of a strategy's models are measured; one kind may be written without brackets."""
 
 

@@ -171,7 +171,7 @@ class Organization(TrainingClient):
         Raises:
             BoundaryError: the agreement does not share data.
         """
-        self._require_sharing("train the tokenizer on its code (tokenizer.train.on: organizations)")
+        self._require_sharing("train the tokenizer on its code (tokenizer.train.corpus: organizations)")
         return [source.text for source in self._read().files]
 
     def share_sequences(self, count: int | None = None) -> npt.NDArray[np.int32]:

@@ -18,7 +18,7 @@ from raysim.scan.reading import Reader
 from raysim.scan.scan import PUBLIC, scan
 
 GENERATED = "(generated)"
-"""Stands for the generated code where the name of a corpus is expected."""
+"""The generated code, where the name of a corpus is expected."""
 
 _EXCERPTS = 30
 

@@ -20,7 +20,7 @@ from raysim.scan.reading import Reader
 from raysim.scan.source import Source
 
 PUBLIC = "(public)"
-"""Stands for the reference where the name of an owner is expected."""
+"""The reference, where the name of an owner is expected."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def scan(
         min_lines: units of the shortest run.
         reader: makes the units.
         index: of what lexers made of files before.
-        watch: is told how many files are ready, each time, if lexers are at work.
+        watch: receives the number of files that became ready, if lexers are at work.
     """
     with Workers(reader, index, watch) as workers:
         for seed in itertools.count():

@@ -3,7 +3,6 @@
 A store may be shared by many runs. What a run refers to is never removed, nor are arrays let go that it counts on.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,10 +11,10 @@ from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from raysim.core.errors import InputError, RunError
 from raysim.core.keys import Key
+from raysim.core.locks import try_lock
 
 _PATIENCE_S = 10.0
 """How long a run waits for whoever has the store alone, such as another run that sweeps it as it starts."""
@@ -104,7 +103,7 @@ class References:
         Raises:
             InputError: the store is being tidied up, and that takes long.
         """
-        with self._locked(fcntl.LOCK_SH, "`raysim store gc` is at work there", _PATIENCE_S):
+        with self._locked(True, "`raysim store gc` is at work there", _PATIENCE_S):
             yield
 
     @contextmanager
@@ -114,18 +113,20 @@ class References:
         Raises:
             InputError: a run is at work in it.
         """
-        with self._locked(fcntl.LOCK_EX, "a run is at work in it"):
+        with self._locked(False, "a run is at work in it"):
             yield
 
     @contextmanager
-    def _locked(self, mode: int, why: str, patience_s: float = 0.0) -> Iterator[None]:
+    def _locked(self, shared: bool, why: str, patience_s: float = 0.0) -> Iterator[None]:
         deadline_s = time.monotonic() + patience_s
-        with self._lock.open("a") as file:
-            while not _lock(file, mode):
-                if time.monotonic() >= deadline_s:
-                    raise InputError(f"store {self._store}: {why}; wait for it to end")
-                time.sleep(_LOOK_AGAIN_S)
-            yield
+        while True:
+            with try_lock(self._lock, shared=shared) as held:
+                if held:
+                    yield
+                    return
+            if time.monotonic() >= deadline_s:
+                raise InputError(f"store {self._store}: {why}; wait for it to end")
+            time.sleep(_LOOK_AGAIN_S)
 
     def _read(self, path: Path) -> Claim:
         try:
@@ -144,12 +145,3 @@ class References:
 
     def _path(self, run: Path) -> Path:
         return self._folder / f"{hashlib.sha256(self._relative(run).encode()).hexdigest()[:16]}.json"
-
-
-def _lock(file: IO[str], mode: int) -> bool:
-    """Whether the lock could be had at once."""
-    try:
-        fcntl.flock(file, mode | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -5,7 +5,6 @@ reader sees all of it or nothing; two runs that write the same key write the sam
 The arrays of an entry may be let go: its facts, its tables and the hashes of its arrays stay.
 """
 
-import fcntl
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from raysim.core.errors import DamagedEntry, InputError, RunError
 from raysim.core.keys import Key, key_of
+from raysim.core.locks import try_lock
 from raysim.store.entries import FACTS_FILE, Entry, is_array, read_entry, write_array, write_entry, write_facts
 
 
@@ -124,16 +124,12 @@ class Store:
         A lease saves work and guards nothing: two processes that do the same work write the same entry.
         """
         path = self._leases / key
-        with path.open("a") as file:
+        with try_lock(path) as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            try:
-                yield True
+                yield held
             finally:
-                path.unlink(missing_ok=True)
+                if held:
+                    path.unlink(missing_ok=True)
 
     def is_leased(self, key: Key) -> bool:
         """Whether some process does the work of `key` right now."""

@@ -58,7 +58,7 @@ class ExecuteStep:
             self._sandbox.run(self._problems[row["problem"]].program(row["completion"]), self._limits)
             for row in work.select(["problem", "completion"]).to_pylist()
         ]
-        layers = ", ".join(self._sandbox.walls)
+        layers = ", ".join(self._sandbox.layers)
         done = work.drop_columns(["completion"]).append_column("outcome", pa.array(outcomes, pa.string()))
         return done.append_column("walls", pa.array([layers] * len(done), pa.string()))
 

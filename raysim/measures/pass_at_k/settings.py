@@ -53,7 +53,7 @@ class PassAtKSettings(Settings):
     )
     when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are asked")
 
-    @pydantic.field_validator("k", mode="before")
+    @pydantic.field_validator("k", mode="before", json_schema_input_type=int | list[int])
     @classmethod
     def _one_k_is_a_list(cls, k: Any) -> Any:
         return (k,) if isinstance(k, int) else k

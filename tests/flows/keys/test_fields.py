@@ -74,7 +74,7 @@ DECIDES: dict[str, str] = {
     "membership.batch_size": "membership",
     "membership.chunk_tokens": "membership blind",
     "membership.at_most": "membership blind",
-    "tokenizer.on": "tokenizer",
+    "tokenizer.corpus": "tokenizer",
     "tokenizer.vocab_size": "tokenizer",
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
