@@ -18,7 +18,7 @@ from raysim.experiment.estimate.memory import Load, Machine, memory_needs
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import ModelSettings
 from raysim.training.rank_worker import train_here
-from raysim.training.request import TrainerSettings, TrainTask, Update
+from raysim.training.request import TrainerSettings, TrainRequest, TrainTask, Update
 
 STEPS = 4
 
@@ -68,7 +68,8 @@ def train(case: str) -> None:
     shape = (STEPS * load.trainer.batch_size, load.trainer.sequence_length)
     sequences = np.random.default_rng(1).integers(0, load.spec.vocab_size, shape).astype(np.int32)
     task = TrainTask(case, load.trainer, 1, 1, 1, checkpoint_every_s=0.0)
-    for event in train_here(ModelHost("a"), load.spec, task, sequences, weights, None, None):
+    request = TrainRequest(load.spec, task).at_client(sequences, weights)
+    for event in train_here(ModelHost("a"), request):
         if isinstance(event, Update):
             print(event.speed.peak_memory_bytes)
         del event

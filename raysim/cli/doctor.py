@@ -103,14 +103,18 @@ def examine() -> dict[str, Any]:
 _TRY_DEEPSPEED = """
 import sys, torch
 from raysim.training.deepspeed_engine import DeepSpeedTrainer
-from raysim.training.models import ModelSettings, build_model
-from raysim.training.request import TrainerSettings, TrainTask
+from raysim.training.model_host import ModelHost, ModelSpec
+from raysim.training.models import ModelSettings
+from raysim.training.request import TrainerSettings, TrainRequest, TrainTask
 from raysim.training.weights import flatten
 import numpy as np
-model = build_model(ModelSettings(config={"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}), 16, 0, 8)
+config = {"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}
+spec = ModelSpec(ModelSettings(config=config), 16, 0, 8)
+model = ModelHost("doctor").model(spec)
 zero = {"zero_optimization": {"stage": 1}}
 settings = TrainerSettings(backend="deepspeed", deepspeed=zero, sequence_length=8, device=sys.argv[1])
-list(DeepSpeedTrainer(model).train(TrainTask("doctor", settings, 1, 1, 1), np.ones((2, 8), np.int32), flatten(model)))
+request = TrainRequest(spec, TrainTask("doctor", settings, 1, 1, 1))
+list(DeepSpeedTrainer(model).train(request.at_client(np.ones((2, 8), np.int32), flatten(model))))
 """
 
 

@@ -19,6 +19,7 @@ from raysim.measures.pass_at_k.measure import SOLVING_TABLES, PassAtKMeasure
 from raysim.simulation.executor import TrainedModel
 from raysim.tasks.batch_jobs import BatchedTasks
 from raysim.tasks.executor import TaskExecutor
+from raysim.tasks.task import Task
 
 _TABLES = (*PROBE_TABLES, *SOLVING_TABLES, *CLIENT_TABLES)
 
@@ -141,13 +142,9 @@ class Evaluator:
         """Pays a visit about `model`, or about none, and keeps what it tells."""
         has_model, asked = "weights" in client_task.recipe, f"{client_task.about} of {client_task.organization}"
         label = f"{model.name} on {asked}" if has_model else f"{asked}, without a model"
+        arguments, tokens = client_task.arguments, client_task.tokens
         entry = await self._executor.run_on_client(
-            client_task.recipe,
-            client_task.organization,
-            label,
-            client_task.function,
-            *client_task.arguments,
-            tokens=client_task.tokens,
+            Task(client_task.recipe, label, client_task.organization, client_task.function, arguments, tokens)
         )
         names = {"model": model.checkpoint.model} if has_model else {}
         found = with_columns(entry.table(client_task.table), **names, organization=client_task.organization)

@@ -27,10 +27,11 @@ from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, 
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer
-from raysim.training.model_host import ModelHost, ModelSpec
+from raysim.training.model_host import ModelHost
+from raysim.training.model_host import ModelSpec as ModelSpec  # re-exported for measures
 from raysim.training.rank_worker import train_here
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
-from raysim.training.request import Event, TrainState, TrainTask
+from raysim.training.request import Event, TrainRequest
 from raysim.training.weights import Flat
 
 
@@ -112,24 +113,19 @@ class TrainingClient(ModelHost, ABC):
     def training_sequences(self) -> npt.NDArray[np.int32]:
         """Token ids ``[num_sequences, sequence_length]``."""
 
-    def train(
-        self,
-        spec: ModelSpec,
-        task: TrainTask,
-        weights: Flat,
-        client_state: TrainState | None,
-        resume: TrainState | None,
-        launcher: RankLauncher = NO_RANK_LAUNCHER,
-    ) -> Iterator[Event]:
-        """Trains on this site's sequences, here or with ranks that `launcher` starts.
+    def train(self, request: TrainRequest, weights: Flat, launcher: RankLauncher = NO_RANK_LAUNCHER) -> Iterator[Event]:
+        """Trains on this client's sequences, here or with ranks that `launcher` starts.
 
-        See `raysim.training.request.Trainer.train`.
+        Args:
+            request: without sequences and weights.
+            weights: to start from, an argument of its own so that Ray hands them over without a copy.
+            launcher: of ranks, where the settings need any.
         """
-        sequences = self.training_sequences()[: task.num_sequences]
-        if launcher.wanted(task.settings):
-            yield from launcher.train(task.settings, spec, task, sequences, weights, client_state, resume)
+        request = request.at_client(self.training_sequences()[: request.task.num_sequences], weights)
+        if launcher.wanted(request.task.settings):
+            yield from launcher.train(request)
             return
-        yield from train_here(self, spec, task, sequences, weights, client_state, resume)
+        yield from train_here(self, request)
 
 
 class PooledOrganization(TrainingClient):

@@ -14,6 +14,7 @@ import pydantic
 
 from raysim.core.keys import Key
 from raysim.core.settings import Settings
+from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch"]
@@ -73,6 +74,7 @@ class TrainInstruction:
         client_state: key of the stage whose optimizer and schedule position go on, or None for fresh ones.
         keep_state: whether a later stage will name this one as `client_state`.
         fraction: of each organization's packed sequences that is trained on, rounded up; their order is a seeded draw.
+        objective: that is minimized beside the loss of the next token; part of the stage's key; None: nothing else.
     """
 
     organizations: tuple[str, ...]
@@ -82,6 +84,7 @@ class TrainInstruction:
     client_state: Key | None = None
     keep_state: bool = False
     fraction: float = 1.0
+    objective: ObjectiveConfig | None = None
 
 
 @dataclass(frozen=True)

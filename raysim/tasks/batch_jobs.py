@@ -20,6 +20,7 @@ from raysim.store.task_log import TaskRecord
 from raysim.store.transfers import SERVER, Transfer
 from raysim.tasks.executor import TaskExecutor, TaskResult
 from raysim.tasks.ray_data import IN_FLIGHT, map_tables
+from raysim.tasks.task import ArrayPolicy
 
 Probe = tuple[Key, str]
 """A model, and the organization whose prompts it is asked; or the server, whose problems are nobody's."""
@@ -178,7 +179,7 @@ class BatchJobs:
             raise explained from error
 
     async def _finish(self, piece: BatchedTask, seconds: float, status: Literal["computed", "cached"]) -> None:
-        async def done(_: bool) -> TaskResult:
+        async def done(_: ArrayPolicy) -> TaskResult:
             record = TaskRecord(piece.key, piece.recipe["kind"], "", piece.label, status, seconds, piece.tokens)
             return piece.finished, record
 

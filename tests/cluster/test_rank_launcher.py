@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from train_requests import make_request
 
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.rank_launcher import RayRankLauncher
@@ -19,8 +20,9 @@ from raysim.cluster.ray_backend import RayBackend
 from raysim.core.errors import ActorLost, InputError
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.resources import open_backend, slot_count
-from raysim.training.ranks import NO_RANK_LAUNCHER, interface_of
-from raysim.training.request import ResumeState, TrainerSettings
+from raysim.training.process_group import interface_of
+from raysim.training.ranks import NO_RANK_LAUNCHER
+from raysim.training.request import ResumeState, TrainerSettings, TrainTask
 
 ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}}
 ENTRIES = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedavg": {"rounds": 2}}]
@@ -143,9 +145,9 @@ def loaded(**changes: Any) -> LoadedExperiment:
     ],
 )
 def test_a_stage_that_could_never_start_is_refused_before_anything_does(
-    ray_session: None, trainer: dict[str, Any], prompt_stats: str
+    ray_session: None, trainer: dict[str, Any], told: str
 ) -> None:
-    with pytest.raises(InputError, match=prompt_stats):
+    with pytest.raises(InputError, match=told):
         open_backend(loaded(trainer=trainer), None)
 
 
@@ -156,7 +158,7 @@ def test_one_process_has_one_rank() -> None:
     settings = experiment.experiment.trainer
     assert NO_RANK_LAUNCHER.wanted(settings)
     with pytest.raises(InputError, match=r"trainer\.ranks: 2 ranks need processes of their own"):
-        NO_RANK_LAUNCHER.train(settings)
+        NO_RANK_LAUNCHER.train(make_request(TrainTask("t", settings, 1, 1, 1), np.ones((1, 8), np.int32), np.ones(1)))
 
 
 def test_a_stage_takes_a_slot_for_each_of_its_ranks() -> None:

@@ -17,7 +17,7 @@ from raysim.organizations.organization import (
     PooledOrganization,
     PreparationContext,
 )
-from raysim.training.request import TrainerSettings, TrainTask, Update
+from raysim.training.request import TrainerSettings, TrainRequest, TrainTask, Update
 from raysim.training.weights import flatten
 
 
@@ -193,10 +193,9 @@ def test_training_is_on_the_first_sequences_of_the_site(gpt2_spec, count: int | 
     task = TrainTask("t", settings, 1, 1, seed=1, num_sequences=count)
     client = PooledOrganization("a", [sequences])
     start = flatten(client.model(spec))
-    *_, update = client.train(spec, task, start, None, None)
-    *_, expected = PooledOrganization("b", [sequences[:count]]).train(
-        spec, dataclasses.replace(task, num_sequences=None), start, None, None
-    )
+    *_, update = client.train(TrainRequest(spec, task), start)
+    all_of_them = TrainRequest(spec, dataclasses.replace(task, num_sequences=None))
+    *_, expected = PooledOrganization("b", [sequences[:count]]).train(all_of_them, start)
     assert isinstance(update, Update)
     assert isinstance(expected, Update)
     assert update.metrics["sequences"] == (count or 6)

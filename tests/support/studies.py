@@ -31,7 +31,7 @@ from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
 from raysim.store.retention import Keep, Retention
 from raysim.store.store import Store
-from raysim.store.task_log import TaskKind, TaskLog, TaskRecord, read_log
+from raysim.store.task_log import TaskLog, TaskRecord, read_log
 from raysim.tasks.executor import TaskExecutor
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
@@ -84,7 +84,7 @@ class Recorder:
         self.notes: list[str] = []
         self.started_keys: list[Key] = []
 
-    def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
+    def started(self, key: Key, kind: str, label: str, tokens: int) -> None:
         self.started_keys.append(key)
 
     def progressed(self, key: Key, tokens: int, note: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from train_requests import make_request
 
 from raysim.core.errors import InputError, RunError
 from raysim.core.settings import validate
@@ -32,7 +33,7 @@ def model(gpt2_spec):
 
 def train(model, task, sequences, weights, resume=None) -> tuple[Update, list[Any]]:
     trainer = DeepSpeedTrainer(model) if task.settings.backend == "deepspeed" else TorchTrainer(model)
-    *events, update = trainer.train(task, sequences, weights, None, resume)
+    *events, update = trainer.train(make_request(task, sequences, weights, None, resume))
     assert isinstance(update, Update)
     return update, events
 

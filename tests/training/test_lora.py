@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from train_requests import make_request
 
 from raysim.core.errors import InputError
 from raysim.organizations.organization import ModelSpec
@@ -46,7 +47,7 @@ def some_weights(model: Any) -> np.ndarray:
 
 
 def trained_to_the_end(model: Any, task: TrainTask, sequences: np.ndarray) -> Update:
-    *_, update = TorchTrainer(model).train(task, sequences, flatten(model))
+    *_, update = TorchTrainer(model).train(make_request(task, sequences, flatten(model)))
     assert isinstance(update, Update)
     return update
 

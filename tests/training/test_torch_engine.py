@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from train_requests import make_request
 
 from raysim.core.errors import RunError
 from raysim.core.keys import seed_of
@@ -39,7 +40,7 @@ def model(gpt2_spec) -> "transformers.PreTrainedModel":
 
 
 def train(model, task: TrainTask, sequences, weights, client_state=None, resume=None) -> tuple[Update, list[Event]]:
-    events = list(TorchTrainer(model).train(task, sequences, weights, client_state, resume))
+    events = list(TorchTrainer(model).train(make_request(task, sequences, weights, client_state, resume)))
     assert isinstance(events[-1], Update)
     return events[-1], events
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from train_requests import make_request
 
 from raysim.cluster.rank_launcher import RayRankLauncher, RayRanks
 from raysim.core.errors import RunError
@@ -90,8 +91,8 @@ def train(two_ranks: Callable[[], RayRanks]) -> Iterator[Train]:
         client_state: TrainState | None = None,
         resume: TrainState | None = None,
     ) -> tuple[Update, list[Any]]:
-        arguments = spec, task, sequences, weights, client_state, resume
-        events = list(two_ranks().train(*arguments) if task.settings.ranks > 1 else train_here(client, *arguments))
+        request = make_request(task, sequences, weights, client_state, resume, spec)
+        events = list(two_ranks().train(request) if task.settings.ranks > 1 else train_here(client, request))
         assert isinstance(events[-1], Update)
         return events[-1], events
 

@@ -154,7 +154,7 @@ def test_a_checkpoint_folder_without_a_config(tmp_path: Path) -> None:
 
 
 def test_the_order_of_a_recipe_does_not_count() -> None:
-    recipe = BASE.context.stage(ASSIGNMENT)
+    recipe = BASE.context.stage_recipe(ASSIGNMENT)
     assert key_of(dict(reversed(recipe.items()))) == key_of(recipe)
 
 
