@@ -71,16 +71,16 @@ async def compare(
     signatures = await ask(signatures_at, dict.fromkeys(organizations, (match,)))
     transfers = [
         Transfer.of(
-            name, SERVER, "file signatures", _json([s.name, s.content, s.num_bytes, *s.bands] for s in prompt_stats)
+            name, SERVER, "file signatures", _json([s.name, s.content, s.num_bytes, *s.bands] for s in signed)
         )
-        for name, prompt_stats in signatures.items()
+        for name, signed in signatures.items()
     ]
     suspected = {name: names for name, names in suspects(signatures).items() if names}
     transfers += [Transfer.of(SERVER, name, "file names", _json([names])) for name, names in suspected.items()]
     vocabularies = await ask(vocabularies_at, {name: (names,) for name, names in suspected.items()})
     transfers += [
-        Transfer.of(name, SERVER, "word hashes", _json([file, *sorted(words)] for file, words in prompt_stats.items()))
-        for name, prompt_stats in vocabularies.items()
+        Transfer.of(name, SERVER, "word hashes", _json([file, *sorted(words)] for file, words in words_of.items()))
+        for name, words_of in vocabularies.items()
     ]
     return Compared(signatures, vocabularies, tuple(transfers))
 
@@ -98,10 +98,10 @@ async def deduplicate(
     compared = await compare(pool, organizations, preparation_context, settings.match, secret)
     jaccard = preparation_context.preparation.near_dedup_jaccard
     dropped = decide(compared.signatures, compared.vocabularies, settings, jaccard)
-    prompt_stats = [
+    answers = [
         Transfer.of(SERVER, name, "file names", _json([sorted(names)])) for name, names in dropped.items() if names
     ]
-    return {name: Excluded(secret, names) for name, names in dropped.items()}, (*compared.transfers, *prompt_stats)
+    return {name: Excluded(secret, names) for name, names in dropped.items()}, (*compared.transfers, *answers)
 
 
 async def what_policies_drop(

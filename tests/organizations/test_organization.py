@@ -65,13 +65,13 @@ def test_an_inventory_holds_no_content(make, preparation_context: PreparationCon
     """Neither a line of any file, nor a path, nor anything but counts, reasons, licences and fingerprints."""
     organization = make()
     stats = organization.prepare(preparation_context)
-    prompt_stats = json.dumps(dataclasses.asdict(stats)) + repr(pickle.dumps(stats))
+    content = json.dumps(dataclasses.asdict(stats)) + repr(pickle.dumps(stats))
     files = organization.corpus.train + organization.corpus.valid
     assert files
     for file in files:
-        assert file.path not in prompt_stats
+        assert file.path not in content
         for line in {line.strip() for line in file.text.splitlines()}:
-            assert len(line) < 12 or line not in prompt_stats, line
+            assert len(line) < 12 or line not in content, line
 
 
 # Counts.

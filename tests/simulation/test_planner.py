@@ -127,6 +127,6 @@ def test_a_round_is_as_long_as_its_longest_client(make_context, instances_of) ->
 
 def test_models_of_a_federation(make_context, instances_of) -> None:
     planned = plan_of(instances_of(make_context(sequences(2)), [{"fedavg": {"rounds": 2}}]))
-    prompt_stats = [(m.checkpoint.moment, m.checkpoint.index, m.checkpoint.final) for m in planned.models]
-    assert prompt_stats == [("initial", 0, False), ("round", 1, False), ("round", 2, True)]
+    models = [(m.checkpoint.moment, m.checkpoint.index, m.checkpoint.final) for m in planned.models]
+    assert models == [("initial", 0, False), ("round", 1, False), ("round", 2, True)]
     assert [m.checkpoint.model for m in planned.models][1:] == planned.aggregations

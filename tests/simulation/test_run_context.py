@@ -35,12 +35,12 @@ def test_a_fraction_is_rounded_up_as_a_person_would(
 def test_a_strategy_knows_clients_by_their_stats(make_context) -> None:
     """b has the fewest lines, 6. Of a's six lines, each twice, 6 of 12 draws miss one with 6 * 5 / (12 * 11)."""
     splits = {"train": {"sequences": 3, "tokens": 200}}
-    prompt_stats = {
+    client_stats = {
         "a": ClientStats("a", "ta", "va", splits, (), {}, 3, ((2, 6),)),
         "b": ClientStats("b", "tb", "vb", splits, (), {}, 0, ((1, 6),)),
     }
     expected = round(6 * (1 - 6 * 5 / (12 * 11)) / 6, 9)
-    clients = dataclasses.replace(make_context({"a": 3}), client_stats=prompt_stats).federation.clients
+    clients = dataclasses.replace(make_context({"a": 3}), client_stats=client_stats).federation.clients
     assert clients == (ClientInfo("a", 3, 200, expected, 0.25), ClientInfo("b", 3, 200, 1.0, 0.0))
 
 
@@ -48,6 +48,6 @@ def test_equal_diversities_tie(make_context) -> None:
     """No line stands twice in any of them; the sums are rounded in another way for each size."""
     context = make_context({"a": 3})
     one = context.client_stats["a"]
-    prompt_stats = {str(n): dataclasses.replace(one, line_spectrum=((1, n),)) for n in range(3, 400, 7)}
-    clients = dataclasses.replace(context, client_stats=prompt_stats).federation.clients
+    client_stats = {str(n): dataclasses.replace(one, line_spectrum=((1, n),)) for n in range(3, 400, 7)}
+    clients = dataclasses.replace(context, client_stats=client_stats).federation.clients
     assert {member.diversity for member in clients} == {1.0}

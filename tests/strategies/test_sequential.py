@@ -57,8 +57,8 @@ def test_milestones_name_who_was_last(federation: Federation) -> None:
     while instructions := strategy.plan(state):
         state = strategy.apply(state, [ClientUpdate(instructions[0], f"leg {state.round + 1}", 1)], "")
         seen += strategy.checkpoints(state)
-    prompt_stats = [(m.model, m.moment, m.index, m.final, m.last) for m in seen]
-    assert prompt_stats == [
+    checkpoints = [(m.model, m.moment, m.index, m.final, m.last) for m in seen]
+    assert checkpoints == [
         ("initial", "initial", 0, False, ""),
         ("leg 1", "stage", 1, False, "b"),
         ("leg 2", "stage", 2, True, "a"),

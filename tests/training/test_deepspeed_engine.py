@@ -157,8 +157,8 @@ def test_keys_that_raysim_owns_are_refused_with_advice(key: str) -> None:
         ({"backend": "torch", "deepspeed": {"zero_optimization": {}}}, "is given, but backend is torch"),
     ],
 )
-def test_what_does_not_fit_is_refused(trainer: dict[str, Any], prompt_stats: str) -> None:
-    assert prompt_stats in refused(**trainer)
+def test_what_does_not_fit_is_refused(trainer: dict[str, Any], told: str) -> None:
+    assert told in refused(**trainer)
 
 
 def test_a_missing_deepspeed_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
