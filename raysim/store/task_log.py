@@ -66,7 +66,7 @@ class TaskLog:
                     file.write(b"\n")
 
     def append(self, record: TaskRecord, session: str) -> None:
-        """Writes one line; `session` tells this run of the command from earlier ones on the same folder."""
+        """Writes one line; `session` distinguishes this run of the command from earlier ones on the same folder."""
         _append(self._path, record.row() | {"session": session})
 
     def attempt(self, key: Key, kind: str, label: str, client: str, number: int, session: str) -> None:

@@ -69,7 +69,7 @@ class BatchJob:
     """How the pieces of one kind go through the pipeline.
 
     Attributes:
-        step: a class of `raysim.measures.memorization.match_step`.
+        step: a class whose objects map a table to a table.
         arguments: makes its keyword arguments, anew for each attempt: references may be lost with a node.
         work: the table that asks for one part of a probe's piece.
         part: which part an answer is.
@@ -129,7 +129,7 @@ class BatchJobs:
         under_way = 0
 
         def hand_out() -> None:
-            """Notes the pieces that the pipeline has in hand: it takes its work in order, so much at a time."""
+            """Logs the pieces that the pipeline begins: it takes its work in order, `IN_FLIGHT` parts a worker."""
             nonlocal under_way
             while ahead and under_way < self._workers * IN_FLIGHT:
                 probe, _ = ahead.popleft()

@@ -58,7 +58,7 @@ def test_a_study_with_two_ranks_comes_to_the_models_of_one(run_study, reference,
 
 
 def rank_processes() -> list[psutil.Process]:
-    """Processes of ranks, once those that were told to end have ended."""
+    """Processes of ranks, once those that were to end have ended."""
     deadline_s = time.monotonic() + 20
     while (found := ranks_now()) and time.monotonic() < deadline_s:
         time.sleep(0.2)
@@ -180,7 +180,7 @@ def test_the_network_of_an_address() -> None:
 
 
 def test_wide_work_of_a_site_holds_its_slots() -> None:
-    """The crew hands none of them to others meanwhile."""
+    """The pool hands none of them to others meanwhile."""
     from raysim.cluster.actor_pool import ActorPool
     from raysim.cluster.retries import Retrying, RetryPolicy
     from raysim.cluster.scheduler import Scheduler
@@ -193,10 +193,10 @@ def test_wide_work_of_a_site_holds_its_slots() -> None:
         async def make() -> object:
             return object()
 
-        pool.register("site", make)
-        async with pool.acquire("site", 0, 2):
+        pool.register("client", make)
+        async with pool.acquire("client", 0, 2):
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05), pool.acquire("site", 0):
+                async with asyncio.timeout(0.05), pool.acquire("client", 0):
                     pass
 
     asyncio.run(scene())

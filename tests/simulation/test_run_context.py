@@ -45,9 +45,9 @@ def test_a_strategy_knows_clients_by_their_stats(make_context) -> None:
 
 
 def test_equal_diversities_tie(make_context) -> None:
-    """No line stands twice in any of them; the sums are rounded in another way for each size."""
+    """No line occurs twice in any of them; the sums are rounded in another way for each size."""
     context = make_context({"a": 3})
     one = context.client_stats["a"]
     client_stats = {str(n): dataclasses.replace(one, line_spectrum=((1, n),)) for n in range(3, 400, 7)}
     clients = dataclasses.replace(context, client_stats=client_stats).federation.clients
-    assert {member.diversity for member in clients} == {1.0}
+    assert {client.diversity for client in clients} == {1.0}

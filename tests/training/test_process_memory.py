@@ -1,4 +1,4 @@
-"""What a stage took is given back when it ends, however it ends: nothing stays but the site's one model."""
+"""What a stage took is given back when it ends, however it ends: nothing stays but the host's one model."""
 
 import gc
 import weakref

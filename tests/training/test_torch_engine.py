@@ -229,7 +229,7 @@ def test_state_leaves_only_where_it_is_kept(model, sequences, make_task) -> None
 
 
 def test_snapshots_are_the_weights_after_each_epoch(model, sequences, make_task) -> None:
-    """With a horizon that does not move, the snapshot after epoch e is the result of a task of e epochs."""
+    """With a horizon that does not move, the epoch checkpoint after epoch e is the result of a task of e epochs."""
     start = flatten(model)
     plain, _ = train(model, make_task(epochs=3, horizon_epochs=3), sequences, start)
     update, events = train(model, make_task(epochs=3, horizon_epochs=3, checkpoint_epochs=True), sequences, start)

@@ -102,7 +102,7 @@ def train(two_ranks: Callable[[], RayRanks]) -> Iterator[Train]:
 
 @dataclass(frozen=True)
 class Bench:
-    """A site with a model, and what is trained on it."""
+    """A host with a model, and what is trained on it."""
 
     kind: Kind
     client: ModelHost
@@ -122,7 +122,7 @@ class Bench:
 @pytest.fixture
 def make_bench(kind: Kind, train: Train, gpt2_spec, sequences, make_task) -> Callable[..., Bench]:
     def make(dropout: float = 0.1) -> Bench:
-        client, spec = ModelHost("site"), gpt2_spec(dropout=dropout)
+        client, spec = ModelHost("client"), gpt2_spec(dropout=dropout)
         return Bench(kind, client, spec, sequences, flatten(client.model(spec)) + 0, train, make_task)
 
     return make
