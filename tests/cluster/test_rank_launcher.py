@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,6 @@ from raysim.cluster.ray_backend import RayBackend
 from raysim.core.errors import ActorLost, InputError
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.resources import open_backend, slot_count
-from raysim.training.process_group import interface_of
 from raysim.training.ranks import NO_RANK_LAUNCHER
 from raysim.training.request import ResumeState, TrainerSettings, TrainTask
 
@@ -171,12 +169,6 @@ def test_single_ranks_train_in_their_organization_unless_gpus_must_be_handed_out
     one, two, gpu = TrainerSettings(), TrainerSettings(ranks=2), TrainerSettings(device="cuda")
     assert [RayRankLauncher().wanted(s) for s in (one, two, gpu)] == [False, True, False]
     assert [RayRankLauncher(hands_out_gpus=True).wanted(s) for s in (one, two, gpu)] == [False, True, True]
-
-
-def test_the_network_of_an_address() -> None:
-    loopback = interface_of("127.0.0.1")
-    assert loopback in {name for _, name in socket.if_nameindex()}
-    assert interface_of("203.0.113.7") is None  # RFC 5737: nobody's
 
 
 def test_wide_work_of_a_site_holds_its_slots() -> None:

@@ -174,18 +174,6 @@ def test_a_pooled_organization_holds_sequences_one_after_the_other() -> None:
     assert pooled.training_sequences().tolist() == [[1] * 4] + [[3] * 4] * 3
 
 
-def test_a_model_is_built_once_for_a_spec(gpt2_spec) -> None:
-    pooled = PooledOrganization("a", [np.zeros((1, 4), np.int32)])
-    small, other = gpt2_spec(0.1), gpt2_spec(0.2)
-    assert pooled.model(small) is pooled.model(gpt2_spec(0.1))
-    assert pooled.model(other) is not pooled.model(small)
-
-
-def test_a_function_runs_at_the_client() -> None:
-    pooled = PooledOrganization("a", [np.zeros((2, 4), np.int32)])
-    assert pooled.run(lambda client, n, m=0: (client.name, n + m), 1, m=2) == ("a", 3)
-
-
 @pytest.mark.parametrize("count", [None, 3])
 def test_training_is_on_the_first_sequences_of_the_client(gpt2_spec, count: int | None) -> None:
     sequences = np.random.Generator(np.random.Philox(1)).integers(0, 300, (6, 16)).astype(np.int32)

@@ -78,6 +78,33 @@ class Constants:
 """
 
 
+PULL = """
+from raysim.core.settings import Settings
+
+
+class PullSettings(Settings):
+    mu: float
+
+
+class Pull:
+    Settings = PullSettings
+
+    def __init__(self, settings):
+        self._mu = settings.mu
+
+    def recipe(self):
+        return {"version": 1, "mu": self._mu}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def an_objective(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A local objective that another package brings."""
+    site = tmp_path_factory.mktemp("site") / "pull"
+    with installed_package(site, "pull_objective", PULL, "raysim.objectives", "pull = pull_objective:Pull"):
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def another_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A source that another package brings."""
