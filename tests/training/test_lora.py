@@ -9,8 +9,8 @@ import torch
 from train_requests import make_request
 
 from raysim.core.errors import InputError
-from raysim.organizations.organization import ModelSpec
 from raysim.training.lora import LoraSettings, assign_merged, plain_state, split
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings, build_model, count_parameters
 from raysim.training.request import TrainTask, Update
 from raysim.training.torch_engine import TorchTrainer

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from raysim.core.errors import InputError
-from raysim.organizations.organization import ModelSpec
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings, build_model, dropout_of, initial_recipe, initial_weights
 from raysim.training.weights import flatten
 

@@ -12,7 +12,7 @@ from train_requests import make_request
 
 from raysim.core.errors import RunError
 from raysim.core.keys import seed_of
-from raysim.organizations.organization import ModelSpec
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import build_model
 from raysim.training.optimizers import make_optimizer
 from raysim.training.request import EpochCheckpoint, Event, Progress, ResumeState, TrainState, TrainTask, Update

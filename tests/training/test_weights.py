@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from raysim.core.errors import InputError
-from raysim.organizations.organization import ModelSpec
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import build_model
 from raysim.training.weights import assign, flatten, layout_of
 
