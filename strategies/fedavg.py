@@ -52,14 +52,14 @@ class FedAvg:
 
     def __init__(self, settings: FedAvgSettings, federation: Federation) -> None:
         self._settings = settings
-        self._members = federation.clients
+        self._all_clients = federation.clients
         self._keep = federation.client_state == "keep"
         self._local_epochs = settings.local_epochs or max(1, federation.epochs // settings.rounds)
         self.order = " + ".join(federation.names)
 
     @classmethod
     def variants(cls, settings: FedAvgSettings, federation: Federation) -> Sequence[Self]:
-        """One instance, and with `leave_one_out` one more for each organization that is left out.
+        """One strategy, and with `leave_one_out` one more for each organization that is left out.
 
         Raises:
             InputError: more clients a round than there are organizations, or none left when one is left out.
@@ -87,14 +87,14 @@ class FedAvg:
         horizon = self._local_epochs * (self._settings.rounds if self._keep else 1)
         return [
             TrainInstruction(
-                (member.name,),
+                (client.name,),
                 state.model,
                 self._local_epochs,
                 horizon,
-                state.client_states.get(member.name),
+                state.client_states.get(client.name),
                 self._keep,
             )
-            for member in self._clients(state)
+            for client in self._clients(state)
         ]
 
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
@@ -112,12 +112,12 @@ class FedAvg:
         return [ModelCheckpoint(state.model, "round", state.round, final)]
 
     def _clients(self, state: State) -> Sequence[ClientInfo]:
-        """The members of this round, in the federation's order."""
+        """The clients of this round, in the federation's order."""
         if self._settings.clients is None:
-            return self._members
+            return self._all_clients
         generator = np.random.Generator(np.random.Philox(seed_of(state.model, "clients", state.round)))
-        chosen = generator.choice(len(self._members), self._settings.clients, replace=False)
-        return [self._members[i] for i in sorted(chosen)]
+        chosen = generator.choice(len(self._all_clients), self._settings.clients, replace=False)
+        return [self._all_clients[i] for i in sorted(chosen)]
 
     def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
         """The server's buffers after it has received the clients' weighted `average`."""

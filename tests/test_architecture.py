@@ -1,7 +1,7 @@
 """The floor plan: folders in one order, no upward import, no loose module, one class a name, mirrored tests.
 
-Each rule is a check of `floor_plan`; a planted violation of each shows that it can fail. Imports are read from the source,
-those inside functions and under TYPE_CHECKING too.
+Each rule is a check of `floor_plan`; a planted violation of each shows that it can fail. Imports are read from the
+source, those inside functions and under TYPE_CHECKING too.
 """
 
 import shutil

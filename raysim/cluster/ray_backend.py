@@ -1,7 +1,7 @@
-"""Every party is a Ray actor.
+"""The backend whose clients and strategies are Ray actors.
 
-Actors reserve no CPUs: the slots of `raysim.cluster.scheduler` say how many of them work at once, so that a Ray Data job
-finds the CPUs free.
+Actors reserve no CPUs: the slots of `raysim.cluster.scheduler` say how many of them work at once, so that a Ray Data
+job finds the CPUs free.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _SETTLE_TIMEOUT_S = 60.0
 
 
 class RayBackend:
-    """Every party is a Ray actor: on a cluster by address, or on a Ray of our own in this machine."""
+    """Makes Ray actors: on a cluster by address, or on a Ray of our own in this machine."""
 
     name: Literal["inline", "ray"] = "ray"
 

@@ -1,4 +1,4 @@
-"""Slots: how many sites work at once, how many of one site, and who goes first."""
+"""Slots: how many actors work at once, how many of one client, and who goes first."""
 
 import asyncio
 import itertools
@@ -17,10 +17,10 @@ class _Waiter:
 
 
 class Scheduler:
-    """Hands out `count` slots, at most `per_client` of them to one site; the highest priority goes first.
+    """Hands out `count` slots, at most `per_client` of them to one client; the highest priority goes first.
 
-    A site that can take no more does not hold a slot back from others. Equal priorities go in the order of asking. Work
-    that an idle party can do goes before work for which one more party would have to be made: see `set_actor_count`.
+    A client that can take no more does not hold a slot back from others. Equal priorities go in the order of asking.
+    Work that an idle actor can do goes before work for which one more actor would be made: see `set_actor_count`.
     Work may take several slots, all at once or none of them; nobody passes it while it waits for the last of them.
     """
 
@@ -34,15 +34,15 @@ class Scheduler:
         self._numbers = itertools.count()
 
     def set_actor_count(self, client: Hashable, actors: int) -> None:
-        """Says that `client` has so many parties now; a site of which nothing was said counts as having one."""
+        """Says how many actors `client` has now; a client of which nothing was said counts as having one."""
         self._num_actors[client] = actors
 
     @asynccontextmanager
     async def acquire(self, client: Hashable, priority: float, width: int = 1) -> AsyncIterator[None]:
-        """`width` slots for `client`, as soon as they are free, the site can take them, and nobody goes before it.
+        """`width` slots for `client`, as soon as they are free, the client can take them, and nobody goes before it.
 
         Raises:
-            ValueError: there are not so many.
+            ValueError: there are fewer slots than that.
         """
         if width > self.count:
             raise ValueError(f"{width} slots are asked for, and there are {self.count}")
@@ -80,7 +80,7 @@ class Scheduler:
             waiter.granted.set_result(None)
 
     def _next(self) -> _Waiter | None:
-        """Who goes next: the first whose site has an idle party, else the first whose site may have one more."""
+        """Who goes next: the first whose client has an idle actor, else the first whose client may have one more."""
         another = None
         for waiter in sorted(self._waiting):
             busy = self._busy[waiter.client]

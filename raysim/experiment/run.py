@@ -154,7 +154,7 @@ async def _run(
         load = memory_load(loaded, run_plan, pool.slots.count, devices, isinstance(backend, InlineBackend))
         for warning in (await pool.call(client, "run", foresee, load, where))["warnings"]:
             observer.note(warning)
-    retention = Retention(keep, recipes, planned.leaves, claimed=lambda: references.arrays_of_others(folder.path))
+    retention = Retention(keep, recipes, planned.leaves, referenced=lambda: references.arrays_of_others(folder.path))
     done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
 
     observer.phase("Writing the tables")

@@ -34,9 +34,9 @@ GENERATION_SCHEMA = pa.schema(
     ]
 )
 
-# Steps between looks at what was generated, to find stop strings and to let go of rows that ended.
+# Steps between looks at what was generated, to find stop strings and to drop rows that ended.
 _CHECK_EVERY = 16
-# Prompts are let go of (which copies the cache) when at most this share of them goes on.
+# Prompts are dropped (which copies the cache) when at most this share of them goes on.
 _KEEP_SHARE = 0.75
 
 

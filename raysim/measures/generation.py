@@ -27,8 +27,8 @@ class GenerateStep:
         threads: of a worker.
         seed: behind every sample.
         weights: flat weights by model key, or references to them, each fetched when its work comes.
-        prompts: by organization the batches of its prompts (columns: `raysim.measures.memorization.prompts.PROMPT_SCHEMA`), or
-            references to them.
+        prompts: by organization the batches of its prompts, or references to them; columns:
+            `raysim.measures.memorization.prompts.PROMPT_SCHEMA`.
         judge: says of a function prompt with its continuation whether it parses.
         section: of the experiment that `settings` come from.
     """

@@ -1,4 +1,4 @@
-"""The loop: one strategy, turn after turn. The same code plans a run and performs it; the labour differs."""
+"""The loop: one strategy, round after round. The same code plans a run and performs it; the executor differs."""
 
 import asyncio
 from dataclasses import dataclass
@@ -31,39 +31,39 @@ class StrategyRun:
 
 
 class Executor(Protocol):
-    """Does the work of an instance."""
+    """Does the work of strategy runs."""
 
     async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
-        """The strategy's first turn."""
+        """The plan of the strategy's first round."""
         ...
 
     async def train(
         self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction
     ) -> ClientUpdate:
-        """Performs one assignment."""
+        """Carries out one instruction."""
         ...
 
     async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
-        """Hands results to the strategy."""
+        """Hands the updates of a round to the strategy; the plan of the next one."""
         ...
 
     async def reached(self, strategy_run: StrategyRun, round_plan: RoundPlan, checkpoint: ModelCheckpoint) -> None:
-        """Takes note of a model that exists now."""
+        """Records a model that exists now."""
         ...
 
     async def finish(self, strategy_run: StrategyRun) -> None:
-        """The instance is done."""
+        """Releases what the strategy run held."""
         ...
 
 
-async def simulate(strategy_run: StrategyRun, labour: Executor) -> None:
-    """Runs `strategy_run` to its end: assignments of a turn at once, their results in the order of the plan."""
-    round_plan = await labour.begin(strategy_run)
+async def simulate(strategy_run: StrategyRun, executor: Executor) -> None:
+    """Runs `strategy_run` to its end: instructions of a round at once, their updates in the order of the plan."""
+    round_plan = await executor.begin(strategy_run)
     while True:
         for checkpoint in round_plan.checkpoints:
-            await labour.reached(strategy_run, round_plan, checkpoint)
+            await executor.reached(strategy_run, round_plan, checkpoint)
         if not round_plan.instructions:
             break
-        results = await asyncio.gather(*(labour.train(strategy_run, round_plan, a) for a in round_plan.instructions))
-        round_plan = await labour.apply(strategy_run, round_plan, list(results))
-    await labour.finish(strategy_run)
+        updates = (executor.train(strategy_run, round_plan, one) for one in round_plan.instructions)
+        round_plan = await executor.apply(strategy_run, round_plan, await asyncio.gather(*updates))
+    await executor.finish(strategy_run)

@@ -1,9 +1,9 @@
 """Finds strategies through the entry-point group ``raysim.strategies``, so that other packages can add theirs."""
 
-from importlib.metadata import entry_points
 from typing import Any
 
 from raysim.core.errors import InputError
+from raysim.core.extensions import load_extension
 from raysim.core.settings import validate
 from raysim.simulation.strategy import Federation, Strategy, StrategySettings
 
@@ -22,13 +22,7 @@ def resolve(entry: str | dict[str, Any], where: str) -> tuple[str, type[Strategy
         name, raw = next(iter(entry.items()))
     else:
         raise InputError(f"{where}: expected a strategy's name or {{name: settings}}, found {entry!r}")
-    known = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in known:
-        raise InputError(f"{where}: unknown strategy {name!r}; known: {', '.join(sorted(known)) or 'none installed'}")
-    try:
-        strategy_class: type[Strategy] = known[name].load()
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{where}: strategy {name!r} ({known[name].value}) cannot be loaded: {error}") from error
+    strategy_class: type[Strategy] = load_extension(GROUP, name, "strategy", where)
     settings = validate(strategy_class.Settings, raw or {}, f"{where}.{name}")
     return settings.label or name, strategy_class, settings
 
@@ -36,7 +30,7 @@ def resolve(entry: str | dict[str, Any], where: str) -> tuple[str, type[Strategy
 def variants(
     label: str, strategy_class: type[Strategy], settings: StrategySettings, federation: Federation
 ) -> list[Strategy]:
-    """The instances of a setting.
+    """The strategies that a setting asks for: one for each order or federation that it runs.
 
     Raises:
         InputError: settings that do not fit the federation, with the setting's label before the message.

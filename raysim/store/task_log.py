@@ -1,7 +1,7 @@
 """`stages.jsonl`: a line for each piece of work as it ends, and what a person is shown meanwhile.
 
-`attempts.jsonl`, beside it, has a line each time a party, or a job of the pipeline, starts on a piece of work: what was
-lost shows there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
+`attempts.jsonl`, beside it, has a line each time an actor, or a job of the pipeline, starts on a piece of work: losses
+show there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
 """
 
 import json
@@ -12,26 +12,8 @@ from typing import Any, Literal, Protocol
 from raysim.core.keys import Key
 from raysim.training.throughput import Speed
 
-TaskKind = Literal[
-    "initial",
-    "train",
-    "aggregate",
-    "losses",
-    "generate",
-    "extract",
-    "solve",
-    "execute",
-    "lint",
-    "licences",
-    "match",
-    "prompts",
-    "clones",
-    "copies",
-    "emissions",
-    "exposure",
-    "membership",
-    "blind",
-]
+TaskKind = str
+"""Name of a `raysim.tasks.kinds.WorkKind`."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +22,18 @@ class TaskRecord:
 
     Attributes:
         key: of its recipe.
-        kind: of work.
+        kind: of work; see `raysim.tasks.kinds`.
         setting: label of the setting that asked first, empty for work that belongs to none.
         label: names it for people.
         status: whether it was computed now or found in the store.
         seconds: it took, waiting for a slot not counted; 0 for what was cached.
         tokens: it trained on, scored or generated.
-        attempts: parties that started on it, in this run of the command.
+        attempts: how often an actor started on it, in this run of the command.
         speed: of training, in the attempt that ended it.
     """
 
     key: Key
-    kind: TaskKind
+    kind: str
     setting: str
     label: str
     status: Literal["computed", "cached"]
@@ -61,7 +43,7 @@ class TaskRecord:
     speed: Speed | None = None
 
     def row(self) -> dict[str, Any]:
-        """As it is logged. `seconds` are all that it took, what `training` tells is of the loop alone."""
+        """As it is logged. `seconds` are all that it took; the figures of `training` are of the loop alone."""
         row = asdict(self) | {"seconds": round(self.seconds, 3)}
         del row["speed"]
         if self.seconds:
@@ -84,10 +66,10 @@ class TaskLog:
                     file.write(b"\n")
 
     def append(self, record: TaskRecord, session: str) -> None:
-        """Writes one line; `session` tells this run of the command from earlier ones on the same folder."""
+        """Writes one line; `session` distinguishes this run of the command from earlier ones on the same folder."""
         _append(self._path, record.row() | {"session": session})
 
-    def attempt(self, key: Key, kind: TaskKind, label: str, client: str, number: int, session: str) -> None:
+    def attempt(self, key: Key, kind: str, label: str, client: str, number: int, session: str) -> None:
         """Writes that `client` starts on a piece of work, for the time `number` (from 1) in this session."""
         row = {"key": key, "kind": kind, "label": label, "site": client, "attempt": number, "session": session}
         _append(self._attempts, row)
@@ -112,9 +94,9 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Observer(Protocol):
-    """Is told what happens, for a person to see."""
+    """Receives progress events, to show them to a person."""
 
-    def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
+    def started(self, key: Key, kind: str, label: str, tokens: int) -> None:
         """Work began, which will take `tokens`."""
         ...
 

@@ -20,6 +20,7 @@ from raysim.store.task_log import TaskRecord
 from raysim.store.transfers import SERVER, Transfer
 from raysim.tasks.executor import TaskExecutor, TaskResult
 from raysim.tasks.ray_data import IN_FLIGHT, map_tables
+from raysim.tasks.task import ArrayPolicy
 
 Probe = tuple[Key, str]
 """A model, and the organization whose prompts it is asked; or the server, whose problems are nobody's."""
@@ -68,7 +69,7 @@ class BatchJob:
     """How the pieces of one kind go through the pipeline.
 
     Attributes:
-        step: a class of `raysim.measures.memorization.match_step`.
+        step: a class whose objects map a table to a table.
         arguments: makes its keyword arguments, anew for each attempt: references may be lost with a node.
         work: the table that asks for one part of a probe's piece.
         part: which part an answer is.
@@ -128,7 +129,7 @@ class BatchJobs:
         under_way = 0
 
         def hand_out() -> None:
-            """Notes the pieces that the pipeline has in hand: it takes its work in order, so much at a time."""
+            """Logs the pieces that the pipeline begins: it takes its work in order, `IN_FLIGHT` parts a worker."""
             nonlocal under_way
             while ahead and under_way < self._workers * IN_FLIGHT:
                 probe, _ = ahead.popleft()
@@ -178,7 +179,7 @@ class BatchJobs:
             raise explained from error
 
     async def _finish(self, piece: BatchedTask, seconds: float, status: Literal["computed", "cached"]) -> None:
-        async def done(_: bool) -> TaskResult:
+        async def done(_: ArrayPolicy) -> TaskResult:
             record = TaskRecord(piece.key, piece.recipe["kind"], "", piece.label, status, seconds, piece.tokens)
             return piece.finished, record
 

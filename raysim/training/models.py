@@ -103,7 +103,7 @@ def build_model(
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # reading a checkpoint has one, at every site
+    logging.disable_progress_bar()  # reading a checkpoint has one, at every client
     # No padding token: sequences are packed, and with one transformers would look for it in every batch.
     special = {"bos_token_id": bos_id, "eos_token_id": bos_id, "pad_token_id": None}
     try:
@@ -180,7 +180,7 @@ class Parameters:
 
 
 def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, context: int) -> Parameters:
-    """Parameters of a model, built without memory for its weights unless a checkpoint must tell.
+    """Parameters of a model, built without memory for its weights unless a checkpoint must be read for it.
 
     Raises:
         InputError: the model cannot be built, or has state besides its parameters.

@@ -51,11 +51,11 @@ def test_what_stays(keep: Keep, stays: set[str]) -> None:
 
 
 @given(st.permutations(list(RECIPES)), st.sampled_from(["leaves", "metrics"]), st.sets(st.sampled_from(list(RECIPES))))
-def test_in_any_order_nothing_goes_that_is_read_later_or_claimed(
-    order: list[str], keep: Keep, claimed: set[str]
+def test_in_any_order_nothing_goes_that_is_read_later_or_referenced(
+    order: list[str], keep: Keep, referenced: set[str]
 ) -> None:
-    """Against the definition: what goes has no reader to come, is no leaf that stays, and is not claimed."""
-    retention = Retention(keep, RECIPES, LEAVES, claimed=lambda: claimed)
+    """Against the definition: what goes has no reader to come, is no leaf that stays, and is not referenced."""
+    retention = Retention(keep, RECIPES, LEAVES, referenced=lambda: referenced)
     gone: set[str] = set()
     for number, work in enumerate(order):
         gone |= set(retention.ended(work))
@@ -63,8 +63,8 @@ def test_in_any_order_nothing_goes_that_is_read_later_or_claimed(
         kept = LEAVES if keep == "leaves" else set()
         for key in gone:
             assert not READERS[key] & to_come
-            assert key not in kept | claimed
-    assert gone == set(RECIPES) - claimed - (LEAVES if keep == "leaves" else set())
+            assert key not in kept | referenced
+    assert gone == set(RECIPES) - referenced - (LEAVES if keep == "leaves" else set())
 
 
 def test_work_that_begins_again_holds_on_to_its_parents() -> None:

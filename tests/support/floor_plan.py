@@ -12,7 +12,7 @@ FLOORS = (
 """Folders of ``raysim/``: each imports only itself and folders before it."""
 
 STRATEGIES = "strategies"
-"""Beside ``raysim/``, installed as ``raysim.strategies``: imports what comes up to ``simulation``; nobody imports it."""
+"""Beside ``raysim/``, installed as ``raysim.strategies``: imports floors up to ``simulation``; nobody imports it."""
 
 ONLY_IN = {
     "ray": ("raysim.cluster", "raysim.tasks.ray_data", "raysim.cli.doctor"),

@@ -1,4 +1,4 @@
-"""Worlds without a corpus, and small real studies on any backend."""
+"""Run contexts without a corpus, and small real studies on any backend."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
 from raysim.store.retention import Keep, Retention
 from raysim.store.store import Store
-from raysim.store.task_log import TaskKind, TaskLog, TaskRecord, read_log
+from raysim.store.task_log import TaskLog, TaskRecord, read_log
 from raysim.tasks.executor import TaskExecutor
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
@@ -41,7 +41,7 @@ MakeContext = Callable[..., RunContext]
 
 @pytest.fixture
 def make_context() -> MakeContext:
-    """Makes a world of named organizations with so many sequences each; no corpus, no model is behind it."""
+    """Makes a run context of named organizations and their numbers of sequences; no corpus, no model is behind it."""
 
     def make(sequences: dict[str, int], seed: int = 1, **trainer: Any) -> RunContext:
         def stats(name: str, count: int) -> ClientStats:
@@ -63,8 +63,8 @@ def make_context() -> MakeContext:
 
 
 @pytest.fixture
-def instances_of() -> Callable[..., list[StrategyRun]]:
-    """The instances of entries of an experiment's list of strategies in a world."""
+def strategy_runs_of() -> Callable[..., list[StrategyRun]]:
+    """The strategy runs of entries of an experiment's list of strategies in a run context."""
 
     def make(context: RunContext, entries: list[Any]) -> list[StrategyRun]:
         found = []
@@ -84,7 +84,7 @@ class Recorder:
         self.notes: list[str] = []
         self.started_keys: list[Key] = []
 
-    def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
+    def started(self, key: Key, kind: str, label: str, tokens: int) -> None:
         self.started_keys.append(key)
 
     def progressed(self, key: Key, tokens: int, note: str) -> None:

@@ -36,7 +36,7 @@ class Watching:
 
 
 class Doubling:
-    """A step that doubles a number, and is lost at the calls that it was told of."""
+    """A step that doubles a number, and is lost at chosen calls."""
 
     seen: ClassVar[list[tuple[str, int]]] = []
 

@@ -20,7 +20,13 @@ from raysim.matching.matches import count_copies
 from raysim.matching.overlap import copies_by_organization
 from raysim.measures.base import EvalContext
 from raysim.measures.generation import generation_job, models_per_job, numerics
-from raysim.measures.memorization.client_functions import PromptStats, clones_at, describe_prompts, index_at, prompt_batches
+from raysim.measures.memorization.client_functions import (
+    PromptStats,
+    clones_at,
+    describe_prompts,
+    index_at,
+    prompt_batches,
+)
 from raysim.measures.memorization.emissions import Emissions
 from raysim.measures.memorization.match_step import MatchStep
 from raysim.measures.memorization.recipes import (

@@ -56,7 +56,7 @@ def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: 
 
 
 def test_each_setting_of_orders_changes_the_plan(context: RunContext) -> None:
-    """In a world of four organizations: two have too few orders for some of them to matter."""
+    """With four organizations: two have too few orders for some of them to matter."""
     twins = {
         f"{name}2": dataclasses.replace(i, train_fingerprint=f"{name}2") for name, i in context.client_stats.items()
     }

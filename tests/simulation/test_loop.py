@@ -1,0 +1,50 @@
+"""The loop with an executor that writes down what it is asked for."""
+
+import asyncio
+from typing import Any
+
+from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+
+from raysim.simulation.loop import StrategyRun, simulate
+from raysim.simulation.planner import Planner
+
+
+class Recording(Planner):
+    """A planner that also writes down the order of calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    async def train(self, strategy_run: Any, round_plan: Any, instruction: Any) -> Any:
+        name = instruction.organizations[0]
+        self.calls.append(f"begin {name}")
+        await asyncio.sleep(0)
+        self.calls.append(f"end {name}")
+        return await super().train(strategy_run, round_plan, instruction)
+
+    async def apply(self, strategy_run: Any, round_plan: Any, results: Any) -> Any:
+        self.calls.append("apply " + " ".join(update.instruction.organizations[0] for update in results))
+        return await super().apply(strategy_run, round_plan, results)
+
+    async def reached(self, strategy_run: Any, round_plan: Any, checkpoint: Any) -> None:
+        self.calls.append(f"{checkpoint.moment} {checkpoint.index}")
+
+    async def finish(self, strategy_run: Any) -> None:
+        self.calls.append("finish")
+
+
+def test_instructions_of_a_round_run_at_once_and_are_applied_in_order(make_context) -> None:
+    context = make_context({"a": 3, "b": 4})
+    strategy_run = StrategyRun("fedavg", FedAvg(FedAvgSettings(rounds=2), context.federation), context)
+    executor = Recording()
+    asyncio.run(simulate(strategy_run, executor))
+    one_round = ["begin a", "begin b", "end a", "end b", "apply a b"]
+    assert executor.calls == ["initial 0", *one_round, "round 1", *one_round, "round 2", "finish"]
+
+
+def test_a_name_has_the_order_where_there_are_several(make_context, strategy_runs_of) -> None:
+    context = make_context({"a": 3, "b": 4})
+    assert [run.name for run in strategy_runs_of(context, [{"fedavg": {"rounds": 1}}])] == ["fedavg"]
+    names = [run.name for run in strategy_runs_of(context, ["incremental"])]
+    assert names == ["incremental a > b", "incremental b > a"]
