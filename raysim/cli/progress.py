@@ -18,6 +18,7 @@ A generated token costs one, at about half the speed of a batch: it comes in ste
 most of its tokens and generates the others."""
 
 _PLAIN_EVERY_S = 15.0
+_PLAIN_WIDTH = 100
 _PACE_KNOWN_AFTER_S = 10.0
 _NAMES = {
     "train": "training",
@@ -39,6 +40,17 @@ class _Running:
     tokens: int
     done: int
     task: TaskID | None
+
+
+def progress_console() -> Console:
+    """The console for a run's progress; in a notebook plain text, which a display of a terminal would garble."""
+    console = Console(highlight=False)
+    if console.is_jupyter:
+        # The kernel asks every program for a terminal's colours and cursor (FORCE_COLOR); its cells show no cursor.
+        return Console(highlight=False, width=_PLAIN_WIDTH, force_jupyter=False, force_terminal=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH  # a file or a pipe has no width; tables need this much
+    return console
 
 
 class ConsoleObserver:

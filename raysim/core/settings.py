@@ -1,6 +1,7 @@
 """Loads YAML and validates it; each component owns its settings class and derives it from `Settings`."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -112,7 +113,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Applies ``a.b=c`` assignments (``c`` is YAML) to a copy of `raw`.
 
     A path runs through mappings, and through the list ``strategies`` by an entry's label, or by its name:

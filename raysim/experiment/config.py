@@ -1,7 +1,7 @@
 """One experiment: a YAML file, validated before anything starts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -166,13 +166,22 @@ class LoadedExperiment:
     settings: tuple[StrategyConfig, ...]
 
 
-def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
-    """Reads, overrides and validates an experiment file.
+def load_experiment(experiment: Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedExperiment:
+    """Reads, overrides and validates an experiment.
+
+    Args:
+        experiment: a YAML file, or what such a file holds. Relative paths start from the folder of the file, or from
+            the current folder.
+        overrides: ``a.b=c`` assignments.
 
     Raises:
         InputError: whatever is wrong with it, every problem on a line of its own.
     """
-    return _resolve(apply_overrides(load_yaml(path), overrides), str(path), path.resolve().parent)
+    if isinstance(experiment, Path):
+        raw, origin, base = load_yaml(experiment), str(experiment), experiment.resolve().parent
+    else:
+        raw, origin, base = _as_from_yaml(experiment), "experiment", Path.cwd()
+    return _resolve(apply_overrides(raw, overrides), origin, base)
 
 
 def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
@@ -184,6 +193,15 @@ def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
     if not manifest.get("base"):
         raise InputError("manifest.json: does not say where its experiment lay; run the run again to write it anew")
     return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
+
+
+def _as_from_yaml(value: Any) -> Any:
+    """Settings in Python as YAML would hold them: paths as text, mappings and sequences of any kind as its own."""
+    if isinstance(value, Mapping):
+        return {name: _as_from_yaml(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_from_yaml(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
