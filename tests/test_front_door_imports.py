@@ -36,7 +36,7 @@ def test_a_class_is_the_one_of_its_module(name: str) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_help_shows_arguments_and_errors(name: str) -> None:
-    text = pydoc.render_doc(getattr(raysim, name), renderer=pydoc.plaintext)
+    text = pydoc.plain(pydoc.render_doc(getattr(raysim, name)))
     assert "Raises:" in text
     assert "(...)" not in text
 
