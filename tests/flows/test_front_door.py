@@ -75,11 +75,13 @@ def test_a_plan_is_that_of_the_command_line(finished_once: tuple[Path, Path], mo
     path, out = finished_once
     planned = json.loads(command_line("plan", path, "--out", out, "--set", "seed=3", "--json").stdout)
     monkeypatch.chdir(path.parent)
+    speed = {"hours", "assumed_flop_per_s"}  # measured anew each time
     for experiment in (path, str(path), _raw(path)):
         found = raysim.plan(experiment, out=out, overrides="seed=3")
-        for timed in ("hours",):  # a measured speed
-            assert found.pop(timed) > 0
-        assert found == {name: value for name, value in planned.items() if name in found}
+        assert {k: v for k, v in found.items() if k not in speed} == {
+            k: v for k, v in planned.items() if k not in speed
+        }
+        assert found.keys() == planned.keys()
         assert found["tokens"]["train"] > 0
 
 
@@ -145,6 +147,7 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
         kernel.shutdown_kernel(now=True)
 
 
+@pytest.mark.slow
 def test_a_notebook_interrupts_a_run_from_a_dict_and_goes_on_to_the_tables_of_the_command_line(
     notebook: Notebook, finished_once: tuple[Path, Path], tmp_path: Path
 ) -> None:
