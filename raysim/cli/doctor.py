@@ -60,9 +60,7 @@ def examine() -> dict[str, Any]:
         ]
         facts["bf16_on_cpu"] = knows_bf16()
         if not facts["cuda_devices"]:
-            problems.append(
-                "no CUDA device: training runs on the CPU; keep models small (raysim plan says the hours)"
-            )
+            problems.append("no CUDA device: training runs on the CPU; keep models small (raysim plan says the hours)")
         if not facts["bf16_on_cpu"]:
             problems.append(
                 "this processor has no bf16 instructions: trainer.precision: bf16 will be slow, use fp32; models that"

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -178,13 +178,22 @@ class LoadedExperiment:
     measures: tuple[Measure, ...] = field(compare=False)
 
 
-def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
-    """Reads, overrides and validates an experiment file.
+def load_experiment(experiment: Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedExperiment:
+    """Reads, overrides and validates an experiment.
+
+    Args:
+        experiment: a YAML file, or what such a file holds. Relative paths start from the folder of the file, or from
+            the current folder.
+        overrides: ``a.b=c`` assignments.
 
     Raises:
         InputError: whatever is wrong with it, every problem on a line of its own.
     """
-    return _resolve(apply_overrides(load_yaml(path), overrides), str(path), path.resolve().parent)
+    if isinstance(experiment, Path):
+        raw, origin, base = load_yaml(experiment), str(experiment), experiment.resolve().parent
+    else:
+        raw, origin, base = _as_from_yaml(experiment), "experiment", Path.cwd()
+    return _resolve(apply_overrides(raw, overrides), origin, base)
 
 
 def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
@@ -198,6 +207,15 @@ def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RenamedSetting)  # nobody is going to edit a manifest
         return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
+
+
+def _as_from_yaml(value: Any) -> Any:
+    """Settings in Python as YAML would hold them: paths as text, mappings and sequences of any kind as its own."""
+    if isinstance(value, Mapping):
+        return {name: _as_from_yaml(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_from_yaml(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:

@@ -130,7 +130,7 @@ def untested_modules(root: Path) -> list[str]:
     for module, path in modules(root).items():
         if statements(path) < LOGIC:
             continue
-        parts = module.split(".")[1:]
+        parts = module.split(".")[1:] or [module]
         if not root.joinpath("tests", *parts[:-1], f"test_{parts[-1]}.py").exists():
             wrong.append(module)
     return wrong
