@@ -1,5 +1,6 @@
 """One rank of a stage, and which trainer it is."""
 
+import gc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ def train_here(
 
     However the stage ends, nothing of it stays in memory but the site's model, on the CPU.
     """
+    gc.freeze()  # so that the collection at the end looks at what the stage has made, not at every module
     try:
         with oom_hint("trainer.batch_size or trainer.sequence_length, or raise trainer.accumulation"):
             model = client.model(spec)
@@ -47,6 +49,7 @@ def train_here(
             yield from trainer.train(task, sequences, weights, client_state, resume)
     finally:
         client.release()
+        gc.unfreeze()
 
 
 class RankWorker(ModelHost):
