@@ -152,7 +152,10 @@ async def _run(
         load = memory_load(loaded, run_plan, pool.slots.count, devices, isinstance(backend, InlineBackend))
         for warning in (await pool.call(client, "run", foresee, load, where))["warnings"]:
             observer.note(warning)
-    retention = Retention(keep, recipes, planned.leaves, claimed=lambda: references.arrays_of_others(folder.path))
+    reported = planned.reported | {m.recipe["weights"] for m in run_plan.measures.values() if "weights" in m.recipe}
+    retention = Retention(
+        keep, recipes, planned.leaves, lambda: references.arrays_of_others(folder.path), models=reported
+    )
     done = await perform(loaded, run_plan, pool, store, retention, folder.stages, folder.secret, observer)
 
     observer.phase("Writing the tables")

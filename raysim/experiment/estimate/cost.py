@@ -90,10 +90,11 @@ def footprint(
         slots: stages at once.
         wave: models that are probed together.
     """
-    retention = Retention(keep, {**plan.recipes, **measures}, plan.leaves)
     of_model: dict[Key, list[Key]] = {}
     for key, recipe in measures.items():
         of_model.setdefault(recipe["weights"], []).append(key)
+    recipes = {**plan.recipes, **measures}
+    retention = Retention(keep, recipes, plan.leaves, models=plan.reported | frozenset(of_model))
     present: dict[Key, int] = {}
     waiting: list[Key] = []
     peak = 0
