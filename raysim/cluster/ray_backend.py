@@ -26,6 +26,7 @@ class RayBackend:
 
     def __init__(self, address: str | None, num_cpus: int | None) -> None:
         self._ray, self._ours = connect(address, num_cpus)
+        self.embedded = address is None
         self._actors: list[Any] = []
         self._in_doubt = False
 

@@ -134,7 +134,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
             split_seed=experiment.split_seed,
             seed=seed,
             libraries=libraries,
-            bf16=knows_bf16(),
+            bf16=asks_for_bf16(loaded) and knows_bf16(),
         )
         for seed in experiment.seed
     ]
@@ -147,6 +147,13 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
     transfers = (*shared, *compared, *prompt_stats)
     return Setup(client_stats, preparation_context, references, tokenizer, strategy_runs, transfers, used)
+
+
+def asks_for_bf16(loaded: LoadedExperiment) -> bool:
+    """Whether anything depends on what this processor makes of bf16: to find out takes torch, a second to import."""
+    measure = loaded.experiment.measure
+    generating = (settings.precision for settings in (measure.memorization, measure.pass_at_k) if settings)
+    return "bf16" in (loaded.experiment.trainer.precision, *generating)
 
 
 def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:

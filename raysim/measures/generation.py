@@ -85,9 +85,14 @@ class GenerateStep:
 
 
 def generation_job(
-    arguments: Callable[[], Awaitable[dict[str, Any]]], tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+    arguments: Callable[[], Awaitable[dict[str, Any]]],
+    tables: Callable[[list[pa.Table]], dict[str, pa.Table]],
+    light: bool = False,
 ) -> BatchJob:
-    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `BatchJob`."""
+    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `BatchJob`.
+
+    Organizations do what is `light` by themselves.
+    """
     return BatchJob(
         step=GenerateStep,
         arguments=arguments,
@@ -96,4 +101,5 @@ def generation_job(
         ),
         part=lambda answer: answer["batch"][0].as_py(),
         tables=tables,
+        light="organizations" if light else None,
     )
