@@ -30,6 +30,7 @@ from raysim.simulation.registry import variants
 from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
 from raysim.store.transfers import SERVER, Transfer
+from raysim.training.libraries import load_libraries
 
 TOKENIZER_VERSION = 1
 """Numerics version of training a tokenizer."""
@@ -94,7 +95,6 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         InputError: something that the experiment names is missing, empty or too short.
     """
     experiment = loaded.experiment
-    references = _read_references(loaded)
     cache = store.folder / "shards"
     recruiters = {
         name: _Recruiter(pool, name, settings, loaded.base, cache / name)
@@ -102,6 +102,12 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     }
     for name, recruiter in recruiters.items():
         pool.register(name, recruiter)
+    # While this process reads the references and trains the tokenizer, those of a Ray of our own have nothing to do.
+    warming = [
+        asyncio.ensure_future(pool.call(name, "run", load_libraries)) for name in recruiters if pool.backend.embedded
+    ]
+    await asyncio.sleep(0)  # lets them begin
+    references = _read_references(loaded)
     tokenizer, shared, used = await _tokenizer(loaded, pool, store, references)
     memorization = experiment.measure.memorization
     preparation_context = PreparationContext(
@@ -116,6 +122,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
     asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
+    await asyncio.gather(*warming)
     found = await asyncio.gather(*(pool.call(name, "prepare", asked[name]) for name in recruiters))
     client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
     for name, recruiter in recruiters.items():

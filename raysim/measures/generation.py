@@ -8,6 +8,7 @@ import pyarrow as pa
 from raysim.inference.settings import Numerics, Sampling
 from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchJob
 from raysim.tasks.ray_data import fetch
+from raysim.training.libraries import load_transformers
 from raysim.training.process_memory import oom_hint
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class GenerateStep:
         judge: Callable[[str], bool],
         section: str = "measure.memorization",
     ) -> None:
+        load_transformers()
         from raysim.inference.engine import Generator
         from raysim.training.models import build_model
 
