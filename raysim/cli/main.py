@@ -91,9 +91,11 @@ def run(
 ) -> None:
     """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
     from raysim.cli.progress import ConsoleObserver
+    from raysim.core.arrow import without_pandas
     from raysim.experiment.sweep import run as run_all
     from raysim.report.write import write_report
 
+    without_pandas()
     options = _options(experiment, out, store, overrides, address)
     with ConsoleObserver(_out) as observer:
         outcome = run_all(options, observer, write_report)

@@ -14,6 +14,8 @@ class Backend(Protocol):
     """Makes actors and calls them."""
 
     name: Literal["inline", "ray"]
+    embedded: bool
+    """Whether it is a Ray of our own, in this machine alone."""
 
     def launcher(self) -> RankLauncher:
         """What a client starts ranks with."""
@@ -67,6 +69,7 @@ class InlineBackend:
     """Everything in this process, one thing after the other."""
 
     name: Literal["inline", "ray"] = "inline"
+    embedded = False
 
     def launcher(self) -> RankLauncher:
         return NO_RANK_LAUNCHER

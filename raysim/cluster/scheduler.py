@@ -22,10 +22,18 @@ class Scheduler:
     A client that can take no more does not hold a slot back from others. Equal priorities go in the order of asking.
     Work that an idle actor can do goes before work for which one more actor would be made: see `set_actor_count`.
     Work may take several slots, all at once or none of them; nobody passes it while it waits for the last of them.
+
+    Args:
+        count: of slots.
+        per_client: slots of one client at most.
+        patience_s: seconds that a slot stays idle before work takes it for which one more actor would have to be made.
+            As long as making one takes: less is seldom lost by either (as in the ski-rental problem).
     """
 
-    def __init__(self, count: int, per_client: int = 1) -> None:
+    def __init__(self, count: int, per_client: int = 1, patience_s: float = 0.0) -> None:
         self.count = count
+        self._patience_s = patience_s
+        self._idle_since_s: float | None = None
         self._free = count
         self._per_client = per_client
         self._busy: Counter[Hashable] = Counter()
@@ -78,6 +86,21 @@ class Scheduler:
             self._free -= waiter.width
             self._busy[waiter.client] += 1
             waiter.granted.set_result(None)
+        if not (self._free and self._waiting):
+            self._idle_since_s = None
+        elif self._patience_s and self._idle_since_s is None:
+            loop = asyncio.get_running_loop()
+            self._idle_since_s = loop.time()
+            loop.call_later(self._patience_s, self._serve)
+
+    @property
+    def _is_patient(self) -> bool:
+        """Whether idle slots wait for an actor that is there to become free."""
+        if not self._patience_s:
+            return False
+        # A clock's tick may be missing when the timer fires.
+        idle_since_s, now_s = self._idle_since_s, asyncio.get_running_loop().time()
+        return idle_since_s is None or now_s - idle_since_s < 0.99 * self._patience_s
 
     def _next(self) -> _Waiter | None:
         """Who goes next: the first whose client has an idle actor, else the first whose client may have one more."""
@@ -88,4 +111,4 @@ class Scheduler:
                 return waiter
             if another is None and busy < self._per_client:
                 another = waiter
-        return another
+        return None if another and self._is_patient else another

@@ -163,7 +163,10 @@ async def _run(
         load = memory_load(loaded, run_plan, pool.slots.count, devices, isinstance(backend, InlineBackend))
         for warning in (await pool.call(client, "run", foresee, load, where))["warnings"]:
             observer.note(warning)
-    retention = Retention(keep, recipes, planned.leaves, referenced=lambda: references.arrays_of_others(folder.path))
+    reported = planned.reported | {one.recipe["weights"] for one in run_plan.evaluations.values()}
+    retention = Retention(
+        keep, recipes, planned.leaves, lambda: references.arrays_of_others(folder.path), models=reported
+    )
     done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
 
     observer.phase("Writing the tables")

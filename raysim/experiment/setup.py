@@ -32,6 +32,7 @@ from raysim.simulation.registry import variants
 from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
 from raysim.store.transfers import SERVER, Transfer
+from raysim.training.libraries import load_libraries
 
 TOKENIZER_VERSION = 1
 """Numerics version of training a tokenizer."""
@@ -96,7 +97,6 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         InputError: something that the experiment names is missing, empty or too short.
     """
     experiment = loaded.experiment
-    references = _read_references(loaded)
     cache = store.folder / "shards"
     recruiters = {
         name: _Recruiter(pool, name, settings, loaded.base, cache / name)
@@ -104,6 +104,12 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     }
     for name, recruiter in recruiters.items():
         pool.register(name, recruiter)
+    # While this process reads the references and trains the tokenizer, those of a Ray of our own have nothing to do.
+    warming = [
+        asyncio.ensure_future(pool.call(name, "run", load_libraries)) for name in recruiters if pool.backend.embedded
+    ]
+    await asyncio.sleep(0)  # lets them begin
+    references = _read_references(loaded)
     tokenizer, shared, used = await _tokenizer(loaded, pool, store, references)
     memorization = experiment.measure_settings(MemorizationSettings)
     preparation_context = PreparationContext(
@@ -118,6 +124,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
     asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
+    await asyncio.gather(*warming)
     found = await asyncio.gather(*(pool.call(name, "prepare", asked[name]) for name in recruiters))
     client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
     for name, recruiter in recruiters.items():
@@ -134,7 +141,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
             split_seed=experiment.split_seed,
             seed=seed,
             libraries=libraries,
-            bf16=knows_bf16(),
+            bf16=asks_for_bf16(loaded) and knows_bf16(),
         )
         for seed in experiment.seed
     ]
@@ -160,6 +167,12 @@ def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
         canaries=experiment.canaries,
         base=loaded.base,
     )
+
+
+def asks_for_bf16(loaded: LoadedExperiment) -> bool:
+    """Whether anything depends on what this processor makes of bf16: to find out takes torch, a second to import."""
+    generating = (getattr(measure.settings, "precision", None) for measure in loaded.measures)
+    return "bf16" in (loaded.experiment.trainer.precision, *generating)
 
 
 def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:

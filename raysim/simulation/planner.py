@@ -78,6 +78,11 @@ class Plan:
         """Final models."""
         return frozenset(model.checkpoint.model for model in self.models if model.checkpoint.final)
 
+    @property
+    def reported(self) -> frozenset[Key]:
+        """All models."""
+        return frozenset(model.checkpoint.model for model in self.models)
+
     def urgency(self) -> dict[tuple[StrategyRun, int], float]:
         """For (strategy run, round) how urgent its stages are.
 

@@ -12,16 +12,17 @@ import pydantic
 from raysim.core.keys import Key
 from raysim.core.settings import Settings
 
-Keep = Literal["all", "leaves", "metrics"]
+Keep = Literal["all", "models", "leaves", "metrics"]
 
 
 class StoreSettings(Settings):
     """What stays in the store; it changes no result."""
 
     keep: Keep = pydantic.Field(
-        default="all",
-        description="weights that stay when a run has ended: all; leaves: of final models; metrics: none. What was"
-        " evicted is made again if it is needed",
+        default="models",
+        description="weights that stay when a run has ended: all; models: of every model that is reported, so not what"
+        " clients sent to an aggregation that has taken place; leaves: of final models; metrics: none. What was evicted"
+        " is made again if it is needed",
     )
 
 
@@ -39,6 +40,7 @@ class Retention:
         recipes: of all work of the run that reads or makes arrays, by key.
         leaves: keys of final models.
         referenced: keys whose arrays other runs on the same store count on, asked for anew each time.
+        models: keys of all models that the run reports.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Retention:
         recipes: Mapping[Key, Mapping[str, Any]],
         leaves: Set[Key],
         referenced: Callable[[], Set[Key]] = frozenset,
+        models: Set[Key] = frozenset(),
     ) -> None:
         self._keep = keep
-        self._kept = leaves if keep == "leaves" else frozenset()
+        self._kept = {"leaves": leaves, "models": leaves | models}.get(keep, frozenset())
         self._referenced = referenced
         self._parents = {key: parents_of(recipe) for key, recipe in recipes.items()}
         self._readers: dict[Key, set[Key]] = {}
@@ -60,12 +63,12 @@ class Retention:
     @property
     def measure_priority(self) -> float:
         """Of scoring models: it waits while a stage could train, but comes first where weights are evicted after it."""
-        return -1.0 if self._keep == "all" else float("inf")
+        return float("inf") if self.bounded else -1.0
 
     @property
     def bounded(self) -> bool:
-        """Whether anything is evicted at all."""
-        return self._keep != "all"
+        """Whether models that are to be measured are evicted before the run has ended."""
+        return self._keep in ("leaves", "metrics")
 
     def kept(self, keys: Set[Key]) -> Set[Key]:
         """Of `keys` those whose arrays stay when the run has ended."""

@@ -10,6 +10,7 @@ import pydantic
 from raysim.core.errors import InputError
 from raysim.core.keys import file_sha256, key_of, seed_of
 from raysim.core.settings import Settings
+from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings, add_adapters
 from raysim.training.weights import Flat, flatten, layout_of
 
@@ -100,6 +101,8 @@ def build_model(
         InputError: unknown model type, bad config field, missing or too small checkpoint, adapters that do not fit.
     """
     import torch
+
+    load_transformers()
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 

@@ -1,5 +1,6 @@
 """One rank of a stage, in the client's process or in its own."""
 
+import gc
 from collections.abc import Iterator
 
 from raysim.training.lora import split
@@ -14,6 +15,7 @@ def train_here(host: ModelHost, request: TrainRequest, group: ProcessGroup = ALO
 
     However the stage ends, nothing of it stays in memory but the host's model, on the CPU.
     """
+    gc.freeze()  # so that the collection at the end looks at what the stage has made, not at every module
     try:
         with oom_hint("trainer.batch_size or trainer.sequence_length, or raise trainer.accumulation"):
             model = host.model(request.spec)
@@ -22,6 +24,7 @@ def train_here(host: ModelHost, request: TrainRequest, group: ProcessGroup = ALO
             yield from trainer.train(request)
     finally:
         host.release()
+        gc.unfreeze()
 
 
 class RankWorker(ModelHost):

@@ -394,3 +394,35 @@ def test_never_more_slots_are_out_than_there_are_and_all_work_is_done(work: list
         assert out == 0
 
     asyncio.run(run())
+
+
+def patient(patience_s: float) -> Callable[[], Scene]:
+    def make() -> Scene:
+        scene = Scene(2)
+        scene.slots = Scheduler(2, per_client=2, patience_s=patience_s)
+        scene.slots.set_actor_count("a", 1)
+        return scene
+
+    return make
+
+
+def test_an_idle_slot_waits_for_an_actor_that_is_there() -> None:
+    async def scene(stage: Scene) -> None:
+        await stage.ask("first", "a")
+        await stage.ask("second", "a")
+        assert stage.working == ["first"]  # though a slot is free, and "a" may have two
+        await stage.ask("other", "b")
+        assert stage.working == ["first", "other"]
+        await stage.end("first")
+        assert stage.working == ["other", "second"]
+
+    play(scene, patient(3600))
+
+
+def test_a_slot_that_was_idle_for_long_takes_one_more_actor() -> None:
+    async def scene(stage: Scene) -> None:
+        await stage.ask("first", "a")
+        async with asyncio.timeout(60), stage.slots.acquire("a", 0):
+            assert stage.working == ["first"]
+
+    play(scene, patient(0.01))

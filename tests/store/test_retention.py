@@ -43,6 +43,14 @@ def test_keeping_all_lets_nothing_go() -> None:
     assert retention.kept({"a", "ab"}) == {"a", "ab"}
 
 
+def test_keeping_models_evicts_what_clients_sent_once_it_has_been_read() -> None:
+    retention = Retention("models", RECIPES, LEAVES, models={"initial", "a", "ab", "sum"})
+    gone = {work: [key for key in retention.ended(work) if "score" not in key] for work in RECIPES}
+    assert {work: keys for work, keys in gone.items() if keys} == {"sum": ["b"]}
+    assert not retention.bounded
+    assert retention.kept({"a", "ab", "b"}) == {"a", "ab"}
+
+
 @pytest.mark.parametrize(("keep", "stays"), [("leaves", {"ab"}), ("metrics", set())])
 def test_what_stays(keep: Keep, stays: set[str]) -> None:
     retention = Retention(keep, RECIPES, LEAVES)
