@@ -86,10 +86,10 @@ def _all_orders(names: Sequence[str]) -> list[list[str]]:
     n = len(names)
     if n > MAX_ALL:
         stages = sum(math.perm(n, k) for k in range(1, n + 1))
-        prompt_stats = f"{stages:,}" if n <= 20 else "over 10^19"
+        num_stages = f"{stages:,}" if n <= 20 else "over 10^19"
         raise InputError(
             f"incremental.orders: all orders of {n} organizations are too many (more than {MAX_ALL} organizations):"
-            f" {prompt_stats} stages, the sum of n!/(n-k)! over k = 1..n; take for example"
+            f" {num_stages} stages, the sum of n!/(n-k)! over k = 1..n; take for example"
             f" {{sample: {4 * n}, seed: 1, design: latin}}, or list the orders that you want"
         )
     return [list(order) for order in itertools.permutations(names)]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
 from raysim.simulation.loop import StrategyRun, simulate
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction
@@ -104,6 +105,11 @@ class Planner:
     async def train(
         self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction
     ) -> ClientUpdate:
+        if strangers := set(instruction.organizations) - set(strategy_run.strategy.members):
+            raise InputError(
+                f"strategies: {strategy_run.name}: trains at {', '.join(sorted(strangers))}, whom its `members` do not"
+                f" name: {', '.join(strategy_run.strategy.members)}"
+            )
         context = strategy_run.context
         key = self.plan.add(context.stage(instruction), 3 if instruction.keep_state else 1)
         tokens = context.num_tokens(instruction)

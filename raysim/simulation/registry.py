@@ -1,20 +1,64 @@
 """Finds strategies through the entry-point group ``raysim.strategies``, so that other packages can add theirs."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, get_args
 
 from raysim.core.errors import InputError
+from raysim.core.keys import Key, key_of
 from raysim.core.settings import validate
-from raysim.simulation.strategy import Federation, Strategy, StrategySettings
+from raysim.simulation.strategy import Family, Federation, Strategy, StrategySettings
 
 GROUP = "raysim.strategies"
 
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
-def resolve(entry: str | dict[str, Any], where: str) -> tuple[str, type[Strategy], StrategySettings]:
-    """From an entry of the experiment's list to (label, class, settings).
+_ARM_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StrategyConfig:
+    """One entry of an experiment's `strategies`: a setting.
+
+    Attributes:
+        label: names the setting in tables; says nothing of what it does.
+        strategy_class: the strategy.
+        settings: of the strategy.
+    """
+
+    label: str
+    strategy_class: type[Strategy]
+    settings: StrategySettings
+
+    @cached_property
+    def arm(self) -> Key:
+        """Hash of the strategy and of the settings that decide what it does, whatever the label, order and seed.
+
+        Models of one arm are replicates or variants of one treatment; those of two arms were treated differently.
+        """
+        strategy = f"{self.strategy_class.__module__}.{self.strategy_class.__qualname__}"
+        return key_of(
+            {"kind": "arm", "version": _ARM_VERSION, "strategy": strategy, "settings": self.settings.of_arm()}
+        )
+
+    def variants(self, federation: Federation) -> list[Strategy]:
+        """The variants of the setting.
+
+        Raises:
+            InputError: settings that do not fit the federation, with the setting's label before the message.
+        """
+        try:
+            return list(self.strategy_class.variants(self.settings, federation))
+        except InputError as error:
+            raise InputError(f"strategies: {self.label}: {error}") from None
+
+
+def resolve(entry: str | dict[str, Any], where: str) -> StrategyConfig:
+    """The setting that an entry of the experiment's list describes.
 
     Raises:
-        InputError: an unknown strategy, or settings that it does not take.
+        InputError: an unknown strategy, one that says no family, or settings that it does not take.
     """
     if isinstance(entry, str):
         name, raw = entry, {}
@@ -29,19 +73,10 @@ def resolve(entry: str | dict[str, Any], where: str) -> tuple[str, type[Strategy
         strategy_class: type[Strategy] = known[name].load()
     except (ImportError, AttributeError) as error:
         raise InputError(f"{where}: strategy {name!r} ({known[name].value}) cannot be loaded: {error}") from error
+    if (family := getattr(strategy_class, "family", None)) not in FAMILIES:
+        raise InputError(
+            f"{where}: strategy {name!r} ({known[name].value}) has the family {family!r};"
+            f" set `family` of its class to one of {', '.join(FAMILIES)}"
+        )
     settings = validate(strategy_class.Settings, raw or {}, f"{where}.{name}")
-    return settings.label or name, strategy_class, settings
-
-
-def variants(
-    label: str, strategy_class: type[Strategy], settings: StrategySettings, federation: Federation
-) -> list[Strategy]:
-    """The instances of a setting.
-
-    Raises:
-        InputError: settings that do not fit the federation, with the setting's label before the message.
-    """
-    try:
-        return list(strategy_class.variants(settings, federation))
-    except InputError as error:
-        raise InputError(f"strategies: {label}: {error}") from None
+    return StrategyConfig(settings.label or name, strategy_class, settings)

@@ -2,7 +2,7 @@ import itertools
 
 from raysim.strategies.centralized import Centralized
 from raysim.strategies.incremental import Incremental, IncrementalSettings
-from raysim.strategies.sequential import LegSettings, SequentialStrategy
+from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 from raysim.strategies.single import Single
 
 from raysim.simulation.strategy import ClientUpdate, Federation
@@ -28,13 +28,13 @@ def incremental(federation: Federation, orders) -> list[Incremental]:
 
 
 def test_single_is_an_organization_each(federation: Federation) -> None:
-    strategies = Single.variants(LegSettings(), federation)
+    strategies = Single.variants(SequentialSettings(), federation)
     assert [legs_of(s) for s in strategies] == [[("a",)], [("b",)], [("c",)]]
     assert [s.order for s in strategies] == ["a", "b", "c"]
 
 
 def test_centralized_is_one_coalition(federation: Federation) -> None:
-    (strategy,) = Centralized.variants(LegSettings(), federation)
+    (strategy,) = Centralized.variants(SequentialSettings(), federation)
     assert legs_of(strategy) == [("a", "b", "c")]
     assert strategy.order == "a + b + c"
 
@@ -66,7 +66,7 @@ def test_milestones_name_who_was_last(federation: Federation) -> None:
 
 
 def test_a_coalition_has_no_last(federation: Federation) -> None:
-    (strategy,) = Centralized.variants(LegSettings(), federation)
+    (strategy,) = Centralized.variants(SequentialSettings(), federation)
     state = strategy.init("initial", None)  # type: ignore[arg-type]
     state = strategy.apply(state, [ClientUpdate(strategy.plan(state)[0], "leg", 1)], "")
     assert [m.last for m in strategy.checkpoints(state)] == [""]
