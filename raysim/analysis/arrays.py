@@ -8,14 +8,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.core.errors import InputError
-from raysim.tables.io import PUBLIC
+from raysim.inference.prompts import HELD_OUT
+from raysim.tables.names import PUBLIC
 from raysim.tables.results import Results
 
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-HELD_OUT = "held_out"
-"""The kind of prompt that is no training text; all others are."""
 
 
 @dataclass(frozen=True)

@@ -74,13 +74,17 @@ def incremental_orders(results: RunResults) -> list[Orders]:
     """The orders of each incremental setting that ran at least one of them to its end."""
     organizations = tuple(results.organizations)
     found: list[Orders] = []
-    for label in settings(results.points, "incremental"):
-        points: dict[tuple[int, Order], dict[int, ReachedModel]] = {}
-        for point in results.points:
-            if point.strategy == label and point.family == "incremental":
-                points.setdefault((point.seed, tuple(point.sequence)), {})[point.index] = point
-        finished = {place: stages for place, stages in points.items() if any(p.final for p in stages.values())}
-        whole = {place for place in finished if sorted(place[1]) == sorted(organizations)}
+    for label in settings(results.reached_models, "incremental"):
+        models: dict[tuple[int, Order], dict[int, ReachedModel]] = {}
+        for reached in results.reached_models:
+            if reached.strategy == label and reached.family == "incremental":
+                models.setdefault((reached.seed, reached.members), {})[reached.index] = reached
+        finished = {place: stages for place, stages in models.items() if any(m.final for m in stages.values())}
+        whole = {
+            (seed, order)
+            for (seed, order), stages in finished.items()
+            if sorted(order) == sorted(organizations) and max(stages) == len(order)
+        }
         paths: dict[int, dict[Order, tuple[str | None, ...]]] = {}
         for seed, order in sorted(whole):
             stages = finished[seed, order]

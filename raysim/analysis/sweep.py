@@ -10,9 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from raysim.analysis.reached_models import FAMILIES, finals
+from raysim.analysis.reached_models import finals
 from raysim.analysis.results import Row, RunResults
 from raysim.core.errors import InputError
+from raysim.core.run_folder import RunFolder
+from raysim.simulation.registry import FAMILIES
 from raysim.tables.io import schema
 from raysim.tables.results import Results, open_run
 
@@ -71,7 +73,7 @@ class SweepResults:
 
     def _point(self, facts: dict[str, Any]) -> SweepPoint:
         path = self.run.path / facts["folder"]
-        results = RunResults(open_run(path)) if (path / "manifest.json").is_file() else None
+        results = RunResults(open_run(path)) if RunFolder(path).manifest.is_file() else None
         return SweepPoint(facts["name"], facts["folder"], facts["values"], results)
 
     @cached_property
@@ -85,10 +87,11 @@ class SweepResults:
         found: dict[tuple[str, str], dict[Any, list[Trial]]] = {}
         for point, results in self.studies:
             for row in results.final_rows():
-                ends = [p for p in finals(results.points) if p.strategy == row.strategy and row.order in ("", p.order)]
-                models = tuple(sorted(p.model for p in ends))
+                final = finals(results.reached_models)
+                ends = [m for m in final if m.strategy == row.strategy and row.order in ("", m.order)]
+                models = tuple(sorted(m.model for m in ends))
                 same = models, tuple(sorted(row.cells.items(), key=lambda cell: cell[0]))
-                trial = Trial((point,), row, sum(p.tokens for p in ends) / len(ends))
+                trial = Trial((point,), row, sum(m.tokens for m in ends) / len(ends))
                 found.setdefault((row.strategy, row.order), {}).setdefault(same, []).append(trial)
         place = {point.name: i for i, point in enumerate(self.points)}
         trials: list[Trial] = []
@@ -123,7 +126,7 @@ class SweepResults:
         """The table `sweep`."""
         rows = []
         for point, results in self.studies:
-            for end in finals(results.points):
+            for end in finals(results.reached_models):
                 measures = {name: value for (name, of), value in results.measures(end.model).items() if of == ""}
                 nats = measures.get("log_perplexity")
                 rows.append(

@@ -1,4 +1,4 @@
-"""What others' code gives away of an organization's: foretold before training, and held against what models wrote.
+"""What others' code gives away of an organization's: predicted before training, and compared with what models wrote.
 
 A model can have seen a line of an organization word for word, in a window of `min_lines` significant lines, only if
 that window stands in a training split that it was trained on. So the lines of an organization that stand in the windows
@@ -33,6 +33,7 @@ from raysim.matching.line_index import (
     from_binary,
 )
 from raysim.matching.windows import inside_one, spread
+from raysim.tables.schemas.overlap import COPIES, EMISSIONS
 
 OVERLAP_VERSION = 1
 """Numerics version of all that is counted here."""
@@ -40,17 +41,8 @@ OVERLAP_VERSION = 1
 MANY = 6
 """Organizations beyond which no longer all coalitions are looked at."""
 
-COPIES_SCHEMA = pa.schema([("prompt", pa.string()), ("organization", pa.string()), ("places", pa.int32())])
-EMISSIONS_SCHEMA = pa.schema(
-    [
-        ("owner", pa.string()),
-        ("lines", pa.int64()),
-        ("seen", pa.int64()),
-        ("emitted", pa.int64()),
-        ("foreseen", pa.int64()),
-        ("public", pa.int64()),
-    ]
-)
+COPIES_SCHEMA = COPIES.schema
+EMISSIONS_SCHEMA = EMISSIONS.without("model")
 SEEN_SCHEMA = pa.schema(
     [
         ("organization", pa.string()),

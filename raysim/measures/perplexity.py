@@ -14,20 +14,13 @@ import pyarrow as pa
 from raysim.core.settings import Settings
 from raysim.corpus.packing import PADDING, encode_validation
 from raysim.organizations.organization import ModelSpec, Organization
+from raysim.tables.schemas.runs import LOSSES
 from raysim.training.weights import Flat
 
 if TYPE_CHECKING:
     import torch
 
-LOSS_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("nats", pa.float64()),
-        ("tokens", pa.int64()),
-        ("correct", pa.int64()),
-        ("bytes", pa.int64()),
-    ]
-)
+LOSS_SCHEMA = LOSSES.without("model", "organization")
 
 LOSSES_VERSION = 1
 """Numerics version; part of the recipe."""

@@ -63,7 +63,7 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         organizations=results.organizations,
         headline=sections.headline(results),
         numbers=sections.key_numbers(results),
-        warnings=budgets.warnings(results.points),
+        warnings=budgets.warnings(results.reached_models),
         columns=columns,
         rows=rows,
         rarefaction_size=results.rarefaction_size,

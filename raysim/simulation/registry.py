@@ -1,5 +1,6 @@
 """Finds strategies through the entry-point group ``raysim.strategies``, so that other packages can add theirs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -60,12 +61,7 @@ def resolve(entry: str | dict[str, Any], where: str) -> StrategyConfig:
     Raises:
         InputError: an unknown strategy, one that says no family, or settings that it does not take.
     """
-    if isinstance(entry, str):
-        name, raw = entry, {}
-    elif isinstance(entry, dict) and len(entry) == 1:
-        name, raw = next(iter(entry.items()))
-    else:
-        raise InputError(f"{where}: expected a strategy's name or {{name: settings}}, found {entry!r}")
+    name, raw = name_and_settings(entry, where)
     known = {point.name: point for point in entry_points(group=GROUP)}
     if name not in known:
         raise InputError(f"{where}: unknown strategy {name!r}; known: {', '.join(sorted(known)) or 'none installed'}")
@@ -78,5 +74,24 @@ def resolve(entry: str | dict[str, Any], where: str) -> StrategyConfig:
             f"{where}: strategy {name!r} ({known[name].value}) has the family {family!r};"
             f" set `family` of its class to one of {', '.join(FAMILIES)}"
         )
-    settings = validate(strategy_class.Settings, raw or {}, f"{where}.{name}")
-    return StrategyConfig(settings.label or name, strategy_class, settings)
+    settings = validate(strategy_class.Settings, raw, f"{where}.{name}")
+    return StrategyConfig(label_of(name, raw), strategy_class, settings)
+
+
+def name_and_settings(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """The strategy's name and its settings, in an entry of the experiment's list.
+
+    Raises:
+        InputError: no such entry.
+    """
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        name, raw = next(iter(entry.items()))
+        return name, raw or {}
+    raise InputError(f"{where}: expected a strategy's name or {{name: settings}}, found {entry!r}")
+
+
+def label_of(name: str, settings: Mapping[str, Any]) -> str:
+    """The label of a setting: its own, or the name of its strategy."""
+    return settings.get("label") or name

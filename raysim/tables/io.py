@@ -24,7 +24,6 @@ from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.sweeps import SWEEP
-from raysim.tables.spec import PUBLIC as PUBLIC
 from raysim.tables.spec import TableSpec
 
 TABLES: dict[str, TableSpec] = {

@@ -33,7 +33,7 @@ def value(found, name):
 def final(results, strategy, **also):
     return [
         p
-        for p in finals(results.points)
+        for p in finals(results.reached_models)
         if p.strategy == strategy and all(getattr(p, name) == wanted for name, wanted in also.items())
     ]
 
@@ -58,7 +58,7 @@ def test_f3_compares_final_models_at_equal_exposures(results):
 
 def test_f3_takes_the_round_with_equal_exposures_and_not_the_last(build_run):
     results = RunResults(open_run(build_run(federated_epochs=2)))
-    half = [p for p in results.points if p.family == "federated" and p.index == 5]
+    half = [p for p in results.reached_models if p.family == "federated" and p.index == 5]
     expected = exclusive(results, half) - exclusive(results, final(results, "centralized"))
     assert value(all_contrasts(results)["F3"], F3_EXPOSURE) == pytest.approx(expected)
 
@@ -68,7 +68,7 @@ def test_f3_interpolates_where_the_losses_meet(results):
     def loss(point):
         return results.measures(point.model)["log_perplexity", ""]
 
-    path = [p for p in results.points if p.strategy == "centralized"]
+    path = [p for p in results.reached_models if p.strategy == "centralized"]
     gaps = []
     for strategy in ("fedavg", "fedyogi"):
         (end,) = final(results, strategy)
@@ -96,7 +96,7 @@ def test_f5_stays_within_organization_and_kind(results):
     above = below = 0.0
     prompts = [p for p in results.run.table("prompts").to_pylist() if p["eligible"]]
     for organization in results.organizations:
-        keys = [p.model for p in finals(results.points) if organization in p.organizations]
+        keys = [p.model for p in finals(results.reached_models) if organization in p.organizations]
         for kind in ("function", "prefix"):
             alike = [p for p in prompts if p["organization"] == organization and p["kind"] == kind]
             shares = {p["prompt"]: mean((key, p["prompt"]) in hit for key in keys) for p in alike}

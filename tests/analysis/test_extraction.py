@@ -117,7 +117,7 @@ def results(build_run) -> RunResults:
     """
     folder = build_run(seeds=(1, 2), prompts=4)
     rows = []
-    for point in {p.model: p for p in finals(RunResults(open_run(folder)).points)}.values():
+    for point in {p.model: p for p in finals(RunResults(open_run(folder)).reached_models)}.values():
         for name in ("meta", "microsoft", "google"):
             took_part = name in point.organizations and not (point.strategy == "centralized" and point.seed == 2)
             for prefix in (32, 100):

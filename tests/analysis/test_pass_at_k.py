@@ -54,7 +54,7 @@ def execution(model, problem, **counts):
 def solved(build_run):
     """A run whose final models solve three problems: one always, one at one of four tries, one never."""
     folder = build_run()
-    models = sorted({point.model for point in finals(RunResults(open_run(folder)).points)})
+    models = sorted({point.model for point in finals(RunResults(open_run(folder)).reached_models)})
     rows = [
         row
         for model in models
@@ -123,7 +123,7 @@ def test_the_page_says_what_was_measured(solved):
     assert [name for name, _ in found.columns] == ["pass@1", "pass@2", "Wrong", "Timeout", "Too long"]
     cells = [cell.text for cell in found.rows[0][1]]
     assert cells == ["0.417", "0.500", "16.7 %", "8.3 %", "33.3 %"]
-    models = len({point.model for point in finals(results.points)})
+    models = len({point.model for point in finals(results.reached_models)})
     assert found.patterns == [("S307", "suspicious eval usage", 2 * models)]
     assert found.linted == models * (12 - 4 - 2)
     assert [(r["organization"], r["allowed"], r["lines"], r["files"]) for r in found.licences] == [

@@ -1,4 +1,4 @@
-"""What was foretold beside what was measured, against the plainest reading of the tables."""
+"""What was predicted beside what was measured, against the plainest reading of the tables."""
 
 import itertools
 import re
@@ -104,7 +104,7 @@ def test_the_section_by_hand(run: Path) -> None:
         assert re.search(
             rf"{100 * share:.1f} % \([^)]*\) of the prompts whose continuation stands {name}", found.copies
         )
-    assert "copies foretell what is given away" in found.copies
+    assert "copies predict what is given away" in found.copies
     singles = [row for row in found.rows if row.label.startswith("single")]
     assert len(singles) == 3
     assert all(row.cells[0].text != "–" for row in singles)
@@ -131,7 +131,7 @@ def test_nothing_was_measured(build_run: Any) -> None:
     folder = build_run(memorization=False)
     assert rows_of(folder) == []
     assert section(folder) is None
-    assert "Nothing was foretold of the models of this run" in write_run_page(folder).read_text(encoding="utf-8")
+    assert "Nothing was predicted of the models of this run" in write_run_page(folder).read_text(encoding="utf-8")
 
 
 def test_nothing_was_given_away(build_run: Any) -> None:
@@ -164,10 +164,10 @@ def test_nothing_is_shared(run: Path) -> None:
 
 def test_every_model_was_trained_on_everything(run: Path) -> None:
     results = RunResults(open_run(run))
-    results.points = [point for point in results.points if len(point.organizations) == 3]
+    results.reached_models = [point for point in results.reached_models if len(point.organizations) == 3]
     found = predictions(results, predictions_table(results).to_pylist())
     assert found is not None
-    assert "nothing was foretold of what others give away; add `single`" in found.bound
+    assert "nothing was predicted of what others give away; add `single`" in found.bound
 
 
 def test_the_page_shows_it(run: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_table_has_a_row_a_point_and_final_model(folder, sweep):
     assert len(rows) == 4 * (3 + 1 + 6 + 2)
     row = next(r for r in rows if (r["point"], r["strategy"]) == ("point-4", "centralized"))
     results = RunResults(open_run(folder / "points/point-4"))
-    end = next(p for p in finals(results.points) if p.strategy == "centralized")
+    end = next(p for p in finals(results.reached_models) if p.strategy == "centralized")
     measures = results.measures(end.model)
     assert row["parameters"] == {"trainer.learning_rate": "0.01", "strategies.fedyogi.tau": '"large"'}
     assert row["perplexity"] == exp(measures["log_perplexity", ""])
@@ -127,7 +127,7 @@ def test_solutions_are_compared_where_problems_were_given(build_sweep):
     outcomes = dict.fromkeys(("wrong", "error", "timeout", "memory", "ended", "too_long"), 0)
     for number, passed in ((1, 1), (2, 3)):
         point = folder / f"points/point-{number}"
-        models = sorted({end.model for end in finals(RunResults(open_run(point)).points)})
+        models = sorted({end.model for end in finals(RunResults(open_run(point)).reached_models)})
         rows = [
             {"model": m, "problem": "P/0", "samples": 4, "passed": passed, **outcomes, "wrong": 4 - passed, "walls": ""}
             for m in models

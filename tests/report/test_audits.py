@@ -58,7 +58,7 @@ def audited(folder, blind: float | None = 0.0, canaries=None):
     results = RunResults(open_run(folder))
     rng = np.random.default_rng(8)
     rows = {"membership": [], "canaries": [], "blind": []}
-    for point in {point.model: point for point in finals(results.points)}.values():
+    for point in {point.model: point for point in finals(results.reached_models)}.values():
         for organization in results.organizations:
             took_part = organization in point.organizations
             rows["membership"] += membership_rows(point.model, organization, 3.0 * took_part, rng)
@@ -152,14 +152,14 @@ def test_guesses_at_other_units_are_no_baseline(build_run):
 
 
 def test_cases_are_models_at_organizations_that_they_were_trained_on(results):
-    cases = {(point.model, name) for point in finals(results.points) for name in point.organizations}
+    cases = {(point.model, name) for point in finals(results.reached_models) for name in point.organizations}
     found = inference(results, attacks_table(results.run).to_pylist())
     assert found is not None
     assert f" of {len(cases)} cases of a final model and an organization" in found.verdict
 
 
 def test_an_attack_shows_membership_where_there_is_any(results):
-    members = {point.model: point.organizations for point in finals(results.points)}
+    members = {point.model: point.organizations for point in finals(results.reached_models)}
     found = {}
     for row in attacks_table(results.run).to_pylist():
         took_part = row["organization"] in members[row["model"]]
@@ -199,7 +199,7 @@ def test_true_positives_stand_beside_those_of_the_blind_guess(results):
     found = inference(results, attacks)
     assert found is not None
     row = next(row for row in found.rows if (row.label, row.organization) == ("single: meta", "meta"))
-    model = next(point.model for point in finals(results.points) if point.organizations == ("meta",))
+    model = next(point.model for point in finals(results.reached_models) if point.organizations == ("meta",))
     mine = [row for row in attacks if (row["model"], row["organization"]) == (model, "meta")]
     best = max(mine, key=lambda one: one["auc"])
     cell = row.cells[[name for name, _ in found.columns].index("At 1 %")]
@@ -212,7 +212,7 @@ def test_a_model_that_two_settings_end_with_is_one_case(results):
     attacks = attacks_table(results.run).to_pylist()
     before = inference(results, attacks)
     twice = RunResults(results.run)
-    twice.points = [*results.points, *(replace(point, strategy=f"{point.strategy} again") for point in results.points)]
+    twice.reached_models = [*results.reached_models, *(replace(point, strategy=f"{point.strategy} again") for point in results.reached_models)]
     after = inference(twice, attacks)
     assert before is not None
     assert after is not None

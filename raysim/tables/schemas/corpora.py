@@ -1,6 +1,7 @@
 """Schemas of what organizations own, before any training."""
 
-from raysim.tables.spec import COUNT, PUBLIC, REAL, TEXT, table_spec
+from raysim.tables.names import PUBLIC
+from raysim.tables.spec import COUNT, REAL, TEXT, table_spec
 
 CORPORA = table_spec(
     "corpora",

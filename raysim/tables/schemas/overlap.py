@@ -1,11 +1,11 @@
-"""Schemas of the tables that foretell what models give away, and hold it against what they did."""
+"""Schemas of the tables that predict what models give away, and compare it with what they did."""
 
 from raysim.tables.spec import COUNT, FLAG, REAL, SMALL, TEXT, table_spec
 
 COPIES = table_spec(
     "copies",
     "In how many places of one training split the true continuation of a prompt stands, before any training; zeros are"
-    " kept. The sum over what a model was trained on foretells which prompts it is likely to give away.",
+    " kept. The sum over what a model was trained on predicts which prompts it is likely to give away.",
     "prompt organization",
     [
         (
@@ -36,7 +36,7 @@ EMISSIONS = table_spec(
 
 PREDICTIONS = table_spec(
     "predictions",
-    "What was foretold of a model before training, beside what was measured: of an organization's lines, and of the"
+    "What was predicted of a model before training, beside what was measured: of an organization's lines, and of the"
     " prompts from its training split whose continuation has min_lines lines.",
     "seed strategy order moment index organization",
     [
