@@ -104,7 +104,11 @@ def read_table(folder: Path, name: str) -> pa.Table:
         table = pq.ParquetFile(path).read()
     except (OSError, pa.ArrowInvalid) as error:
         raise DamagedEntry(f"{path}: not a readable Parquet file ({error}); delete it and run again") from None
-    return _cast(spec, table, str(path))
+    try:
+        return _cast(spec, table, str(path))
+    except InputError as error:
+        again = "a table of another version of raysim: run its command again, which writes it anew and computes nothing"
+        raise InputError(f"{error}; {again} that the store has") from None
 
 
 def table_hash(table: pa.Table) -> str:
