@@ -1,4 +1,4 @@
-"""The arms of a contrast: which models stand for a family of settings, and what they emit, prompt by prompt.
+"""The arms of a contrast: which models represent a family of settings, and what they emit, prompt by prompt.
 
 An arm is what was done to the organizations, whatever it is called: models are chosen by their family, the fraction of
 data that they were trained on, and the arm that their setting belongs to, never by a label.

@@ -207,7 +207,7 @@ def duplicates_are_memorized(results: RunResults) -> Found:
 
 
 def clones_across(results: RunResults) -> Found:
-    """F6: share of samples that emit a clone which, before training, stood in several organizations."""
+    """F6: share of samples that emit a clone which, before training, several organizations had."""
     found = Found()
     arrays = results.prompts
     _both_arms(results, found)

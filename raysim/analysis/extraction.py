@@ -22,7 +22,7 @@ CHANCES = (0.1, 0.5, 0.9, 0.99)
 SAMPLES = tuple(float(n) for n in np.unique(np.rint(np.logspace(0, 6, 61))))
 """The n of the curves: 1 to a million, about ten to a decade."""
 SHOWN_SAMPLES = (1, 100, 10_000)
-"""The n that stand in the table."""
+"""The n that are shown in the table."""
 
 
 def samples_needed(log_p: Reals, chance: float) -> Reals:

@@ -149,7 +149,7 @@ def best_ranges(found: Sequence[OrderOutcome]) -> list[BestRange]:
 
     Each score is a line in the weight: bits per byte at 0, exclusive lines as its slope. With growing weight the best
     slope can only fall, so the walk goes from the best bits per byte to the least leakage, each time over the nearest
-    crossing. Of orders with equal costs the first one stands for all.
+    intersection. Of orders with equal costs the first one is taken for all.
     """
     if not found:
         return []
@@ -158,7 +158,7 @@ def best_ranges(found: Sequence[OrderOutcome]) -> list[BestRange]:
     low = 0.0
     while flatter := [one for one in found if one.exclusive < current.exclusive]:
         high, _, following = min(
-            ((_crossing(current, one), one.exclusive, one) for one in flatter), key=lambda found: found[:2]
+            ((_intersection(current, one), one.exclusive, one) for one in flatter), key=lambda found: found[:2]
         )
         if high > low:
             ranges.append(BestRange(low, high, current))
@@ -205,7 +205,7 @@ def orders_table(results: RunResults) -> pa.Table:
     return pa.Table.from_pylist(rows, schema("orders"))
 
 
-def _crossing(one: OrderOutcome, other: OrderOutcome) -> float:
+def _intersection(one: OrderOutcome, other: OrderOutcome) -> float:
     """The weight under which two orders with different leakage have the same score."""
     return (other.bits_per_byte - one.bits_per_byte) / (one.exclusive - other.exclusive)
 

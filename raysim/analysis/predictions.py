@@ -125,7 +125,7 @@ def _facts(
     places: npt.NDArray[np.int64],
     emissions: dict[tuple[str, str], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """What is known of one model, without where it stands; nothing if it was not probed or this was not counted."""
+    """What is known of one model, without its setting; nothing if it was not probed or this was not counted."""
     items = items_of(results, [reached], places)
     organizations = [o for o in results.organizations if (reached.model, o) in emissions]
     if not organizations:

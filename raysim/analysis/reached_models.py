@@ -9,7 +9,7 @@ from raysim.tables.results import Results
 
 @dataclass(frozen=True)
 class ReachedModel:
-    """One row of `models`: where a setting stood at one moment. See the data dictionary for the fields."""
+    """One row of `models`: a setting at one moment. See the data dictionary for the fields."""
 
     seed: int
     strategy: str

@@ -29,7 +29,7 @@ MEASURES: dict[str, str] = {
     "accuracy": "Share of validation tokens that the model ranks first.",
     "parses": "Share of samples that parse as Python together with their prompt.",
     "passes": "Share of solutions that pass their tests, as a mean over problems (pass@1).",
-    "covered": "Generated lines that stand in an owner's training data, in runs of at least min_lines, per prompt.",
+    "covered": "Generated lines that are found in an owner's training data, in runs of at least min_lines, per prompt.",
     "exclusive": "Of the covered lines, those that exactly one organization owns and no reference holds, per prompt.",
     "shared": "Of the covered lines, those that several organizations own and no reference holds, per prompt.",
     "public": "Of the covered lines, those that a reference holds too, per prompt.",
@@ -147,7 +147,7 @@ class RunResults:
         return self.rows(finals(self.reached_models), by_order)
 
     def final_groups(self) -> list[tuple[Row, list[ReachedModel]]]:
-        """Each of these rows with the models that it stands for, over orders and seeds."""
+        """Each of these rows with the models that it sums up, over orders and seeds."""
         return list(zip(self.final_rows(), grouped(finals(self.reached_models)).values(), strict=True))
 
     def _row(self, order: str, group: list[ReachedModel]) -> Row:
@@ -267,7 +267,7 @@ class RunResults:
 
     @cached_property
     def _incidences(self) -> dict[str, list[int]]:
-        """For each model, in how many samples each distinct fragment stands, prompted with training text."""
+        """For each model, in how many samples each distinct fragment occurs, prompted with training text."""
         arrays = self.prompts
         training = {key for key, inside in zip(arrays.prompts, arrays.from_training, strict=True) if inside}
         matches = self.run.table("matches").select(["model", "prompt", "sample", "fragment"])
@@ -282,7 +282,7 @@ class RunResults:
 def grouped(
     models: Iterable[ReachedModel], by_order: bool = False
 ) -> dict[tuple[str, str, str, int], list[ReachedModel]]:
-    """What a row stands for, by strategy, order ('' where several are averaged), moment and index."""
+    """The models that a row sums up, by strategy, order ('' where several are averaged), moment and index."""
     groups: dict[tuple[str, str, str, int], list[ReachedModel]] = {}
     for reached in models:
         apart = by_order or reached.family != "incremental"

@@ -1,4 +1,4 @@
-"""A sweep as its reader sees it: the points with their studies, and their settings side by side."""
+"""A sweep as its reader sees it: the points with their results, and their settings side by side."""
 
 import json
 from collections.abc import Iterable
@@ -77,7 +77,7 @@ class SweepResults:
         return SweepPoint(facts["name"], facts["folder"], facts["values"], results)
 
     @cached_property
-    def studies(self) -> list[tuple[SweepPoint, RunResults]]:
+    def begun(self) -> list[tuple[SweepPoint, RunResults]]:
         """The points that have begun."""
         return [(point, point.results) for point in self.points if point.results]
 
@@ -85,7 +85,7 @@ class SweepResults:
     def trials(self) -> list[Trial]:
         """Every setting at every point, by setting and then in the order of the points."""
         found: dict[tuple[str, str], dict[Any, list[Trial]]] = {}
-        for point, results in self.studies:
+        for point, results in self.begun:
             for row in results.final_rows():
                 final = finals(results.reached_models)
                 ends = [m for m in final if m.strategy == row.strategy and row.order in ("", m.order)]
@@ -125,7 +125,7 @@ class SweepResults:
     def table(self) -> pa.Table:
         """The table `sweep`."""
         rows = []
-        for point, results in self.studies:
+        for point, results in self.begun:
             for end in finals(results.reached_models):
                 measures = {name: value for (name, of), value in results.measures(end.model).items() if of == ""}
                 nats = measures.get("log_perplexity")

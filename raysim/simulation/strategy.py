@@ -79,7 +79,7 @@ class TrainInstruction:
     """Train from the weights named by `model`.
 
     Attributes:
-        organizations: one name: there. Several: as a coalition that pools its sequences (each must share data).
+        organizations: one name: there. Several: as one that pools their sequences (each must share data).
         model: key of the weights to start from.
         epochs: passes over the data.
         horizon_epochs: length of the learning-rate schedule.

@@ -1,7 +1,7 @@
 """`stages.jsonl`: a line for each piece of work as it ends, and what a person is shown meanwhile.
 
-`attempts.jsonl`, beside it, has a line each time an actor, or a job of the pipeline, starts on a piece of work: what was
-lost shows there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
+`attempts.jsonl`, beside it, has a line each time an actor, or a job of the pipeline, starts on a piece of work: what
+was lost shows there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
 """
 
 from dataclasses import asdict, dataclass

@@ -16,7 +16,7 @@ from raysim.report.figures.kit import (
 )
 
 MANY_TICKS = 6
-"""Above so many labels, those of a small panel would touch at their usual size."""
+"""Above this number of labels, those of a small panel would touch at their usual size."""
 
 
 def order_positions(results: RunResults) -> Figure | None:

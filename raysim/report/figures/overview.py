@@ -1,4 +1,4 @@
-"""The figures of the report: from a study to Plotly specifications, as plain data."""
+"""The figures of the report: from the results of a run to Plotly specifications, as plain data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -138,7 +138,7 @@ def frontier(results: RunResults) -> Figure | None:
 
 
 def clone_matrix(results: RunResults) -> Figure | None:
-    """Share of one organization's lines that stand in another's training split, before any training."""
+    """Share of one organization's lines that are found in another's training split, before any training."""
     shares = {(r["organization"], r["other"]): r["share"] for r in results.run.table("clones").to_pylist()}
     if not shares:
         return None

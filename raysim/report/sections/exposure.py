@@ -1,4 +1,4 @@
-"""What the report says of canaries: exposure by setting, and how often they stood in the training data."""
+"""What the report says of canaries: exposure by setting, and how often they occur in the training data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def _chance_bound(
 
 
 def _chance(of_model: Rows, models: Iterable[str], candidates: int) -> str:
-    """What secrets that stand nowhere reach by chance, and how many reached the highest exposure here."""
+    """What secrets that occur nowhere reach by chance, and how many reached the highest exposure here."""
     never = [row for model in models for row in of_model.get(model, ()) if row["repeats"] == 0]
     text = (
         f"A secret that a model never saw has {exposure_by_chance(1, candidates)[0]:.1f} bits on average by chance, and"

@@ -45,9 +45,7 @@ def inference(results: RunResults, attacks: Sequence[dict[str, Any]]) -> Inferen
     few: dict[str, tuple[int, int]] = {}
     for setting, models in results.final_groups():
         for organization in results.organizations:
-            taken = [
-                (m, found[m.model, organization]) for m in models if (m.model, organization) in found
-            ]
+            taken = [(m, found[m.model, organization]) for m in models if (m.model, organization) in found]
             if not taken:
                 continue
             inside = [organization in reached.organizations for reached, _ in taken]

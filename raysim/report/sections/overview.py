@@ -1,4 +1,4 @@
-"""What stands in the report beside the figures, as plain values: sentences, numbers, rows of tables."""
+"""What the report shows beside the figures, as plain values: sentences, numbers, rows of tables."""
 
 from dataclasses import dataclass
 from math import exp
@@ -17,7 +17,7 @@ NUM_EVIDENCE = 12
 NUM_CANDIDATES = 5000
 """Longest matches to choose the evidence from; a large run has millions, and most repeat each other."""
 NUM_OPEN = 4
-"""Pieces of evidence that stand open on the page; the others unfold."""
+"""Pieces of evidence that are open on the page; the others unfold."""
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
