@@ -14,7 +14,9 @@ from raysim.simulation.strategy import Federation
 class Centralized(SequentialStrategy):
     """One stage, on the pooled data of all organizations."""
 
+    family = "centralized"
+
     @classmethod
     def variants(cls, settings: SequentialSettings, federation: Federation) -> Sequence[Self]:
-        """One strategy."""
+        """One variant."""
         return [cls([federation.names], federation, settings.fraction)]

@@ -17,6 +17,8 @@ from raysim.simulation.strategy import Federation
 class IncrementalSettings(SequentialSettings):
     """Which orders to train."""
 
+    CHOOSE_VARIANTS = frozenset({"orders"})
+
     orders: OrderSettings = pydantic.Field(
         default=OrderSettings(all=True),
         description="all, a list of orders, {sample: 24, design: latin}, by_size, by_diversity or by_duplicates",
@@ -27,10 +29,11 @@ class Incremental(SequentialStrategy):
     """One stage for each organization of an order."""
 
     Settings = IncrementalSettings
+    family = "incremental"
 
     @classmethod
     def variants(cls, settings: IncrementalSettings, federation: Federation) -> Sequence[Self]:
-        """One strategy for each order.
+        """One variant for each order.
 
         Raises:
             InputError: orders that these organizations do not have; see `OrderSettings.of`.

@@ -1,13 +1,14 @@
 """Training stage after stage, each from the weights of the one before: single, centralized, incremental."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 
 from raysim.core.keys import Key
 from raysim.simulation.strategy import (
     ClientUpdate,
+    Family,
     Federation,
     ModelCheckpoint,
     State,
@@ -35,14 +36,16 @@ class SequentialStrategy:
     """
 
     Settings: type[StrategySettings] = SequentialSettings
+    family: ClassVar[Family]
 
     aggregates = False
 
     def __init__(self, stages: Sequence[tuple[str, ...]], federation: Federation, fraction: float) -> None:
-        self._fraction = fraction
+        self.fraction = fraction
         self._stages = tuple(stages)
         self._epochs = federation.epochs
         self.order = " > ".join(" + ".join(stage) for stage in self._stages)
+        self.members = tuple(dict.fromkeys(name for stage in self._stages for name in stage))
 
     def recipe(self) -> dict[str, Any]:
         """Nothing is aggregated, so no setting decides a number here."""
@@ -55,7 +58,7 @@ class SequentialStrategy:
         if state.round == len(self._stages):
             return []
         stage = self._stages[state.round]
-        return [TrainInstruction(stage, state.model, self._epochs, self._epochs, fraction=self._fraction)]
+        return [TrainInstruction(stage, state.model, self._epochs, self._epochs, fraction=self.fraction)]
 
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
         return State(results[0].key, state.round + 1)

@@ -11,7 +11,9 @@ from raysim.simulation.strategy import Federation
 class Single(SequentialStrategy):
     """One stage, on the data of one organization."""
 
+    family = "single"
+
     @classmethod
     def variants(cls, settings: SequentialSettings, federation: Federation) -> Sequence[Self]:
-        """One strategy for each organization."""
+        """One variant for each organization."""
         return [cls([(name,)], federation, settings.fraction) for name in federation.names]

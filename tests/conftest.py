@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest_plugins = ["run_tables", "studies", "tiny_models", "train_requests"]
+pytest_plugins = ["run_tables", "studies", "sweep_tables", "tiny_models", "train_requests"]
 
 if TYPE_CHECKING:
     from raysim.corpus.tokenizer import CodeTokenizer

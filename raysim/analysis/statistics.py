@@ -64,7 +64,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def exposure_by_chance(num_secrets: int, candidates: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exposures, in bits, of secrets that a model knows nothing of, each ranked among so many `candidates`.
+    """Exposures, in bits, of secrets that a model knows nothing of, each ranked among `candidates`.
 
     Every rank is as likely as another, and ``log2(candidates / rank)`` is below an exponential variable of mean
     1 / ln 2; the sum of several of these has a gamma distribution.
@@ -83,7 +83,7 @@ def rarefied(incidences: Sequence[int], samples: int, size: int) -> float:
     """Distinct fragments to expect in `size` of `samples` samples, without replacement; see `raysim.core.rarefaction`.
 
     Args:
-        incidences: for each distinct fragment, in how many samples it stands.
+        incidences: for each distinct fragment, in how many samples it occurs.
         samples: samples taken.
         size: samples to scale down to, at most `samples`.
     """

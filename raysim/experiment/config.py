@@ -22,8 +22,7 @@ from raysim.experiment.report_settings import ReportSettings
 from raysim.measures.base import Measure, MeasureScope
 from raysim.measures.registry import measures
 from raysim.organizations.organization import OrganizationSettings
-from raysim.simulation.registry import resolve
-from raysim.simulation.strategy import Strategy, StrategySettings
+from raysim.simulation.registry import StrategyConfig, resolve
 from raysim.store.retention import StoreSettings
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
@@ -154,15 +153,6 @@ class Experiment(Settings):
 
 
 @dataclass(frozen=True)
-class StrategyConfig:
-    """One entry of `strategies`."""
-
-    label: str
-    strategy_class: type[Strategy]
-    settings: StrategySettings
-
-
-@dataclass(frozen=True)
 class LoadedExperiment:
     """An experiment and where it came from.
 
@@ -223,12 +213,12 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     _check_canaries(experiment, origin)
     settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):
-        label, strategy_class, strategy_settings = resolve(entry, f"{origin}: strategies[{number}]")
-        if label in [setting.label for setting in settings]:
+        config = resolve(entry, f"{origin}: strategies[{number}]")
+        if config.label in [setting.label for setting in settings]:
             raise InputError(
-                f"{origin}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
+                f"{origin}: strategies[{number}]: {config.label!r} is there twice; give one of them a label of its own"
             )
-        settings.append(StrategyConfig(label, strategy_class, strategy_settings))
+        settings.append(config)
     return LoadedExperiment(experiment, base, tuple(settings), experiment.asked_measures())
 
 

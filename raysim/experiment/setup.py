@@ -26,9 +26,8 @@ from raysim.organizations.organization import (
     OrganizationSettings,
     PreparationContext,
 )
-from raysim.simulation.loop import StrategyRun
+from raysim.simulation.loop import StrategyRun, strategy_runs
 from raysim.simulation.planner import Plan
-from raysim.simulation.registry import variants
 from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
 from raysim.store.transfers import SERVER, Transfer
@@ -145,15 +144,15 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         )
         for seed in experiment.seed
     ]
-    strategy_runs = tuple(
-        StrategyRun(setting.label, strategy, context)
+    runs = tuple(
+        strategy_run
         for context in contexts
         for setting in loaded.settings
-        for strategy in variants(setting.label, setting.strategy_class, setting.settings, context.federation)
+        for strategy_run in strategy_runs(setting, context)
     )
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
     transfers = (*shared, *compared, *prompt_stats)
-    return Setup(client_stats, preparation_context, references, tokenizer, strategy_runs, transfers, used)
+    return Setup(client_stats, preparation_context, references, tokenizer, runs, transfers, used)
 
 
 def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:

@@ -17,6 +17,7 @@ from raysim.inference.prompts import PREFIX, split_batches
 from raysim.inference.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.inference.settings import Numerics, Sampling
 from raysim.inference.stopping import Endings
+from raysim.tables.schemas.generations import GENERATIONS
 from raysim.training.lora import assign_merged
 from raysim.training.models import context_of
 
@@ -25,12 +26,10 @@ if TYPE_CHECKING:
 
 GENERATION_SCHEMA = pa.schema(
     [
-        ("prompt", pa.string()),
-        ("sample", pa.int32()),
+        *GENERATIONS.fields("prompt", "sample"),
         ("text", pa.string()),
         ("lead", pa.int32()),
-        ("new_tokens", pa.int32()),
-        ("ended", pa.string()),
+        *GENERATIONS.fields("new_tokens", "ended"),
     ]
 )
 

@@ -29,15 +29,7 @@ from raysim.training.weights import Flat
 if TYPE_CHECKING:
     import torch
 
-LOSS_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("nats", pa.float64()),
-        ("tokens", pa.int64()),
-        ("correct", pa.int64()),
-        ("bytes", pa.int64()),
-    ]
-)
+LOSS_SCHEMA = LOSSES.without("model", "organization")
 
 LOSSES_VERSION = 1
 """Numerics version; part of the recipe."""

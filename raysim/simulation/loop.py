@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from raysim.simulation.registry import StrategyConfig
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, Strategy, TrainInstruction
 from raysim.simulation.strategy_actor import RoundPlan
@@ -14,20 +15,34 @@ class StrategyRun:
     """One setting in one order at one seed; compared by identity.
 
     Attributes:
-        label: of the setting.
+        config: the setting.
         strategy: the setting in this order.
         context: the seed's.
     """
 
-    label: str
+    config: StrategyConfig
     strategy: Strategy
     context: RunContext
+
+    @property
+    def label(self) -> str:
+        """The label of the setting."""
+        return self.config.label
 
     @property
     def name(self) -> str:
         """For people: the label, and the order where there is more than one."""
         one_of_many = self.strategy.order != " + ".join(self.context.client_stats)
         return f"{self.label} {self.strategy.order}" if one_of_many else self.label
+
+
+def strategy_runs(config: StrategyConfig, context: RunContext) -> list[StrategyRun]:
+    """Every variant of a setting at one seed.
+
+    Raises:
+        InputError: settings that do not fit the organizations.
+    """
+    return [StrategyRun(config, strategy, context) for strategy in config.variants(context.federation)]
 
 
 class Executor(Protocol):

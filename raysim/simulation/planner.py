@@ -122,6 +122,11 @@ class Planner:
     async def train(
         self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction
     ) -> ClientUpdate:
+        if strangers := set(instruction.organizations) - set(strategy_run.strategy.members):
+            raise InputError(
+                f"strategies: {strategy_run.name}: trains at {', '.join(sorted(strangers))}, whom its `members` do not"
+                f" name: {', '.join(strategy_run.strategy.members)}"
+            )
         try:
             stage = strategy_run.context.stage(instruction)
         except InputError as error:

@@ -7,7 +7,7 @@ a run: the planner feeds it buffers of no elements.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import pydantic
@@ -18,12 +18,25 @@ from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch"]
+Family = Literal["single", "centralized", "incremental", "federated"]
+"""How a strategy brings organizations together: each alone, all in one pool, one after the other, or by weights."""
 
 
 class StrategySettings(Settings):
-    """Base of the settings of a strategy."""
+    """Base of the settings of a strategy.
+
+    Attributes:
+        CHOOSE_VARIANTS: names of the settings that only choose which variants to run, such as orders: those of one
+            setting belong to one arm, whichever of them are run.
+    """
+
+    CHOOSE_VARIANTS: ClassVar[frozenset[str]] = frozenset()
 
     label: str | None = pydantic.Field(default=None, description="names this setting in tables; default: the strategy")
+
+    def of_arm(self) -> dict[str, Any]:
+        """The settings that decide what is done to the organizations: all but the label and the choice of variants."""
+        return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS})
 
 
 @dataclass(frozen=True)
@@ -151,12 +164,20 @@ class Strategy(Protocol):
     """One setting in one order. Contract: every method is pure, and `apply` runs over results in the order of the plan.
 
     Attributes:
-        order: names the variant: ``a > b`` where b comes after a, ``a + b`` where they train together.
+        Settings: what an experiment can set.
+        family: of the class: what its models are compared with. A model of a round belongs to `federated`.
+        order: names the variant for people: ``a > b`` where b comes after a, ``a + b`` where they train together.
+        members: the organizations that take part, in the order in which they are introduced; those that begin together
+            in the order of the experiment.
+        fraction: of each member's packed sequences that is trained on.
         aggregates: whether `apply` needs weights and makes a model of its own; else it only updates keys and counts.
     """
 
     Settings: type[StrategySettings]
+    family: ClassVar[Family]
     order: str
+    members: tuple[str, ...]
+    fraction: float
     aggregates: bool
 
     @classmethod

@@ -4,11 +4,11 @@
 show there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from raysim.core.json_lines import append_json_line, end_torn_line, read_json_lines
 from raysim.core.keys import Key
 from raysim.training.throughput import Speed
 
@@ -54,43 +54,27 @@ class TaskRecord:
 
 
 class TaskLog:
-    """Appends to `stages.jsonl` and `attempts.jsonl`. A line that a crash tore is left behind, and ignored by
-    `read_log`."""
+    """Appends to `stages.jsonl` and `attempts.jsonl`. A line that a crash tore stays, and `read_log` ignores it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._attempts = path.with_name("attempts.jsonl")
         for log in (self._path, self._attempts):
-            if log.exists() and log.stat().st_size and not log.read_bytes().endswith(b"\n"):
-                with log.open("ab") as file:
-                    file.write(b"\n")
+            end_torn_line(log)
 
     def append(self, record: TaskRecord, session: str) -> None:
         """Writes one line; `session` distinguishes this run of the command from earlier ones on the same folder."""
-        _append(self._path, record.row() | {"session": session})
+        append_json_line(self._path, record.row() | {"session": session})
 
     def attempt(self, key: Key, kind: str, label: str, client: str, number: int, session: str) -> None:
         """Writes that `client` starts on a piece of work, for the time `number` (from 1) in this session."""
         row = {"key": key, "kind": kind, "label": label, "site": client, "attempt": number, "session": session}
-        _append(self._attempts, row)
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        append_json_line(self._attempts, row)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a `stages.jsonl` or `attempts.jsonl`."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
+    return read_json_lines(path)
 
 
 class Observer(Protocol):

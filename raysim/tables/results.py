@@ -1,6 +1,5 @@
-"""A run folder as its reader sees it: the manifest, the stage log and the tables, and nothing else."""
+"""A run folder as its reader sees it: the manifest, the task log and the tables, and nothing else."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,9 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from raysim.core.errors import InputError, RaysimError
+from raysim.core.errors import RaysimError
+from raysim.core.json_lines import read_json_lines
+from raysim.core.run_folder import RunFolder
 from raysim.tables.io import TABLES, read_table, table_path
 
 
@@ -25,7 +26,7 @@ class Results:
     Attributes:
         path: the folder.
         manifest: what was run, where and with which versions.
-        stages: the lines of the stage log, in the order in which the stages ended.
+        stages: the lines of the task log, in the order in which the pieces of work ended.
     """
 
     path: Path
@@ -135,17 +136,8 @@ def open_run(path: Path | str) -> Results:
     Raises:
         InputError: no such folder, no manifest in it, or one that cannot be read.
     """
-    folder = Path(path)
-    manifest_path = folder / "manifest.json"
-    if not manifest_path.is_file():
-        raise InputError(f"{folder}: no run folder, it has no manifest.json; give the --out folder of `raysim run`")
-    try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{manifest_path}: cannot be read as JSON ({error}); run again to write it anew") from None
-    if not isinstance(manifest, dict):
-        raise InputError(f"{manifest_path}: expected a JSON object, found {type(manifest).__name__}")
-    return Results(folder, manifest, read_log(folder / "stages.jsonl"))
+    folder = RunFolder(Path(path))
+    return Results(folder.path, folder.read_manifest(), tuple(read_json_lines(folder.stages)))
 
 
 def _label(entry: str | dict[str, dict[str, Any] | None]) -> str:
@@ -154,28 +146,3 @@ def _label(entry: str | dict[str, dict[str, Any] | None]) -> str:
         return entry
     name, settings = next(iter(entry.items()))
     return str((settings or {}).get("label") or name)
-
-
-def read_log(path: Path) -> tuple[dict[str, Any], ...]:
-    """The lines of a stage log. The last one is left out if it is torn: its stage counts as never ended.
-
-    Raises:
-        InputError: a line before the last one is no JSON object.
-    """
-    if not path.is_file():
-        return ()
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    stages: list[dict[str, Any]] = []
-    last = max((number for number, line in enumerate(lines) if line.strip()), default=-1)
-    for number, line in enumerate(lines[: last + 1]):
-        if not line.strip():
-            continue
-        try:
-            stage = json.loads(line)
-        except ValueError:
-            stage = None
-        if isinstance(stage, dict):
-            stages.append(stage)
-        elif number != last:
-            raise InputError(f"{path}, line {number + 1}: not a JSON object; the stage log was changed by hand")
-    return tuple(stages)

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,10 +14,12 @@ from raysim.cluster.backend import InlineBackend
 from raysim.core.errors import BoundaryError, RunError
 from raysim.core.keys import key_of
 from raysim.organizations.organization import DataPolicy, Organization
-from raysim.simulation.loop import StrategyRun
+from raysim.simulation.loop import StrategyRun, strategy_runs
+from raysim.simulation.registry import StrategyConfig
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import (
     ClientUpdate,
+    Family,
     Federation,
     ModelCheckpoint,
     State,
@@ -36,11 +38,13 @@ class Ring:
     """Each round trains one pair of neighbours at once, and the model moves halfway to their mean."""
 
     Settings = StrategySettings
+    family: ClassVar[Family] = "federated"
+    fraction = 1.0
     aggregates = True
     order = "ring"
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
+        self.members = names
 
     @classmethod
     def variants(cls, settings: StrategySettings, federation: Federation) -> list["Ring"]:
@@ -53,9 +57,9 @@ class Ring:
         return State(model, tensors={"weights": weights})
 
     def plan(self, state: State) -> list[TrainInstruction]:
-        if state.round == len(self._names):
+        if state.round == len(self.members):
             return []
-        pair = [self._names[(state.round + i) % len(self._names)] for i in range(2)]
+        pair = [self.members[(state.round + i) % len(self.members)] for i in range(2)]
         return [TrainInstruction((name,), state.model, 1, 1) for name in pair]
 
     def apply(self, state: State, results, key) -> State:
@@ -63,7 +67,7 @@ class Ring:
         return State(key, state.round + 1, tensors={"weights": (state.tensors["weights"] + mean) / np.float32(2)})
 
     def checkpoints(self, state: State) -> list[ModelCheckpoint]:
-        final = state.round == len(self._names)
+        final = state.round == len(self.members)
         return [ModelCheckpoint(state.model, "round" if state.round else "initial", state.round, final)]
 
 
@@ -72,10 +76,10 @@ def test_a_foreign_strategy_is_short() -> None:
 
 
 def test_a_foreign_strategy_runs_without_a_change_elsewhere(run_study) -> None:
-    def strategy_runs(context: RunContext) -> list[StrategyRun]:
-        return [StrategyRun("ring", s, context) for s in Ring.variants(StrategySettings(), context.federation)]
+    def choose(context: RunContext) -> list[StrategyRun]:
+        return strategy_runs(StrategyConfig("ring", Ring, StrategySettings()), context)
 
-    results = run_study(InlineBackend(), [], strategy_runs=strategy_runs)
+    results = run_study(InlineBackend(), [], choose=choose)
     assert sorted(results.keys("train")) == sorted(results.plan.unique_stages())
     assert len(results.keys("train")) == 2 * 2
     assert results.keys("aggregate") == results.plan.aggregations

@@ -25,7 +25,7 @@ from raysim.organizations.organization import (
     PreparationContext,
 )
 from raysim.simulation.executor import TrainedModel, TrainingExecutor
-from raysim.simulation.loop import StrategyRun, simulate
+from raysim.simulation.loop import StrategyRun, simulate, strategy_runs
 from raysim.simulation.planner import Plan, plan
 from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
@@ -67,11 +67,7 @@ def strategy_runs_of() -> Callable[..., list[StrategyRun]]:
     """The strategy runs of entries of an experiment's list of strategies in a run context."""
 
     def make(context: RunContext, entries: list[Any]) -> list[StrategyRun]:
-        found = []
-        for entry in entries:
-            label, strategy_class, settings = resolve(entry, "strategies")
-            found += [StrategyRun(label, s, context) for s in strategy_class.variants(settings, context.federation)]
-        return found
+        return [run for entry in entries for run in strategy_runs(resolve(entry, "strategies"), context)]
 
     return make
 
@@ -150,7 +146,7 @@ def run_study(
         checkpoint_epochs: bool = False,
         checkpoint_every_s: float = 1e6,
         dropout: float = 0.1,
-        strategy_runs: Callable[[RunContext], list[StrategyRun]] | None = None,
+        choose: Callable[[RunContext], list[StrategyRun]] | None = None,
         **trainer: Any,
     ) -> RunResults:
         base = folder or tmp_path_factory.mktemp("study")
@@ -188,14 +184,10 @@ def run_study(
                 libraries=version("torch"),
                 bf16=True,
             )
-            if strategy_runs is not None:
-                chosen = strategy_runs(context)
+            if choose is not None:
+                chosen = choose(context)
             else:
-                chosen = []
-                for entry in entries:
-                    label, strategy_class, settings = resolve(entry, "strategies")
-                    variants = strategy_class.variants(settings, context.federation)
-                    chosen += [StrategyRun(label, strategy, context) for strategy in variants]
+                chosen = [run for entry in entries for run in strategy_runs(resolve(entry, "strategies"), context)]
             planned = await plan(chosen)
             log.unlink(missing_ok=True)
             retention = Retention(keep, planned.recipes, planned.leaves)

@@ -9,24 +9,18 @@ import pytest
 import raysim
 from raysim.core.errors import InputError
 from raysim.tables.io import TABLES, read_table, table_hash, table_path
-from raysim.tables.results import Results, open_run, read_log
+from raysim.tables.results import Results, open_run
 
 
-def test_a_torn_last_line_is_ignored(tmp_path):
-    path = tmp_path / "stages.jsonl"
-    path.write_text('{"key": "a"}\n{"key": "b"}\n{"key": "c')
-    assert [stage["key"] for stage in read_log(path)] == ["a", "b"]
+def test_torn_lines_of_the_task_log_are_ignored(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "stages.jsonl").write_text('{"key": "a"}\n{"key": "to\n{"key": "b"}\n{"key": "c')
+    assert [stage["key"] for stage in open_run(tmp_path).stages] == ["a", "b"]
 
 
-def test_a_broken_line_before_the_last_is_named(tmp_path):
-    path = tmp_path / "stages.jsonl"
-    path.write_text('{"key": "a"}\nnonsense\n{"key": "c"}\n')
-    with pytest.raises(InputError, match="line 2"):
-        read_log(path)
-
-
-def test_no_stage_log_means_no_stages(tmp_path):
-    assert read_log(tmp_path / "stages.jsonl") == ()
+def test_no_task_log_means_no_stages(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    assert open_run(tmp_path).stages == ()
 
 
 def test_a_folder_without_a_manifest_is_no_run(tmp_path):
@@ -34,8 +28,9 @@ def test_a_folder_without_a_manifest_is_no_run(tmp_path):
         open_run(tmp_path)
 
 
-def test_a_broken_manifest_is_named(tmp_path):
-    (tmp_path / "manifest.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_broken_manifest_is_named(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"manifest\.json"):
         open_run(tmp_path)
 
@@ -115,3 +110,13 @@ def test_a_summary_survives_what_cannot_be_read(build_run: Callable[..., Path]) 
     assert "not a readable Parquet file" in repr(results)
     assert "report.html</td>" in results._repr_html_()
     assert '/report.html" target="_blank">Open the report</a>' in results._repr_html_()
+
+
+def test_organizations_are_those_of_the_experiment(run):
+    assert open_run(run).organizations == ["meta", "microsoft", "google"]
+
+
+def test_organizations_that_the_manifest_does_not_name_are_those_of_the_models(build_run):
+    folder = build_run(memorization=False, perplexity=False)
+    (folder / "manifest.json").write_text("{}")
+    assert open_run(folder).organizations == ["google", "meta", "microsoft"]

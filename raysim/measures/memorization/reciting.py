@@ -17,21 +17,9 @@ from raysim.inference.likelihood import PLAIN, log_probabilities
 from raysim.inference.settings import Scheme
 from raysim.measures.memorization.passages import Passage, part_of
 from raysim.measures.memorization.settings import ExtractionSettings
+from raysim.tables.schemas.extraction import EXTRACTION
 
-EXTRACTION_SCHEMA = pa.schema(
-    [
-        ("passage", pa.string()),
-        ("prefix_tokens", pa.int32()),
-        ("suffix_tokens", pa.int32()),
-        ("file", pa.string()),
-        ("repository", pa.string()),
-        ("offset", pa.int32()),
-        ("verbatim", pa.int32()),
-        ("distance", pa.int32()),
-        ("log_p", pa.float64()),
-        ("log_p_plain", pa.float64()),
-    ]
-)
+EXTRACTION_SCHEMA = EXTRACTION.without("model", "organization")
 
 
 def recite(
