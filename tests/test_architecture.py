@@ -1,7 +1,7 @@
 """The floor plan: folders in one order, no upward import, no loose module, one class a name, mirrored tests.
 
-Each rule is a check of `floor_plan`; a planted violation of each shows that it can fail. Imports are read from the source,
-those inside functions and under TYPE_CHECKING too.
+Each rule is a check of `floor_plan`; a planted violation of each shows that it can fail. Imports are read from the
+source, those inside functions and under TYPE_CHECKING too.
 """
 
 import shutil
@@ -87,6 +87,11 @@ def test_strategies_are_imported_by_nobody() -> None:
     found = floor_plan.imports(ROOT)
     outside = {module for module in found if not floor_plan.inside(module, "raysim.strategies")}
     assert not [m for m in outside if any(floor_plan.inside(i, "raysim.strategies") for i in found[m])]
+
+
+def test_the_front_door_is_imported_by_the_command_line_alone() -> None:
+    """For the version; what lies behind it would import itself. `tests/test_raysim.py` has the rest."""
+    assert {module for module, found in floor_plan.imports(ROOT).items() if "raysim" in found} == {"raysim.cli.main"}
 
 
 HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn", "flwr", "deepspeed")

@@ -1,6 +1,5 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
-import errno
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 
 from raysim import __version__
-from raysim.core.errors import RaysimError, RenamedSetting, RunError
+from raysim.core.errors import RaysimError, RenamedSetting, RunError, disk_full
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
@@ -92,9 +91,11 @@ def run(
 ) -> None:
     """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
     from raysim.cli.progress import ConsoleObserver
+    from raysim.core.arrow import without_pandas
     from raysim.experiment.sweep import run as run_all
     from raysim.report.write import write_report
 
+    without_pandas()
     options = _options(experiment, out, store, overrides, address)
     with ConsoleObserver(_out) as observer:
         outcome = run_all(options, observer, write_report)
@@ -378,11 +379,10 @@ def main() -> NoReturn:
         _err.print(str(error), markup=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if (full := disk_full(error)) is None:
             raise
-        place = f" ({error.filename})" if error.filename else ""
-        _err.print(f"error: the disk is full{place}; free some room, then run the same command again", markup=False)
-        raise SystemExit(RunError.exit_code) from None
+        _err.print(f"error: {full}", markup=False)
+        raise SystemExit(full.exit_code) from None
     except KeyboardInterrupt:
         _err.print("\nstopped; the same command goes on from here", markup=False)
         raise SystemExit(RunError.exit_code) from None

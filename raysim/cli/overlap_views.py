@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_PUBLIC = "(public)"
+from raysim.tables.names import PUBLIC
 
 
 def overlap_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
@@ -26,7 +26,7 @@ def overlap_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
 def _shared(found: Mapping[str, Any], names: Sequence[str]) -> Table:
     title = f"Who shares what: significant training lines in runs of {found['min_lines']} and more that another holds"
     table = _table(title, "of")
-    columns = [*names, *([_PUBLIC] if any(row["other"] == _PUBLIC for row in found["clones"]) else [])]
+    columns = [*names, *([PUBLIC] if any(row["other"] == PUBLIC for row in found["clones"]) else [])]
     for name in columns:
         table.add_column(Text(name), justify="right")
     cells = {(row["organization"], row["other"]): row for row in found["clones"]}

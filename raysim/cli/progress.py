@@ -15,6 +15,7 @@ from raysim.store.task_log import TaskKind, TaskRecord
 from raysim.tasks.kinds import WorkKind
 
 _PLAIN_EVERY_S = 15.0
+_PLAIN_WIDTH = 100
 _PACE_KNOWN_AFTER_S = 10.0
 
 
@@ -25,6 +26,17 @@ class _Running:
     tokens: int
     done: int
     task: TaskID | None
+
+
+def progress_console() -> Console:
+    """The console for a run's progress; in a notebook plain text, which a display of a terminal would garble."""
+    console = Console(highlight=False)
+    if console.is_jupyter:
+        # The kernel asks every program for a terminal's colours and cursor (FORCE_COLOR); its cells show no cursor.
+        return Console(highlight=False, width=_PLAIN_WIDTH, force_jupyter=False, force_terminal=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH  # a file or a pipe has no width; tables need this much
+    return console
 
 
 class ConsoleObserver:

@@ -96,7 +96,8 @@ class RunFolder:
             manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(
-                f"{self.path}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {self.path}`"
+                f"{self.path}: no run folder (it has no manifest.json); give the --out folder of a run, or begin one:"
+                f" `raysim run EXPERIMENT --out {self.path}`"
             ) from None
         except (OSError, ValueError) as error:
             raise InputError(f"{self.manifest}: cannot be read ({error}); run again to write it anew") from None

@@ -83,7 +83,7 @@ Share = Annotated[
 """A part of a whole, written as ``0.2`` or as ``20 %``."""
 
 
-def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Applies ``a.b=c`` assignments (``c`` is YAML) to a copy of `raw`.
 
     A path runs through mappings, and through the list ``strategies`` by an entry's label, or by its name:

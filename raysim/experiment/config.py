@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,8 +22,7 @@ from raysim.experiment.report_settings import ReportSettings
 from raysim.measures.base import Measure, MeasureScope
 from raysim.measures.registry import measures
 from raysim.organizations.organization import OrganizationSettings
-from raysim.simulation.registry import resolve
-from raysim.simulation.strategy import Strategy, StrategySettings
+from raysim.simulation.registry import StrategyConfig, resolve
 from raysim.store.retention import StoreSettings
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
@@ -154,15 +153,6 @@ class Experiment(Settings):
 
 
 @dataclass(frozen=True)
-class StrategyConfig:
-    """One entry of `strategies`."""
-
-    label: str
-    strategy_class: type[Strategy]
-    settings: StrategySettings
-
-
-@dataclass(frozen=True)
 class LoadedExperiment:
     """An experiment and where it came from.
 
@@ -178,13 +168,22 @@ class LoadedExperiment:
     measures: tuple[Measure, ...] = field(compare=False)
 
 
-def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
-    """Reads, overrides and validates an experiment file.
+def load_experiment(experiment: Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedExperiment:
+    """Reads, overrides and validates an experiment.
+
+    Args:
+        experiment: a YAML file, or what such a file holds. Relative paths start from the folder of the file, or from
+            the current folder.
+        overrides: ``a.b=c`` assignments.
 
     Raises:
         InputError: whatever is wrong with it, every problem on a line of its own.
     """
-    return _resolve(apply_overrides(load_yaml(path), overrides), str(path), path.resolve().parent)
+    if isinstance(experiment, Path):
+        raw, origin, base = load_yaml(experiment), str(experiment), experiment.resolve().parent
+    else:
+        raw, origin, base = _as_from_yaml(experiment), "experiment", Path.cwd()
+    return _resolve(apply_overrides(raw, overrides), origin, base)
 
 
 def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
@@ -200,17 +199,26 @@ def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
         return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
 
 
+def _as_from_yaml(value: Any) -> Any:
+    """Settings in Python as YAML would hold them: paths as text, mappings and sequences of any kind as its own."""
+    if isinstance(value, Mapping):
+        return {name: _as_from_yaml(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_from_yaml(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
     _check_canaries(experiment, origin)
     settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):
-        label, strategy_class, strategy_settings = resolve(entry, f"{origin}: strategies[{number}]")
-        if label in [setting.label for setting in settings]:
+        config = resolve(entry, f"{origin}: strategies[{number}]")
+        if config.label in [setting.label for setting in settings]:
             raise InputError(
-                f"{origin}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
+                f"{origin}: strategies[{number}]: {config.label!r} is there twice; give one of them a label of its own"
             )
-        settings.append(StrategyConfig(label, strategy_class, strategy_settings))
+        settings.append(config)
     return LoadedExperiment(experiment, base, tuple(settings), experiment.asked_measures())
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import signal
 import uuid
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
@@ -102,13 +101,6 @@ def _warn_of_disk(
             f"the store will grow by up to {needed / 1e9:,.2f} GB, and {store.folder} has {free / 1e9:,.2f} GB left;"
             " with store.keep: leaves or metrics it needs less (raysim plan says how much)"
         )
-
-
-def stop_on_sigterm() -> None:
-    """Has a scheduler's SIGTERM end this task as a Ctrl-C does."""
-    task = asyncio.current_task()
-    assert task is not None, "it runs in one"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _all(awaitables: Iterable[Awaitable[None]]) -> None:

@@ -43,7 +43,7 @@ def export_model(run_dir: Path, key: str, target: Path) -> Key:
     if entry is None or entry.dropped:
         raise InputError(
             f"{run_dir}: the weights of {key} are not in the store any more; run its command again with --set"
-            " store.keep=all, or keep=leaves for final models"
+            " store.keep=models, or keep=leaves for final models"
         )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: is there already; name a new folder, or an empty one")

@@ -1,12 +1,12 @@
 """What a run would do, found out by the code that does it: set up and planned, nothing trained."""
 
-import asyncio
 from dataclasses import dataclass
 
 from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.cluster.scheduler import Scheduler
+from raysim.core.event_loop import run_coroutine
 from raysim.core.keys import Key
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.memory import Load
@@ -53,7 +53,7 @@ async def plan_run(loaded: LoadedExperiment, pool: ActorPool, store: Store, secr
 
 def plan_run_inline(loaded: LoadedExperiment, store: Store) -> RunPlan:
     """As `plan_run`, in this process: no actors."""
-    return asyncio.run(plan_run(loaded, inline_pool(), store))
+    return run_coroutine(plan_run(loaded, inline_pool(), store))
 
 
 def inline_pool() -> ActorPool:

@@ -14,6 +14,9 @@ from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.memory import Machine, this_machine
 from raysim.training.request import TrainerSettings, shares_of
 
+_PATIENCE_S = 5.0
+"""Measured in this project: what an actor takes to import torch and transformers on a machine whose CPUs are busy."""
+
 
 def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
     """The backend that an experiment asks for; an address always means Ray.
@@ -51,7 +54,8 @@ def open_actor_pool(loaded: LoadedExperiment, backend: Backend, note: Callable[[
     if trainer.device == "cuda" and isinstance(backend, RayBackend):
         room = backend.room(trainer)
         gpu_slots = Scheduler(room, room)
-    return ActorPool(backend, Scheduler(slots, replicas), retrying, gpu_slots)
+    patience_s = _PATIENCE_S if backend.embedded else 0.0
+    return ActorPool(backend, Scheduler(slots, replicas, patience_s), retrying, gpu_slots)
 
 
 def _gpu_of(trainer: TrainerSettings) -> str:

@@ -26,12 +26,12 @@ from raysim.organizations.organization import (
     OrganizationSettings,
     PreparationContext,
 )
-from raysim.simulation.loop import StrategyRun
+from raysim.simulation.loop import StrategyRun, strategy_runs
 from raysim.simulation.planner import Plan
-from raysim.simulation.registry import variants
 from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
 from raysim.store.transfers import SERVER, Transfer
+from raysim.training.libraries import load_libraries
 
 TOKENIZER_VERSION = 1
 """Numerics version of training a tokenizer."""
@@ -96,7 +96,6 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         InputError: something that the experiment names is missing, empty or too short.
     """
     experiment = loaded.experiment
-    references = _read_references(loaded)
     cache = store.folder / "shards"
     recruiters = {
         name: _Recruiter(pool, name, settings, loaded.base, cache / name)
@@ -104,6 +103,12 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     }
     for name, recruiter in recruiters.items():
         pool.register(name, recruiter)
+    # While this process reads the references and trains the tokenizer, those of a Ray of our own have nothing to do.
+    warming = [
+        asyncio.ensure_future(pool.call(name, "run", load_libraries)) for name in recruiters if pool.backend.embedded
+    ]
+    await asyncio.sleep(0)  # lets them begin
+    references = _read_references(loaded)
     tokenizer, shared, used = await _tokenizer(loaded, pool, store, references)
     memorization = experiment.measure_settings(MemorizationSettings)
     preparation_context = PreparationContext(
@@ -118,6 +123,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
     asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
+    await asyncio.gather(*warming)
     found = await asyncio.gather(*(pool.call(name, "prepare", asked[name]) for name in recruiters))
     client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
     for name, recruiter in recruiters.items():
@@ -134,19 +140,19 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
             split_seed=experiment.split_seed,
             seed=seed,
             libraries=libraries,
-            bf16=knows_bf16(),
+            bf16=asks_for_bf16(loaded) and knows_bf16(),
         )
         for seed in experiment.seed
     ]
-    strategy_runs = tuple(
-        StrategyRun(setting.label, strategy, context)
+    runs = tuple(
+        strategy_run
         for context in contexts
         for setting in loaded.settings
-        for strategy in variants(setting.label, setting.strategy_class, setting.settings, context.federation)
+        for strategy_run in strategy_runs(setting, context)
     )
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
     transfers = (*shared, *compared, *prompt_stats)
-    return Setup(client_stats, preparation_context, references, tokenizer, strategy_runs, transfers, used)
+    return Setup(client_stats, preparation_context, references, tokenizer, runs, transfers, used)
 
 
 def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
@@ -160,6 +166,12 @@ def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
         canaries=experiment.canaries,
         base=loaded.base,
     )
+
+
+def asks_for_bf16(loaded: LoadedExperiment) -> bool:
+    """Whether anything depends on what this processor makes of bf16: to find out takes torch, a second to import."""
+    generating = (getattr(measure.settings, "precision", None) for measure in loaded.measures)
+    return "bf16" in (loaded.experiment.trainer.precision, *generating)
 
 
 def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@ A point is what ``raysim run EXPERIMENT --set sweep={} --set PATH=VALUE`` would 
 reported as a run of its own is, and stages that do not depend on a swept setting are computed by the first point alone.
 """
 
-import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -99,7 +98,7 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
             {"name": point.place.name, "folder": f"{POINTS}/{point.place.name}", "values": dict(point.place.values)}
             for point in sweep.points
         ],
-        "command": options.command,
+        "command": options.command or options.equivalent(),
         **provenance(),
     }
     with sweep.folder.locked():
@@ -169,14 +168,9 @@ def plan(options: Options) -> dict[str, Any]:
 
 
 def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
-    """What runs a point alone, with the command that a person would type for it."""
+    """What runs a point alone."""
     out, overrides = folder.path / POINTS / place.name, (*options.overrides, *place.overrides)
-    words = ["raysim", "run", str(options.experiment), "--out", str(out), "--store", str(folder.store)]
-    words += [word for override in overrides for word in ("--set", override)]
-    words += ["--address", options.address] if options.address else []
-    return replace(
-        options, out=out, store=folder.store, overrides=overrides, command=shlex.join(words), point=place.name
-    )
+    return replace(options, out=out, store=folder.store, overrides=overrides, command="", point=place.name)
 
 
 def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:

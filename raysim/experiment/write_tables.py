@@ -13,7 +13,7 @@ from raysim.tables.spec import TableSpec
 
 
 def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of ``models``: every model that a strategy run reached, with the tokens it has seen and its budgets.
+    """Rows of ``models``: every model that a strategy run reached, with the setting behind it and its budgets.
 
     Args:
         reached: the models.
@@ -22,12 +22,17 @@ def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str,
     rows = []
     for model in reached:
         strategy_run, checkpoint, lineage = model.strategy_run, model.checkpoint, model.lineage
+        strategy = strategy_run.strategy
         seed = strategy_run.context.seed
         rows.append(
             {
                 "seed": seed,
                 "strategy": strategy_run.label,
-                "order": strategy_run.strategy.order,
+                "family": strategy.family,
+                "arm": strategy_run.config.arm,
+                "fraction": strategy.fraction,
+                "order": strategy.order,
+                "members": list(strategy.members),
                 "moment": checkpoint.moment,
                 "index": checkpoint.index,
                 "final": checkpoint.final,
@@ -37,6 +42,7 @@ def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str,
                 "last": checkpoint.last,
                 "tokens_seen": sorted(lineage.tokens_seen.items()),
                 "steps": lineage.steps,
+                "steps_in_sequence": lineage.steps_in_sequence,
                 "learning_rate_sum": lineage.learning_rate_sum,
                 "dropout": facts[seed]["dropout"],
                 "parameters": facts[seed]["parameters"],

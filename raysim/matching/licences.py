@@ -13,15 +13,14 @@ from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.matching.line_index import build_index, digest_files, digest_lines, digest_windows, index_digests
 from raysim.matching.windows import inside_one
+from raysim.tables.schemas.solving import LICENCES
 
 LICENCES_VERSION = 1
 """Numerics version; part of the recipe."""
 
 NOT_STATED = "not stated"
 
-LICENCE_SCHEMA = pa.schema(
-    [("licence", pa.string()), ("samples", pa.int64()), ("lines", pa.int64()), ("files", pa.int64())]
-)
+LICENCE_SCHEMA = LICENCES.without("model", "organization", "allowed")
 
 
 def licence_rows(texts: Sequence[str], files: Iterable[SourceFile], min_lines: int) -> pa.Table:

@@ -27,43 +27,13 @@ from raysim.matching.line_index import (
     to_binary,
 )
 from raysim.matching.windows import inside_one, spread
+from raysim.tables.schemas.generations import MATCHES, PROMPTS, SAMPLES
 
 CONTEXT_SCHEMA = pa.schema([("prompt", pa.string()), ("context", pa.list_(pa.binary(DIGEST_BYTES)))])
-SAMPLE_SCHEMA = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("sample", pa.int32()),
-        ("owner", pa.string()),
-        ("lines", pa.int32()),
-        ("covered", pa.int32()),
-        ("exclusive", pa.int32()),
-        ("shared", pa.int32()),
-        ("public", pa.int32()),
-    ]
-)
-MATCH_SCHEMA = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("sample", pa.int32()),
-        ("owner", pa.string()),
-        ("start", pa.int32()),
-        ("lines", pa.int32()),
-        ("fragment", pa.string()),
-        ("text", pa.string()),
-        ("file", pa.string()),
-        ("line", pa.int32()),
-        ("places", pa.int32()),
-    ]
-)
+SAMPLE_SCHEMA = SAMPLES.without("model")
+MATCH_SCHEMA = MATCHES.without("model")
 WINDOW_SCHEMA = pa.schema([("prompt", pa.string()), ("window", pa.binary(DIGEST_BYTES))])
-COPY_SCHEMA = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("copies_within", pa.int32()),
-        ("copies_across", pa.int32()),
-        ("copies_public", pa.int32()),
-    ]
-)
+COPY_SCHEMA = pa.schema(PROMPTS.fields("prompt", "copies_within", "copies_across", "copies_public"))
 
 
 def fragment_id(stripped_lines: list[str]) -> str:

@@ -33,6 +33,7 @@ from raysim.matching.line_index import (
     from_binary,
 )
 from raysim.matching.windows import inside_one, spread
+from raysim.tables.schemas.overlap import COPIES, EMISSIONS
 
 OVERLAP_VERSION = 1
 """Numerics version of all that is counted here."""
@@ -40,17 +41,8 @@ OVERLAP_VERSION = 1
 MANY = 6
 """Organizations beyond which not every group is looked at."""
 
-COPIES_SCHEMA = pa.schema([("prompt", pa.string()), ("organization", pa.string()), ("places", pa.int32())])
-EMISSIONS_SCHEMA = pa.schema(
-    [
-        ("owner", pa.string()),
-        ("lines", pa.int64()),
-        ("seen", pa.int64()),
-        ("emitted", pa.int64()),
-        ("foreseen", pa.int64()),
-        ("public", pa.int64()),
-    ]
-)
+COPIES_SCHEMA = COPIES.schema
+EMISSIONS_SCHEMA = EMISSIONS.without("model")
 SEEN_SCHEMA = pa.schema(
     [
         ("organization", pa.string()),

@@ -25,8 +25,9 @@ from raysim.simulation.strategy import ModelCheckpoint
 from raysim.tables.results import Results
 from raysim.tables.spec import TableSpec
 from raysim.tasks.batch_jobs import BatchedTasks
-from raysim.tasks.executor import TaskExecutor, TaskOutput
+from raysim.tasks.executor import TaskExecutor
 from raysim.tasks.kinds import WorkKind
+from raysim.tasks.task import TaskOutput
 from raysim.training.request import TrainerSettings
 
 _AnySettings = Settings

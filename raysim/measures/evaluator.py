@@ -12,6 +12,7 @@ from raysim.core.keys import Key
 from raysim.measures.base import ClientTask, EvalContext, GenerationMeasure, Measure
 from raysim.simulation.executor import TrainedModel
 from raysim.tasks.executor import TaskExecutor
+from raysim.tasks.task import Task
 
 
 @dataclass
@@ -120,8 +121,9 @@ class Evaluator:
         """Runs a task about `model`, or about none, and keeps its table."""
         about = f"{task.about} of {task.organization}"
         label = f"{model.name} on {about}" if task.reads_model else f"{about}, without a model"
+        arguments, tokens = task.arguments, task.tokens
         entry = await self._executor.run_on_client(
-            task.recipe, task.organization, label, task.function, *task.arguments, tokens=task.tokens
+            Task(task.recipe, label, task.organization, task.function, arguments, tokens)
         )
         names = {"model": model.checkpoint.model} if task.reads_model else {}
         found = with_columns(entry.table(task.table), **names, organization=task.organization)

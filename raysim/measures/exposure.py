@@ -28,27 +28,15 @@ from raysim.organizations.organization import ModelSpec, Organization
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.tables.schemas.audits import CANARIES
-from raysim.tasks.executor import TaskOutput
 from raysim.tasks.kinds import WorkKind
+from raysim.tasks.task import TaskOutput
 from raysim.training.process_memory import oom_hint
 from raysim.training.weights import Flat
 
 EXPOSURE_VERSION = 1
 """Numerics version; part of the recipe."""
 
-EXPOSURE_SCHEMA = pa.schema(
-    [
-        ("canary", pa.string()),
-        ("repeats", pa.int32()),
-        ("log_perplexity", pa.float64()),
-        ("rank", pa.int64()),
-        ("candidates", pa.int64()),
-        ("enumerated", pa.bool_()),
-        ("exposure", pa.float64()),
-        ("exposure_extrapolated", pa.float64()),
-        ("fit_p", pa.float64()),
-    ]
-)
+EXPOSURE_SCHEMA = CANARIES.without("model", "organization")
 
 _MAX_SHAPE = 1000.0
 """Of a sample that is more skewed than any skew-normal, whose shape would be infinite."""

@@ -21,23 +21,15 @@ from raysim.organizations.organization import ModelSpec, Organization
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.tables.schemas.runs import LOSSES
-from raysim.tasks.executor import TaskOutput
 from raysim.tasks.kinds import WorkKind
+from raysim.tasks.task import TaskOutput
 from raysim.training.process_memory import oom_hint
 from raysim.training.weights import Flat
 
 if TYPE_CHECKING:
     import torch
 
-LOSS_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("nats", pa.float64()),
-        ("tokens", pa.int64()),
-        ("correct", pa.int64()),
-        ("bytes", pa.int64()),
-    ]
-)
+LOSS_SCHEMA = LOSSES.without("model", "organization")
 
 LOSSES_VERSION = 1
 """Numerics version; part of the recipe."""

@@ -75,7 +75,7 @@ def write_page(folder: Path, page: str) -> Path:
 
 
 def script_json(value: Any) -> Any:
-    """JSON that cannot end the script element it stands in, whatever its strings hold."""
+    """JSON that cannot end the script element around it, whatever its strings hold."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return _safe(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

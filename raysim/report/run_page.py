@@ -59,7 +59,7 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         organizations=results.organizations,
         headline=overview.headline(results),
         numbers=overview.key_numbers(results),
-        warnings=budgets.warnings(results.points),
+        warnings=budgets.warnings(results.reached_models),
         findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
         anything_measured=_anything(results),

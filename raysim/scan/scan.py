@@ -18,9 +18,7 @@ from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
 from raysim.scan.source import Source
-
-PUBLIC = "(public)"
-"""The reference, where the name of an owner is expected."""
+from raysim.tables.names import PUBLIC
 
 
 @dataclass(frozen=True)

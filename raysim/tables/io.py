@@ -24,7 +24,6 @@ from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.sweeps import SWEEP
-from raysim.tables.spec import PUBLIC as PUBLIC
 from raysim.tables.spec import TableSpec
 
 TABLES: dict[str, TableSpec] = {
@@ -102,7 +101,14 @@ def read_table(folder: Path, name: str) -> pa.Table:
         return _read(path)  # of a measure that does not come with raysim
     spec = _spec(name)
     path = _path(folder, spec)
-    return _cast(spec, _read(path), str(path)) if path.exists() else spec.schema.empty_table()
+    if not path.exists():
+        return spec.schema.empty_table()
+    table = _read(path)
+    try:
+        return _cast(spec, table, str(path))
+    except InputError as error:
+        again = "a table of another version of raysim: run its command again, which writes it anew and computes nothing"
+        raise InputError(f"{error}; {again} that the store has") from None
 
 
 def table_hash(table: pa.Table) -> str:

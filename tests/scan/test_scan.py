@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raysim.scan.reading import Reader
-from raysim.scan.scan import PUBLIC, scan
+from raysim.scan.scan import scan
+from raysim.tables.names import PUBLIC
 
 reader = Reader()
 

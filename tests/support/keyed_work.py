@@ -121,7 +121,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
     recipes = {
         "tokenizer": tokenizer_recipe(inputs.tokenizer, inputs.texts, context.split_seed),
         "initial": context.initial,
-        "train": context.stage(inputs.instruction),
+        "train": context.stage_recipe(inputs.instruction),
         "snapshot": RunContext.epoch_checkpoint(inputs.stage, inputs.epoch),
         "aggregate": context.aggregation(
             strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results

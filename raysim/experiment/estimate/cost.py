@@ -87,10 +87,11 @@ def footprint(
         slots: stages at once.
         wave: models that are probed together.
     """
-    retention = Retention(keep, {**plan.recipes, **{key: one.recipe for key, one in evaluations.items()}}, plan.leaves)
     of_model: dict[Key, list[Key]] = {}
     for key, planned in evaluations.items():
         of_model.setdefault(planned.recipe["weights"], []).append(key)
+    recipes = {**plan.recipes, **{key: planned.recipe for key, planned in evaluations.items()}}
+    retention = Retention(keep, recipes, plan.leaves, models=plan.reported | frozenset(of_model))
     present: dict[Key, int] = {}
     waiting: list[Key] = []
     peak = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from raysim.core.errors import InputError
 from raysim.measures.base import GenerationLoad
+from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.request import TrainerSettings, shares_of
@@ -86,6 +87,7 @@ def memory_needs(load: Load, machine: Machine) -> dict[str, Any]:
     Raises:
         InputError: the model cannot be built.
     """
+    load_transformers()
     from raysim.inference.dry_run import generation_memory
     from raysim.training.dry_run import step_memory
 

@@ -16,19 +16,12 @@ import pyarrow as pa
 from raysim.core.keys import seed_of
 from raysim.measures.membership.scores import MembershipSettings, Unit, units_of
 from raysim.organizations.organization import Organization
+from raysim.tables.schemas.audits import BLIND
 
 BLIND_VERSION = 2
 """Numerics version; part of the recipe."""
 
-BLIND_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("chunk", pa.int32()),
-        ("member", pa.bool_()),
-        ("fold", pa.int32()),
-        ("score", pa.float64()),
-    ]
-)
+BLIND_SCHEMA = BLIND.without("organization")
 
 _NUM_FOLDS = 5
 

@@ -11,8 +11,8 @@ from raysim.organizations.organization import ModelSpec, Organization
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.tables.schemas.audits import BLIND, MEMBERSHIP
-from raysim.tasks.executor import TaskOutput
 from raysim.tasks.kinds import WorkKind
+from raysim.tasks.task import TaskOutput
 from raysim.training.process_memory import oom_hint
 from raysim.training.weights import Flat
 

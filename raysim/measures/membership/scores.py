@@ -24,23 +24,13 @@ from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
 from raysim.inference.scoring import TokenScores, Window, score_tokens
 from raysim.measures.when import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
+from raysim.tables.schemas.audits import MEMBERSHIP
 from raysim.training.weights import Flat
 
 MEMBERSHIP_VERSION = 1
 """Numerics version of choosing and scoring units; part of their recipes."""
 
-MEMBERSHIP_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("chunk", pa.int32()),
-        ("member", pa.bool_()),
-        ("tokens", pa.int64()),
-        ("loss", pa.float64()),
-        ("min_k", pa.float64()),
-        ("min_k_plus_plus", pa.float64()),
-        ("zlib", pa.float64()),
-    ]
-)
+MEMBERSHIP_SCHEMA = MEMBERSHIP.without("model", "organization")
 
 
 class MembershipSettings(Settings):

@@ -47,7 +47,9 @@ def prompt_batches(organization: Organization, settings: MemorizationSettings, s
     return split_batches(prompts_at(organization, settings, split_seed), settings)
 
 
-def describe_prompts(organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes) -> PromptStats:
+def describe_prompts(
+    organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes
+) -> PromptStats:
     """Describes an organization's prompts by what may leave it."""
     prompts = prompts_at(organization, settings, split_seed)
     return PromptStats(

@@ -3,7 +3,7 @@
 from raysim.measures.memorization.passages import choose_passages
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.organization import ModelSpec, Organization
-from raysim.tasks.executor import TaskOutput
+from raysim.tasks.task import TaskOutput
 from raysim.training.process_memory import oom_hint
 from raysim.training.weights import Flat
 

@@ -6,6 +6,7 @@ prompt ids, generated text, counts, and hashes that are keyed with a secret of t
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,13 @@ from raysim.matching.matches import count_copies
 from raysim.matching.overlap import copies_by_organization
 from raysim.measures.base import EvalContext
 from raysim.measures.generation import generation_job, models_per_job, numerics
-from raysim.measures.memorization.client_functions import PromptStats, clones_at, describe_prompts, index_at, prompt_batches
+from raysim.measures.memorization.client_functions import (
+    PromptStats,
+    clones_at,
+    describe_prompts,
+    index_at,
+    prompt_batches,
+)
 from raysim.measures.memorization.emissions import Emissions
 from raysim.measures.memorization.match_step import MatchStep
 from raysim.measures.memorization.recipes import (
@@ -39,6 +46,12 @@ from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchedTask, BatchedTasks, Batc
 from raysim.tasks.executor import TaskExecutor
 
 PROBE_TABLES = ("prompts", "copies", "generations", "samples", "matches", "emissions", "clones")
+
+
+_LIGHT_GENERATION = 10**10
+"""Parameters times tokens that take less time than workers of the pipeline take to start; measured: seconds."""
+_LIGHT_MATCHING_BYTES = 1 << 20
+"""Generated text of which the same holds."""
 
 
 class MemorizationMeasure:
@@ -90,7 +103,9 @@ class MemorizationMeasure:
         """Has models give the answers that are not there yet; after that their weights are not needed here."""
         for group in groups(pieces, self.models_at_once()):
             models = tuple(dict.fromkeys(model for model, _ in group))
-            job = generation_job(partial(self._generate_arguments, models), _store_generations)
+            tokens = sum(pieces[probe].tokens for probe in group)
+            light = tokens * self._initial["parameters"] <= _LIGHT_GENERATION
+            job = generation_job(partial(self._generate_arguments, models), _store_generations, light)
             await self._jobs.run(job, {probe: pieces[probe] for probe in group})
 
     async def tables(self, models: Mapping[Key, TrainedModel]) -> dict[str, list[pa.Table]]:
@@ -158,7 +173,9 @@ class MemorizationMeasure:
             tables=_store_matches,
         )
         for group in groups(pieces, self.models_at_once()):
-            await self._jobs.run(job, {probe: pieces[probe] for probe in group})
+            light = sum(generated[probe].num_bytes() for probe in group) <= _LIGHT_MATCHING_BYTES
+            one = replace(job, light="server") if light else job
+            await self._jobs.run(one, {probe: pieces[probe] for probe in group})
         return {probe: piece.finished for probe, piece in pieces.items()}
 
     async def _match_arguments(self) -> dict[str, Any]:
@@ -236,9 +253,13 @@ class MemorizationMeasure:
 
     def models_at_once(self) -> int:
         """How many models one job of the pipeline holds."""
+        return models_per_job(self._initial["parameters"])
+
+    @property
+    def _initial(self) -> Mapping[str, Any]:
         initial = self._executor.store.peek(self._context.initial_key())
         assert initial is not None, "training came first"
-        return models_per_job(initial.info["parameters"])
+        return initial.info
 
     @property
     def _names(self) -> list[str]:

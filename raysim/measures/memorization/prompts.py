@@ -25,21 +25,17 @@ from raysim.corpus.tokenizer import Tokenizer
 from raysim.inference.prompts import FUNCTION, HELD_OUT, PREFIX, prompt_id
 from raysim.matching.line_index import build_index, digest_lines
 from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.tables.schemas.generations import PROMPTS
 
 PROMPT_SCHEMA = pa.schema(
     [
-        ("prompt", pa.string()),
-        ("kind", pa.string()),
-        ("organization", pa.string()),
-        ("file", pa.string()),
-        ("repository", pa.string()),
-        ("licence", pa.string()),
+        *PROMPTS.fields("prompt", "kind", "organization", "file", "repository", "licence"),
         ("tokens", pa.list_(pa.int32())),
         ("text", pa.string()),
         ("truth", pa.string()),
-        ("lines_to_come", pa.int32()),
+        *PROMPTS.fields("lines_to_come"),
         ("trained_on", pa.bool_()),
-        ("eligible", pa.bool_()),
+        *PROMPTS.fields("eligible"),
     ]
 )
 

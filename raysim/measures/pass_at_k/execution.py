@@ -11,6 +11,7 @@ from raysim.measures.pass_at_k.problems import Problem
 from raysim.sandbox.fork_server import OUTCOMES
 from raysim.sandbox.isolation import Limits
 from raysim.sandbox.sandbox import Sandbox
+from raysim.tables.schemas.solving import EXECUTIONS
 
 OUTCOME_SCHEMA = pa.schema(
     [("problem", pa.string()), ("sample", pa.int32()), ("outcome", pa.string()), ("walls", pa.string())]
@@ -30,11 +31,7 @@ EXECUTE_SCHEMA = pa.schema(
 
 _PROGRAMS = pa.schema([("problem", pa.string()), ("sample", pa.int32()), ("completion", pa.string())])
 
-EXECUTIONS_SCHEMA = pa.schema(
-    [("problem", pa.string()), ("samples", pa.int32())]
-    + [(outcome, pa.int32()) for outcome in (*OUTCOMES, "too_long")]
-    + [("walls", pa.string())]
-)
+EXECUTIONS_SCHEMA = EXECUTIONS.without("model")
 
 
 class ExecuteStep:

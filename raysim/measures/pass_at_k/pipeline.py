@@ -35,8 +35,9 @@ from raysim.simulation.executor import TrainedModel
 from raysim.store.entries import Entry
 from raysim.store.transfers import SERVER, Transfer
 from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchedTask, BatchedTasks, BatchJob, BatchJobs, Probe, groups
-from raysim.tasks.executor import TaskExecutor, TaskOutput
+from raysim.tasks.executor import TaskExecutor
 from raysim.tasks.ray_data import fetch
+from raysim.tasks.task import Task, TaskOutput
 
 SOLVING_TABLES = ("executions", "patterns", "licences")
 
@@ -206,13 +207,14 @@ class PassAtKMeasure:
     async def _hold_against(self, name: str, model: TrainedModel, solutions: Entry, programs: pa.Table) -> pa.Table:
         completions = programs.select(["completion"])
         entry = await self._executor.run_on_client(
-            licences_recipe(model.strategy_run.context, name, solutions.key, self._settings),
-            name,
-            f"{model.name}, solutions at {name}",
-            licences_at,
-            completions["completion"].to_pylist(),
-            self._settings.min_lines,
-            given=[Transfer.of(SERVER, name, "solutions", table_bytes(completions))],
+            Task(
+                licences_recipe(model.strategy_run.context, name, solutions.key, self._settings),
+                f"{model.name}, solutions at {name}",
+                name,
+                licences_at,
+                (completions["completion"].to_pylist(), self._settings.min_lines),
+                given=(Transfer.of(SERVER, name, "solutions", table_bytes(completions)),),
+            )
         )
         found = with_columns(entry.table("licences"), model=model.checkpoint.model, organization=name)
         agreed = self._policies[name].licences

@@ -4,13 +4,13 @@ from raysim.tables.spec import COUNT, FLAG, REAL, SMALL, TEXT, table_spec
 
 CANARIES = table_spec(
     "canaries",
-    "How well a model knows a canary of an organization; one that never stood there shows what chance does.",
+    "How well a model knows a canary of an organization; one that was never planted shows what chance does.",
     "model organization canary",
     [
         ("model", TEXT, "key of the model"),
         ("organization", TEXT, "in whose training split the canary was planted"),
-        ("canary", TEXT, "names it: 4x0 is the first of those that stand there four times"),
-        ("repeats", SMALL, "how often it stands in that split"),
+        ("canary", TEXT, "names it: 4x0 is the first of those planted four times"),
+        ("repeats", SMALL, "how often it occurs in that split"),
         ("log_perplexity", REAL, "negative log-probability of the whole line behind a BOS, in bits"),
         ("rank", COUNT, "candidates of no higher log-perplexity, itself included"),
         ("candidates", COUNT, "secrets that it is ranked among, its own included"),

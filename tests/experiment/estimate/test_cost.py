@@ -12,7 +12,7 @@ from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.store.retention import Keep
 
-KEEPS: tuple[Keep, ...] = ("all", "leaves", "metrics")
+KEEPS: tuple[Keep, ...] = ("all", "models", "leaves", "metrics")
 
 
 def plan_of(parents: dict[str, str | None], finals: set[str], buffers: dict[str, int] | None = None) -> Plan:
@@ -36,7 +36,9 @@ def planned(recipes: dict[str, Any]) -> dict[str, PlannedEvaluation]:
 CHAIN = {"initial": None, "a": "initial", "b": "a"}
 
 
-@pytest.mark.parametrize(("keep", "peak", "end"), [("all", 3, 3), ("leaves", 2, 1), ("metrics", 2, 0)])
+@pytest.mark.parametrize(
+    ("keep", "peak", "end"), [("all", 3, 3), ("models", 3, 3), ("leaves", 2, 1), ("metrics", 2, 0)]
+)
 def test_a_chain_is_at_most_two_models_wide(keep: Keep, peak: int, end: int) -> None:
     """Beside them lie the three buffers of the checkpoint of the one stage at a time."""
     assert footprint(plan_of(CHAIN, {"b"}), {}, keep, slots=1, wave=1) == (peak + 3, end)
@@ -58,7 +60,7 @@ def test_snapshots_stay_as_models_do() -> None:
     """They have no recipe in the plan; what is measured of them names them."""
     measures = {"score": {"kind": "losses", "weights": "snapshot"}}
     ends = [footprint(plan_of(CHAIN, {"b"}), planned(measures), keep, slots=1, wave=1)[1] for keep in KEEPS]
-    assert ends == [4, 1, 0]
+    assert ends == [4, 4, 1, 0]
 
 
 @st.composite
@@ -91,7 +93,7 @@ def test_peak_and_end_are_those_of_a_run_counted_moment_by_moment(
     recipes: dict[str, Any] = {**plan.recipes, **measures}
     last = {m: max(i for i, w in enumerate(ends) if w == m or recipes[w].get("weights") == m) for m in plan.buffers}
     for model in plan.buffers:
-        if keep == "all" or (keep == "leaves" and model in plan.leaves):
+        if keep in ("all", "models") or (keep == "leaves" and model in plan.leaves):
             last[model] = len(ends)
     there = [sum(plan.buffers[m] for m in plan.buffers if ends.index(m) <= i <= last[m]) for i in range(len(ends) + 1)]
     assert footprint(plan, planned(measures), keep, slots=1, wave=wave) == (max(there) + 3, there[-1])

@@ -21,6 +21,7 @@ from raysim.core.settings import Settings
 from raysim.simulation.strategy import TrainInstruction
 from raysim.training.lora import LoraSettings
 from raysim.training.models import ModelSettings
+from raysim.training.objectives import ObjectiveConfig
 from raysim.training.request import TrainerSettings
 
 MODEL = "initial train losses generate extract exposure membership solve"
@@ -101,9 +102,9 @@ DECIDES: dict[str, str] = {
 _NAMED = "the mapping names the organization"
 _COUNTED = "follows from the corpus and the tokenizer; what is trained on reaches an aggregation with its result"
 DECIDES_NOTHING: dict[str, str] = {
-    "context.trainer.epochs": "the assignment says how many; see the plan",
+    "context.trainer.epochs": "the instruction says how many; see the plan",
     "context.bf16": "generation is in fp32; what it does to bf16 has a test of its own",
-    "context.trainer.client_state": "the assignment says what goes on; see the plan",
+    "context.trainer.client_state": "the instruction says what goes on; see the plan",
     "context.trainer.gpus": "who shares a GPU, not what is computed there",
     **{
         f"{name}.when": "which models are asked, not what they answer"
@@ -113,9 +114,9 @@ DECIDES_NOTHING: dict[str, str] = {
     "problems.0.canonical": "no model is shown it",
     "pass_at_k.k": "pass@k follows from how many passed",
     "canaries.organizations": "who has canaries, not which",
-    "canaries.place": "where they stand; in the fingerprint of the corpus",
+    "canaries.place": "where they are; in the fingerprint of the corpus",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
-        "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction",
+        "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
     )},
     "results.0.weights": "named by the key of the result",
     "context.client_stats.b.valid_fingerprint": "it is not asked",
@@ -146,9 +147,12 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
         yield from leaves(child, f"{prefix}{name}")
 
 
+MU = st.floats(0, 10)
 # Where a type does not say enough of what is allowed.
 DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "fraction": st.floats(0, 1, exclude_min=True),
+    "objective": st.one_of(st.none(), st.builds(ObjectiveConfig, st.just("pull"), st.fixed_dictionaries({"mu": MU}))),
+    "context.trainer.backend": st.sampled_from(["torch", "deepspeed"]),
     "config": st.fixed_dictionaries(
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
     ),

@@ -17,6 +17,7 @@ from raysim.core.keys import Key, key_of
 from raysim.measures.exposure import exposure_recipe
 from raysim.simulation.strategy import ClientUpdate, TrainInstruction
 from raysim.training.models import ModelSettings
+from raysim.training.objectives import ObjectiveConfig
 from raysim.training.request import TrainerSettings
 
 
@@ -79,12 +80,12 @@ def test_what_bf16_comes_to_on_the_drivers_processor_is_in_the_key(measure: str,
 
 @given(st.data())
 @settings(max_examples=50, deadline=None)
-def test_equal_keys_exactly_for_equal_assignments(data: st.DataObject) -> None:
+def test_equal_keys_exactly_for_equal_instructions(data: st.DataObject) -> None:
     names = st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "a")])
     few, state = st.integers(1, 2), st.sampled_from([None, "s"])
-    drawn = st.builds(
-        TrainInstruction, names, st.sampled_from("mn"), few, few, state, st.booleans(), st.sampled_from([0.5, 1])
-    )
+    objective = st.sampled_from([None, ObjectiveConfig("pull", {"mu": 1.0}), ObjectiveConfig("pull", {"mu": 2.0})])
+    part = st.sampled_from([0.5, 1])
+    drawn = st.builds(TrainInstruction, names, st.sampled_from("mn"), few, few, state, st.booleans(), part, objective)
     one, other = data.draw(drawn), data.draw(drawn)
     keys = [keys_of(replaced(BASE, "instruction", instruction))["train"] for instruction in (one, other)]
     assert (keys[0] == keys[1]) == (one == other)
@@ -134,9 +135,8 @@ def test_a_local_checkpoint_is_named_by_its_content(tmp_path: Path) -> None:
         (tmp_path / name / "model.safetensors").write_bytes(b"1")
 
     def key(name: str) -> Key:
-        return keys_of(replaced(BASE, "context.spec.settings", ModelSettings(pretrained=str(tmp_path / name))))[
-            "initial"
-        ]
+        settings = ModelSettings(pretrained=str(tmp_path / name))
+        return keys_of(replaced(BASE, "context.spec.settings", settings))["initial"]
 
     first = key("one")
     assert key("two") == first
@@ -154,7 +154,7 @@ def test_a_checkpoint_folder_without_a_config(tmp_path: Path) -> None:
 
 
 def test_the_order_of_a_recipe_does_not_count() -> None:
-    recipe = BASE.context.stage(ASSIGNMENT)
+    recipe = BASE.context.stage_recipe(ASSIGNMENT)
     assert key_of(dict(reversed(recipe.items()))) == key_of(recipe)
 
 

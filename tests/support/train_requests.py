@@ -1,4 +1,4 @@
-"""Sequences and tasks for trainers, without a corpus."""
+"""Sequences, tasks and requests for trainers, without a corpus."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,9 +6,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysim.training.request import TrainerSettings, TrainTask
+from raysim.training.model_host import ModelSpec
+from raysim.training.models import ModelSettings
+from raysim.training.request import TrainerSettings, TrainRequest, TrainState, TrainTask
+from raysim.training.weights import Flat
 
 MakeTask = Callable[..., TrainTask]
+
+UNUSED_SPEC = ModelSpec(ModelSettings(config={"model_type": "gpt2"}), 300, 0, 64)
+
+
+def make_request(
+    task: TrainTask,
+    sequences: np.ndarray,
+    weights: Flat,
+    client_state: TrainState | None = None,
+    resume: TrainState | None = None,
+    spec: ModelSpec = UNUSED_SPEC,
+) -> TrainRequest:
+    """The request as a trainer gets it, with sequences and weights."""
+    return TrainRequest(spec, task, client_state, resume).at_client(sequences, weights)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from train_requests import make_request
 
 from raysim.cluster.rank_launcher import RayRankLauncher, RayRanks
 from raysim.core.errors import RunError
@@ -90,8 +91,8 @@ def train(two_ranks: Callable[[], RayRanks]) -> Iterator[Train]:
         client_state: TrainState | None = None,
         resume: TrainState | None = None,
     ) -> tuple[Update, list[Any]]:
-        arguments = spec, task, sequences, weights, client_state, resume
-        events = list(two_ranks().train(*arguments) if task.settings.ranks > 1 else train_here(client, *arguments))
+        request = make_request(task, sequences, weights, client_state, resume, spec)
+        events = list(two_ranks().train(request) if task.settings.ranks > 1 else train_here(client, request))
         assert isinstance(events[-1], Update)
         return events[-1], events
 
@@ -101,7 +102,7 @@ def train(two_ranks: Callable[[], RayRanks]) -> Iterator[Train]:
 
 @dataclass(frozen=True)
 class Bench:
-    """A site with a model, and what is trained on it."""
+    """A host with a model, and what is trained on it."""
 
     kind: Kind
     client: ModelHost
@@ -121,7 +122,7 @@ class Bench:
 @pytest.fixture
 def make_bench(kind: Kind, train: Train, gpt2_spec, sequences, make_task) -> Callable[..., Bench]:
     def make(dropout: float = 0.1) -> Bench:
-        client, spec = ModelHost("site"), gpt2_spec(dropout=dropout)
+        client, spec = ModelHost("client"), gpt2_spec(dropout=dropout)
         return Bench(kind, client, spec, sequences, flatten(client.model(spec)) + 0, train, make_task)
 
     return make
