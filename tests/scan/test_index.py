@@ -18,7 +18,7 @@ from raysim.scan import chunks, index
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import open_corpus
 from raysim.scan.index import Index, content_key
-from raysim.scan.lexing import KINDS, Tokens, lex
+from raysim.scan.lexing import Tokens
 from raysim.scan.reading import Reader
 
 ROOT = Path(__file__).parents[2]
@@ -310,40 +310,3 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"--index .*file: .*name a folder that can be made"):
         Index(tmp_path / "file")
-
-
-LANGUAGES = ["x.py", "x.js", "x.c", "x.html", "x.md", "x.yaml", "x.rst", "x.java", "x.sh", "Makefile", "x.nothing"]
-PIECES = [
-    "a",
-    " ",
-    "\n",
-    "'",
-    '"',
-    "#",
-    "/*",
-    "*/",
-    "//",
-    "<b>",
-    "&",
-    "é",
-    "漢",
-    "\r",
-    "\t",
-    "1.5",
-    "{",
-    "}",
-    "$x",
-    "\\",
-]
-
-
-@settings(max_examples=200, deadline=None)
-@given(name=st.sampled_from(LANGUAGES), text=st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
-def test_tokens_cover_a_file(name: str, text: str) -> None:
-    tokens = lex(name, text.encode())
-    lengths = tokens // KINDS
-    assert (lengths > 0).all()
-    assert int(lengths.sum()) == len(text.encode())
-    ends = np.cumsum(lengths).tolist()
-    for end in ends:
-        text.encode()[:end].decode()  # between two characters
