@@ -30,7 +30,9 @@ def plan_of(parents: dict[str, str | None], finals: set[str], buffers: dict[str,
 CHAIN = {"initial": None, "a": "initial", "b": "a"}
 
 
-@pytest.mark.parametrize(("keep", "peak", "end"), [("all", 3, 3), ("models", 3, 3), ("leaves", 2, 1), ("metrics", 2, 0)])
+@pytest.mark.parametrize(
+    ("keep", "peak", "end"), [("all", 3, 3), ("models", 3, 3), ("leaves", 2, 1), ("metrics", 2, 0)]
+)
 def test_a_chain_is_at_most_two_models_wide(keep: Keep, peak: int, end: int) -> None:
     """Beside them lie the three buffers of the checkpoint of the one stage at a time."""
     assert footprint(plan_of(CHAIN, {"b"}), {}, keep, slots=1, wave=1) == (peak + 3, end)
