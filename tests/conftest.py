@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from shared import made_once
 
 pytest_plugins = ["run_tables", "studies", "tiny_models"]
 
@@ -42,12 +43,15 @@ SEQUENCE_LENGTH = 64
 @pytest.fixture(scope="session")
 def corpus_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """For each of the organizations alpha, beta and gamma a folder with real files of the standard library."""
-    base = tmp_path_factory.mktemp("corpora")
     stdlib = Path(sysconfig.get_path("stdlib"))
-    for name, files in STDLIB_FILES.items():
-        (base / name).mkdir()
-        for file in files:
-            shutil.copy(stdlib / file, base / name / file)
+
+    def copy(base: Path) -> None:
+        for name, files in STDLIB_FILES.items():
+            (base / name).mkdir()
+            for file in files:
+                shutil.copy(stdlib / file, base / name / file)
+
+    base = made_once(tmp_path_factory, "corpora", copy)
     return {name: base / name for name in STDLIB_FILES}
 
 
@@ -122,3 +126,11 @@ def ray_session() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def ray_address(ray_session: None) -> str:
+    """Where commands join the one Ray, for tests to which it does not matter who has started it."""
+    import ray
+
+    return ray.get_runtime_context().gcs_address
