@@ -47,7 +47,7 @@ def test_two_ranks_of_one_stage_do_not_share_a_gpu() -> None:
         on_gpu(gpus=0.5, ranks=2)
 
 
-@pytest.mark.parametrize("turns", [1, 2, None])
+@pytest.mark.parametrize("gpu_slots", [1, 2, None])
 def test_stages_take_turns_while_other_work_goes_on(gpu_slots: int | None) -> None:
     """Five organizations on four slots: as many train at once as there are turns, and scoring finds slots free."""
 

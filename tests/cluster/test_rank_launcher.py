@@ -135,7 +135,7 @@ def loaded(**changes: Any) -> LoadedExperiment:
 
 
 @pytest.mark.parametrize(
-    ("trainer", "told"),
+    ("trainer", "words"),
     [
         ({"ranks": 3, "batch_size": 3}, r"a stage of 3 ranks that need 1 CPUs each .* this cluster hold 2; lower"),
         ({"ranks": 2, "threads": 2}, r"a stage of 2 ranks that need 2 CPUs each .* hold 1; lower"),
@@ -143,9 +143,9 @@ def loaded(**changes: Any) -> LoadedExperiment:
     ],
 )
 def test_a_stage_that_could_never_start_is_refused_before_anything_does(
-    ray_session: None, trainer: dict[str, Any], prompt_stats: str
+    ray_session: None, trainer: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(InputError, match=prompt_stats):
+    with pytest.raises(InputError, match=words):
         open_backend(loaded(trainer=trainer), None)
 
 

@@ -121,12 +121,12 @@ def test_tables_do_not_depend_on_the_secret(sharing: Tiny, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_replicas_on_ray_leave_out_the_same(sharing: Tiny, tmp_path: Path) -> None:
+def test_replicas_on_ray_leave_out_the_same(sharing: Tiny, tmp_path: Path, ray_address: str) -> None:
     one_order = {"incremental": {"orders": [["alpha", "beta", "gamma"]]}}
     path = sharing(strategies=[one_order], measure={}, deduplication={"across": "first_owner", "match": "near"})
-    for backend in ("inline", "ray"):
+    for backend, more in (("inline", []), ("ray", ["--address", ray_address])):
         changes = ["--set", f"execution={{backend: {backend}, slots: 2, replicas: 2}}"]
-        ended = raysim("run", path, "--out", tmp_path / backend, *changes)
+        ended = raysim("run", path, "--out", tmp_path / backend, *changes, *more)
         assert ended.returncode == 0, ended.stderr
     assert hashes(tmp_path / "ray") == hashes(tmp_path / "inline")
 

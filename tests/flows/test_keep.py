@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drive import command, hashes, raysim
+from drive import hashes, raysim, started
 
 from raysim.store.store import Store
 from raysim.store.task_log import read_log
@@ -96,9 +96,9 @@ def test_the_plan_says_what_the_store_holds_in_the_end(finished_once: tuple[Path
 @pytest.mark.slow
 def test_gc_spares_the_snapshots_of_a_run_that_was_killed(tiny: Callable[..., Path], tmp_path: Path) -> None:
     path, out = tiny(**ORDERS, **probing("every_epoch")), tmp_path / "out"
-    with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.PIPE, text=True) as driver:
-        assert driver.stdout is not None
-        assert any("MemorizationMeasure" in line for line in driver.stdout)
+    output = tmp_path / "output"
+    with started("run", path, "--out", out, output=output) as driver:
+        driver.until(lambda: "Probing" in output.read_text())
         driver.kill()
     store = Store(out / "store")
     epoch_checkpoints = [key for key in store if (entry := store.peek(key)) and entry.recipe["kind"] == "snapshot"]

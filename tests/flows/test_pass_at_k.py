@@ -108,9 +108,9 @@ def test_solutions_visit_the_organizations_and_counts_come_back(solved: tuple[Pa
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_tables(solved: tuple[Path, Any]) -> None:
+def test_ray_gives_the_same_tables(solved: tuple[Path, Any], ray_address: str) -> None:
     out = solved[0].with_name("ray")
-    ended = raysim("run", solved[1]("ray", backend="ray", slots=2), "--out", out)
+    ended = raysim("run", solved[1]("ray", backend="ray", slots=2), "--out", out, "--address", ray_address)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert hashes(out) == hashes(solved[0])
 

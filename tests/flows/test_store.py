@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drive import command, hashes, raysim
+from drive import hashes, raysim, started
 
 from raysim.store.references import References
 from raysim.store.store import Store
@@ -170,8 +169,11 @@ def test_two_runs_share_a_store_at_once(
     """Each stage is trained by one of them; the other waits for it."""
     path, store = tiny(), tmp_path / "store"
     outs = [tmp_path / "one", tmp_path / "other"]
-    runs = [subprocess.Popen(command("run", path, "--out", out, "--store", store)) for out in outs]
-    assert [one.wait(240) for one in runs] == [0, 0]
+    with (
+        started("run", path, "--out", outs[0], "--store", store) as one,
+        started("run", path, "--out", outs[1], "--store", store) as other,
+    ):
+        assert [one.wait(), other.wait()] == [0, 0]
     for out in outs:
         assert hashes(out) == hashes(finished_once[1])
     trained = [

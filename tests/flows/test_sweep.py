@@ -1,20 +1,17 @@
 """A sweep, end to end: shared stages computed once, every point as it would be alone, and one comparison of all."""
 
 import json
-import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drive import command, hashes, raysim
+from drive import hashes, raysim, started
 
 from raysim.store.store import Store
 from raysim.store.task_log import read_log
@@ -94,13 +91,9 @@ def test_a_killed_sweep_goes_on(swept_once: tuple[Path, Path], tmp_path: Path) -
     path, undisturbed = swept_once
     out = tmp_path / "killed"
     log = _point(out, 0.03) / "stages.jsonl"
-    with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.DEVNULL) as driver:
-        deadline_s = time.monotonic() + 120
-        while not any(row["status"] == "computed" for row in read_log(log)):
-            assert driver.poll() is None
-            assert time.monotonic() < deadline_s
-            os.sched_yield()
-        driver.send_signal(signal.SIGKILL)
+    with started("run", path, "--out", out) as driver:
+        driver.until(lambda: any(row["status"] == "computed" for row in read_log(log)))
+        driver.kill()
     before = raysim("report", out)
     assert before.returncode == 0, before.stderr
     assert "One of them finished" in before.stdout
@@ -200,9 +193,11 @@ def test_what_is_wrong_with_a_point_is_said_before_any_training(
 
 
 @pytest.mark.slow
-def test_ray_is_opened_once_and_gives_equal_tables(swept_once: tuple[Path, Path], tmp_path: Path) -> None:
+def test_ray_is_opened_once_and_gives_equal_tables(tiny: Callable[..., Path], tmp_path: Path) -> None:
     """Counts the calls of ray.init that start or join a cluster, in a process of its own."""
-    path, inline = swept_once
+    path, inline = tiny(sweep=SWEEP, strategies=[{"fedyogi": {"rounds": 2}}]), tmp_path / "inline"
+    ended = raysim("run", path, "--out", inline)
+    assert ended.returncode == 0, ended.stderr
     out = tmp_path / "ray"
     code = (
         "import ray, sys\n"

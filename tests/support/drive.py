@@ -111,15 +111,14 @@ def _fork_server() -> socket.socket:
 
 @contextmanager
 def started(*args: object, output: Path | None = None) -> Iterator[Driver]:
-    """Starts `raysim`; what it says is appended to `output`. Whoever leaves waits for its end, or kills it."""
+    """Starts `raysim`; what it says is appended to `output`. Waits for its end, or kills it if something is raised."""
     with open(output or os.devnull, "a") as file:
         driver = Driver(args, file.fileno(), file.fileno())
     try:
         yield driver
-    except BaseException:
-        driver.kill()
-        raise
+        driver.wait()
     finally:
+        driver.kill()
         driver.wait()
 
 
