@@ -45,8 +45,7 @@ RESUMABLE = 3
 _PAUSE_S = 0.02
 
 FAILURE_DETECTION = {"health_check_period_ms": 500}
-"""A node that has ended is missed after five periods, of 3 s each by Ray's default; one that is only slow still has 10 s
-for each answer."""
+"""A node that has ended is missed after five periods, of 3 s by Ray's default; a slow one has 10 s for each answer."""
 
 
 @dataclass(frozen=True)
