@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from shared import made_once
 
-pytest_plugins = ["run_tables", "studies", "tiny_models"]
+pytest_plugins = ["examples", "run_tables", "studies", "tiny_models"]
 
 if TYPE_CHECKING:
     from raysim.corpus.tokenizer import CodeTokenizer

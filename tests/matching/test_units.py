@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ def texts_of(units: Units) -> list[list[str]]:
     return [texts[a:b] for a, b in zip(units.starts[:-1], units.starts[1:], strict=True)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=scaled(300))
 @given(files=st.lists(TEXT, max_size=5))
 def test_lines_are_those_of_the_texts(files: list[str]) -> None:
     units = lines_in(*join([text.encode() for text in files]))
@@ -55,7 +56,7 @@ def test_windows_depend_on_order_and_content() -> None:
     assert len(window_hashes(hashes, 10)) == 0
 
 
-@settings(max_examples=200)
+@settings(max_examples=scaled(200))
 @given(
     texts=st.lists(st.text("ab", max_size=3).map(lambda text: 40 * text) | st.text("ab", min_size=30, max_size=34)),
     draw=st.data(),
@@ -152,7 +153,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300), deadline=None)
 @given(
     files=st.lists(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), max_size=3),
     ending=st.sampled_from(["py", "js", "c", "yaml", "unknown"]),

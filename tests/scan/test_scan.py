@@ -7,6 +7,7 @@ from typing import Any
 
 import brute
 import pytest
+from examples import scaled
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ def corpus(name: str, files: Files) -> CodeCollection:
 reader = Reader()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=scaled(50), deadline=None)
 @given(generated=FILES, owners=st.dictionaries(st.sampled_from("xyz"), FILES, min_size=1), min_lines=st.integers(1, 6))
 @example(generated={"a.py": ""}, owners={"x": {"a.py": "\n"}}, min_lines=6)
 @example(generated={"a.py": "same\n" * 300}, owners={"x": {"a.py": "same\n" * 299, "b.py": "same"}}, min_lines=6)
@@ -60,7 +61,7 @@ def compare_scan(generated: Files, owners: Mapping[str, Files], min_lines: int) 
     assert found["totals"]["samples"] == len(generated)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=scaled(50), deadline=None)
 @given(owners=st.dictionaries(st.sampled_from("xyz"), FILES, min_size=1), min_lines=st.integers(1, 6))
 def test_clones_equal_brute_force(owners: Mapping[str, Files], min_lines: int) -> None:
     compare_clones(owners, min_lines)
