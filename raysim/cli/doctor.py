@@ -60,7 +60,7 @@ def examine() -> dict[str, Any]:
         ]
         facts["bf16_on_cpu"] = knows_bf16()
         if not facts["cuda_devices"]:
-            problems.append("no CUDA device: training runs on the CPU; keep models small (raysim plan tells the hours)")
+            problems.append("no CUDA device: training runs on the CPU; keep models small (raysim plan says how many hours)")
         if not facts["bf16_on_cpu"]:
             problems.append(
                 "this processor has no bf16 instructions: trainer.precision: bf16 will be slow, use fp32; models that"
@@ -72,10 +72,10 @@ def examine() -> dict[str, Any]:
                 problems.append(f"trainer.backend: deepspeed {facts['deepspeed']}; use backend: torch")
     from raysim.sandbox.sandbox import enough, protections
 
-    walls = protections()
-    facts["walls_around_programs"] = ", ".join(wall for wall, reason in walls.items() if reason is None) or "none"
-    problems += [f"no wall of {wall} around generated programs: {reason}" for wall, reason in walls.items() if reason]
-    if not enough(wall for wall, reason in walls.items() if reason is None):
+    layers = protections()
+    facts["isolation_layers"] = ", ".join(layer for layer, reason in layers.items() if reason is None) or "none"
+    problems += [f"no isolation layer of {layer} around generated programs: {reason}" for layer, reason in layers.items() if reason]
+    if not enough(layer for layer, reason in layers.items() if reason is None):
         problems.append(
             "measure.pass_at_k will not run here: programs need namespaces, or both filters, to be contained; allow"
             " user namespaces (sysctl user.max_user_namespaces; in a container --cap-add SYS_ADMIN) or use newer Linux"

@@ -210,7 +210,7 @@ def scan(
     corpora: CorpusOption,
     references: Annotated[
         list[str] | None,
-        typer.Option("--reference", metavar="PATH", help="Public code: what stands there is nobody's."),
+        typer.Option("--reference", metavar="PATH", help="Public code: what is there is nobody's."),
     ] = None,
     min_lines: MinLinesOption = 6,
     tokens: TokensOption = None,
@@ -223,7 +223,7 @@ def scan(
     html_file: HtmlFileOption = None,
     fail_over: FailOption = None,
 ) -> None:
-    """Says whose code other code repeats: every run of lines that stands in somebody's files, and where."""
+    """Says whose code other code repeats: every run of lines that occurs in somebody's files, and where."""
     from raysim.scan.command import Input, run_scan
     from raysim.scan.reading import Reader
 

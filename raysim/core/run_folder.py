@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import platform
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,15 @@ class RunFolder:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+    def read_secret(self) -> bytes:
+        """The key of the run's line hashes, made at its first start; a kill leaves none or a whole one."""
+        if not self.secret.is_file():
+            unfinished = self.secret.with_name(f"{self.secret.name}.unfinished")
+            unfinished.touch(mode=0o600)
+            unfinished.write_bytes(secrets.token_bytes(32))
+            unfinished.replace(self.secret)
+        return self.secret.read_bytes()
 
     def is_finished(self) -> bool:
         """Whether a run has come to its end here before."""

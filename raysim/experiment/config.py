@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
 from raysim.core.errors import InputError
-from raysim.core.settings import Settings, apply_overrides, load_yaml, validate
+from raysim.core.settings import S, Settings, apply_overrides, load_yaml, validate
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
 from raysim.corpus.preparation import PreparationSettings
@@ -17,11 +17,8 @@ from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import TokenizerSettings
 from raysim.experiment.grid import check_sweep
 from raysim.experiment.report_settings import ReportSettings
-from raysim.measures.exposure import ExposureSettings
-from raysim.measures.membership import MembershipSettings
-from raysim.measures.memorization.settings import MemorizationSettings
-from raysim.measures.pass_at_k.settings import PassAtKSettings
-from raysim.measures.perplexity import PerplexitySettings
+from raysim.measures.base import Measure, MeasureScope
+from raysim.measures.registry import measures
 from raysim.organizations.organization import OrganizationSettings
 from raysim.simulation.registry import resolve
 from raysim.simulation.strategy import Strategy, StrategySettings
@@ -50,18 +47,24 @@ class ExecutionSettings(Settings):
     )
 
 
-class MeasureSettings(Settings):
-    """What is measured of the models."""
+def _measure_settings() -> type[Settings]:
+    """The settings of what is measured: a section for each installed measure (`raysim.measures.registry`)."""
+    fields: dict[str, Any] = {
+        name: (measure.Settings | None, pydantic.Field(default=measure.default, description=_summary(measure)))
+        for name, measure in measures().items()
+    }
+    doc = "What is measured of the models."
+    return pydantic.create_model("MeasureSettings", __base__=Settings, __doc__=doc, __module__=__name__, **fields)
 
-    perplexity: PerplexitySettings | None = PerplexitySettings()
-    memorization: MemorizationSettings | None = None
-    exposure: ExposureSettings | None = pydantic.Field(
-        default=ExposureSettings(), description="of canaries, where an experiment plants any"
-    )
-    membership: MembershipSettings | None = None
-    pass_at_k: PassAtKSettings | None = pydantic.Field(
-        default=None, description="whether generated solutions pass tests; unset: not measured"
-    )
+
+def _summary(measure: type[Measure]) -> str:
+    return (measure.__doc__ or "").strip().partition("\n")[0]
+
+
+if TYPE_CHECKING:
+    MeasureSettings = Settings
+else:
+    MeasureSettings = _measure_settings()
 
 
 class Experiment(Settings):
@@ -72,7 +75,7 @@ class Experiment(Settings):
     split_seed: int = pydantic.Field(default=1, description="of split, packing and prompts")
     organizations: dict[str, OrganizationSettings] = pydantic.Field(min_length=1)
     references: list[Literal["stdlib"] | SourceSettings] = pydantic.Field(
-        default=[], description="indexed, never trained on: what stands there is public"
+        default=[], description="indexed, never trained on: what is there is public"
     )
     preparation: PreparationSettings = PreparationSettings()
     deduplication: DeduplicationSettings = DeduplicationSettings()
@@ -91,12 +94,19 @@ class Experiment(Settings):
         default={}, description="values for settings, by path as for --set: a run for every combination"
     )
 
+    def asked_measures(self) -> tuple[Measure, ...]:
+        """The measures that it asks for, where there is something to measure."""
+        scope, classes = self.measure_scope, measures()
+        asked = [classes[name](settings) for name, settings in self.measure if settings is not None]
+        return tuple(measure for measure in asked if measure.applies(scope))
+
+    def measure_settings(self, settings_class: type[S]) -> S | None:
+        """The settings of the measure whose settings are of this class; None: it is not asked for."""
+        return next((found for _, found in self.measure if isinstance(found, settings_class)), None)
+
     @property
-    def after_epochs(self) -> bool:
-        """Whether models after every epoch are measured."""
-        measure = self.measure
-        asked = (measure.memorization, self.canaries and measure.exposure, measure.membership, measure.pass_at_k)
-        return any("every_epoch" in settings.when for settings in asked if settings)
+    def measure_scope(self) -> MeasureScope:
+        return MeasureScope(self.trainer, self.canaries)
 
     @pydantic.field_validator("name")
     @classmethod
@@ -132,14 +142,12 @@ class Experiment(Settings):
         return sweep
 
     @pydantic.model_validator(mode="after")
-    def _passages_fit(self) -> "Experiment":
-        extraction = self.measure.memorization and self.measure.memorization.extraction
-        if extraction and extraction.longest > self.trainer.sequence_length:
-            raise ValueError(
-                f"measure.memorization.extraction: a prefix of {extraction.prefix_tokens[-1]} tokens and a suffix of"
-                f" {extraction.suffix_tokens} do not fit into a training sequence of {self.trainer.sequence_length};"
-                " set shorter prefix_tokens or suffix_tokens, or a longer trainer.sequence_length"
-            )
+    def _measures_fit(self) -> "Experiment":
+        for measure in self.asked_measures():
+            try:
+                measure.check(self.measure_scope)
+            except ValueError as error:
+                raise ValueError(f"measure.{error}") from None
         return self
 
 
@@ -159,11 +167,13 @@ class LoadedExperiment:
     Attributes:
         base: folder that its relative paths start from.
         settings: its strategies, resolved.
+        measures: that it asks for.
     """
 
     experiment: Experiment
     base: Path
     settings: tuple[StrategyConfig, ...]
+    measures: tuple[Measure, ...] = field(compare=False)
 
 
 def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
@@ -176,7 +186,7 @@ def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
 
 
 def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
-    """The experiment that a run's manifest tells of.
+    """The experiment of a run, from its manifest.
 
     Raises:
         InputError: it is none of this version.
@@ -188,7 +198,7 @@ def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
-    _check_auditing(experiment, origin)
+    _check_canaries(experiment, origin)
     settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):
         label, strategy_class, strategy_settings = resolve(entry, f"{origin}: strategies[{number}]")
@@ -197,11 +207,11 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
                 f"{origin}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
             )
         settings.append(StrategyConfig(label, strategy_class, strategy_settings))
-    return LoadedExperiment(experiment, base, tuple(settings))
+    return LoadedExperiment(experiment, base, tuple(settings), experiment.asked_measures())
 
 
-def _check_auditing(experiment: Experiment, origin: str) -> None:
-    """Refuses canaries and chunks that do not fit what they are for."""
+def _check_canaries(experiment: Experiment, origin: str) -> None:
+    """Refuses canaries that do not fit the rest."""
     length = experiment.trainer.sequence_length
     if canaries := experiment.canaries:
         strangers = [name for name in canaries.organizations or () if name not in experiment.organizations]
@@ -217,9 +227,3 @@ def _check_auditing(experiment: Experiment, origin: str) -> None:
                 f"{origin}: canaries.length: a canary of {longest} bytes may not fit a sequence of {length} tokens;"
                 " shorten length or format, or raise trainer.sequence_length"
             )
-    membership = experiment.measure.membership
-    if membership and (membership.chunk_tokens or 0) > length:
-        raise InputError(
-            f"{origin}: measure.membership.chunk_tokens: {membership.chunk_tokens} tokens are more than a sequence of"
-            f" {length}; set it to trainer.sequence_length at most, or to null for whole files"
-        )

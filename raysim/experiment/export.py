@@ -34,7 +34,7 @@ def export_model(run_dir: Path, key: str, target: Path) -> Key:
         the whole key.
 
     Raises:
-        InputError: no run, no such model, its weights were let go, or `target` is there already.
+        InputError: no run, no such model, its weights were evicted, or `target` is there already.
     """
     folder = RunFolder.reopen(run_dir)
     loaded = restore_experiment(folder.read_manifest())

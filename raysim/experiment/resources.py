@@ -42,9 +42,9 @@ def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
 
 
 def open_actor_pool(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], None]) -> ActorPool:
-    """The crew of an experiment, with nobody in it yet."""
+    """The actor pool of an experiment, still empty."""
     execution, slots = loaded.experiment.execution, slot_count(loaded, backend)
-    # In one process nothing is gained by a second party of the same site.
+    # In one process nothing is gained by a second actor of the same client.
     replicas = 1 if isinstance(backend, InlineBackend) else execution.replicas or slots
     retrying = Retrying(RetryPolicy(execution.retries), note, backend.await_failure_detection)
     trainer, gpu_slots = loaded.experiment.trainer, None

@@ -16,14 +16,15 @@ from raysim.corpus.diversity import diversities, line_entropy, smallest
 from raysim.experiment.config import LoadedExperiment, load_experiment
 from raysim.experiment.estimate.cost import estimate, matmul_rate
 from raysim.experiment.estimate.memory import foresee, memory_needs, this_machine
-from raysim.experiment.execute import perform, stop_on_sigterm
+from raysim.experiment.execute import execute, stop_on_sigterm
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.overlap_report import overlap_report
 from raysim.experiment.plan import RunPlan, inline_pool, memory_load, plan_run, plan_run_inline
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
 from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
-from raysim.measures.evaluator import read_secret
+from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.measures.registry import measures
 from raysim.store.references import References
 from raysim.store.retention import Retention, parents_of
 from raysim.store.store import Store
@@ -138,10 +139,11 @@ async def _run(
     stop_on_sigterm()
     observer.phase("Preparing the corpora")
     pool = open_actor_pool(loaded, backend, observer.note)
-    run_plan = await plan_run(loaded, pool, store, read_secret(folder.secret))
+    secret = folder.read_secret()
+    run_plan = await plan_run(loaded, pool, store, secret)
     setup, planned = run_plan.setup, run_plan.plan
     observer.expect(run_plan.pending)
-    recipes = {**planned.recipes, **{key: measure.recipe for key, measure in run_plan.measures.items()}}
+    recipes = {**planned.recipes, **{key: one.recipe for key, one in run_plan.evaluations.items()}}
     # Snapshots of stages are models, too, and have no recipe in the plan.
     models = {*planned.recipes, *(parent for recipe in recipes.values() for parent in parents_of(recipe))}
     references.write(folder.path, {*recipes, *models, *setup.used}, models)
@@ -153,16 +155,17 @@ async def _run(
         for warning in (await pool.call(client, "run", foresee, load, where))["warnings"]:
             observer.note(warning)
     retention = Retention(keep, recipes, planned.leaves, claimed=lambda: references.arrays_of_others(folder.path))
-    done = await perform(loaded, run_plan, pool, store, retention, folder.stages, folder.secret, observer)
+    done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
 
     observer.phase("Writing the tables")
-    initial = {i.context.seed: (await done.runner.initial(i.context)).info for i in setup.strategy_runs}
-    write_rows(folder, "models", model_rows(done.measurer.reached, initial))
+    initial = {i.context.seed: (await done.trainer.initial(i.context)).info for i in setup.strategy_runs}
+    write_rows(folder, "models", model_rows(done.evaluator.reached, initial))
     corpora, drops = corpora_rows(setup.client_stats.values())
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
-    for name, tables in done.measurer.tables.items():
-        write_joined(folder, name, tables)
+    for measure in measures().values():
+        for spec in measure.tables:
+            write_joined(folder, spec, done.evaluator.tables.get(spec.name, []))
     used = {*done.executor.used, *setup.used}
     entries = [entry for key in sorted(used) if (entry := store.peek(key))]
     before = [{**transfer.to_json(), "work": "preparation"} for transfer in setup.transfers]
@@ -189,7 +192,7 @@ def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:
     slots = slot_count(loaded, InlineBackend())
     found = estimate(
         run_plan.plan,
-        {key: measure.recipe for key, measure in run_plan.measures.items()},
+        run_plan.evaluations,
         run_plan.setup.strategy_runs[0].context.spec.count_parameters(),
         run_plan.pending,
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
@@ -212,7 +215,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     async def look(store: Store) -> tuple[Setup, dict[str, Any]]:
         pool = inline_pool()
         setup = await set_up(loaded, pool, store)
-        return setup, await overlap_report(pool, setup, loaded.experiment.measure.memorization)
+        return setup, await overlap_report(pool, setup, loaded.experiment.measure_settings(MemorizationSettings))
 
     with scratch_store(folder) as store:
         setup, seen_through = asyncio.run(look(store))

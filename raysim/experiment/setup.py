@@ -1,4 +1,4 @@
-"""Brings the parties of an experiment together: references, tokenizer, organizations, worlds."""
+"""Sets an experiment up: references, tokenizer, organizations, the run contexts of all seeds."""
 
 import asyncio
 import secrets
@@ -16,6 +16,8 @@ from raysim.corpus.sources import SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer, TrainedTokenizerSettings, load_tokenizer, train_tokenizer
 from raysim.experiment.config import LoadedExperiment
 from raysim.inference.numerics import knows_bf16
+from raysim.measures.base import EvalContext
+from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.deduplication import deduplicate
 from raysim.organizations.organization import (
     ClientStats,
@@ -46,7 +48,7 @@ class Setup:
         tokenizer: of all.
         strategy_runs: every setting in every order at every seed.
         transfers: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
-            keyed hashes of files where those that stand at several organizations are left out.
+            keyed hashes of files where those that several organizations have are left out.
         used: keys of the store entries that it took.
     """
 
@@ -60,7 +62,7 @@ class Setup:
 
 
 class _Recruiter:
-    """Makes parties of one organization; from the second on they must tell what the first one told."""
+    """Makes actors of one organization; from the second on they must have the statistics of the first."""
 
     def __init__(self, pool: ActorPool, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
         self._pool = pool
@@ -103,7 +105,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     for name, recruiter in recruiters.items():
         pool.register(name, recruiter)
     tokenizer, shared, used = await _tokenizer(loaded, pool, store, references)
-    memorization = experiment.measure.memorization
+    memorization = experiment.measure_settings(MemorizationSettings)
     preparation_context = PreparationContext(
         preparation=experiment.preparation,
         split_seed=experiment.split_seed,
@@ -120,9 +122,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
     for name, recruiter in recruiters.items():
         recruiter.preparation_context, recruiter.stats = asked[name], client_stats[name]
-    context = experiment.trainer.sequence_length
-    if memorization and memorization.prompts.prefix:
-        context = max(context, memorization.prefix_tokens + memorization.new_tokens)
+    context = max(experiment.trainer.sequence_length, *(measure.context_tokens for measure in loaded.measures), 0)
     spec = ModelSpec(experiment.model.resolved(loaded.base), tokenizer.vocab_size, tokenizer.bos_id, context)
     libraries = versions_of("torch", "transformers", "tokenizers", "numpy")
     contexts = [
@@ -147,6 +147,19 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
     transfers = (*shared, *compared, *prompt_stats)
     return Setup(client_stats, preparation_context, references, tokenizer, strategy_runs, transfers, used)
+
+
+def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
+    """What measures know of a run, at its first seed."""
+    experiment = loaded.experiment
+    return EvalContext(
+        run=setup.strategy_runs[0].context,
+        tokenizer=setup.tokenizer,
+        references=setup.references,
+        policies={name: settings.agreement for name, settings in experiment.organizations.items()},
+        canaries=experiment.canaries,
+        base=loaded.base,
+    )
 
 
 def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from raysim.core.errors import RaysimError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.experiment.config import Experiment, LoadedExperiment
-from raysim.experiment.grid import SweepPoint, grid, short_names
+from raysim.experiment.grid import GridPoint, grid, short_names
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.plan import RunPlan, plan_run_inline
 from raysim.experiment.resources import open_backend
@@ -44,7 +44,7 @@ class PlannedPoint:
         loaded: its experiment.
     """
 
-    place: SweepPoint
+    place: GridPoint
     options: Options
     loaded: LoadedExperiment
 
@@ -168,7 +168,7 @@ def plan(options: Options) -> dict[str, Any]:
     }
 
 
-def _options(options: Options, place: SweepPoint, folder: RunFolder) -> Options:
+def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
     """What runs a point alone, with the command that a person would type for it."""
     out, overrides = folder.path / POINTS / place.name, (*options.overrides, *place.overrides)
     words = ["raysim", "run", str(options.experiment), "--out", str(out), "--store", str(folder.store)]
@@ -189,15 +189,15 @@ def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
     for point in sweep.points:
         with _naming(point.place):
             run_plan = plan_run_inline(point.loaded, store)
-        plan, measures = run_plan.plan, _without(run_plan.measures, known)
+        plan, evaluations = run_plan.plan, _without(run_plan.evaluations, known)
         new = Plan(
             stages=[stage for stage in plan.stages if stage.key not in known],
             models=[model for model in plan.models if model.checkpoint.model not in known],
             recipes=_without(plan.recipes, known),
             buffers=_without(plan.buffers, known),
         )
-        known |= {*plan.recipes, *run_plan.measures, *(model.checkpoint.model for model in plan.models)}
-        yield plan, RunPlan(run_plan.setup, new, measures, pending_tokens(new, measures, store))
+        known |= {*plan.recipes, *run_plan.evaluations, *(model.checkpoint.model for model in plan.models)}
+        yield plan, RunPlan(run_plan.setup, new, evaluations, pending_tokens(new, evaluations, store))
 
 
 def _without(found: Mapping[Key, V], known: set[Key]) -> dict[Key, V]:
@@ -225,7 +225,7 @@ def _one_backend() -> Iterator[Opener]:
 
 
 @contextmanager
-def _naming(place: SweepPoint) -> Iterator[None]:
+def _naming(place: GridPoint) -> Iterator[None]:
     """Puts the point before whatever error comes from it."""
     try:
         yield

@@ -1,11 +1,13 @@
 """Having models generate, for whichever measure asks: the step of a batch job, and the job."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from raysim.inference.settings import Numerics, Sampling
+from raysim.inference.numerics import numerics_of
+from raysim.inference.settings import Numerics, Precision, Sampling
+from raysim.simulation.run_context import RunContext
 from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchJob
 from raysim.tasks.ray_data import fetch
 from raysim.training.process_memory import oom_hint
@@ -97,3 +99,24 @@ def generation_job(
         part=lambda answer: answer["batch"][0].as_py(),
         tables=tables,
     )
+
+
+class PrecisionSettings(Protocol):
+    """Settings of a measure that has models generate, in a precision of its own or the trainer's."""
+
+    @property
+    def precision(self) -> Precision | None: ...
+
+
+def numerics(context: RunContext, settings: PrecisionSettings) -> Numerics:
+    """In which numbers models answer: the same on all nodes, whatever their processors."""
+    return numerics_of(settings.precision or context.trainer.precision, context.bf16)
+
+
+_JOB_WEIGHTS_BYTES = 1 << 30
+"""Weights that one job of the pipeline holds in memory at once."""
+
+
+def models_per_job(num_parameters: int) -> int:
+    """How many models' float32 weights one job of the pipeline holds."""
+    return max(1, _JOB_WEIGHTS_BYTES // (4 * num_parameters))

@@ -21,8 +21,8 @@ TIMEOUT_S = 120
 
 SMALL_WAVES = """
 from raysim.cli.main import main
-from raysim.measures.memorization import measure as probing
-probing._JOB_WEIGHTS_BYTES = 1
+from raysim.measures import generation
+generation._JOB_WEIGHTS_BYTES = 1
 main()
 """
 """One model to a job of the pipeline, so that a wave is full as soon as one model waits."""

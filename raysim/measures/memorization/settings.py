@@ -10,13 +10,12 @@ from raysim.core.keys import versions_of
 from raysim.core.settings import Settings
 from raysim.corpus.packing import PACKING_VERSION
 from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, Scheme, sampling_recipe
+from raysim.measures.when import CheckpointKinds
 
 PROMPTS_VERSION = 1
 MATCHING_VERSION = 1
 EXTRACTION_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
-
-When = Literal["final", "every_stage", "every_round", "every_epoch"]
 
 
 class PromptCounts(Settings):
@@ -66,14 +65,6 @@ class ExtractionSettings(Settings):
         Every prefix is read with its true suffix, and once more to be gone on with if the model errs.
         """
         return 2 * self.passages * sum(length + self.suffix_tokens for length in self.prefix_tokens)
-
-
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-CheckpointKinds = Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)]
-"""Which of a strategy's models are asked; one moment may be written without brackets."""
 
 
 class MemorizationSettings(Settings):

@@ -57,7 +57,7 @@ def patterns(programs: Mapping[str, int]) -> pa.Table:
     """How many samples show each pattern, and how often all together; a table of `PATTERN_SCHEMA`.
 
     Args:
-        programs: distinct ones, and how many samples each stands for.
+        programs: distinct ones, and how many samples each is of.
 
     Raises:
         RunError: the linter failed.

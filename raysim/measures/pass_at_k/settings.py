@@ -9,7 +9,7 @@ from pydantic import Field
 from raysim.core.keys import versions_of
 from raysim.core.settings import Settings, Size
 from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, sampling_recipe
-from raysim.measures.memorization.settings import CheckpointKinds
+from raysim.measures.when import CheckpointKinds
 from raysim.sandbox.isolation import Limits
 
 EXECUTION_VERSION = 1

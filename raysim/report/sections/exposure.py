@@ -8,6 +8,7 @@ from typing import Any
 from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import RunResults, over_orders_and_seeds
 from raysim.analysis.statistics import exposure_by_chance
+from raysim.measures.base import Section
 from raysim.report.sections.overview import Shown
 
 Rows = Mapping[str, list[dict[str, Any]]]
@@ -142,3 +143,11 @@ def _fits(rows: Iterable[dict[str, Any]]) -> str:
         if doubtful
         else f"{text}."
     )
+
+
+def section(results: RunResults) -> Section | None:
+    """The section of the report on canaries."""
+    found = exposure(results)
+    if found is None:
+        return None
+    return Section("exposure", "Canaries", "Canaries", 1000, template="exposure.html.j2", values={"exposure": found})

@@ -7,6 +7,7 @@ from typing import Any
 from raysim.analysis.attacks import NOTHING, SCORES, SHOWS, UNKNOWN
 from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import Row, RunResults, over_orders_and_seeds
+from raysim.measures.base import Section
 from raysim.report.sections.overview import Shown
 
 FEW_FILES = 10
@@ -141,3 +142,12 @@ def _in_words(shows: Sequence[bool], unknown: Collection[str], few: Mapping[str,
             " blind guess to hold an attack against, and it shows nothing either."
         )
     return " ".join(parts)
+
+
+def section(results: RunResults) -> Section | None:
+    """The section of the report on membership inference."""
+    found = inference(results, results.run.table("attacks").to_pylist())
+    if found is None:
+        return None
+    values = {"inference": found}
+    return Section("membership", "Membership", "Membership", 1100, template="membership.html.j2", values=values)

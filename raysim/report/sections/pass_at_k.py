@@ -7,6 +7,7 @@ from typing import Any
 
 from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import RunResults, over_orders_and_seeds
+from raysim.measures.base import Section
 from raysim.report.sections.overview import Shown
 
 _OUTCOMES = ("passed", "wrong", "error", "timeout", "memory", "ended", "too_long")
@@ -114,3 +115,13 @@ def _licences(results: RunResults, models: set[str]) -> list[dict[str, Any]]:
             total["lines"] += row["lines"]
             total["files"] = max(total["files"], row["files"])
     return [found[place] for place in sorted(found)]
+
+
+def section(results: RunResults) -> Section | None:
+    """The section of the report on solutions to programming problems."""
+    found = solving(results, results.run.table("pass_at_k").to_pylist())
+    if found is None:
+        return None
+    return Section(
+        "solving", "Solving problems", "Solving", 1200, template="pass_at_k.html.j2", values={"solving": found}
+    )

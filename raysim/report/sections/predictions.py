@@ -10,6 +10,7 @@ from raysim.analysis.predictions import Items, items_of, places_of
 from raysim.analysis.reached_models import ReachedModel, finals
 from raysim.analysis.results import Row, RunResults, over_orders_and_seeds
 from raysim.analysis.statistics import wilson
+from raysim.measures.base import Section
 from raysim.report.sections.overview import Shown, listed
 
 _CHANCE = 0.5
@@ -188,3 +189,10 @@ def _ranks(which: str, items: Items) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}" if 0 < share < 0.01 else f"{100 * share:.1f}"
+
+
+def section(results: RunResults) -> Section:
+    """The section of the report on what was predicted before training, beside what was measured."""
+    found = predictions(results, results.run.table("predictions").to_pylist())
+    values = {"predictions": found, "prediction_columns": COLUMNS}
+    return Section("predictions", "Predicted", "Predicted", 900, template="predictions.html.j2", values=values)

@@ -1,7 +1,7 @@
 """Membership inference: what a model scores of text that it was trained on, and of text that it was not.
 
 A score tells members from non-members only as far as it does so better than a guess without the model, so
-`raysim.measures.blind` goes with it (Duan et al., 2024, arXiv 2402.07841; Das et al., Blind Baselines Beat
+`raysim.measures.membership.blind` goes with it (Duan et al., 2024, arXiv 2402.07841; Das et al., Blind Baselines Beat
 Membership Inference Attacks, 2024, arXiv 2406.16201).
 """
 
@@ -22,7 +22,7 @@ from raysim.corpus.canaries import CANARIES
 from raysim.corpus.files import SourceFile
 from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
 from raysim.inference.scoring import TokenScores, Window, score_tokens
-from raysim.measures.memorization.settings import CheckpointKinds
+from raysim.measures.when import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
 from raysim.training.weights import Flat
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.core.keys import seed_of
-from raysim.measures.membership import MembershipSettings, Unit, units_of
+from raysim.measures.membership.scores import MembershipSettings, Unit, units_of
 from raysim.organizations.organization import Organization
 
 BLIND_VERSION = 2

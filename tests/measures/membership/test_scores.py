@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from raysim.analysis.auc import area
 from raysim.core.settings import Settings, Share
 from raysim.corpus.canaries import CANARIES, CanarySettings
-from raysim.measures.blind import blind_scores, cross_validated, deal_folds
-from raysim.measures.membership import MembershipSettings, Unit, mean_of_lowest, membership_scores, units_of
+from raysim.measures.membership.blind import blind_scores, cross_validated, deal_folds
+from raysim.measures.membership.scores import MembershipSettings, Unit, mean_of_lowest, membership_scores, units_of
 from raysim.training.models import build_model
 from raysim.training.weights import flatten
 
