@@ -1,8 +1,6 @@
 """Weights that are let go come back where they are needed: for waves of prompts, and after every epoch."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +18,8 @@ TIMEOUT_S = 120
 """Work that waits for itself would never end."""
 
 SMALL_WAVES = """
-from raysim.cli.main import main
-from raysim.measures import generation
-generation._JOB_WEIGHTS_BYTES = 1
-main()
+from raysim.measures.memorization import measure
+measure._JOB_WEIGHTS_BYTES = 1
 """
 """One model to a job of the pipeline, so that a wave is full as soon as one model waits."""
 
@@ -39,8 +35,7 @@ def probing(when: str) -> dict[str, Any]:
 def bounded(path: Path, out: Path, *more: object) -> None:
     """Runs with small waves, one slot, and no weights kept."""
     keep = ("--set", "store.keep=metrics", "--set", "execution.slots=1")
-    args = [sys.executable, "-c", SMALL_WAVES, "run", *map(str, (path, "--out", out, *keep, *more))]
-    ended = subprocess.run(args, capture_output=True, text=True, timeout=TIMEOUT_S)
+    ended = raysim("run", path, "--out", out, *keep, *more, timeout=TIMEOUT_S, before=SMALL_WAVES)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

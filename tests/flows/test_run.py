@@ -142,13 +142,12 @@ def _kill_after(path: Path, out: Path, computed: int, kill: signal.Signals) -> N
 
 
 @pytest.mark.slow
-def test_equal_tables_on_a_ray_of_its_own(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_equal_tables_on_a_ray_of_its_own(finished_small: tuple[Path, Path], tmp_path: Path) -> None:
     """Inline against Ray with two organizations at a time: a stage behind another, and rounds."""
-    path = tiny(strategies=[{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedavg": {"rounds": 2}}])
-    for backend in ("inline", "ray"):
-        ended = _run_on(path, tmp_path / backend, backend, slots=2)
-        assert ended.returncode == 0, ended.stderr
-    assert hashes(tmp_path / "ray") == hashes(tmp_path / "inline")
+    path, inline = finished_small
+    ended = _run_on(path, tmp_path / "ray", "ray", slots=2)
+    assert ended.returncode == 0, ended.stderr
+    assert hashes(tmp_path / "ray") == hashes(inline)
 
 
 @pytest.mark.stress

@@ -33,27 +33,37 @@ def arrays(store: Path) -> set[str]:
     return {entry.key for entry in entries if entry.array_names() and not entry.dropped}
 
 
+MORE = ("--set", "measure.memorization.samples=3")
+
+
+@pytest.fixture(scope="module")
+def measured_more(finished_small: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a run that has kept all weights, with more measured on them."""
+    path, out = finished_small
+    more = tmp_path_factory.mktemp("more") / "out"
+    shutil.copytree(out, more)
+    run(path, more, *MORE)
+    return more
+
+
 @pytest.mark.parametrize("keep", ["leaves", "metrics"])
 def test_weights_that_go_change_nothing(
-    tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, keep: str
+    finished_small: tuple[Path, Path], measured_more: Path, tmp_path: Path, keep: str
 ) -> None:
     """Equal tables; only leaves stay, or nothing; again computes nothing; more measures make again what they need."""
-    path, out = tiny(), tmp_path / "out"
+    path, out = finished_small[0], tmp_path / "out"
     bounded = ("--set", f"store.keep={keep}", "--set", "execution.slots=1")
     run(path, out, *bounded)
-    assert hashes(out) == hashes(finished_once[1])
+    assert hashes(out) == hashes(finished_small[1])
     finals = {m["model"] for m in _models(out) if m["final"]}
     assert arrays(out / "store") == (finals if keep == "leaves" else set())
     once = computed(out)
     run(path, out, *bounded)
     assert computed(out) == once
-    more = ("--set", "measure.memorization.samples=3")
-    run(path, out, *bounded, *more)
+    run(path, out, *bounded, *MORE)
     assert computed(out)["train"] > once["train"]
     assert arrays(out / "store") == (finals if keep == "leaves" else set())
-    shutil.copytree(finished_once[1], tmp_path / "all")
-    run(path, tmp_path / "all", *more)
-    assert hashes(out) == hashes(tmp_path / "all")
+    assert hashes(out) == hashes(measured_more)
     ended = raysim("verify", out, "--sample", 12)
     assert ended.returncode == 0, ended.stderr
 

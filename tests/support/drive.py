@@ -40,9 +40,10 @@ class Driver:
         returncode: as `subprocess.Popen` has it.
     """
 
-    def __init__(self, args: tuple[object, ...], stdout: int, stderr: int) -> None:
+    def __init__(self, args: tuple[object, ...], stdout: int, stderr: int, before: str = "") -> None:
         self._answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = {"args": [*map(str, args)], "environment": dict(os.environ), "folder": str(Path.cwd())}
+        request = {"args": [*map(str, args)], "before": before}
+        request |= {"environment": dict(os.environ), "folder": str(Path.cwd())}
         with theirs:
             descriptors = [theirs.fileno(), stdout, stderr]
             socket.send_fds(_fork_server(), [json.dumps(request).encode()], descriptors)
@@ -122,10 +123,10 @@ def started(*args: object, output: Path | None = None) -> Iterator[Driver]:
         driver.wait()
 
 
-def raysim(*args: object, timeout: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
-    """Runs `raysim` to its end."""
+def raysim(*args: object, timeout: float = TIMEOUT_S, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs `raysim` to its end; its process performs the Python code `before` it."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        driver = Driver(args, out.fileno(), err.fileno())
+        driver = Driver(args, out.fileno(), err.fileno(), before)
         try:
             driver.wait(timeout)
         finally:

@@ -88,11 +88,12 @@ def _forked(answers: int, stdout: int, stderr: int) -> bool:
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Takes over the arguments, the environment and the folder."""
+    """Takes over the arguments, the environment and the folder, and does what is to be done before."""
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     sys.argv, sys.path[0] = ["raysim", *request["args"]], ""
+    exec(request["before"], {})
 
 
 def _perform() -> NoReturn:
