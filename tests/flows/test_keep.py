@@ -18,8 +18,8 @@ TIMEOUT_S = 120
 """Work that waits for itself would never end."""
 
 SMALL_WAVES = """
-from raysim.measures.memorization import measure
-measure._JOB_WEIGHTS_BYTES = 1
+from raysim.measures import generation
+generation._JOB_WEIGHTS_BYTES = 1
 """
 """One model to a job of the pipeline, so that a wave is full as soon as one model waits."""
 
@@ -53,7 +53,8 @@ def trained(out: Path) -> Counter[str]:
     return Counter(row["key"] for row in rows if (row["kind"], row["status"]) == ("train", "computed"))
 
 
-@pytest.mark.parametrize("when", ["every_stage", pytest.param("every_epoch", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["every_stage", "every_epoch"])
 def test_what_waves_need_again_is_made_before_they_take_every_slot(
     tiny: Callable[..., Path], tmp_path: Path, when: str
 ) -> None:

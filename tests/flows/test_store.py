@@ -46,6 +46,7 @@ def measured_more(finished_small: tuple[Path, Path], tmp_path_factory: pytest.Te
     return more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["leaves", "metrics"])
 def test_weights_that_go_change_nothing(
     finished_small: tuple[Path, Path], measured_more: Path, tmp_path: Path, keep: str
@@ -74,6 +75,7 @@ def _models(out: Path) -> list[dict[str, Any]]:
     return read_table(out, "models").to_pylist()
 
 
+@pytest.mark.slow
 def test_training_pauses_for_prompts_where_the_disk_is_bounded(
     tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def test_training_pauses_for_prompts_where_the_disk_is_bounded(
     assert hashes(tmp_path / "out") == hashes(finished_once[1])
 
 
+@pytest.mark.slow
 def test_gc_removes_what_no_run_refers_to(tiny: Callable[..., Path], tmp_path: Path) -> None:
     store, one, other = tmp_path / "store", tmp_path / "one", tmp_path / "other"
     path = tiny(**SMALL)
@@ -173,6 +176,7 @@ def test_nothing_goes_that_another_run_counts_on(tiny: Callable[..., Path], tmp_
     assert arrays(store) == set()
 
 
+@pytest.mark.slow
 def test_two_runs_share_a_store_at_once(
     tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path
 ) -> None:

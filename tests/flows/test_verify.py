@@ -33,6 +33,7 @@ def a_trained_model(out: Path) -> Path:
     return out / "store" / "objects" / key[:2] / key
 
 
+@pytest.mark.slow
 def test_everything_is_made_once_more_to_the_same_bits(finished_once: tuple[Path, Path], tmp_path: Path) -> None:
     finished = tmp_path / "all"
     shutil.copytree(finished_once[1], finished)
@@ -54,6 +55,7 @@ def test_a_sample_is_as_large_as_asked(finished: Path) -> None:
     assert sum(int(one.split()[0]) for one in counts) == 7
 
 
+@pytest.mark.slow
 def test_one_flipped_byte_is_named(finished: Path) -> None:
     folder = a_trained_model(finished)
     damaged = bytearray((folder / "weights.npy").read_bytes())
@@ -67,6 +69,7 @@ def test_one_flipped_byte_is_named(finished: Path) -> None:
     assert content(finished) == before
 
 
+@pytest.mark.slow
 def test_a_result_that_never_came_of_its_recipe_is_named(finished: Path) -> None:
     """The entry is consistent, its hashes are right: only making it again tells."""
     folder = a_trained_model(finished)
