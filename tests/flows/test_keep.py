@@ -94,7 +94,7 @@ def test_gc_spares_the_snapshots_of_a_run_that_was_killed(tiny: Callable[..., Pa
     path, out = tiny(**ORDERS, **probing("every_epoch")), tmp_path / "out"
     output = tmp_path / "output"
     with started("run", path, "--out", out, output=output) as driver:
-        driver.until(lambda: "Probing" in output.read_text())
+        driver.until(lambda: "Evaluating the models" in output.read_text())
         driver.kill()
     store = Store(out / "store")
     epoch_checkpoints = [key for key in store if (entry := store.peek(key)) and entry.recipe["kind"] == "snapshot"]
