@@ -133,7 +133,7 @@ def raysim(*args: object, timeout: float = TIMEOUT_S, before: str = "") -> subpr
             driver.kill()
         out.seek(0)
         err.seek(0)
-        return subprocess.CompletedProcess([*args], driver.wait(), out.read(), err.read())
+        return subprocess.CompletedProcess([*map(str, args)], driver.wait(), out.read(), err.read())
 
 
 def hashes(run_dir: Path) -> dict[str, str]:

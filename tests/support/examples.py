@@ -13,4 +13,4 @@ hypothesis.settings.load_profile("test")
 
 def scaled(count: int) -> int:
     """`count` examples as far as the profile goes, but 10 at least if there were as many."""
-    return max(min(count, 10), count * hypothesis.settings.default.max_examples // FULL)
+    return max(min(count, 10), count * hypothesis.settings().max_examples // FULL)
