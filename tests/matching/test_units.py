@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_texts import texts_of
@@ -14,7 +15,7 @@ WHITE = [chr(code) for code in range(0x3100) if chr(code).isspace()]
 TEXT = st.text(st.sampled_from([*WHITE, "\n", "\n", " ", " ", "a", "é", "\u200b", "\ufeff", "漢"]), max_size=40)
 
 
-@settings(max_examples=300)
+@settings(max_examples=scaled(300))
 @given(files=st.lists(TEXT, max_size=5))
 def test_lines_are_those_of_the_texts(files: list[str]) -> None:
     units = lines_in(*join([text.encode() for text in files]))
@@ -23,7 +24,7 @@ def test_lines_are_those_of_the_texts(files: list[str]) -> None:
     assert units.numbers.tolist() == [number for _, numbers in expected for number in numbers]
 
 
-@settings(max_examples=200)
+@settings(max_examples=scaled(200))
 @given(
     texts=st.lists(st.text("ab", max_size=3).map(lambda text: 40 * text) | st.text("ab", min_size=30, max_size=34)),
     draw=st.data(),

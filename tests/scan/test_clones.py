@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import brute
 import pytest
 from code_files import FILES, REAL, Files, corpus, real_files
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from raysim.scan.reading import Reader
 reader = Reader()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=scaled(50), deadline=None)
 @given(owners=st.dictionaries(st.sampled_from("xyz"), FILES, min_size=1), min_lines=st.integers(1, 6))
 def test_clones_equal_brute_force(owners: Mapping[str, Files], min_lines: int) -> None:
     compare_clones(owners, min_lines)

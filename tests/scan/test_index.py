@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +71,7 @@ def edit(root: Path, kind: str, name: str, other: str) -> None:
         path.unlink(missing_ok=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60), deadline=None)
 @given(edits=st.lists(EDIT, min_size=1, max_size=12))
 def test_any_edits_give_what_is_found_without_an_index(edits: list[tuple[str, Any, Any]]) -> None:
     with tempfile.TemporaryDirectory() as place:

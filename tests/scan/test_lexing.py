@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(200), deadline=None)
 @given(name=st.sampled_from(LANGUAGES), text=st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_tokens_cover_a_file(name: str, text: str) -> None:
     tokens = lex(name, text.encode())

@@ -1,5 +1,6 @@
 """Units without comments, names and literals against one token after the other."""
 
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_texts import texts_of
@@ -80,7 +81,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300), deadline=None)
 @given(
     files=st.lists(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), max_size=3),
     ending=st.sampled_from(["py", "js", "c", "yaml", "unknown"]),

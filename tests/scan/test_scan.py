@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import brute
 import pytest
 from code_files import FILES, REAL, Files, corpus, real_files
+from examples import scaled
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from raysim.tables.names import PUBLIC
 reader = Reader()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=scaled(50), deadline=None)
 @given(generated=FILES, owners=st.dictionaries(st.sampled_from("xyz"), FILES, min_size=1), min_lines=st.integers(1, 6))
 @example(generated={"a.py": ""}, owners={"x": {"a.py": "\n"}}, min_lines=6)
 @example(generated={"a.py": "same\n" * 300}, owners={"x": {"a.py": "same\n" * 299, "b.py": "same"}}, min_lines=6)
