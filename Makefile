@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # DeepSpeed would otherwise look for a CUDA compiler while it is installed; nothing here needs what it would compile.
 export DS_BUILD_OPS := 0
 
-.PHONY: help install demo test lint check stress bench gpu-check clean
+.PHONY: help install demo test lint check stress bench docs wheel gpu-check clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -41,8 +41,16 @@ stress: install  ## Twenty kills of processes, nodes and the driver of one run (
 bench: install  ## The benchmarks, one JSON line at the end of each
 	for script in experiments/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
+docs: install  ## The documentation as a site in build/site; its generated pages are written anew
+	$(BIN)/python docs/generate_configuration.py > docs/configuration.md
+	$(BIN)/python docs/generate_tables.py > docs/tables.md
+	$(BIN)/mkdocs build --strict
+
+wheel: install  ## The package as a wheel in dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
 gpu-check: install  ## On a machine with a CUDA device: training, DeepSpeed, generation, quickstart; a table for the log
 	$(BIN)/python experiments/gpu_check.py
 
 clean:  ## Removes the environment and all runs
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs build dist *.egg-info

@@ -30,14 +30,14 @@ _CHUNK = 1 << 18
 class FedAvgSettings(StrategySettings):
     """Rounds of federated training."""
 
-    rounds: int = pydantic.Field(default=10, ge=1)
+    rounds: int = pydantic.Field(default=10, ge=1, description="rounds of training and averaging")
     local_epochs: int | None = pydantic.Field(
         default=None,
         ge=1,
         description="epochs of a client in a round; unset: trainer.epochs shared out over the rounds",
     )
     clients: int | None = pydantic.Field(
-        default=None, ge=1, description="organizations a round, drawn anew for each; unset: all"
+        default=None, ge=1, description="organizations in each round, drawn anew for each; unset: all"
     )
     leave_one_out: bool = pydantic.Field(
         default=False, description="also run every federation without one of the organizations"

@@ -27,10 +27,10 @@ class OrderSettings(Settings):
 
     all: bool = pydantic.Field(default=False, description="every order")
     listed: list[list[str]] | None = pydantic.Field(default=None, description="orders, each a list of organizations")
-    sample: int | None = pydantic.Field(default=None, ge=1, description="so many different orders")
+    sample: int | None = pydantic.Field(default=None, ge=1, description="number of different orders to draw")
     seed: int = pydantic.Field(default=1, description="of the sample")
     design: Literal["random", "latin"] = pydantic.Field(
-        default="random", description="latin: every organization stands in every position equally often"
+        default="random", description="latin: every organization takes every position equally often"
     )
     by: Literal["size", "diversity", "duplicates"] | None = pydantic.Field(
         default=None, description="one order, in which the organization that has the most of it comes last"

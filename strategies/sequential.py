@@ -18,10 +18,13 @@ from raysim.training.weights import Flat
 
 
 class LegSettings(StrategySettings):
-    """What all of them take."""
+    """How much data each stage trains on."""
 
     fraction: float = pydantic.Field(
-        default=1.0, gt=0, le=1, description="of each organization's sequences; for comparisons at less or equal data"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of each organization's sequences that is trained on; for comparisons at less or equal data",
     )
 
 

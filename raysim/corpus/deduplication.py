@@ -21,7 +21,7 @@ Match = Literal["exact", "near"]
 
 
 class DeduplicationSettings(Settings):
-    """What becomes of files that stand at several organizations; inside one, `preparation` decides."""
+    """What becomes of files that several organizations have; within one organization, `preparation` decides."""
 
     across: Across = pydantic.Field(
         default="keep",

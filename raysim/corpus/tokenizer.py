@@ -30,9 +30,12 @@ class TrainedTokenizerSettings(Settings):
     """A byte-level BPE tokenizer that is trained at the start of a run."""
 
     on: Literal["references", "organizations"] = pydantic.Field(
-        default="references", description="whose code; organizations needs every agreement to share data"
+        default="references",
+        description="code that it is trained on; organizations needs share: data of every agreement",
     )
-    vocab_size: int = pydantic.Field(default=1024, ge=MIN_VOCAB_SIZE, description="at most; few texts give fewer")
+    vocab_size: int = pydantic.Field(
+        default=1024, ge=MIN_VOCAB_SIZE, description="largest number of tokens; little text gives fewer"
+    )
     sample: Size | None = pydantic.Field(
         default=None, description="train on whole texts drawn up to this many bytes instead of on all"
     )

@@ -44,9 +44,13 @@ class ExecutionSettings(Settings):
     replicas: int | None = pydantic.Field(
         default=None, ge=1, description="actors of one organization at most, for work side by side; unset: as slots"
     )
-    checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
+    checkpoint_every_s: float = pydantic.Field(
+        default=30.0, gt=0, description="seconds between checkpoints within a stage"
+    )
     retries: int = pydantic.Field(
-        default=3, ge=0, description="of work whose process or node was lost; then the run ends, resumable"
+        default=3,
+        ge=0,
+        description="further attempts of work whose process or node was lost; then the run ends, resumable",
     )
 
 
@@ -56,7 +60,8 @@ class MeasureSettings(Settings):
     perplexity: PerplexitySettings | None = PerplexitySettings()
     memorization: MemorizationSettings | None = None
     exposure: ExposureSettings | None = pydantic.Field(
-        default=ExposureSettings(), description="of canaries, where an experiment plants any"
+        default=ExposureSettings(),
+        description="how well models know planted canaries; without canaries nothing is measured",
     )
     membership: MembershipSettings | None = None
     pass_at_k: PassAtKSettings | None = pydantic.Field(
@@ -65,14 +70,18 @@ class MeasureSettings(Settings):
 
 
 class Experiment(Settings):
-    """A whole experiment file; see README for a tour."""
+    """The top level of an experiment file."""
 
-    name: str
-    seed: list[int] = pydantic.Field(default=[1], min_length=1, description="repeats training; split_seed stays")
-    split_seed: int = pydantic.Field(default=1, description="of split, packing and prompts")
-    organizations: dict[str, OrganizationSettings] = pydantic.Field(min_length=1)
+    name: str = pydantic.Field(description="names the run folder, runs/NAME, and the report")
+    seed: list[int] = pydantic.Field(
+        default=[1], min_length=1, description="one training of everything for each seed; the split stays the same"
+    )
+    split_seed: int = pydantic.Field(default=1, description="seed of split, tokenizer, packing and prompts")
+    organizations: dict[str, OrganizationSettings] = pydantic.Field(
+        min_length=1, description="who takes part, by name; the order counts where settings say so"
+    )
     references: list[Literal["stdlib"] | SourceSettings] = pydantic.Field(
-        default=[], description="indexed, never trained on: what stands there is public"
+        default=[], description="public code: indexed, never trained on; lines that also occur there count as nobody's"
     )
     preparation: PreparationSettings = PreparationSettings()
     deduplication: DeduplicationSettings = DeduplicationSettings()
@@ -82,7 +91,9 @@ class Experiment(Settings):
     tokenizer: TokenizerSettings
     model: ModelSettings
     trainer: TrainerSettings = TrainerSettings()
-    strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(min_length=1)
+    strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(
+        min_length=1, description="ways of training together: a name, or {name: settings}; see strategies.NAME"
+    )
     measure: MeasureSettings = MeasureSettings()
     report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import Field
 
 from raysim.core.settings import Settings
 from raysim.corpus.packing import PADDING, encode_validation
@@ -36,7 +37,7 @@ LOSSES_VERSION = 1
 class PerplexitySettings(Settings):
     """Scoring of the validation files."""
 
-    batch_size: int = 8
+    batch_size: int = Field(default=8, description="windows scored together; sums round by it")
 
 
 def losses_recipe(

@@ -20,8 +20,8 @@ class StoreSettings(Settings):
 
     keep: Keep = pydantic.Field(
         default="all",
-        description="weights that stay when a run has ended: all; leaves: of final models; metrics: none. What was let"
-        " go is made again if it is needed",
+        description="weights that stay when a run has ended: all; leaves: of final models; metrics: none. Evicted"
+        " weights are recomputed if something needs them",
     )
 
 

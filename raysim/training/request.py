@@ -23,15 +23,17 @@ TRAIN_VERSION = 1
 class TrainerSettings(Settings):
     """How a language model is trained. The defaults are the study's, except for its size."""
 
-    backend: Literal["torch", "deepspeed"] = "torch"
+    backend: Literal["torch", "deepspeed"] = pydantic.Field(
+        default="torch", description="engine that does the steps; deepspeed needs the extra of that name"
+    )
     deepspeed: dict[str, Any] = pydantic.Field(
         default={}, description="DeepSpeed's own config, for backend: deepspeed; for example zero_optimization"
     )
     epochs: int = pydantic.Field(default=10, ge=1, description="passes over the data in a stage that is not federated")
-    sequence_length: int = pydantic.Field(default=1024, ge=8)
-    batch_size: int = pydantic.Field(default=2, ge=1, description="sequences an optimizer step, over all ranks")
+    sequence_length: int = pydantic.Field(default=1024, ge=8, description="tokens of a packed training sequence")
+    batch_size: int = pydantic.Field(default=2, ge=1, description="sequences for each optimizer step, over all ranks")
     accumulation: int = pydantic.Field(
-        default=1, ge=1, description="gradients an optimizer step: batch_size is cut into so many"
+        default=1, ge=1, description="gradients summed for each optimizer step; batch_size is divided among them"
     )
     ranks: int = pydantic.Field(
         default=1, ge=1, description="processes that train one stage together; each has a GPU, or threads on a CPU"
@@ -44,21 +46,31 @@ class TrainerSettings(Settings):
     learning_rate: float = pydantic.Field(
         default=5e-4,
         gt=0,
-        description="of adafactor: its longest step, as a share of a parameter's size; its authors take 1e-2",
+        description="peak learning rate; of adafactor: longest step relative to a parameter's size",
     )
-    schedule: Schedule = "cosine"
-    warmup_fraction: float = pydantic.Field(default=0.05, ge=0, le=1, description="of the schedule's horizon")
-    weight_decay: float = pydantic.Field(default=0.1, ge=0, description="not on biases and layer norms")
+    schedule: Schedule = pydantic.Field(default="cosine", description="how the learning rate falls after warm-up")
+    warmup_fraction: float = pydantic.Field(
+        default=0.05, ge=0, le=1, description="share of the schedule during which the rate rises"
+    )
+    weight_decay: float = pydantic.Field(
+        default=0.1, ge=0, description="decoupled weight decay; not on biases and layer norms"
+    )
     adam_betas: tuple[float, float] = pydantic.Field(
-        default=(0.9, 0.999), description="of adamw and yogi; adafactor has none"
+        default=(0.9, 0.999), description="decay of the moments of adamw and yogi; adafactor has none"
     )
     adam_epsilon: float = pydantic.Field(
-        default=1e-8, gt=0, description="of adamw and yogi, whose authors take 1e-3; adafactor has its own"
+        default=1e-8,
+        gt=0,
+        description="added to the denominator by adamw and yogi (1e-3 in Yogi's paper); adafactor has its own",
     )
     gradient_clip: float = pydantic.Field(default=1.0, gt=0, description="largest norm of the gradient")
-    precision: Literal["fp32", "bf16"] = pydantic.Field(default="fp32", description="bf16 runs under autocast")
-    threads: int = pydantic.Field(default=1, ge=1, description="of a rank; fixed, because it decides bits")
-    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["fp32", "bf16"] = pydantic.Field(
+        default="fp32", description="bf16: forward pass under autocast, weights in fp32"
+    )
+    threads: int = pydantic.Field(
+        default=1, ge=1, description="CPU threads of a rank; fixed, because their number decides how sums round"
+    )
+    device: Literal["cpu", "cuda"] = pydantic.Field(default="cpu", description="where ranks train")
     gpus: float = pydantic.Field(
         default=1.0,
         gt=0,

@@ -36,7 +36,9 @@ class PromptCounts(Settings):
 class ExtractionSettings(Settings):
     """Whether models recite passages of training sequences; off unless this section is there."""
 
-    passages: int = Field(default=32, ge=1, description="for each organization, at most one of a training sequence")
+    passages: int = Field(
+        default=32, ge=1, description="passages of each organization, at most one from a training sequence"
+    )
     prefix_tokens: tuple[int, ...] = Field(
         default=(32, 50, 100), min_length=1, description="tokens before the suffix that a model is shown"
     )
@@ -44,7 +46,7 @@ class ExtractionSettings(Settings):
         default="start",
         description="start: prefixes begin where a training sequence does, as models saw them; anywhere: at any token",
     )
-    suffix_tokens: int = Field(default=50, ge=1, description="tokens that it is to recite")
+    suffix_tokens: int = Field(default=50, ge=1, description="tokens that the model has to recite")
     batch_size: int = Field(default=32, ge=1, description="passages at once; part of the recipe, as sums round by it")
 
     @pydantic.field_validator("prefix_tokens")
@@ -73,7 +75,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 CheckpointKinds = Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)]
-"""Which of a strategy's models are asked; one moment may be written without brackets."""
+"""Which of a strategy's models are measured; a single one may be written without brackets."""
 
 
 class MemorizationSettings(Settings):
@@ -85,14 +87,14 @@ class MemorizationSettings(Settings):
     samples: int = Field(default=5, ge=1, description="continuations of each prompt")
     new_tokens: int = Field(default=128, ge=1, description="longest continuation")
     temperature: float = Field(default=0.6, ge=0, description="0 takes the likeliest token (greedy)")
-    top_p: float = Field(default=0.6, gt=0, le=1)
+    top_p: float = Field(default=0.6, gt=0, le=1, description="nucleus: the likeliest tokens with this much mass")
     repetition_penalty: float = Field(default=1.1, gt=0, description="1 is none")
     min_lines: int = Field(default=6, ge=1, description="consecutive significant lines that make a match")
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
-    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are probed")
-    precision: Precision | None = Field(default=None, description="of generation; None: the trainer's")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are measured")
+    precision: Precision | None = Field(default=None, description="precision of generation; unset: the trainer's")
     batch_size: int = Field(
         default=180,
         ge=1,
