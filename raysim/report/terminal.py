@@ -71,7 +71,7 @@ def sweep_summary(folder: Path | str) -> "Group":
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
         for short in sweep.parameters.values():
             table.add_column(Text(short), no_wrap=True, overflow="ellipsis", max_width=14)
-        table.add_column("StrategyConfig", overflow="ellipsis", no_wrap=True, ratio=1, min_width=16)
+        table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1, min_width=16)
         shown = [i for i, column in enumerate(columns) if column[0] in _SWEPT]
         for i in shown:
             table.add_column(_SWEPT[columns[i][0]], justify="right", no_wrap=True)
@@ -102,7 +102,7 @@ def _scoreboard(results: RunResults) -> list[object]:
     if not rows or not columns:
         return [Text("No final model was measured yet."), Text("")]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", width=WIDTH)
-    table.add_column("StrategyConfig", overflow="ellipsis", no_wrap=True, ratio=1)
+    table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1)
     shown = [i for i, (measure, _, _) in enumerate(columns) if measure in _SHORT]
     for i in shown:
         table.add_column(_SHORT[columns[i][0]], justify="right", no_wrap=True)
