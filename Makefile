@@ -44,7 +44,7 @@ bench: install  ## The benchmarks, one JSON line at the end of each
 docs: install  ## The documentation as a site in build/site; its generated pages are written anew
 	$(BIN)/python docs/generate_configuration.py > docs/configuration.md
 	$(BIN)/python docs/generate_tables.py > docs/tables.md
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: install  ## The package as a wheel in dist/
 	$(BIN)/python -m build --wheel --no-isolation
