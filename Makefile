@@ -42,9 +42,10 @@ bench: install  ## The benchmarks, one JSON line at the end of each
 	for script in experiments/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 docs: install  ## The documentation as a site in build/site; its generated pages are written anew
-	$(BIN)/python docs/generate_configuration.py > docs/configuration.md
-	$(BIN)/python docs/generate_tables.py > docs/tables.md
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	for page in configuration tables; do \
+		$(BIN)/python docs/generate_$$page.py > docs/.$$page && mv docs/.$$page docs/$$page.md || exit 1; done
+	$(BIN)/python docs/examples/fill.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 wheel: install  ## The package as a wheel in dist/
 	$(BIN)/python -m build --wheel --no-isolation
