@@ -36,7 +36,7 @@ class CanarySettings(Settings):
         default=None, description="in whose training split they are planted; unset: everyone's"
     )
     repeats: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(0, 1, 4, 16), min_length=1, description="how often a canary stands there; 0: never, for comparison"
+        default=(0, 1, 4, 16), min_length=1, description="how often a canary is planted; 0: never, for comparison"
     )
     count: int = Field(default=4, ge=1, description="canaries for each number of repeats, each with its own secret")
     format: str = Field(default='API_KEY = "{secret}"', description="the line, with {secret} where the secret goes")

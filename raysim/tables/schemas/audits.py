@@ -9,8 +9,8 @@ CANARIES = table_spec(
     [
         ("model", TEXT, "key of the model"),
         ("organization", TEXT, "in whose training split the canary was planted"),
-        ("canary", TEXT, "names it: 4x0 is the first of those that stand there four times"),
-        ("repeats", SMALL, "how often it stands in that split"),
+        ("canary", TEXT, "names it: 4x0 is the first of those that occur there four times"),
+        ("repeats", SMALL, "how often it occurs in that split"),
         ("log_perplexity", REAL, "negative log-probability of the whole line behind a BOS, in bits"),
         ("rank", COUNT, "candidates of no higher log-perplexity, itself included"),
         ("candidates", COUNT, "secrets that it is ranked among, its own included"),
@@ -63,7 +63,7 @@ ATTACKS = table_spec(
     "model organization score",
     [
         ("model", TEXT, "key of the model"),
-        ("organization", TEXT, "whose members are told apart"),
+        ("organization", TEXT, "whose members the score separates from non-members"),
         ("score", TEXT, "loss, min_k, min_k_plus_plus or zlib, as in membership"),
         ("members", COUNT, "files or chunks of the training split"),
         ("non_members", COUNT, "files or chunks of the validation split"),
@@ -74,7 +74,7 @@ ATTACKS = table_spec(
         ),
         ("non_member_files", COUNT, "files of the non-members"),
         ("auc", REAL, "chance that a member scores above a non-member; 0.5 is guessing"),
-        ("low", REAL, "lower end of its 95 % interval; null where all are told apart, or where a split has one file"),
+        ("low", REAL, "lower end of its 95 % interval; null where all are separated, or where a split has one file"),
         ("high", REAL, "upper end of it"),
         ("tpr_at_1_fpr", REAL, "share of members found while at most 1 % of the non-members are taken for one"),
         ("blind_auc", REAL, "AUC of the guess without a model; null where a split has one file; noisy below ten"),

@@ -31,7 +31,7 @@ DROPS = table_spec(
 
 CLONES = table_spec(
     "clones",
-    "How much of one training split stands in another, before any training.",
+    "How much of one training split occurs in another, before any training.",
     "organization other",
     [
         ("organization", TEXT, "whose lines are counted"),

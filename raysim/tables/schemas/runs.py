@@ -6,7 +6,7 @@ from raysim.tables.spec import COUNT, FLAG, REAL, SMALL, TEXT, table_spec
 
 MODELS = table_spec(
     "models",
-    "A model that a setting passed through. Settings share stages, so one model may stand in several rows.",
+    "A model that a setting passed through. Settings share stages, so one model may be in several rows.",
     "seed strategy order moment index",
     [
         ("seed", COUNT, "seed of the training run; the split has a seed of its own"),
@@ -44,7 +44,7 @@ LOSSES = table_spec(
 
 LEDGER = table_spec(
     "ledger",
-    "A crossing of an organization's boundary.",
+    "A transfer across an organization's boundary.",
     "work sender receiver kind",
     [
         ("sender", TEXT, "who sent"),
