@@ -173,7 +173,11 @@ def escaped(cell: str) -> str:
 def page() -> str:
     parts = [HEAD]
     seen: dict[type[Settings], str] = {}
+    paths: set[str] = set()
     for path, owner, about in sections():
+        if path in paths:
+            continue  # a measure that the experiment's own class names already
+        paths.add(path)
         parts.append(f"## {path or 'The file'}\n")
         if owner in seen:
             parts.append(f"The settings of [`{seen[owner]}`]({link(seen[owner])}).\n")

@@ -1,3 +1,184 @@
-"""raysim: simulate collaborative training of code language models on Ray, and measure what it gives away."""
+"""raysim: simulate collaborative training of code language models on Ray, and measure what it gives away.
+
+In a script or a notebook, one call runs an experiment and returns its tables::
+
+    import raysim
+
+    results = raysim.run("experiment.yaml", out="runs/first", overrides=["trainer.epochs=2"])
+    results                             # in a notebook: what was run, how many models, where the report is
+    results.tables                      # the tables that were written, for example ['models', 'losses', 'samples']
+    results.samples.to_pandas()         # each is a pyarrow.Table; raysim.open_results("runs/first") opens them again
+
+Instead of a file, `experiment` may be a dict with the same structure, for example one of a loop over settings; its
+relative paths start from the current folder. `raysim.plan(experiment)` says what a run would train and cost, without
+training. Progress appears below the cell. Interrupting the kernel (or Ctrl-C) ends a run; the same call goes on where
+it stopped, and a call for a finished run computes nothing. Whatever is wrong with an experiment is a
+`raysim.InputError` that names the setting; all errors that are raised on purpose are a `raysim.RaysimError`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raysim.core.errors import InputError, RaysimError, RunError
+    from raysim.experiment.config import LoadedExperiment
+    from raysim.experiment.run import Options
+    from raysim.measures.base import Measure
+    from raysim.simulation.strategy import Strategy
+    from raysim.tables.results import Results
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "InputError",
+    "LoadedExperiment",
+    "Measure",
+    "RaysimError",
+    "Results",
+    "RunError",
+    "Strategy",
+    "load_experiment",
+    "open_results",
+    "plan",
+    "run",
+]
+
+_HOMES = {
+    "InputError": "raysim.core.errors",
+    "LoadedExperiment": "raysim.experiment.config",
+    "Measure": "raysim.measures.base",
+    "RaysimError": "raysim.core.errors",
+    "Results": "raysim.tables.results",
+    "RunError": "raysim.core.errors",
+    "Strategy": "raysim.simulation.strategy",
+}
+"""Where each class of the public API is defined; it is imported when it is first asked for."""
+
+
+def load_experiment(
+    experiment: str | Path | Mapping[str, Any], overrides: str | Sequence[str] = ()
+) -> "LoadedExperiment":
+    """Reads and validates an experiment; nothing is started.
+
+    Args:
+        experiment: a YAML file, or a dict of the same structure, whose relative paths start from the current folder.
+        overrides: settings to replace, for example ``["trainer.epochs=2", "seed=[1,2,3]"]``, as for ``--set``.
+
+    Raises:
+        InputError: whatever is wrong with it, every problem on a line of its own.
+    """
+    options = _options(experiment, None, None, overrides)
+    return options.load()[0]
+
+
+def plan(
+    experiment: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    overrides: str | Sequence[str] = (),
+) -> dict[str, Any]:
+    """Says what `run` would train, measure and cost, without training: what ``raysim plan --json`` prints.
+
+    Args:
+        experiment: as for `run`.
+        out: as for `run`; what its store holds already counts as done.
+        store: as for `run`.
+        overrides: as for `run`.
+
+    Raises:
+        InputError: whatever is wrong with the experiment.
+    """
+    from raysim.experiment.sweep import plan as plan_all
+
+    return plan_all(_options(experiment, out, store, overrides))
+
+
+def run(
+    experiment: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    overrides: str | Sequence[str] = (),
+    address: str | None = None,
+    progress: bool = True,
+) -> "Results":
+    """Runs an experiment, or its sweep, to its end and writes its report, as ``raysim run`` does.
+
+    The same call again goes on where an earlier one stopped, be it by an interrupt.
+
+    Args:
+        experiment: a YAML file, or a dict of the same structure, whose relative paths start from the current folder.
+        out: the run folder; by default ``runs/NAME``.
+        store: the store of results, which runs may share; by default within the run folder.
+        overrides: settings to replace, for example ``["trainer.epochs=2", "seed=[1,2,3]"]``, as for ``--set``.
+        address: of a Ray cluster, for example ``"auto"``; by default Ray is started on this machine.
+        progress: whether to print what is going on.
+
+    Returns:
+        The tables of the run; for a sweep those of the comparison, with the runs in `Results.points`.
+
+    Raises:
+        InputError: something is wrong with the experiment; nothing was trained.
+        RunError: the run could not go on; the same call resumes it.
+        KeyboardInterrupt: it was interrupted; the same call resumes it.
+    """
+    from rich.console import Console
+
+    from raysim.cli.progress import ConsoleObserver, progress_console
+    from raysim.core.errors import disk_full
+    from raysim.experiment.sweep import run as run_all
+    from raysim.report.write import write_report
+
+    options = _options(experiment, out, store, overrides, address)
+    try:
+        with ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
+            outcome = run_all(options, observer, write_report)
+    except OSError as error:
+        if (full := disk_full(error)) is None:
+            raise
+        raise full from error
+    return open_results(outcome.folder.path)
+
+
+def open_results(folder: str | Path) -> "Results":
+    """Opens the folder of a run or a sweep, finished or not.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    from raysim.tables.results import open_run
+
+    return open_run(folder)
+
+
+def _options(
+    experiment: str | Path | Mapping[str, Any],
+    out: str | Path | None,
+    store: str | Path | None,
+    overrides: str | Sequence[str],
+    address: str | None = None,
+) -> "Options":
+    from raysim.experiment.run import Options
+
+    return Options(
+        experiment if isinstance(experiment, Mapping) else Path(experiment),
+        Path(out) if out else None,
+        Path(store) if store else None,
+        (overrides,) if isinstance(overrides, str) else tuple(overrides),
+        address,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'raysim' has no attribute {name!r}; there are: {', '.join(__all__)}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

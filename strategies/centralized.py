@@ -6,15 +6,17 @@ Needs ``agreement: {share: data}`` of every organization. Sequences stay packed 
 from collections.abc import Sequence
 from typing import Self
 
-from raysim.strategies.sequential import LegSettings, SequentialStrategy
+from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 
 from raysim.simulation.strategy import Federation
 
 
 class Centralized(SequentialStrategy):
-    """One leg: all organizations as one coalition."""
+    """One stage, on the pooled data of all organizations."""
+
+    family = "centralized"
 
     @classmethod
-    def variants(cls, settings: LegSettings, federation: Federation) -> Sequence[Self]:
-        """One instance."""
+    def variants(cls, settings: SequentialSettings, federation: Federation) -> Sequence[Self]:
+        """One variant."""
         return [cls([federation.names], federation, settings.fraction)]

@@ -22,7 +22,7 @@ def random_orders(n: int, count: int, seed: int) -> list[Order]:
 
 
 def latin_orders(n: int, count: int, seed: int) -> list[Order]:
-    """Distinct orders in whole squares, in each of which every number stands once in every position.
+    """Distinct orders in whole squares, in each of which every number is once in every position.
 
     Williams (Experimental designs balanced for the estimation of residual effects of treatments, Australian Journal of
     Scientific Research A 2, 1949): row i is 0, 1, n-1, 2, n-2, ... with i added to each, modulo n. For an even n every

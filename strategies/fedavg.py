@@ -5,7 +5,7 @@ Decentralized Data, AISTATS 2017, arXiv 1602.05629, algorithm 1.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pydantic
@@ -15,6 +15,7 @@ from raysim.core.keys import Key, seed_of
 from raysim.simulation.strategy import (
     ClientInfo,
     ClientUpdate,
+    Family,
     Federation,
     ModelCheckpoint,
     State,
@@ -30,6 +31,8 @@ _CHUNK = 1 << 18
 class FedAvgSettings(StrategySettings):
     """Rounds of federated training."""
 
+    CHOOSE_VARIANTS = frozenset({"leave_one_out"})
+
     rounds: int = pydantic.Field(default=10, ge=1, description="rounds of training and averaging")
     local_epochs: int | None = pydantic.Field(
         default=None,
@@ -37,7 +40,7 @@ class FedAvgSettings(StrategySettings):
         description="epochs of a client in a round; unset: trainer.epochs shared out over the rounds",
     )
     clients: int | None = pydantic.Field(
-        default=None, ge=1, description="organizations in each round, drawn anew for each; unset: all"
+        default=None, ge=1, description="organizations a round, drawn anew for each; unset: all"
     )
     leave_one_out: bool = pydantic.Field(
         default=False, description="also run every federation without one of the organizations"
@@ -48,18 +51,21 @@ class FedAvg:
     """Federated averaging. Subclasses override `_server_step`."""
 
     Settings: type[StrategySettings] = FedAvgSettings
+    family: ClassVar[Family] = "federated"
+    fraction = 1.0
     aggregates = True
 
     def __init__(self, settings: FedAvgSettings, federation: Federation) -> None:
         self._settings = settings
-        self._members = federation.clients
+        self._all_clients = federation.clients
+        self.members = federation.names
         self._keep = federation.client_state == "keep"
         self._local_epochs = settings.local_epochs or max(1, federation.epochs // settings.rounds)
         self.order = " + ".join(federation.names)
 
     @classmethod
     def variants(cls, settings: FedAvgSettings, federation: Federation) -> Sequence[Self]:
-        """One instance, and with `leave_one_out` one more for each organization that is left out.
+        """One variant, and with `leave_one_out` one more for each organization that is left out.
 
         Raises:
             InputError: more clients a round than there are organizations, or none left when one is left out.
@@ -87,14 +93,14 @@ class FedAvg:
         horizon = self._local_epochs * (self._settings.rounds if self._keep else 1)
         return [
             TrainInstruction(
-                (member.name,),
+                (client.name,),
                 state.model,
                 self._local_epochs,
                 horizon,
-                state.client_states.get(member.name),
+                state.client_states.get(client.name),
                 self._keep,
             )
-            for member in self._clients(state)
+            for client in self._clients(state)
         ]
 
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
@@ -112,12 +118,12 @@ class FedAvg:
         return [ModelCheckpoint(state.model, "round", state.round, final)]
 
     def _clients(self, state: State) -> Sequence[ClientInfo]:
-        """The members of this round, in the federation's order."""
+        """The clients of this round, in the federation's order."""
         if self._settings.clients is None:
-            return self._members
+            return self._all_clients
         generator = np.random.Generator(np.random.Philox(seed_of(state.model, "clients", state.round)))
-        chosen = generator.choice(len(self._members), self._settings.clients, replace=False)
-        return [self._members[i] for i in sorted(chosen)]
+        chosen = generator.choice(len(self._all_clients), self._settings.clients, replace=False)
+        return [self._all_clients[i] for i in sorted(chosen)]
 
     def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
         """The server's buffers after it has received the clients' weighted `average`."""

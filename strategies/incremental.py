@@ -9,13 +9,15 @@ from typing import Self
 
 import pydantic
 from raysim.strategies.orders import OrderSettings
-from raysim.strategies.sequential import LegSettings, SequentialStrategy
+from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 
 from raysim.simulation.strategy import Federation
 
 
-class IncrementalSettings(LegSettings):
+class IncrementalSettings(SequentialSettings):
     """Which orders to train."""
+
+    CHOOSE_VARIANTS = frozenset({"orders"})
 
     orders: OrderSettings = pydantic.Field(
         default=OrderSettings(all=True),
@@ -24,13 +26,14 @@ class IncrementalSettings(LegSettings):
 
 
 class Incremental(SequentialStrategy):
-    """One leg for each organization of an order."""
+    """One stage for each organization of an order."""
 
     Settings = IncrementalSettings
+    family = "incremental"
 
     @classmethod
     def variants(cls, settings: IncrementalSettings, federation: Federation) -> Sequence[Self]:
-        """One instance for each order.
+        """One variant for each order.
 
         Raises:
             InputError: orders that these organizations do not have; see `OrderSettings.of`.

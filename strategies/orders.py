@@ -27,15 +27,20 @@ class OrderSettings(Settings):
 
     all: bool = pydantic.Field(default=False, description="every order")
     listed: list[list[str]] | None = pydantic.Field(default=None, description="orders, each a list of organizations")
-    sample: int | None = pydantic.Field(default=None, ge=1, description="number of different orders to draw")
+    sample: int | None = pydantic.Field(default=None, ge=1, description="number of different orders")
     seed: int = pydantic.Field(default=1, description="of the sample")
     design: Literal["random", "latin"] = pydantic.Field(
-        default="random", description="latin: every organization takes every position equally often"
+        default="random", description="latin: every organization is in every position equally often"
     )
     by: Literal["size", "diversity", "duplicates"] | None = pydantic.Field(
         default=None, description="one order, in which the organization that has the most of it comes last"
     )
     descending: bool = pydantic.Field(default=False, description="the organization that has the most comes first")
+
+    short_forms = (
+        {"enum": ["all", *(f"by_{rank}" for rank in _RANKS)]},
+        {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
+    )
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -67,7 +72,7 @@ class OrderSettings(Settings):
             InputError: all orders of too many organizations, a sample that cannot be drawn, no order, an order that is
                 empty or listed twice, or an organization that is unknown or named twice in an order.
         """
-        names = [member.name for member in clients]
+        names = [client.name for client in clients]
         if self.all:
             return _all_orders(names)
         if self.listed is not None:
@@ -78,18 +83,18 @@ class OrderSettings(Settings):
             return [[names[i] for i in order] for order in draw(len(names), self.sample, self.seed)]
         rank = _RANKS[self.by or "size"]
         # Sorting keeps ties in the order of the experiment, descending too.
-        ranked = sorted(clients, key=lambda member: getattr(member, rank), reverse=self.descending)
-        return [[member.name for member in ranked]]
+        ranked = sorted(clients, key=lambda client: getattr(client, rank), reverse=self.descending)
+        return [[client.name for client in ranked]]
 
 
 def _all_orders(names: Sequence[str]) -> list[list[str]]:
     n = len(names)
     if n > MAX_ALL:
         stages = sum(math.perm(n, k) for k in range(1, n + 1))
-        prompt_stats = f"{stages:,}" if n <= 20 else "over 10^19"
+        number = f"{stages:,}" if n <= 20 else "over 10^19"
         raise InputError(
             f"incremental.orders: all orders of {n} organizations are too many (more than {MAX_ALL} organizations):"
-            f" {prompt_stats} stages, the sum of n!/(n-k)! over k = 1..n; take for example"
+            f" {number} stages, the sum of n!/(n-k)! over k = 1..n; take for example"
             f" {{sample: {4 * n}, seed: 1, design: latin}}, or list the orders that you want"
         )
     return [list(order) for order in itertools.permutations(names)]

@@ -1,13 +1,14 @@
-"""Training leg after leg, each from the weights of the one before: single, centralized, incremental."""
+"""Training stage after stage, each from the weights of the one before: single, centralized, incremental."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 
 from raysim.core.keys import Key
 from raysim.simulation.strategy import (
     ClientUpdate,
+    Family,
     Federation,
     ModelCheckpoint,
     State,
@@ -17,29 +18,34 @@ from raysim.simulation.strategy import (
 from raysim.training.weights import Flat
 
 
-class LegSettings(StrategySettings):
-    """How much data each stage trains on."""
+class SequentialSettings(StrategySettings):
+    """What all of them take."""
 
     fraction: float = pydantic.Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="share of each organization's sequences that is trained on; for comparisons at less or equal data",
+        default=1.0, gt=0, le=1, description="of each organization's sequences; for comparisons at less or equal data"
     )
 
 
 class SequentialStrategy:
-    """Trains the coalitions of `legs` in turn, `federation.epochs` each, with a fresh optimizer for each leg."""
+    """Trains stages of organizations one after the other, `federation.epochs` each, each with a fresh optimizer.
 
-    Settings: type[StrategySettings] = LegSettings
+    Args:
+        stages: names of the organizations of each; several pool their data.
+        federation: clients and defaults.
+        fraction: of each organization's sequences.
+    """
+
+    Settings: type[StrategySettings] = SequentialSettings
+    family: ClassVar[Family]
 
     aggregates = False
 
-    def __init__(self, legs: Sequence[tuple[str, ...]], federation: Federation, fraction: float) -> None:
-        self._fraction = fraction
-        self._legs = tuple(legs)
+    def __init__(self, stages: Sequence[tuple[str, ...]], federation: Federation, fraction: float) -> None:
+        self.fraction = fraction
+        self._stages = tuple(stages)
         self._epochs = federation.epochs
-        self.order = " > ".join(" + ".join(leg) for leg in self._legs)
+        self.order = " > ".join(" + ".join(stage) for stage in self._stages)
+        self.members = tuple(dict.fromkeys(name for stage in self._stages for name in stage))
 
     def recipe(self) -> dict[str, Any]:
         """Nothing is aggregated, so no setting decides a number here."""
@@ -49,10 +55,10 @@ class SequentialStrategy:
         return State(model)
 
     def plan(self, state: State) -> Sequence[TrainInstruction]:
-        if state.round == len(self._legs):
+        if state.round == len(self._stages):
             return []
-        leg = self._legs[state.round]
-        return [TrainInstruction(leg, state.model, self._epochs, self._epochs, fraction=self._fraction)]
+        stage = self._stages[state.round]
+        return [TrainInstruction(stage, state.model, self._epochs, self._epochs, fraction=self.fraction)]
 
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
         return State(results[0].key, state.round + 1)
@@ -60,6 +66,6 @@ class SequentialStrategy:
     def checkpoints(self, state: State) -> Sequence[ModelCheckpoint]:
         if state.round == 0:
             return [ModelCheckpoint(state.model, "initial", 0, final=False)]
-        final = state.round == len(self._legs)
-        leg = self._legs[state.round - 1]
-        return [ModelCheckpoint(state.model, "stage", state.round, final, last=leg[0] if len(leg) == 1 else "")]
+        final = state.round == len(self._stages)
+        stage = self._stages[state.round - 1]
+        return [ModelCheckpoint(state.model, "stage", state.round, final, last=stage[0] if len(stage) == 1 else "")]

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from typing import Self
 
-from raysim.strategies.sequential import LegSettings, SequentialStrategy
+from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 
 from raysim.simulation.strategy import Federation
 
 
 class Single(SequentialStrategy):
-    """One leg: one organization."""
+    """One stage, on the data of one organization."""
+
+    family = "single"
 
     @classmethod
-    def variants(cls, settings: LegSettings, federation: Federation) -> Sequence[Self]:
-        """One instance for each organization."""
+    def variants(cls, settings: SequentialSettings, federation: Federation) -> Sequence[Self]:
+        """One variant for each organization."""
         return [cls([(name,)], federation, settings.fraction) for name in federation.names]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest_plugins = ["run_tables", "studies", "tiny_models"]
+pytest_plugins = ["run_tables", "studies", "sweep_tables", "tiny_models", "train_requests"]
 
 if TYPE_CHECKING:
     from raysim.corpus.tokenizer import CodeTokenizer
@@ -71,7 +71,7 @@ def preparation_context(tokenizer: "CodeTokenizer") -> "PreparationContext":
 
 
 def model_spec(config: dict[str, Any], vocab_size: int, dropout: float | None) -> "ModelSpec":
-    from raysim.organizations.organization import ModelSpec
+    from raysim.training.model_host import ModelSpec
     from raysim.training.models import ModelSettings
 
     return ModelSpec(ModelSettings(config=config, dropout=dropout), vocab_size, 0, SEQUENCE_LENGTH)

@@ -1,150 +1,97 @@
-"""Dependencies run one way: cli -> run -> {simulation, memorization, effectiveness, report} -> training -> corpus.
+"""The floor plan: folders in one order, no upward import, no loose module, one class a name, mirrored tests.
 
-Imports are read from the source, those inside functions and under TYPE_CHECKING too.
+Each rule is a check of `floor_plan`; a planted violation of each shows that it can fail. Imports are read from the
+source, those inside functions and under TYPE_CHECKING too.
 """
 
-import ast
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import floor_plan
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASICS = {
-    "raysim.core.errors",
-    "raysim.core.settings",
-    "raysim.core.keys",
-    "raysim.core.arrow",
-    "raysim.core.rarefaction",
+Check = Callable[[Path], list[str]]
+
+PLANTED: dict[Check, tuple[str, str]] = {
+    floor_plan.loose_modules: ("raysim/helpers.py", ""),
+    floor_plan.upward_imports: ("raysim/core/early.py", "def f():\n    from raysim.cli import main\n"),
+    floor_plan.misplaced_imports: ("raysim/report/fast.py", "import ray\n"),
+    floor_plan.cycles: ("raysim/core/errors.py", "import raysim.core.keys\n"),
+    floor_plan.doubled_classes: ("raysim/store/again.py", "class Settings: ...\n"),
+    floor_plan.unmirrored_tests: ("tests/core/test_nothing.py", ""),
+    floor_plan.untested_modules: (
+        "raysim/core/large.py",
+        "def f(x):\n" + "    x += 1\n" * floor_plan.LOGIC,
+    ),
 }
-"""Import nothing of raysim but each other."""
-
-ALLOWED = {
-    "raysim.corpus": BASICS,
-    "raysim.training": BASICS | {"raysim.corpus"},
-    "raysim.simulation": BASICS | {"raysim.corpus", "raysim.training"},
-    "raysim.scan": BASICS | {"raysim.corpus"},
-    "raysim.memorization": BASICS | {"raysim.corpus", "raysim.training", "raysim.scan"},
-    "raysim.effectiveness": BASICS | {"raysim.corpus", "raysim.training", "raysim.measures.memorization.settings"},
-    "raysim.measuring": BASICS
-    | {f"raysim.{p}" for p in ("corpus", "training", "simulation", "memorization", "effectiveness")}
-    | {"raysim.experiment.setup", "raysim.experiment.config"},
-    "raysim.report": BASICS,
-    "strategies": (BASICS - {"raysim.core.arrow", "raysim.core.rarefaction"})
-    | {"raysim.simulation.strategy", "raysim.training.weights"},
-}
-"""For each package what it may import of raysim besides itself."""
+"""For each rule a file that breaks it, by its path and content."""
 
 
-def module_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source tree, to plant violations in."""
+    root = tmp_path_factory.mktemp("tree")
+    for folder in ("raysim", "strategies", "tests"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
 
 
-def imports_of(source: str, module: str) -> Iterator[str]:
-    """Every module that `source` imports; ``from a import b`` counts as a, and as a.b where that is a module."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = module.split(".")[: -node.level] if node.level else []
-            name = ".".join([*base, *([node.module] if node.module else [])])
-            inner = [f"{name}.{alias.name}" for alias in node.names]
-            modules = [m for m in inner if is_module(m)]
-            yield from modules
-            if len(modules) < len(inner) or not inner:
-                yield name
+@pytest.mark.parametrize("check", PLANTED, ids=lambda check: check.__name__)
+def test_the_house_keeps_its_rules(check: Check) -> None:
+    assert check(ROOT) == []
 
 
-def is_module(name: str) -> bool:
-    path = ROOT.joinpath(*name.split("."))
-    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+@pytest.mark.parametrize("check", PLANTED, ids=lambda check: check.__name__)
+def test_a_planted_violation_is_found(check: Check, copy: Path) -> None:
+    name, content = PLANTED[check]
+    file = copy / name
+    before = file.read_text("utf-8") if file.exists() else None
+    # Behind what may have to stand first.
+    file.write_text((before or "") + content, encoding="utf-8")
+    try:
+        found = check(copy)
+        assert found
+        assert any(file.stem in violation for violation in found)
+    finally:
+        if before is None:
+            file.unlink()
+        else:
+            file.write_text(before, encoding="utf-8")
 
 
-FILES = sorted([*ROOT.glob("raysim/**/*.py"), *ROOT.glob("strategies/**/*.py")])
-IMPORTS = {module_of(path): set(imports_of(path.read_text(encoding="utf-8"), module_of(path))) for path in FILES}
-
-
-def inside(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")
-
-
-def importers(package: str) -> set[str]:
-    """Modules of this project that import `package` or something inside it."""
-    return {module for module, imported in IMPORTS.items() if any(inside(i, package) for i in imported)}
-
-
-def test_imports_are_read_wherever_they_stand() -> None:
+def test_imports_are_read_wherever_they_are() -> None:
     source = """
 import raysim.core.errors as e, ray.data
-from raysim import config, __version__
+from raysim import core, __version__
 def f():
     if TYPE_CHECKING:
         from raysim.corpus.lines import significant_lines
     from . import weights
 """
-    assert set(imports_of(source, "raysim.training.models")) == {
-        "raysim.core.errors", "ray.data", "raysim.core.settings", "raysim", "raysim.corpus.lines", "raysim.training.weights",
+    known = set(floor_plan.modules(ROOT))
+    assert set(floor_plan.imports_of(source, "raysim.training.models", known)) == {
+        "raysim.core.errors", "ray.data", "raysim.core", "raysim", "raysim.corpus.lines", "raysim.training.weights",
     }  # fmt: skip
 
 
-def test_there_is_something_to_look_at() -> None:
-    for package in ALLOWED:
-        assert sum(inside(module, package) for module in IMPORTS) >= 3, package
+def test_every_floor_is_there() -> None:
+    for floor in floor_plan.FLOORS:
+        assert sum(floor_plan.inside(module, f"raysim.{floor}") for module in floor_plan.modules(ROOT)) >= 3, floor
 
 
-@pytest.mark.parametrize("module", sorted(BASICS))
-def test_the_basics_import_each_other_alone(module: str) -> None:
-    ours = {i for i in IMPORTS[module] if inside(i, "raysim") or inside(i, "strategies")}
-    assert ours <= BASICS
+def test_strategies_are_imported_by_nobody() -> None:
+    found = floor_plan.imports(ROOT)
+    outside = {module for module in found if not floor_plan.inside(module, "raysim.strategies")}
+    assert not [m for m in outside if any(floor_plan.inside(i, "raysim.strategies") for i in found[m])]
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_a_package_imports_what_lies_below_it(package: str) -> None:
-    allowed = ALLOWED[package] | {package, "raysim"}  # raysim itself holds the version alone
-    wrong = {
-        f"{module} imports {imported}"
-        for module, found in IMPORTS.items()
-        if inside(module, package)
-        for imported in found
-        if inside(imported, "raysim") or inside(imported, "strategies")
-        if imported != "raysim" and not any(inside(imported, a) for a in allowed - {"raysim"})
-    }
-    assert not wrong
-
-
-def test_nothing_of_raysim_imports_strategies() -> None:
-    assert {m for m in importers("strategies") if inside(m, "raysim")} == set()
-
-
-def test_the_package_itself_imports_nothing() -> None:
-    assert IMPORTS["raysim"] == set()
-
-
-def test_one_package_makes_actors_and_one_file_imports_ray_data() -> None:
-    makes_actors, uses_data = "raysim.cluster", "raysim.tasks.ray_data"
-    elsewhere = {module for module in importers("ray") if not inside(module, makes_actors)}
-    assert elsewhere < importers("ray")
-    assert elsewhere <= {uses_data, "raysim.cli.doctor"}
-    assert importers("ray.data") <= {uses_data}
-
-
-def test_flower_is_imported_by_its_own_strategy_alone() -> None:
-    assert importers("flwr") <= {"strategies.flower"}
-
-
-def test_deepspeed_is_imported_by_its_own_trainer_alone() -> None:
-    assert importers("deepspeed") == {"raysim.training.deepspeed_engine"}
-
-
-def test_imports_have_no_cycle() -> None:
-    """Among the modules of this project, lazy imports included."""
-    graph = {module: {i for i in found if i in IMPORTS and i != module} for module, found in IMPORTS.items()}
-    while leaves := {module for module, found in graph.items() if not found & graph.keys()}:
-        graph = {module: found for module, found in graph.items() if module not in leaves}
-    assert not graph
+def test_the_front_door_is_imported_by_the_command_line_alone() -> None:
+    """For the version; what lies behind it would import itself. `tests/test_raysim.py` has the rest."""
+    assert {module for module, found in floor_plan.imports(ROOT).items() if "raysim" in found} == {"raysim.cli.main"}
 
 
 HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn", "flwr", "deepspeed")

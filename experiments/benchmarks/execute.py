@@ -25,13 +25,13 @@ LIMITS = Limits(cpu_s=10, wall_s=60.0)
 
 
 def forked(problems: Sequence[Problem]) -> list[bool]:
-    """All in forks of one warden."""
+    """All in forks of one fork server."""
     with Sandbox() as sandbox:
         return [sandbox.run(p.program(p.canonical), LIMITS) == "passed" for p in problems]
 
 
 def started(problems: Sequence[Problem]) -> list[bool]:
-    """Each in a sandbox with a warden of its own."""
+    """Each in a sandbox with a fork server of its own."""
     passed = []
     for problem in problems:
         with Sandbox() as sandbox:

@@ -3,7 +3,8 @@
     python experiments/benchmarks/memory.py
 
 A row also says the peak with an allocator that gives every block back (``MALLOC_MMAP_THRESHOLD_=65536``), and what the
-tensors alone should take then: the difference between the two estimates is `raysim.experiment.estimate.memory.ALLOCATOR_RESERVE`.
+tensors alone should take then: the difference between the two estimates is
+`raysim.experiment.estimate.memory.ALLOCATOR_RESERVE`.
 """
 
 import json
@@ -18,7 +19,7 @@ from raysim.experiment.estimate.memory import Load, Machine, memory_needs
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import ModelSettings
 from raysim.training.rank_worker import train_here
-from raysim.training.request import TrainerSettings, TrainTask, Update
+from raysim.training.request import TrainerSettings, TrainRequest, TrainTask, Update
 
 STEPS = 4
 
@@ -68,7 +69,8 @@ def train(case: str) -> None:
     shape = (STEPS * load.trainer.batch_size, load.trainer.sequence_length)
     sequences = np.random.default_rng(1).integers(0, load.spec.vocab_size, shape).astype(np.int32)
     task = TrainTask(case, load.trainer, 1, 1, 1, checkpoint_every_s=0.0)
-    for event in train_here(ModelHost("a"), load.spec, task, sequences, weights, None, None):
+    request = TrainRequest(load.spec, task).at_client(sequences, weights)
+    for event in train_here(ModelHost("a"), request):
         if isinstance(event, Update):
             print(event.speed.peak_memory_bytes)
         del event

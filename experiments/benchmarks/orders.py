@@ -49,7 +49,7 @@ def experiment(folder: Path, names: list[str]) -> Path:
     raw: dict[str, Any] = {
         "name": "orders",
         "organizations": {name: {"source": {"path": name}, "agreement": {"share": "data"}} for name in names},
-        "tokenizer": {"train": {"on": "organizations", "vocab_size": 512}},
+        "tokenizer": {"train": {"corpus": "organizations", "vocab_size": 512}},
         "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 64}},
         "trainer": {"epochs": 1, "sequence_length": 128, "batch_size": 8},
         "strategies": [{"incremental": {"orders": "all"}}],

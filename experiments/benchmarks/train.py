@@ -38,9 +38,9 @@ from raysim.experiment.run import Options, run
 from raysim.report.write import write_report
 from raysim.store.task_log import read_log
 from raysim.training.deepspeed_engine import load_deepspeed
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings, build_model
-from raysim.training.rank_worker import trainer_for
-from raysim.training.request import TrainerSettings, TrainTask, Update
+from raysim.training.request import TrainerSettings, TrainRequest, TrainTask, Update, trainer_class
 from raysim.training.weights import flatten
 
 VOCABULARY, LENGTH, BATCH = 4096, 256, 8
@@ -135,7 +135,9 @@ def with_raysim(model: Any, sequences: np.ndarray, epochs: int, weights: np.ndar
     """The same training as a stage of raysim, in this process."""
     given = {"sequence_length": sequences.shape[1], "batch_size": BATCH, "learning_rate": RATE, **settings}
     task = TrainTask("stage", TrainerSettings(**given), epochs, epochs, seed=1, checkpoint_every_s=1e9)
-    *_, update = trainer_for(task.settings, model).train(task, sequences, weights)
+    spec = ModelSpec(ModelSettings(config=CONFIG), VOCABULARY, 0, LENGTH)
+    request = TrainRequest(spec, task).at_client(sequences, weights)
+    *_, update = trainer_class(task.settings.backend)(model).train(request)
     assert isinstance(update, Update)
     return update
 
@@ -198,7 +200,7 @@ def experiment(folder: Path, organizations: int) -> Path:
         "name": "train",
         "organizations": {f"org{n}": {"source": {"path": f"org{n}"}, "limit": "110 KB"} for n in range(organizations)},
         "references": ["stdlib"],
-        "tokenizer": {"train": {"on": "references", "vocab_size": VOCABULARY}},
+        "tokenizer": {"train": {"corpus": "references", "vocab_size": VOCABULARY}},
         "model": {"config": CONFIG},
         "trainer": {
             "epochs": EPOCHS,

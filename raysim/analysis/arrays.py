@@ -8,14 +8,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.core.errors import InputError
-from raysim.tables.io import PUBLIC
+from raysim.inference.prompts import HELD_OUT
+from raysim.tables.names import PUBLIC
 from raysim.tables.results import Results
 
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-HELD_OUT = "held_out"
-"""The kind of prompt that is no training text; all others are."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class PromptArrays:
         num_matched: int64 ``[M, P]``, samples in which any owner covers a line.
         lines: int64 ``[M, P]``, significant lines generated.
         at_least_covered: int64 ``[M, P]``, lines that any owner covers, counted once. Which of two owners' shared
-            lines are the same line is not in the table, so the larger number stands: exact for two owners.
+            lines are the same line is not in the table, so the larger number is taken: exact for two owners.
         covered, exclusive, shared, public: int64 ``[M, P, O]``.
         hits: int64 ``[M, P, O]``, samples in which the owner covers a line.
     """

@@ -40,12 +40,12 @@ def origins(results: RunResults) -> list[tuple[Row, list[dict[str, Any]]]]:
     organization), ``shares`` (of each owner, as ``of_prompted, lines_of, share``).
     """
 
-    def lines_of(point: ReachedModel) -> npt.NDArray[np.float64] | None:
-        return owned_lines(results, point.model)
+    def lines_of(reached: ReachedModel) -> npt.NDArray[np.float64] | None:
+        return owned_lines(results, reached.model)
 
     table: list[tuple[Row, list[dict[str, Any]]]] = []
-    for row, points in results.final_groups():
-        lines = averaged(points, lines_of)
+    for row, models in results.final_groups():
+        lines = averaged(models, lines_of)
         if lines is None:
             continue
         rows = [

@@ -27,7 +27,7 @@ def area(scores: Floats, positive: Mask, strata: Sequence[Hashable] | None = Non
     """The share of pairs of a positive and a negative, within one stratum, in which the positive scores higher.
 
     The influences are the structural components of DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988), weighted by
-    the pairs that an item stands in.
+    the pairs that an item is in.
 
     Args:
         scores: of each item.

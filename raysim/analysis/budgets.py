@@ -41,12 +41,12 @@ class Budget:
         return f"{self.strategy} ({self.order})" if self.family == "single" else self.strategy
 
 
-def budgets(points: Iterable[ReachedModel]) -> list[Budget]:
+def budgets(models: Iterable[ReachedModel]) -> list[Budget]:
     """The budgets of the settings' final models: single ones by organization, the others by label and members."""
     groups: dict[tuple[str, str], list[ReachedModel]] = {}
-    for point in finals(points):
-        members = " + ".join(sorted(point.organizations)) if point.family == "incremental" else point.order
-        groups.setdefault((point.strategy, members), []).append(point)
+    for reached in finals(models):
+        members = " + ".join(sorted(reached.organizations)) if reached.family == "incremental" else reached.order
+        groups.setdefault((reached.strategy, members), []).append(reached)
     return [_mean(order, group) for (_, order), group in groups.items()]
 
 
@@ -68,24 +68,24 @@ def difference(budget: Budget, other: Budget) -> list[str]:
     return found
 
 
-def compare(points: list[ReachedModel], others: list[ReachedModel]) -> str:
-    """One sentence on the budgets of two groups of points, for the note of a contrast."""
-    if not points or not others:
+def compare(models: list[ReachedModel], others: list[ReachedModel]) -> str:
+    """One sentence on the budgets of two groups of models, for the note of a contrast."""
+    if not models or not others:
         return ""
-    budget, other = _mean("", points), _mean("", others)
+    budget, other = _mean("", models), _mean("", others)
     found = difference(budget, other)
     if not found and other.tokens and abs(budget.tokens / other.tokens - 1) > SAME_TOKENS:
         found.append(f"{budget.tokens / other.tokens:.2f} times the tokens in all, as many of each organization")
     return f"budgets differ: {', '.join(found)}" if found else "equal budgets"
 
 
-def warnings(points: list[ReachedModel]) -> list[str]:
+def warnings(models: list[ReachedModel]) -> list[str]:
     """A sentence for each setting whose budget differs from the reference beyond what the setting requires.
 
     A setting requires its own number of steps in all, never another number of passes over an organization's data,
     another batch size, mean learning rate or dropout. The reference is centralized training, else the first setting.
     """
-    spent = budgets(points)
+    spent = budgets(models)
     if len(spent) < 2:
         return []
     widest = max(len(b.tokens_seen) for b in spent)
@@ -98,8 +98,8 @@ def warnings(points: list[ReachedModel]) -> list[str]:
 def _mean(order: str, group: list[ReachedModel]) -> Budget:
     first = group[0]
     seen: dict[str, list[int]] = {}
-    for point in group:
-        for organization, tokens in point.tokens_seen.items():
+    for reached in group:
+        for organization, tokens in reached.tokens_seen.items():
             if tokens:
                 seen.setdefault(organization, []).append(tokens)
     return Budget(
@@ -107,9 +107,9 @@ def _mean(order: str, group: list[ReachedModel]) -> Budget:
         order=order,
         family=first.family,
         tokens_seen={organization: sum(tokens) / len(tokens) for organization, tokens in sorted(seen.items())},
-        tokens=sum(p.tokens for p in group) / len(group),
-        steps=sum(p.steps for p in group) / len(group),
-        learning_rate_sum=sum(p.learning_rate_sum for p in group) / len(group),
-        dropout=sum(p.dropout for p in group) / len(group),
+        tokens=sum(m.tokens for m in group) / len(group),
+        steps=sum(m.steps for m in group) / len(group),
+        learning_rate_sum=sum(m.learning_rate_sum for m in group) / len(group),
+        dropout=sum(m.dropout for m in group) / len(group),
         parameters=first.parameters,
     )

@@ -22,7 +22,7 @@ CHANCES = (0.1, 0.5, 0.9, 0.99)
 SAMPLES = tuple(float(n) for n in np.unique(np.rint(np.logspace(0, 6, 61))))
 """The n of the curves: 1 to a million, about ten to a decade."""
 SHOWN_SAMPLES = (1, 100, 10_000)
-"""The n that stand in the table."""
+"""The n that are shown in the table."""
 
 
 def samples_needed(log_p: Reals, chance: float) -> Reals:
@@ -115,18 +115,18 @@ def lengths(results: RunResults) -> list[int]:
 
 def averaged_part(
     found: Mapping[str, Recital],
-    points: Iterable[ReachedModel],
+    models: Iterable[ReachedModel],
     organizations: Callable[[ReachedModel], Collection[str]],
     prefix_tokens: int,
     measure: Callable[[Recital], Reals],
 ) -> Reals | None:
-    """The mean over points of what `measure` makes of some organizations' passages; None where there are none."""
+    """The mean over models of what `measure` makes of some organizations' passages; None where there are none."""
 
-    def value(point: ReachedModel) -> Reals | None:
-        part = found[point.model].of(organizations(point), prefix_tokens) if point.model in found else None
+    def value(reached: ReachedModel) -> Reals | None:
+        part = found[reached.model].of(organizations(reached), prefix_tokens) if reached.model in found else None
         return None if part is None else measure(part)
 
-    return averaged(points, value)
+    return averaged(models, value)
 
 
 def extraction_rows(results: RunResults) -> list[tuple[Row, dict[str, Any]]]:
@@ -139,22 +139,22 @@ def extraction_rows(results: RunResults) -> list[tuple[Row, dict[str, Any]]]:
     """
     found, known = recitals(results), lengths(results)
     table: list[tuple[Row, dict[str, Any]]] = []
-    for row, points in results.final_groups():
-        if not any(point.model in found for point in points):
+    for row, models in results.final_groups():
+        if not any(reached.model in found for reached in models):
             continue
-        trained = {name for point in points for name in point.organizations}
-        by_length = [averaged_part(found, points, _took_part, length, _greedy) for length in known]
+        trained = {name for reached in models for name in reached.organizations}
+        by_length = [averaged_part(found, models, _took_part, length, _greedy) for length in known]
         by_owner = [
-            (averaged_part(found, points, lambda _, name=name: [name], known[-1], _greedy), name in trained)
+            (averaged_part(found, models, lambda _, name=name: [name], known[-1], _greedy), name in trained)
             for name in results.organizations
         ]
-        by_samples = averaged_part(found, points, _took_part, known[-1], _sampled)
+        by_samples = averaged_part(found, models, _took_part, known[-1], _sampled)
         table.append((row, {"by_length": by_length, "by_owner": by_owner, "by_samples": by_samples}))
     return table
 
 
-def _took_part(point: ReachedModel) -> Collection[str]:
-    return point.organizations
+def _took_part(reached: ReachedModel) -> Collection[str]:
+    return reached.organizations
 
 
 def _greedy(part: Recital) -> Reals:

@@ -160,7 +160,7 @@ def write_findings(run_dir: Path | str) -> tuple[pa.Table, pa.Table]:
 
 
 def assess(results: RunResults) -> tuple[pa.Table, pa.Table]:
-    """The tables `contrasts` and `findings` of a study."""
+    """The tables `contrasts` and `findings` of a run."""
     found = all_contrasts(results)
     estimates = {finding: _estimates(results, found[finding].contrasts) for finding in found}
     rows: list[dict[str, Any]] = []

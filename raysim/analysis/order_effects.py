@@ -31,8 +31,8 @@ class Term:
     Attributes:
         method: position, predecessor, precedence, pairwise or shapley.
         organization: the organization a.
-        other: the organization b that a stands before, or '' where the method knows none.
-        position: where a stands, from 1; only of the method 'position'.
+        other: the organization b that a comes before, or '' where the method knows none.
+        position: the place of a, from 1; only of the method 'position'.
     """
 
     method: str
@@ -76,7 +76,7 @@ def position_effects(values: Values, organizations: Sequence[str]) -> list[Effec
     The view of the component-position model (Yang, Sun and Xu, "A component-position model, analysis and design for
     order-of-addition experiments", Technometrics 63, 2021), as marginal means: over all orders of m organizations they
     are m / (m - 1) times that model's effects, if those sum to zero over positions and over organizations. Over some of
-    the orders they mix with where the others stand.
+    the orders they mix with the places of the others.
     """
     found: list[Effect] = []
     for a in organizations:

@@ -74,13 +74,17 @@ def incremental_orders(results: RunResults) -> list[Orders]:
     """The orders of each incremental setting that ran at least one of them to its end."""
     organizations = tuple(results.organizations)
     found: list[Orders] = []
-    for label in settings(results.points, "incremental"):
-        points: dict[tuple[int, Order], dict[int, ReachedModel]] = {}
-        for point in results.points:
-            if point.strategy == label and point.family == "incremental":
-                points.setdefault((point.seed, tuple(point.sequence)), {})[point.index] = point
-        finished = {place: stages for place, stages in points.items() if any(p.final for p in stages.values())}
-        whole = {place for place in finished if sorted(place[1]) == sorted(organizations)}
+    for label in settings(results.reached_models, "incremental"):
+        models: dict[tuple[int, Order], dict[int, ReachedModel]] = {}
+        for reached in results.reached_models:
+            if reached.strategy == label and reached.family == "incremental":
+                models.setdefault((reached.seed, reached.members), {})[reached.index] = reached
+        finished = {place: stages for place, stages in models.items() if any(m.final for m in stages.values())}
+        whole = {
+            (seed, order)
+            for (seed, order), stages in finished.items()
+            if sorted(order) == sorted(organizations) and max(stages) == len(order)
+        }
         paths: dict[int, dict[Order, tuple[str | None, ...]]] = {}
         for seed, order in sorted(whole):
             stages = finished[seed, order]
@@ -145,7 +149,7 @@ def best_ranges(found: Sequence[OrderOutcome]) -> list[BestRange]:
 
     Each score is a line in the weight: bits per byte at 0, exclusive lines as its slope. With growing weight the best
     slope can only fall, so the walk goes from the best bits per byte to the least leakage, each time over the nearest
-    crossing. Of orders with equal costs the first one stands for all.
+    intersection. Of orders with equal costs the first one is taken for all.
     """
     if not found:
         return []
@@ -154,7 +158,7 @@ def best_ranges(found: Sequence[OrderOutcome]) -> list[BestRange]:
     low = 0.0
     while flatter := [one for one in found if one.exclusive < current.exclusive]:
         high, _, following = min(
-            ((_crossing(current, one), one.exclusive, one) for one in flatter), key=lambda found: found[:2]
+            ((_intersection(current, one), one.exclusive, one) for one in flatter), key=lambda found: found[:2]
         )
         if high > low:
             ranges.append(BestRange(low, high, current))
@@ -201,7 +205,7 @@ def orders_table(results: RunResults) -> pa.Table:
     return pa.Table.from_pylist(rows, schema("orders"))
 
 
-def _crossing(one: OrderOutcome, other: OrderOutcome) -> float:
+def _intersection(one: OrderOutcome, other: OrderOutcome) -> float:
     """The weight under which two orders with different leakage have the same score."""
     return (other.bits_per_byte - one.bits_per_byte) / (one.exclusive - other.exclusive)
 

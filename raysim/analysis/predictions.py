@@ -1,4 +1,4 @@
-"""The table `predictions`: what was foretold of each model before training, beside what was measured."""
+"""The table `predictions`: what was predicted of each model before training, beside what was measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Items:
 
     Attributes:
         models: key of the model.
-        prompts: position of the prompt in the cube.
+        prompts: position of the prompt in the arrays.
         files: organization and file of the prompt.
         trained: whether the model was trained on the prompt's organization.
         places: of the true continuation in what the model was trained on.
@@ -83,18 +83,18 @@ def places_of(results: RunResults) -> Counts:
     return found
 
 
-def items_of(results: RunResults, points: Sequence[ReachedModel], places: npt.NDArray[np.int64]) -> Items:
-    """The prompts that models were given whose continuation is known; each model once, however many points share it."""
+def items_of(results: RunResults, models: Sequence[ReachedModel], places: npt.NDArray[np.int64]) -> Items:
+    """The prompts that models were given whose continuation is known; each model once, however many rows share it."""
     arrays = results.prompts
     known = arrays.from_training & (places != UNKNOWN).all(axis=1) & bool(places.shape[1])
     owners = np.array([arrays.owners.index(name) for name in arrays.organizations], dtype=np.int64)
-    models: list[str] = []
+    keys: list[str] = []
     parts: list[tuple[Counts, Mask, Counts, Mask]] = []
-    for point in {p.model: p for p in points if p.model in arrays.model_index}.values():
-        i = arrays.model_index[point.model]
+    for reached in {m.model: m for m in models if m.model in arrays.model_index}.values():
+        i = arrays.model_index[reached.model]
         asked = np.flatnonzero(known & (arrays.num_samples[i] > 0))
-        members = np.array([name in point.organizations for name in results.organizations], dtype=np.bool_)
-        models += [point.model] * len(asked)
+        members = np.array([name in reached.organizations for name in results.organizations], dtype=np.bool_)
+        keys += [reached.model] * len(asked)
         taken = arrays.hits[i, asked, owners[asked]] > 0
         parts.append((asked, members[owners[asked]], places[asked] @ members.astype(np.int64), taken))
     empty = np.zeros(0, np.int64)
@@ -102,7 +102,7 @@ def items_of(results: RunResults, points: Sequence[ReachedModel], places: npt.ND
     prompts = columns[0].astype(np.int64)
     files = [(arrays.organizations[p], arrays.files[p]) for p in prompts.tolist()]
     trained, taken = columns[1].astype(np.bool_), columns[3].astype(np.bool_)
-    return Items(models, prompts, files, trained, columns[2].astype(np.int64), taken)
+    return Items(keys, prompts, files, trained, columns[2].astype(np.int64), taken)
 
 
 def predictions_table(results: RunResults) -> pa.Table:
@@ -111,34 +111,34 @@ def predictions_table(results: RunResults) -> pa.Table:
     places = places_of(results)
     rows: list[dict[str, Any]] = []
     facts: dict[str, list[dict[str, Any]]] = {}
-    for point in results.points:
-        if point.model not in facts:
-            facts[point.model] = _facts(results, point, places, emissions)
-        where = {name: getattr(point, name) for name in ("seed", "strategy", "order", "moment", "index", "model")}
-        rows += [{**where, **found} for found in facts[point.model]]
+    for reached in results.reached_models:
+        if reached.model not in facts:
+            facts[reached.model] = _facts(results, reached, places, emissions)
+        where = {name: getattr(reached, name) for name in ("seed", "strategy", "order", "moment", "index", "model")}
+        rows += [{**where, **found} for found in facts[reached.model]]
     return pa.Table.from_pylist(rows, schema("predictions"))
 
 
 def _facts(
     results: RunResults,
-    point: ReachedModel,
+    reached: ReachedModel,
     places: npt.NDArray[np.int64],
     emissions: dict[tuple[str, str], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """What is known of one model, without where it stands; nothing if it was not probed or this was not counted."""
-    items = items_of(results, [point], places)
-    organizations = [o for o in results.organizations if (point.model, o) in emissions]
+    """What is known of one model, without its setting; nothing if it was not probed or this was not counted."""
+    items = items_of(results, [reached], places)
+    organizations = [o for o in results.organizations if (reached.model, o) in emissions]
     if not organizations:
         return []
     rows = [{"organization": "", "trained": None, **_ranked(items)}]
     for name in organizations:
-        counted = emissions[point.model, name]
+        counted = emissions[reached.model, name]
         shares = {
             column: counted[source] / counted["lines"] if counted["lines"] else None
             for column, source in (("bound", "seen"), ("measured", "emitted"), ("foreseen", "foreseen"))
         }
         own = items.where(np.array([organization == name for organization, _ in items.files], dtype=np.bool_))
-        trained = name in point.organizations
+        trained = name in reached.organizations
         rows.append({"organization": name, "trained": trained, **shares, **_ranked(own)})
     return rows
 

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.analysis.arrays import LossArrays, PromptArrays, loss_arrays, prompt_arrays
-from raysim.analysis.reached_models import ReachedModel, finals, read_points
+from raysim.analysis.reached_models import ReachedModel, finals, read_reached_models
 from raysim.analysis.statistics import rarefied
+from raysim.simulation.registry import label_of, name_and_settings
 from raysim.tables.results import Results
 
 Measure = tuple[str, str]
@@ -28,7 +29,7 @@ MEASURES: dict[str, str] = {
     "accuracy": "Share of validation tokens that the model ranks first.",
     "parses": "Share of samples that parse as Python together with their prompt.",
     "passes": "Share of solutions that pass their tests, as a mean over problems (pass@1).",
-    "covered": "Generated lines that stand in an owner's training data, in runs of at least min_lines, per prompt.",
+    "covered": "Generated lines that are found in an owner's training data, in runs of at least min_lines, per prompt.",
     "exclusive": "Of the covered lines, those that exactly one organization owns and no reference holds, per prompt.",
     "shared": "Of the covered lines, those that several organizations own and no reference holds, per prompt.",
     "public": "Of the covered lines, those that a reference holds too, per prompt.",
@@ -97,8 +98,17 @@ class RunResults:
         self._measures: dict[str, dict[Measure, float]] = {}
 
     @cached_property
-    def points(self) -> list[ReachedModel]:
-        return read_points(self.run)
+    def reached_models(self) -> list[ReachedModel]:
+        return read_reached_models(self.run)
+
+    @cached_property
+    def _strategies(self) -> dict[str, str]:
+        entries = [name_and_settings(entry, "strategies") for entry in self.run.setting("strategies") or []]
+        return {label_of(name, settings): name for name, settings in entries}
+
+    def strategy_of(self, label: str) -> str:
+        """The name of the strategy that the setting `label` uses, as the experiment says; else the label itself."""
+        return self._strategies.get(label, label)
 
     @cached_property
     def organizations(self) -> list[str]:
@@ -128,22 +138,22 @@ class RunResults:
             arrays.num_samples[i, arrays.from_training].sum()
         )
 
-    def rows(self, points: Iterable[ReachedModel], by_order: bool = False) -> list[Row]:
+    def rows(self, models: Iterable[ReachedModel], by_order: bool = False) -> list[Row]:
         """One row a setting and moment; single models always have one each, other orders only on demand."""
-        return [self._row(order, group) for (_, order, _, _), group in grouped(points, by_order).items()]
+        return [self._row(order, group) for (_, order, _, _), group in grouped(models, by_order).items()]
 
     def final_rows(self, by_order: bool = False) -> list[Row]:
         """One row a setting, for the models that it ends with."""
-        return self.rows(finals(self.points), by_order)
+        return self.rows(finals(self.reached_models), by_order)
 
     def final_groups(self) -> list[tuple[Row, list[ReachedModel]]]:
-        """Each of these rows with the models that it stands for, over orders and seeds."""
-        return list(zip(self.final_rows(), grouped(finals(self.points)).values(), strict=True))
+        """Each of these rows with the models that it sums up, over orders and seeds."""
+        return list(zip(self.final_rows(), grouped(finals(self.reached_models)).values(), strict=True))
 
     def _row(self, order: str, group: list[ReachedModel]) -> Row:
-        seeds = sorted({p.seed for p in group})
-        orders = sorted({p.order for p in group})
-        values = {(p.seed, p.order): self.measures(p.model) for p in group}
+        seeds = sorted({m.seed for m in group})
+        orders = sorted({m.order for m in group})
+        values = {(m.seed, m.order): self.measures(m.model) for m in group}
         names = sorted({name for taken in values.values() for name in taken})
         cells: dict[Measure, Cell] = {}
         for name in names:
@@ -152,7 +162,7 @@ class RunResults:
             by_order = [_mean(v for (_, o), v in taken.items() if o == each) for each in orders]
             by_seed, by_order = [v for v in by_seed if v == v], [v for v in by_order if v == v]
             cells[name] = Cell(float(np.mean(by_seed)), min(by_seed), max(by_seed), min(by_order), max(by_order))
-        counts = [self.counts(p.model) for p in group]
+        counts = [self.counts(m.model) for m in group]
         first = group[0]
         return Row(
             strategy=first.strategy,
@@ -234,7 +244,7 @@ class RunResults:
     @cached_property
     def rarefaction_size(self) -> int:
         """The number of samples that distinct fragments are scaled down to: the fewest of any measured final model."""
-        counts = [self.counts(p.model)[1] for p in finals(self.points)]
+        counts = [self.counts(m.model)[1] for m in finals(self.reached_models)]
         return min((n for n in counts if n), default=0)
 
     @cached_property
@@ -257,7 +267,7 @@ class RunResults:
 
     @cached_property
     def _incidences(self) -> dict[str, list[int]]:
-        """For each model, in how many samples each distinct fragment stands, prompted with training text."""
+        """For each model, in how many samples each distinct fragment occurs, prompted with training text."""
         arrays = self.prompts
         training = {key for key, inside in zip(arrays.prompts, arrays.from_training, strict=True) if inside}
         matches = self.run.table("matches").select(["model", "prompt", "sample", "fragment"])
@@ -270,28 +280,28 @@ class RunResults:
 
 
 def grouped(
-    points: Iterable[ReachedModel], by_order: bool = False
+    models: Iterable[ReachedModel], by_order: bool = False
 ) -> dict[tuple[str, str, str, int], list[ReachedModel]]:
-    """What a row stands for, by strategy, order ('' where several are averaged), moment and index."""
+    """The models that a row sums up, by strategy, order ('' where several are averaged), moment and index."""
     groups: dict[tuple[str, str, str, int], list[ReachedModel]] = {}
-    for point in points:
-        apart = by_order or point.family != "incremental"
-        group = (point.strategy, point.order if apart else "", point.moment, point.index)
-        groups.setdefault(group, []).append(point)
+    for reached in models:
+        apart = by_order or reached.family != "incremental"
+        group = (reached.strategy, reached.order if apart else "", reached.moment, reached.index)
+        groups.setdefault(group, []).append(reached)
     return groups
 
 
-def averaged(points: Iterable[ReachedModel], value: Callable[[ReachedModel], npt.NDArray[np.float64] | None]) -> Any:
-    """The mean of arrays over orders within a seed and then over seeds; None where no point has one."""
-    found = [(point, one) for point in points if (one := value(point)) is not None]
+def averaged(models: Iterable[ReachedModel], value: Callable[[ReachedModel], npt.NDArray[np.float64] | None]) -> Any:
+    """The mean of arrays over orders within a seed and then over seeds; None where no model has one."""
+    found = [(reached, one) for reached in models if (one := value(reached)) is not None]
     return over_orders_and_seeds(found) if found else None
 
 
 def over_orders_and_seeds(values: Sequence[tuple[ReachedModel, Any]]) -> Any:
     """The mean of numbers or arrays over orders within a seed, then over seeds."""
     seeds: dict[int, list[Any]] = {}
-    for point, value in values:
-        seeds.setdefault(point.seed, []).append(value)
+    for reached, value in values:
+        seeds.setdefault(reached.seed, []).append(value)
     return np.mean([np.mean(of_seed, axis=0) for of_seed in seeds.values()], axis=0)
 
 

@@ -1,4 +1,4 @@
-"""A sweep as its reader sees it: the points with their studies, and their settings side by side."""
+"""A sweep as its reader sees it: the points with their results, and their settings side by side."""
 
 import json
 from collections.abc import Iterable
@@ -10,9 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from raysim.analysis.reached_models import FAMILIES, finals
+from raysim.analysis.reached_models import finals
 from raysim.analysis.results import Row, RunResults
 from raysim.core.errors import InputError
+from raysim.core.run_folder import RunFolder
+from raysim.simulation.registry import FAMILIES
 from raysim.tables.io import schema
 from raysim.tables.results import Results, open_run
 
@@ -71,11 +73,11 @@ class SweepResults:
 
     def _point(self, facts: dict[str, Any]) -> SweepPoint:
         path = self.run.path / facts["folder"]
-        results = RunResults(open_run(path)) if (path / "manifest.json").is_file() else None
+        results = RunResults(open_run(path)) if RunFolder(path).manifest.is_file() else None
         return SweepPoint(facts["name"], facts["folder"], facts["values"], results)
 
     @cached_property
-    def studies(self) -> list[tuple[SweepPoint, RunResults]]:
+    def begun(self) -> list[tuple[SweepPoint, RunResults]]:
         """The points that have begun."""
         return [(point, point.results) for point in self.points if point.results]
 
@@ -83,12 +85,13 @@ class SweepResults:
     def trials(self) -> list[Trial]:
         """Every setting at every point, by setting and then in the order of the points."""
         found: dict[tuple[str, str], dict[Any, list[Trial]]] = {}
-        for point, results in self.studies:
+        for point, results in self.begun:
             for row in results.final_rows():
-                ends = [p for p in finals(results.points) if p.strategy == row.strategy and row.order in ("", p.order)]
-                models = tuple(sorted(p.model for p in ends))
+                final = finals(results.reached_models)
+                ends = [m for m in final if m.strategy == row.strategy and row.order in ("", m.order)]
+                models = tuple(sorted(m.model for m in ends))
                 same = models, tuple(sorted(row.cells.items(), key=lambda cell: cell[0]))
-                trial = Trial((point,), row, sum(p.tokens for p in ends) / len(ends))
+                trial = Trial((point,), row, sum(m.tokens for m in ends) / len(ends))
                 found.setdefault((row.strategy, row.order), {}).setdefault(same, []).append(trial)
         place = {point.name: i for i, point in enumerate(self.points)}
         trials: list[Trial] = []
@@ -122,8 +125,8 @@ class SweepResults:
     def table(self) -> pa.Table:
         """The table `sweep`."""
         rows = []
-        for point, results in self.studies:
-            for end in finals(results.points):
+        for point, results in self.begun:
+            for end in finals(results.reached_models):
                 measures = {name: value for (name, of), value in results.measures(end.model).items() if of == ""}
                 nats = measures.get("log_perplexity")
                 rows.append(

@@ -60,7 +60,7 @@ def examine() -> dict[str, Any]:
         ]
         facts["bf16_on_cpu"] = knows_bf16()
         if not facts["cuda_devices"]:
-            problems.append("no CUDA device: training runs on the CPU; keep models small (raysim plan tells the hours)")
+            problems.append("no CUDA device: training runs on the CPU; keep models small (raysim plan says the hours)")
         if not facts["bf16_on_cpu"]:
             problems.append(
                 "this processor has no bf16 instructions: trainer.precision: bf16 will be slow, use fp32; models that"
@@ -72,10 +72,14 @@ def examine() -> dict[str, Any]:
                 problems.append(f"trainer.backend: deepspeed {facts['deepspeed']}; use backend: torch")
     from raysim.sandbox.sandbox import enough, protections
 
-    walls = protections()
-    facts["walls_around_programs"] = ", ".join(wall for wall, reason in walls.items() if reason is None) or "none"
-    problems += [f"no wall of {wall} around generated programs: {reason}" for wall, reason in walls.items() if reason]
-    if not enough(wall for wall, reason in walls.items() if reason is None):
+    layers = protections()
+    facts["isolation_layers"] = ", ".join(layer for layer, reason in layers.items() if reason is None) or "none"
+    problems += [
+        f"no isolation layer of {layer} around generated programs: {reason}"
+        for layer, reason in layers.items()
+        if reason
+    ]
+    if not enough(layer for layer, reason in layers.items() if reason is None):
         problems.append(
             "measure.pass_at_k will not run here: programs need namespaces, or both filters, to be contained; allow"
             " user namespaces (sysctl user.max_user_namespaces; in a container --cap-add SYS_ADMIN) or use newer Linux"
@@ -103,14 +107,18 @@ def examine() -> dict[str, Any]:
 _TRY_DEEPSPEED = """
 import sys, torch
 from raysim.training.deepspeed_engine import DeepSpeedTrainer
-from raysim.training.models import ModelSettings, build_model
-from raysim.training.request import TrainerSettings, TrainTask
+from raysim.training.model_host import ModelHost, ModelSpec
+from raysim.training.models import ModelSettings
+from raysim.training.request import TrainerSettings, TrainRequest, TrainTask
 from raysim.training.weights import flatten
 import numpy as np
-model = build_model(ModelSettings(config={"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}), 16, 0, 8)
+config = {"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}
+spec = ModelSpec(ModelSettings(config=config), 16, 0, 8)
+model = ModelHost("doctor").model(spec)
 zero = {"zero_optimization": {"stage": 1}}
 settings = TrainerSettings(backend="deepspeed", deepspeed=zero, sequence_length=8, device=sys.argv[1])
-list(DeepSpeedTrainer(model).train(TrainTask("doctor", settings, 1, 1, 1), np.ones((2, 8), np.int32), flatten(model)))
+request = TrainRequest(spec, TrainTask("doctor", settings, 1, 1, 1))
+list(DeepSpeedTrainer(model).train(request.at_client(np.ones((2, 8), np.int32), flatten(model))))
 """
 
 

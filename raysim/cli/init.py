@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from raysim.core.errors import InputError
+from raysim.core.yaml_files import yaml_text
+from raysim.measures.registry import measures
 
 _TEMPLATE = """\
 # An experiment for your own data. Look at it before you train: raysim inspect {file}
@@ -17,9 +17,9 @@ organizations:               # each holds its own code; PATH is a folder or .jso
 # agreement: what an organization has agreed to. 'weights': its code never leaves it. 'data': it may be pooled with
 # others' code, which the setting 'centralized' needs.
 
-references: [stdlib]         # what stands here, too, is public and counts as nobody's; never trained on
+references: [stdlib]         # what is here, too, is public and counts as nobody's; never trained on
 # deduplication: {{across: first_owner}}     # a file of several organizations stays with the first; or drop_all, keep
-tokenizer: {{train: {{on: references, vocab_size: 1024}}}}     # or {{pretrained: FOLDER}}
+tokenizer: {{train: {{corpus: references, vocab_size: 1024}}}}     # or {{pretrained: FOLDER}}
 model: {{config: {{model_type: gpt2, n_layer: 2, n_head: 4, n_embd: 192}}}}     # or {{pretrained: FOLDER}}
 
 trainer:
@@ -37,17 +37,7 @@ strategies:
   - fedyogi: {{rounds: 10}}
 
 measure:
-  perplexity: {{}}
-  memorization:
-    prompts: {{function: 20, prefix: 16}}     # for each organization
-    samples: 3
-    new_tokens: 128
-    min_lines: 6             # consecutive lines that count as a match
-    when: final              # or every_stage, every_round, every_epoch
-    # extraction: {{}}         # have models recite passages of training sequences, too
-  # pass_at_k: {{samples: 20, k: [1, 10]}}     # have models solve HumanEval, and execute the solutions in a sandbox
-  # membership: {{k: 20 %}}    # do losses tell training from validation text better than a guess without the model?
-
+{measures}
 # canaries: {{repeats: [0, 1, 4, 16], count: 4}}     # random secrets to plant, and to rank
 """
 
@@ -69,24 +59,37 @@ def write_experiment(file: Path, organizations: Sequence[str]) -> None:
             raise InputError(f"--org {given}: {name!r} is named twice")
         if not Path(path).exists():
             raise InputError(f"--org {given}: {path}: no such file or folder")
-        kind = "path" if Path(path).is_dir() else "files"
-        value = str(Path(path).resolve())
-        sources[name] = yaml.safe_dump({kind: value if kind == "path" else [value]}, default_flow_style=True).strip()
+        place = yaml_text(str(Path(path).resolve()))
+        sources[name] = f"{{path: {place}}}" if Path(path).is_dir() else f"{{files: [{place}]}}"
     if not sources:
         raise InputError("--org: name at least one organization, for example --org acme=./code/acme")
     rows = [
-        f"  {yaml.safe_dump(name).splitlines()[0]}: {{source: {source}, agreement: {{share: weights}}}}\n"
+        f"  {yaml_text(name)}: {{source: {source}, agreement: {{share: weights}}}}\n"
         for name, source in sources.items()
     ]
     few = len(sources) <= 4
     file.write_text(
         _TEMPLATE.format(
             file=file,
-            name=file.stem,
+            name=yaml_text(file.stem),
             organizations="".join(rows),
             orders="all" if few else f"{{sample: {2 * len(sources)}, seed: 1, design: latin}}",
             which="every order" if few else "a balanced sample of the orders",
+            measures=_measures(),
             centralized="  # - centralized            # all code in one place: needs share: data of everyone\n",
         ),
         encoding="utf-8",
     )
+
+
+_ASKED = ("perplexity", "memorization")
+"""Measures that a new experiment takes; the others are offered in comments."""
+
+
+def _measures() -> str:
+    """The section ``measure``: a few, and what else is installed, as comments."""
+    lines: list[str] = []
+    for name, measure in measures().items():
+        lead = "  " if name in _ASKED else "  # "
+        lines += [lead + line for line in measure.example.splitlines()]
+    return "\n".join(lines) + "\n"

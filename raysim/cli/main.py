@@ -1,7 +1,7 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
-import errno
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from raysim import __version__
-from raysim.core.errors import RaysimError, RunError
+from raysim.core.errors import RaysimError, RenamedSetting, RunError, disk_full
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
@@ -91,9 +91,11 @@ def run(
 ) -> None:
     """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
     from raysim.cli.progress import ConsoleObserver
+    from raysim.core.arrow import without_pandas
     from raysim.experiment.sweep import run as run_all
     from raysim.report.write import write_report
 
+    without_pandas()
     options = _options(experiment, out, store, overrides, address)
     with ConsoleObserver(_out) as observer:
         outcome = run_all(options, observer, write_report)
@@ -210,7 +212,7 @@ def scan(
     corpora: CorpusOption,
     references: Annotated[
         list[str] | None,
-        typer.Option("--reference", metavar="PATH", help="Public code: what stands there is nobody's."),
+        typer.Option("--reference", metavar="PATH", help="Public code: what is there is nobody's."),
     ] = None,
     min_lines: MinLinesOption = 6,
     tokens: TokensOption = None,
@@ -223,7 +225,7 @@ def scan(
     html_file: HtmlFileOption = None,
     fail_over: FailOption = None,
 ) -> None:
-    """Says whose code other code repeats: every run of lines that stands in somebody's files, and where."""
+    """Says whose code other code repeats: every run of lines that occurs in somebody's files, and where."""
     from raysim.scan.command import Input, run_scan
     from raysim.scan.reading import Reader
 
@@ -269,6 +271,16 @@ def init(
     _out.print(
         f"Wrote {file}. Next: raysim inspect {file}, then raysim plan {file}, then raysim run {file}.", soft_wrap=True
     )
+
+
+@app.command()
+def schema() -> None:
+    """Prints the JSON schema of an experiment, by which editors complete and check a YAML file."""
+    import json
+
+    from raysim.experiment.schema import experiment_schema
+
+    typer.echo(json.dumps(experiment_schema(), indent=1, ensure_ascii=False))
 
 
 @app.command()
@@ -341,8 +353,20 @@ def _print(value: Any, view: Any, as_json: bool) -> None:
         _out.print(view(value))
 
 
+def _warn(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Shows a warning of ours in one line; it is about the experiment, not about a line of Python."""
+    if issubclass(category, RenamedSetting):
+        _err.print(f"warning: {message}", markup=False, soft_wrap=True)
+    else:
+        _show_warning(message, category, *where)
+
+
+_show_warning = warnings.showwarning
+
+
 def main() -> NoReturn:
     """Entry point of the console script: errors become a readable line and an exit code."""
+    warnings.showwarning = _warn
     try:
         code = app(standalone_mode=False)
         if code == _TYPER_INTERRUPTED:
@@ -355,11 +379,10 @@ def main() -> NoReturn:
         _err.print(str(error), markup=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if (full := disk_full(error)) is None:
             raise
-        place = f" ({error.filename})" if error.filename else ""
-        _err.print(f"error: the disk is full{place}; free some room, then run the same command again", markup=False)
-        raise SystemExit(RunError.exit_code) from None
+        _err.print(f"error: {full}", markup=False)
+        raise SystemExit(full.exit_code) from None
     except KeyboardInterrupt:
         _err.print("\nstopped; the same command goes on from here", markup=False)
         raise SystemExit(RunError.exit_code) from None

@@ -1,4 +1,4 @@
-"""The clone x-ray as `raysim inspect` prints it for people."""
+"""The overlap report as `raysim inspect` prints it for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,11 +7,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_PUBLIC = "(public)"
+from raysim.tables.names import PUBLIC
 
 
 def overlap_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
-    """Tables of what `raysim.experiment.overlap_report.xray` found, and how to read them."""
+    """Tables of what `raysim.experiment.overlap_report.overlap_report` found, and how to read them."""
     found, names = inspected["xray"], list(inspected["organizations"])
     views: list[RenderableType] = [_shared(found, names)]
     if len(names) > 1:
@@ -26,7 +26,7 @@ def overlap_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
 def _shared(found: Mapping[str, Any], names: Sequence[str]) -> Table:
     title = f"Who shares what: significant training lines in runs of {found['min_lines']} and more that another holds"
     table = _table(title, "of")
-    columns = [*names, *([_PUBLIC] if any(row["other"] == _PUBLIC for row in found["clones"]) else [])]
+    columns = [*names, *([PUBLIC] if any(row["other"] == PUBLIC for row in found["clones"]) else [])]
     for name in columns:
         table.add_column(Text(name), justify="right")
     cells = {(row["organization"], row["other"]): row for row in found["clones"]}
@@ -81,7 +81,7 @@ def _policies(policies: Sequence[Mapping[str, Any]]) -> Table:
 def _how_to_read(min_lines: int) -> str:
     return (
         f"A bound: whatever else such a model writes of them it has not seen, {min_lines} lines on end, in what it was"
-        " trained on. Other coalitions stand in --json."
+        " trained on. Other groups are in --json."
     )
 
 
@@ -89,7 +89,7 @@ def _in_force(deduplication: Mapping[str, str]) -> str:
     across, match = deduplication["across"], deduplication["match"]
     if across == "keep":
         return "In force: keep. Write for example 'deduplication: {across: first_owner, match: near}' to change it."
-    return f"In force: {across}, {match}; what it left out stands above, and the corpora are what is left."
+    return f"In force: {across}, {match}; what it left out is above, and the corpora are what is left."
 
 
 def _table(title: str, first: str) -> Table:

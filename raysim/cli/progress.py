@@ -10,26 +10,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from raysim.core.keys import Key
+from raysim.measures.registry import work_kinds
 from raysim.store.task_log import TaskKind, TaskRecord
-
-COST = {"train": 3.0, "losses": 1.0, "generate": 2.0, "extract": 1.5, "solve": 2.0, "exposure": 1.0, "membership": 1.0}
-"""Forward passes that a token costs; a training step is about three (Kaplan et al. 2020, arXiv 2001.08361).
-A generated token costs one, at about half the speed of a batch: it comes in steps of one token a row. Extraction reads
-most of its tokens and generates the others."""
+from raysim.tasks.kinds import WorkKind
 
 _PLAIN_EVERY_S = 15.0
+_PLAIN_WIDTH = 100
 _PACE_KNOWN_AFTER_S = 10.0
-_NAMES = {
-    "train": "training",
-    "losses": "scoring",
-    "generate": "generating",
-    "aggregate": "aggregating",
-    "extract": "reciting",
-    "solve": "solving",
-    "execute": "executing",
-    "exposure": "ranking",
-    "membership": "scoring",
-}
 
 
 @dataclass
@@ -41,16 +28,28 @@ class _Running:
     task: TaskID | None
 
 
+def progress_console() -> Console:
+    """The console for a run's progress; in a notebook plain text, which a display of a terminal would garble."""
+    console = Console(highlight=False)
+    if console.is_jupyter:
+        # The kernel asks every program for a terminal's colours and cursor (FORCE_COLOR); its cells show no cursor.
+        return Console(highlight=False, width=_PLAIN_WIDTH, force_jupyter=False, force_terminal=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH  # a file or a pipe has no width; tables need this much
+    return console
+
+
 class ConsoleObserver:
-    """Implements `raysim.store.task_log.Observer` on a terminal.
+    """Implements `raysim.experiment.observer.RunObserver` on a terminal.
 
     Args:
         console: to write to.
-        planned: tokens of each kind that are still to come, from the plan.
+        kinds: of work, by name; None: those of the installed measures.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, kinds: Mapping[str, WorkKind] | None = None) -> None:
         self._console = console
+        self._kinds = work_kinds() if kinds is None else kinds
         self._left = 0.0
         self._done = 0.0
         self._later = 0.0
@@ -87,18 +86,18 @@ class ConsoleObserver:
 
     def expect(self, tokens: Mapping[str, int]) -> None:
         """Tokens of each kind that this run has to compute."""
-        self._left = self._done + _passes(tokens) + self._later
+        self._left = self._done + self._passes(tokens) + self._later
 
     def point(self, name: str, number: int, total: int, later: Mapping[str, int]) -> None:
         """Says which point of a sweep begins now, and what the points after it will have to compute."""
-        self._later = _passes(later)
+        self._later = self._passes(later)
         self._point = f"Point {number} of {total}"
         self._console.print(Text(f"{self._point}: {name}", style="bold"))
 
     def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
         task = None
-        if self._console.is_terminal and kind in COST:
-            task = self._bars.add_task(label, total=max(1, tokens), what=_NAMES.get(kind, kind), note="")
+        if self._console.is_terminal and self._kinds[kind].passes:
+            task = self._bars.add_task(label, total=max(1, tokens), what=self._doing(kind), note="")
         self._running[key] = _Running(kind, label, tokens, 0, task)
 
     def progressed(self, key: Key, tokens: int, note: str) -> None:
@@ -110,7 +109,7 @@ class ConsoleObserver:
             self._bars.update(running.task, completed=tokens, note=note)
         elif running.tokens and time.monotonic() - self._last_plain_s > _PLAIN_EVERY_S:
             self._last_plain_s = time.monotonic()
-            name = _NAMES.get(running.kind, running.kind)
+            name = self._doing(running.kind)
             so_far = ", ".join(filter(None, [f"{100 * tokens // running.tokens} %", note]))
             self._console.print(
                 f"  {name} {running.label}: {so_far}; {self._time_left()}", highlight=False, soft_wrap=True
@@ -142,9 +141,16 @@ class ConsoleObserver:
     def _account(self, running: _Running, tokens: int) -> None:
         if not self._done:
             self._started_s = time.monotonic()  # from here the pace can be told; starting actors says nothing of it
-        step = COST.get(running.kind, 0.0) * (tokens - running.done)
+        step = self._kinds[running.kind].passes * (tokens - running.done)
         running.done = tokens
         self._done += step
+
+    def _passes(self, tokens: Mapping[str, int]) -> float:
+        """Forward passes that `tokens` of each kind cost."""
+        return sum(self._kinds[kind].passes * count for kind, count in tokens.items())
+
+    def _doing(self, kind: str) -> str:
+        return self._kinds[kind].doing or kind
 
     def _time_left(self) -> str:
         left = self._left - self._done
@@ -161,11 +167,6 @@ class ConsoleObserver:
         where = f"{self._point}, {self._phase.lower()}" if self._point else self._phase
         head = Text(f"{where}: {share:.0f} % of the run, {_duration(elapsed_s)} so far, {self._time_left()}", "bold")
         return Group(head, self._bars)
-
-
-def _passes(tokens: Mapping[str, int]) -> float:
-    """Forward passes that `tokens` of each kind cost."""
-    return sum(COST.get(kind, 0.0) * count for kind, count in tokens.items())
 
 
 def _duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysim.cli.overlap_views import overlap_views
+from raysim.measures.registry import work_kinds
 
 
 def plan_view(planned: Mapping[str, Any]) -> RenderableType:
@@ -96,12 +97,13 @@ def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _to_come(tokens: Mapping[str, int]) -> str:
-    recited = f" and {tokens['extract']:,} to recite" if tokens["extract"] else ""
-    scored = tokens["losses"] + tokens["exposure"] + tokens["membership"]
-    return (
-        f"Still to come: {tokens['train']:,} tokens to train on, {scored:,} to score,"
-        f" at most {tokens['generate'] + tokens['solve']:,} to generate{recited}."
-    )
+    """Tokens by what is done to them."""
+    by_verb: dict[str, int] = {}
+    for kind, count in tokens.items():
+        verb = work_kinds()[kind].verb
+        by_verb[verb] = by_verb.get(verb, 0) + count
+    parts = [f"{count:,} to {verb}" for verb, count in by_verb.items() if count or verb in ("train on", "score")]
+    return f"Tokens still to come, at most: {', '.join(parts)}."
 
 
 def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
@@ -150,7 +152,7 @@ def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:
 def store_view(usage: Mapping[str, Any]) -> RenderableType:
     """Entries and bytes by kind of work and by run."""
     kinds = Table(title=f"Store {usage['store']}", title_justify="left")
-    for column in ("work", "entries", "bytes", "arrays let go"):
+    for column in ("work", "entries", "bytes", "arrays evicted"):
         kinds.add_column(column, justify="left" if column == "work" else "right")
     for kind, row in sorted(usage["kinds"].items()):
         kinds.add_row(kind, f"{row['entries']:,}", _bytes(row["bytes"]), f"{row['arrays let go']:,}")

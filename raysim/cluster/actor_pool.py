@@ -1,7 +1,7 @@
-"""The crew: the parties of every site, made when work needs them, and made again when they are lost.
+"""The actors of every client, made when work needs them, and made again when they are lost.
 
-A party is a pure function of what it was made from, so a replica of a busy one, and the successor of a lost one, do the
-same work to the same bits.
+An actor is a pure function of what it was made from, so a replica of a busy one, and the successor of a lost one, do
+the same work to the same bits.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from raysim.cluster.scheduler import Scheduler
 from raysim.core.errors import ActorLost
 
 Make = Callable[[], Awaitable[Any]]
-"""Makes one more party of a site, ready for work."""
+"""Makes one more actor of a client, ready for work."""
 
 
 @dataclass
 class _Replicas:
-    """The parties of one site."""
+    """The actors of one client."""
 
     make: Make
     idle: list[Any] = field(default_factory=list)
@@ -40,13 +40,13 @@ class _Replicas:
 
 
 class ActorPool:
-    """Hands out parties.
+    """Hands out actors.
 
     Args:
-        backend: where they live.
-        slots: how many of them work at once, and how many of one site.
-        retrying: what happens to short calls whose party is lost.
-        gpu_slots: how many ranks train at once where that is fewer than slots, since GPUs have room for no more; None: all.
+        backend: where actors live.
+        slots: how many actors work at once, and how many of one client.
+        retrying: what happens to short calls whose actor is lost.
+        gpu_slots: how many ranks train at once where GPUs have room for fewer than there are slots; None: all.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ActorPool:
         self._replicas: dict[str, _Replicas] = {}
 
     def register(self, client: str, make: Make) -> None:
-        """Says how parties of `client` are made; none is made before it is needed."""
+        """Registers how actors of `client` are made; none is made before it is needed."""
         self._replicas[client] = _Replicas(make)
 
     def __contains__(self, client: str) -> bool:
@@ -67,9 +67,9 @@ class ActorPool:
 
     @asynccontextmanager
     async def acquire(self, client: str, priority: float, width: int = 1) -> AsyncIterator[Any]:
-        """A party of `client` that is nobody else's, and `width` slots to let it work; one more is made if all are busy.
+        """An actor of `client` that nobody else has, and `width` slots for its work; one more is made if all are busy.
 
-        A party that is lost meanwhile, which `ActorLost` says, is not seen again.
+        An actor that is lost meanwhile, which `ActorLost` says, is discarded.
         """
         replicas = self._replicas[client]
         async with self.slots.acquire(client, priority, width):
@@ -86,16 +86,16 @@ class ActorPool:
 
     @asynccontextmanager
     async def acquire_for_training(self, client: str, priority: float, ranks: int) -> AsyncIterator[Any]:
-        """As `acquire`, when it is the stage's turn at the GPUs, too, where there are some.
+        """As `acquire`, with slots of the GPUs, too, where there are some.
 
-        The turn comes first: whoever waits for one keeps no slot from work that needs no GPU.
+        GPU slots come first: whoever waits for one keeps no slot from work that needs no GPU.
         """
-        round_plan = self.gpu_slots.acquire(client, priority, ranks) if self.gpu_slots else nullcontext()
-        async with round_plan, self.acquire(client, priority, ranks) as actor:
+        gpus = self.gpu_slots.acquire(client, priority, ranks) if self.gpu_slots else nullcontext()
+        async with gpus, self.acquire(client, priority, ranks) as actor:
             yield actor
 
     async def call(self, client: str, method: str, *args: Any) -> Any:
-        """A short call, which needs no slot, to any party of `client`, even a busy one; tried again if it is lost."""
+        """A short call, which needs no slot, to any actor of `client`, even a busy one; tried again if it is lost."""
 
         async def attempt() -> Any:
             actor = await self.any(client)
@@ -108,11 +108,11 @@ class ActorPool:
         return await self.retrying.run(f"{method} at {client}", attempt)
 
     async def call_ref(self, client: str, method: str, *args: Any) -> Any:
-        """A reference to the result of a call to any party of `client`; what is lost is not asked for again."""
+        """A reference to the result of a call to any actor of `client`; a lost one is not tried again."""
         return await self.backend.call_ref(await self.any(client), method, *args)
 
     async def any(self, client: str) -> Any:
-        """A party of `client`: an idle one that answers, else a busy one, else a new one."""
+        """An actor of `client`: an idle one that answers, else a busy one, else a new one."""
         replicas = self._replicas[client]
         async with replicas.making:
             while replicas.idle:
@@ -126,7 +126,7 @@ class ActorPool:
             return (replicas.idle or replicas.busy)[0]
 
     async def _own(self, client: str) -> Any:
-        """A party of `client` that answers, taken from the idle ones or made."""
+        """An actor of `client` that answers, taken from the idle ones or made."""
         replicas = self._replicas[client]
         async with replicas.making:  # one after the other: what `any` has just made may do
             while replicas.idle:

@@ -1,4 +1,4 @@
-"""Where sites and strategies live: in this process, or as Ray actors (`raysim.cluster`).
+"""Where clients and strategies live: in this process, or as Ray actors.
 
 Both backends run the same plain objects and give the same bits.
 """
@@ -11,16 +11,18 @@ from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
 
 
 class Backend(Protocol):
-    """Makes parties and calls them."""
+    """Makes actors and calls them."""
 
     name: Literal["inline", "ray"]
+    embedded: bool
+    """Whether it is a Ray of our own, in this machine alone."""
 
     def launcher(self) -> RankLauncher:
-        """What a party starts ranks with."""
+        """What a client starts ranks with."""
         ...
 
     def spawn(self, plain_class: type, *args: Any) -> Any:
-        """A party: an instance of `plain_class`, here or as an actor."""
+        """Makes an object of `plain_class`, in this process or as a Ray actor."""
         ...
 
     async def call(self, actor: Any, method: str, *args: Any) -> Any:
@@ -34,20 +36,20 @@ class Backend(Protocol):
     async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
         """A reference to the result of a method, which does not come to the caller; a shared value.
 
-        The result is then kept at the caller's node, too, and outlives the one of its party.
+        The result is then kept at the caller's node, too, and outlives the actor.
         """
         ...
 
     def share(self, value: Any) -> Any:
-        """Puts a large value where every party reads it; pass the answer as an argument of its own."""
+        """Puts a large value where every actor reads it; pass the answer as an argument of its own."""
         ...
 
     async def ping(self, actor: Any) -> bool:
-        """Whether a party is there and takes calls."""
+        """Whether an actor is there and takes calls."""
         ...
 
     def kill(self, actor: Any) -> None:
-        """Ends a party, which may be gone already."""
+        """Ends an actor, which may be gone already."""
         ...
 
     def translate_error(self, error: Exception) -> Exception:
@@ -59,7 +61,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends all parties, and whatever this backend started."""
+        """Ends all actors, and whatever this backend started."""
         ...
 
 
@@ -67,6 +69,7 @@ class InlineBackend:
     """Everything in this process, one thing after the other."""
 
     name: Literal["inline", "ray"] = "inline"
+    embedded = False
 
     def launcher(self) -> RankLauncher:
         return NO_RANK_LAUNCHER

@@ -9,7 +9,7 @@ from raysim.cluster.failures import meaning_of
 from raysim.cluster.untyped_ray import untyped_ray
 from raysim.core.errors import ActorLost, RaysimError
 from raysim.training.rank_worker import RankWorker
-from raysim.training.request import Event, TrainerSettings, shares_of
+from raysim.training.request import Event, TrainerSettings, TrainRequest, shares_of
 
 _FAIL_TOGETHER_S = 20.0
 """Ray was seen to take up to 14 s to miss a node; ranks that wait for one there fail at once."""
@@ -21,7 +21,7 @@ _LOOK_FOR_ROOM_S = 2.0
 class RayRankLauncher:
     """Implements `raysim.training.ranks.RankLauncher`: ranks are actors in one placement group.
 
-    The party that starts them owns them: they end with it, and what they reserve is free again.
+    The actor that starts them owns them: they end with it, and what they reserve is free again.
 
     Args:
         hands_out_gpus: whether a rank on a GPU is always an actor that has reserved one, even a single rank.
@@ -33,13 +33,13 @@ class RayRankLauncher:
     def wanted(self, settings: TrainerSettings) -> bool:
         return settings.ranks > 1 or (settings.device == "cuda" and self._hands_out_gpus)
 
-    def train(self, settings: TrainerSettings, *arguments: Any) -> Iterator[Event]:
-        with self.start(settings) as ranks:
-            yield from ranks.train(*arguments)
+    def train(self, request: TrainRequest) -> Iterator[Event]:
+        with self.start(request.task.settings) as ranks:
+            yield from ranks.train(request)
 
     @contextmanager
     def start(self, settings: TrainerSettings) -> Iterator["RayRanks"]:
-        """Ranks that have met each other; they end with the block.
+        """Ranks that have joined each other; they end with the block.
 
         Raises:
             ActorLost: a rank was lost, or the cluster has no room for all of them.
@@ -69,14 +69,14 @@ class RayRankLauncher:
                 raise meaning_of(error) from error
             yield RayRanks(actors)
         finally:
-            # A rank that waits for one that was lost hears of nothing else.
+            # A rank that waits for one that was lost would wait for ever.
             for actor in actors:
                 ray.kill(actor)
             ray.util.remove_placement_group(group)
 
 
 class RayRanks:
-    """Ranks that have met.
+    """Ranks that have joined each other.
 
     Args:
         actors: of `RankWorker`, by rank.
@@ -85,18 +85,18 @@ class RayRanks:
     def __init__(self, actors: list[Any]) -> None:
         self.actors = actors
 
-    def train(self, *arguments: Any) -> Iterator[Event]:
-        """Has every rank do ``RankWorker.train(*arguments)``; what rank 0 says.
+    def train(self, request: TrainRequest) -> Iterator[Event]:
+        """Has every rank do ``RankWorker.train(request)``; the events of rank 0.
 
         Raises:
             ActorLost: a rank was lost.
         """
         ray = untyped_ray()
-        shared = [ray.put(argument) for argument in arguments]
+        shared = ray.put(request)  # its arrays lie once on a node, for all ranks there
         leader, *others = self.actors
-        stream = leader.train.options(num_returns="streaming").remote(*shared)
+        stream = leader.train.options(num_returns="streaming").remote(shared)
         # Not as streams: one of which nothing ever comes does not say that its actor was lost.
-        running = [stream, *(actor.run_silently.remote(*shared) for actor in others)]
+        running = [stream, *(actor.run_silently.remote(shared) for actor in others)]
         while running:
             (ready, *_), _ = ray.wait(running, num_returns=1)
             try:

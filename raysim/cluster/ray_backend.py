@@ -1,7 +1,7 @@
-"""Every party is a Ray actor.
+"""The backend whose clients and strategies are Ray actors.
 
-Actors reserve no CPUs: the slots of `raysim.cluster.scheduler` say how many of them work at once, so that a Ray Data job
-finds the CPUs free.
+Actors reserve no CPUs: the slots of `raysim.cluster.scheduler` say how many of them work at once, so that a Ray Data
+job finds the CPUs free.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from raysim.cluster.connect import connect
 from raysim.cluster.failures import meaning_of
 from raysim.cluster.rank_launcher import RayRankLauncher, bundle_of, room_for
+from raysim.core.arrow import without_pandas
 from raysim.training.ranks import RankLauncher
 from raysim.training.request import TrainerSettings
 
@@ -20,12 +21,13 @@ _SETTLE_TIMEOUT_S = 60.0
 
 
 class RayBackend:
-    """Every party is a Ray actor: on a cluster by address, or on a Ray of our own in this machine."""
+    """Makes Ray actors: on a cluster by address, or on a Ray of our own in this machine."""
 
     name: Literal["inline", "ray"] = "ray"
 
     def __init__(self, address: str | None, num_cpus: int | None) -> None:
         self._ray, self._ours = connect(address, num_cpus)
+        self.embedded = address is None
         self._actors: list[Any] = []
         self._in_doubt = False
 
@@ -51,6 +53,7 @@ class RayBackend:
     def spawn(self, plain_class: type, *args: Any) -> Any:
         # Spread, since what reserves no CPU would otherwise gather on one node.
         actor = self._ray.remote(num_cpus=0, scheduling_strategy="SPREAD")(plain_class).remote(*args)
+        actor.__ray_call__.remote(_without_pandas)
         self._actors.append(actor)
         return actor
 
@@ -119,6 +122,11 @@ class RayBackend:
         self._actors.clear()
         if self._ours:
             self._ray.shutdown()
+
+
+def _without_pandas(_: Any) -> None:
+    """Spares an actor an import of pandas; a method of its own, since actors are plain classes."""
+    without_pandas()
 
 
 def _sign_of_life() -> None:

@@ -1,7 +1,7 @@
-"""What becomes of work whose party was lost: the one policy for actors, workers and nodes.
+"""What becomes of work whose actor was lost: the one policy for actors, workers and nodes.
 
 Work is a pure function of its recipe, so it may be tried again anywhere; a fault costs time and never changes a result.
-Only a lost party is a reason to try again. An error that the work itself raises would be raised again.
+Only a lost actor is a reason to try again. An error that the work itself raises would be raised again.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class RetryPolicy:
     retries: int
 
     def wait_s(self, failures: int) -> float | None:
-        """Seconds to wait after so many failures in a row, or None to give up."""
+        """Seconds to wait after `failures` failures in a row, or None to give up."""
         return None if failures > self.retries else min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (failures - 1))
 
 
@@ -38,7 +38,7 @@ class Retrying:
 
     Attributes:
         policy: decides.
-        note: is told of every failure that is tried again, for a person to see.
+        note: receives a line for a person about every failure that is tried again.
         await_failure_detection: is awaited before work is tried again.
     """
 
@@ -55,7 +55,7 @@ class Retrying:
             progress: a number that grows with what is done for good; failures are counted from its last growth.
 
         Raises:
-            RunError: the party was lost once more than the policy allows.
+            RunError: the actor was lost once more than the policy allows.
         """
         failures, done = 0, progress()
         while True:

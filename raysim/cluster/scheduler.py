@@ -1,4 +1,4 @@
-"""Slots: how many sites work at once, how many of one site, and who goes first."""
+"""Slots: how many actors work at once, how many of one client, and who goes first."""
 
 import asyncio
 import itertools
@@ -17,15 +17,23 @@ class _Waiter:
 
 
 class Scheduler:
-    """Hands out `count` slots, at most `per_client` of them to one site; the highest priority goes first.
+    """Hands out `count` slots, at most `per_client` of them to one client; the highest priority goes first.
 
-    A site that can take no more does not hold a slot back from others. Equal priorities go in the order of asking. Work
-    that an idle party can do goes before work for which one more party would have to be made: see `set_actor_count`.
+    A client that can take no more does not hold a slot back from others. Equal priorities go in the order of asking.
+    Work that an idle actor can do goes before work for which one more actor would be made: see `set_actor_count`.
     Work may take several slots, all at once or none of them; nobody passes it while it waits for the last of them.
+
+    Args:
+        count: of slots.
+        per_client: slots of one client at most.
+        patience_s: seconds that a slot stays idle before work takes it for which one more actor would have to be made.
+            As long as making one takes: less is seldom lost by either (as in the ski-rental problem).
     """
 
-    def __init__(self, count: int, per_client: int = 1) -> None:
+    def __init__(self, count: int, per_client: int = 1, patience_s: float = 0.0) -> None:
         self.count = count
+        self._patience_s = patience_s
+        self._idle_since_s: float | None = None
         self._free = count
         self._per_client = per_client
         self._busy: Counter[Hashable] = Counter()
@@ -34,15 +42,15 @@ class Scheduler:
         self._numbers = itertools.count()
 
     def set_actor_count(self, client: Hashable, actors: int) -> None:
-        """Says that `client` has so many parties now; a site of which nothing was said counts as having one."""
+        """Says how many actors `client` has now; a client of which nothing was said counts as having one."""
         self._num_actors[client] = actors
 
     @asynccontextmanager
     async def acquire(self, client: Hashable, priority: float, width: int = 1) -> AsyncIterator[None]:
-        """`width` slots for `client`, as soon as they are free, the site can take them, and nobody goes before it.
+        """`width` slots for `client`, as soon as they are free, the client can take them, and nobody goes before it.
 
         Raises:
-            ValueError: there are not so many.
+            ValueError: there are fewer slots than that.
         """
         if width > self.count:
             raise ValueError(f"{width} slots are asked for, and there are {self.count}")
@@ -78,9 +86,24 @@ class Scheduler:
             self._free -= waiter.width
             self._busy[waiter.client] += 1
             waiter.granted.set_result(None)
+        if not (self._free and self._waiting):
+            self._idle_since_s = None
+        elif self._patience_s and self._idle_since_s is None:
+            loop = asyncio.get_running_loop()
+            self._idle_since_s = loop.time()
+            loop.call_later(self._patience_s, self._serve)
+
+    @property
+    def _is_patient(self) -> bool:
+        """Whether idle slots wait for an actor that is there to become free."""
+        if not self._patience_s:
+            return False
+        # A clock's tick may be missing when the timer fires.
+        idle_since_s, now_s = self._idle_since_s, asyncio.get_running_loop().time()
+        return idle_since_s is None or now_s - idle_since_s < 0.99 * self._patience_s
 
     def _next(self) -> _Waiter | None:
-        """Who goes next: the first whose site has an idle party, else the first whose site may have one more."""
+        """Who goes next: the first whose client has an idle actor, else the first whose client may have one more."""
         another = None
         for waiter in sorted(self._waiting):
             busy = self._busy[waiter.client]
@@ -88,4 +111,4 @@ class Scheduler:
                 return waiter
             if another is None and busy < self._per_client:
                 another = waiter
-        return another
+        return None if another and self._is_patient else another

@@ -1,6 +1,24 @@
-"""Tables as bytes: for hashes, and for tables inside tables."""
+"""Tables as bytes, for hashes and for tables inside tables; and Arrow without an import of pandas."""
+
+import sys
+from contextlib import suppress
 
 import pyarrow as pa
+
+
+def without_pandas() -> None:
+    """Has Arrow import pandas when something is to become an object of it, such as by `pyarrow.Table.to_pandas`.
+
+    Else it does with the first list that it makes an array of, to see whether there are objects of pandas in it. For
+    processes of our own: values of pandas in a list are not known as such any more.
+    """
+    if "pandas" in sys.modules:
+        return
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # an import fails
+    for values in ([0], [0, None]):  # two parts of Arrow look for it, each once
+        with suppress(ImportError, AttributeError):
+            pa.array(values)
+    del sys.modules["pandas"]
 
 
 def table_bytes(table: pa.Table) -> bytes:

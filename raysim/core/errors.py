@@ -4,11 +4,17 @@ Every message names the field or file, what was found, and what to do. All of th
 survive pickling on their way out of an actor.
 """
 
+import errno
+
 
 class RaysimError(Exception):
     """Base of all errors that raysim raises on purpose."""
 
     exit_code = 3
+
+
+class RenamedSetting(FutureWarning):
+    """A setting goes by a new name; the old one is still read."""
 
 
 class InputError(RaysimError):
@@ -43,3 +49,11 @@ class ActorLost(RunError):
 
 class OutOfMemory(ActorLost):
     """Memory ran out under a piece of work; the message names the setting to lower."""
+
+
+def disk_full(error: OSError) -> RunError | None:
+    """What `error` means where it says that there is no room on the disk, or none for this user; else None."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    place = f" ({error.filename})" if error.filename else ""
+    return RunError(f"the disk is full{place}; free some room, then run the same command again")

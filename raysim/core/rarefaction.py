@@ -9,13 +9,13 @@ import numpy.typing as npt
 def chance_seen(counts: Sequence[int], total: int, size: int) -> npt.NDArray[np.float64]:
     """For each thing the chance that `size` of `total` places, drawn without replacement, have it.
 
-    One that stands in k places is missed with probability C(total - k, size) / C(total, size), the product over i < k
+    One that is in k places is missed with probability C(total - k, size) / C(total, size), the product over i < k
     of (total - size - i) / (total - i) (Hurlbert, The nonconcept of species diversity, Ecology 52, 1971, after Sanders,
     American Naturalist 102, 1968). The sum over all things is the number of distinct ones to expect. The product
     rounds less than the usual difference of log-gammas, and takes as many steps as the largest count.
 
     Args:
-        counts: for each thing, in how many places it stands, each from 1 to `total`.
+        counts: for each thing, in how many places it is, each from 1 to `total`.
         total: places.
         size: places to draw, at most `total`.
 

@@ -1,17 +1,18 @@
 """A run folder: its lock, its manifest, and where things lie in it."""
 
-import fcntl
 import json
 import os
 import platform
+import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError, RunError
+from raysim.core.locks import try_lock
 
 _PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy")
 
@@ -53,26 +54,30 @@ class RunFolder:
         Raises:
             InputError: the folder cannot be made, or another run is at work in it.
         """
+        lock, stack = self.path / ".lock", ExitStack()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a+")
+            held = stack.enter_context(try_lock(lock))
         except OSError as error:
             raise InputError(f"--out {self.path}: cannot be used: {error.strerror or error}") from None
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
+        with stack:
+            if not held:
+                holder = lock.read_text().strip() or "unknown"
                 raise InputError(
                     f"--out {self.path}: another raysim run (process {holder}) is at work there;"
                     " wait for it, or give another --out"
-                ) from None
-            file.seek(0)
-            file.truncate()
-            file.write(str(os.getpid()))
-            file.flush()
+                )
+            lock.write_text(str(os.getpid()))
             yield
+
+    def read_secret(self) -> bytes:
+        """The key of the run's line hashes, made at its first start; a kill leaves none or a whole one."""
+        if not self.secret.is_file():
+            unfinished = self.secret.with_name(f"{self.secret.name}.unfinished")
+            unfinished.touch(mode=0o600)
+            unfinished.write_bytes(secrets.token_bytes(32))
+            unfinished.replace(self.secret)
+        return self.secret.read_bytes()
 
     def is_finished(self) -> bool:
         """Whether a run has come to its end here before."""
@@ -91,7 +96,8 @@ class RunFolder:
             manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(
-                f"{self.path}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {self.path}`"
+                f"{self.path}: no run folder (it has no manifest.json); give the --out folder of a run, or begin one:"
+                f" `raysim run EXPERIMENT --out {self.path}`"
             ) from None
         except (OSError, ValueError) as error:
             raise InputError(f"{self.manifest}: cannot be read ({error}); run again to write it anew") from None

@@ -1,13 +1,17 @@
-"""Loads YAML and validates it; each component owns its settings class and derives it from `Settings`."""
+"""Base of all settings, sizes and shares, overrides, and the messages of validation.
+
+Each component owns its settings class and derives it from `Settings`.
+"""
 
 import re
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import pydantic
-import yaml
+from pydantic_core import CoreSchema
 
 from raysim.core.errors import InputError
+from raysim.core.yaml_files import parse_yaml
 
 
 class Settings(pydantic.BaseModel):
@@ -15,10 +19,25 @@ class Settings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
+    short_forms: ClassVar[Sequence[dict[str, Any]]] = ()
+    """JSON schemas of what may be written in place of the mapping; a validator turns it into one."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        if cls.short_forms:
+            definition = handler.resolve_ref_schema(schema)
+            mapping = dict(definition)
+            definition.clear()
+            definition["anyOf"] = [*cls.short_forms, mapping]
+        return schema
+
 
 S = TypeVar("S", bound=Settings)
 
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmg]?b)?\s*$", re.IGNORECASE)
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgKMG]?[bB])?\s*$")
 _FACTORS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
@@ -31,7 +50,14 @@ def _parse_size(value: Any) -> Any:
     return value
 
 
-Size = Annotated[int, pydantic.BeforeValidator(_parse_size), pydantic.Field(gt=0)]
+Size = Annotated[
+    int,
+    pydantic.BeforeValidator(_parse_size),
+    pydantic.Field(gt=0),
+    pydantic.WithJsonSchema(
+        {"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string", "pattern": _SIZE.pattern}]}
+    ),
+]
 """A number of bytes, written as an integer or as ``40 KB`` (1 KB = 1000 bytes)."""
 
 
@@ -41,78 +67,23 @@ def _parse_share(value: Any) -> Any:
     return value
 
 
-Share = Annotated[float, pydantic.BeforeValidator(_parse_share), pydantic.Field(gt=0, le=1)]
+Share = Annotated[
+    float,
+    pydantic.BeforeValidator(_parse_share),
+    pydantic.Field(gt=0, le=1),
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"},
+            ]
+        }
+    ),
+]
 """A part of a whole, written as ``0.2`` or as ``20 %``."""
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key named twice, which YAML would resolve in silence."""
-
-
-def _construct_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if key in seen:
-            line = key_node.start_mark.line + 1
-            raise InputError(f"line {line}: {key!r} is named twice; give each a name of its own")
-        seen.add(key)
-    loader.flatten_mapping(node)
-    return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
-# YAML 1.1 reads `on`, `off`, `yes` and `no` as booleans; here, as in YAML 1.2, they are words, and only true and
-# false are not.
-_BOOL = "tag:yaml.org,2002:bool"
-_UniqueKeyLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != _BOOL]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_UniqueKeyLoader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-# YAML 1.1 reads 3e-3 as a string; every user means a number.
-_UniqueKeyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-def parse_yaml(text: str, origin: str) -> Any:
-    """Parses one YAML document.
-
-    Raises:
-        InputError: broken YAML (with its line), or a key named twice.
-    """
-    try:
-        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except InputError as error:
-        raise InputError(f"{origin}: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{origin}, line {mark.line + 1}, column {mark.column + 1}" if mark else origin
-        raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML file that holds a mapping.
-
-    Raises:
-        InputError: missing or unreadable file, broken YAML, or something that is no mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    raw = parse_yaml(text, str(path))
-    if not isinstance(raw, dict):
-        raise InputError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")
-    return raw
-
-
-def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Applies ``a.b=c`` assignments (``c`` is YAML) to a copy of `raw`.
 
     A path runs through mappings, and through the list ``strategies`` by an entry's label, or by its name:

@@ -36,7 +36,7 @@ class CanarySettings(Settings):
         default=None, description="in whose training split they are planted; unset: everyone's"
     )
     repeats: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(0, 1, 4, 16), min_length=1, description="how often a canary is planted; 0: never, for comparison"
+        default=(0, 1, 4, 16), min_length=1, description="how often a canary occurs there; 0: never, for comparison"
     )
     count: int = Field(default=4, ge=1, description="canaries for each number of repeats, each with its own secret")
     format: str = Field(default='API_KEY = "{secret}"', description="the line, with {secret} where the secret goes")
@@ -94,7 +94,7 @@ class CanarySettings(Settings):
         return self.format.replace(_HOLE, secret) + "\n"
 
     def recipe(self) -> dict[str, Any]:
-        """The settings that decide which canaries an organization has; not where they stand, nor who else has any."""
+        """The settings that decide which canaries an organization has; not where they are, nor who else has any."""
         chosen = self.model_dump(mode="json", include={"repeats", "count", "format", "alphabet", "length"})
         return {"kind": "canaries", "version": CANARIES_VERSION, **chosen}
 
@@ -164,7 +164,7 @@ def _between_statements(text: str) -> list[int]:
     begins = [0]
     for line in text.split("\n"):
         begins.append(begins[-1] + len(line) + 1)
-    # What follows a semicolon does not begin a line, and may stand behind a string of several.
+    # What follows a semicolon does not begin a line, and may come behind a string of several.
     margin = [node for node in body[1:] if node.col_offset == 0]
     lines = [min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))]) for node in margin]
     places = [begins[line - 1] for line in lines]

@@ -24,8 +24,8 @@ class Canary:
     """A line with a random secret that was planted in a training split; see `raysim.corpus.canaries`.
 
     Attributes:
-        name: ``4x0`` is the first of those that stand there four times; it tells nothing of the secret.
-        repeats: how often it stands in the training split.
+        name: ``4x0`` is the first of those that occur there four times; it reveals nothing of the secret.
+        repeats: how often it occurs in the training split.
         secret: what a model would have to know.
     """
 

@@ -1,4 +1,4 @@
-"""Files that stand at several organizations: how they are found by keyed hashes, and which of them are left out.
+"""Files that several organizations have: how they are found by keyed hashes, and which of them are left out.
 
 Organizations tell a signature of each file; who decides holds signatures alone, never code. Signatures are keyed with a
 secret that organizations share. Two of them are equal where two files are, whatever the secret is, so no decision
@@ -21,7 +21,7 @@ Match = Literal["exact", "near"]
 
 
 class DeduplicationSettings(Settings):
-    """What becomes of files that several organizations have; within one organization, `preparation` decides."""
+    """What becomes of files that several organizations have; inside one, `preparation` decides."""
 
     across: Across = pydantic.Field(
         default="keep",
@@ -96,20 +96,20 @@ Vocabularies = Mapping[str, Mapping[bytes, Vocabulary]]
 """For each organization, by the name of a file, its keyed vocabulary; of suspects, others are near to none."""
 
 
-def suspects(prompt_stats: Signatures) -> dict[str, list[bytes]]:
+def suspects(all_signatures: Signatures) -> dict[str, list[bytes]]:
     """For each organization the names of the files that share a band with a file of another one."""
     holders: dict[bytes, set[str]] = {}
-    for organization, signatures in prompt_stats.items():
+    for organization, signatures in all_signatures.items():
         for band in {band for signature in signatures for band in signature.bands}:
             holders.setdefault(band, set()).add(organization)
     return {
         organization: sorted({s.name for s in signatures if any(len(holders[band]) > 1 for band in s.bands)})
-        for organization, signatures in prompt_stats.items()
+        for organization, signatures in all_signatures.items()
     }
 
 
 def decide(
-    prompt_stats: Signatures, vocabularies: Vocabularies, settings: DeduplicationSettings, jaccard: float
+    all_signatures: Signatures, vocabularies: Vocabularies, settings: DeduplicationSettings, jaccard: float
 ) -> dict[str, dict[bytes, str]]:
     """Which files each organization leaves out, by name, and why.
 
@@ -117,13 +117,13 @@ def decide(
     itself drops no other. With ``drop_all`` it is left out if it repeats a file of any other organization.
 
     Args:
-        prompt_stats: of all organizations.
+        all_signatures: of all organizations.
         vocabularies: of at least the `suspects`; used by ``near`` alone.
         settings: the policy.
         jaccard: files at least so similar are near-duplicates.
     """
     if settings.across == "keep":
-        return {organization: {} for organization in prompt_stats}
+        return {organization: {} for organization in all_signatures}
     first = settings.across == "first_owner"
     whose = "an earlier organization's file" if first else "another organization's file"
     contents: dict[bytes, set[str]] = {}
@@ -144,10 +144,10 @@ def decide(
         return f"near-copy of {whose}" if any(owner != organization for owner in near) else None
 
     if not first:
-        for organization, signatures in prompt_stats.items():
+        for organization, signatures in all_signatures.items():
             enter(organization, signatures)
     dropped: dict[str, dict[bytes, str]] = {}
-    for organization, signatures in prompt_stats.items():
+    for organization, signatures in all_signatures.items():
         found = {signature.name: reason(organization, signature) for signature in signatures}
         dropped[organization] = {name: why for name, why in found.items() if why}
         if first:

@@ -9,7 +9,7 @@ from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 
 Spectrum = tuple[tuple[int, int], ...]
-"""How many distinct lines stand exactly so many times: ascending pairs (times, lines). Counts only, no content."""
+"""How many distinct lines occur exactly that often: ascending pairs (times, lines). Counts only, no content."""
 
 
 def line_spectrum(files: Iterable[SourceFile]) -> Spectrum:
@@ -27,9 +27,9 @@ def diversities(spectra: Mapping[str, Spectrum]) -> dict[str, float]:
     """For each corpus its rarefied richness, as a share, all at the size of the smallest.
 
     That is the share of distinct lines to expect among m lines drawn without replacement, where m is the number of
-    lines of the smallest corpus (see `raysim.core.rarefaction`): 1 if no line stands twice, 1 / m if one line makes up the
-    corpus. It is unbiased: a corpus that is larger, but drawn from the same lines, is expected to be as diverse. It
-    does not see that lines differ by a name only, nor in which order they stand.
+    lines of the smallest corpus (see `raysim.core.rarefaction`): 1 if no line occurs twice, 1 / m if one line makes up
+    the corpus. It is unbiased: a corpus that is larger, but drawn from the same lines, is expected to be as diverse. It
+    does not see that lines differ by a name only, nor in which order they come.
 
     Raises:
         ValueError: a corpus without a line.

@@ -9,7 +9,7 @@ class SourceFile:
 
     Attributes:
         path: names the file within its organization, with ``/`` between parts; record inputs are ``FILE#N``.
-        text: the content, decoded from UTF-8, line ends untouched.
+        text: the content, decoded, line ends untouched.
         repository: the repository (or installed package) it belongs to.
         licence: as its source states it, or None where the source states none.
     """

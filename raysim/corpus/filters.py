@@ -60,7 +60,7 @@ def has_definitions_or_loops(text: str) -> bool:
 
 
 def num_assignments(text: str) -> int:
-    """Number of ``=`` characters, the study's stand-in for assignments."""
+    """Number of ``=`` characters, which the study takes for assignments."""
     return text.count("=")
 
 

@@ -10,7 +10,7 @@ from raysim.corpus.files import SourceFile
 K = TypeVar("K")
 
 Vocabulary = frozenset[Hashable]
-"""The distinct words of a file, or hashes that stand for them."""
+"""The distinct words of a file, or hashes of them."""
 
 _NOT_WORD = re.compile(r"[^A-Za-z_0-9]+")
 _DIGEST_BYTES = 16
@@ -106,5 +106,5 @@ def near_duplicates(
 
 
 def keyed_hash(content: bytes, secret: bytes) -> bytes:
-    """16 bytes that stand for `content`, and tell nothing of it to who does not hold the secret."""
+    """16 bytes that identify `content`, and reveal nothing of it without the secret."""
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES, key=secret).digest()

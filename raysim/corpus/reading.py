@@ -32,8 +32,10 @@ class DropCounter:
         return tuple(Drop(reason, files, num_bytes) for reason, (files, num_bytes) in self._counts.items())
 
 
-def text_problem(text: str) -> str | None:
-    """Why `text` cannot be a source file, or None if it can."""
+def text_problem(text: str | None) -> str | None:
+    """Why `text` cannot be a source file, or None if it can; `text` is None where bytes could not be decoded."""
+    if text is None:
+        return "not UTF-8"
     if not text.strip():
         return "empty"
     try:

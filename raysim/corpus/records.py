@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError
+from raysim.corpus.encoding import decode_source, without_bom
 from raysim.corpus.files import SourceFile
 from raysim.corpus.reading import DropCounter, text_problem
 
@@ -132,8 +133,8 @@ def _take(
         if not selected(full_path):
             counter.add("path left out by include or exclude", num_bytes)
             continue
-        decoded = _decode(text)
-        problem = "not UTF-8" if decoded is None else text_problem(decoded)
+        decoded = without_bom(text) if isinstance(text, str) else decode_source(text)
+        problem = text_problem(decoded)
         if decoded is None or problem:
             counter.add(problem or "", num_bytes)
             continue
@@ -155,15 +156,6 @@ def _require_column(column: str, found: Any, origin: Path | str, setting: str) -
 
 def _as_text(value: Any) -> str | bytes | None:
     return value if isinstance(value, str | bytes) else None
-
-
-def _decode(text: str | bytes) -> str | None:
-    if isinstance(text, str):
-        return text
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _as_name(value: Any) -> str | None:

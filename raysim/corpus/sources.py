@@ -1,4 +1,5 @@
-"""Where code comes from: installed packages, a folder, record files, the hub, the standard library."""
+"""Where code comes from: installed packages, a folder, record files, the hub, the standard library, or a source that
+another package brings."""
 
 import importlib.metadata
 import importlib.util
@@ -13,9 +14,12 @@ from typing import Any
 import pydantic
 
 from raysim.core.errors import InputError
+from raysim.core.extensions import installed
 from raysim.core.settings import Settings
+from raysim.corpus.encoding import decode_source
 from raysim.corpus.files import SourceFile
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
+from raysim.corpus.installed_sources import SOURCES, make_source, read_installed_source
 from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter, SourceReading, text_problem
 from raysim.corpus.records import is_record_file, read_hub, read_record_file
@@ -26,7 +30,7 @@ _STDLIB_JUNK = (
     *("**/site-packages/**", "**/dist-packages/**", "**/test/**", "**/tests/**", "**/__pycache__/**", "config-*/**"),
     *("idlelib/**", "lib2to3/**", "turtledemo/**", "__phello__/**", "_sysconfigdata*.py"),
 )
-_KINDS = ("packages", "path", "files", "hub", "stdlib")
+_KINDS = ("packages", "path", "files", "hub", "stdlib", "other")
 
 
 class HubSettings(Settings):
@@ -39,7 +43,11 @@ class HubSettings(Settings):
 
 
 class SourceSettings(Settings):
-    """Exactly one of `packages`, `path`, `files`, `hub`, `stdlib`; the word ``stdlib`` alone is short for the last."""
+    """Exactly one of `packages`, `path`, `files`, `hub`, `stdlib`, `other`.
+
+    The word ``stdlib`` alone is short for ``{stdlib: true}``. Where another package brings a source NAME, ``{NAME:
+    SETTINGS}`` is short for ``{other: {NAME: SETTINGS}}``.
+    """
 
     packages: list[str] | None = pydantic.Field(
         default=None, min_length=1, description="installed packages, by distribution or import name"
@@ -50,6 +58,9 @@ class SourceSettings(Settings):
     )
     hub: HubSettings | None = None
     stdlib: bool = pydantic.Field(default=False, description="the standard library of the running Python")
+    other: dict[str, dict[str, Any] | None] | None = pydantic.Field(
+        default=None, description="a source that another package brings, by its name, with its settings"
+    )
     column: str = pydantic.Field(default="content", description="the column of `files` that holds the code")
     include: list[str] | None = pydantic.Field(
         default=None,
@@ -59,10 +70,18 @@ class SourceSettings(Settings):
     )
     exclude: list[str] = pydantic.Field(default=list(DEFAULT_EXCLUDE), description="globs over paths that are left out")
 
+    short_forms = ({"const": "stdlib"},)
+
     @pydantic.model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:
-        return {"stdlib": True} if value == "stdlib" else value
+        if value == "stdlib":
+            return {"stdlib": True}
+        if isinstance(value, dict) and (names := value.keys() - cls.model_fields.keys()):
+            brought = names & set(installed(SOURCES))
+            rest = {name: inner for name, inner in value.items() if name not in brought}
+            return {**rest, "other": {name: value[name] for name in brought}} if brought else value
+        return value
 
     @pydantic.model_validator(mode="after")
     def _exactly_one(self) -> "SourceSettings":
@@ -71,7 +90,20 @@ class SourceSettings(Settings):
             raise ValueError(f"a source is exactly one of {', '.join(_KINDS)}; this one has {given or 'none'}")
         if self.column != type(self).model_fields["column"].default and self.files is None:
             raise ValueError("column goes with files (for the hub: hub.column)")
+        if self.other is not None:
+            self._check_other(self.other)
         return self
+
+    def _check_other(self, other: dict[str, dict[str, Any] | None]) -> None:
+        if len(other) != 1:
+            raise ValueError(f"other: names {len(other)} sources; name one")
+        for name in ("include", "exclude"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} goes with raysim's own sources; {next(iter(other))} chooses its files itself")
+        try:
+            make_source(*next(iter(other.items())))
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @classmethod
     def at(cls, path: str, column: str = "content") -> "SourceSettings":
@@ -99,6 +131,8 @@ def read_source(settings: SourceSettings, base: Path) -> SourceReading:
     Raises:
         InputError: a missing package, folder, file or column, or a broken record file.
     """
+    if settings.other is not None:
+        return read_installed_source(*next(iter(settings.other.items())), base)
     counter = DropCounter()
     selected = _selection(settings)
     if settings.files is not None:
@@ -154,13 +188,13 @@ def _read_entries(entries: Sequence[_Entry], counter: DropCounter) -> list[Sourc
         seen.add(real)
         try:
             entry.path.encode()
-            text = data.decode()
-        except UnicodeError as error:
-            counter.add("not UTF-8" if isinstance(error, UnicodeDecodeError) else "name is not UTF-8", len(data))
+        except UnicodeEncodeError:
+            counter.add("name is not UTF-8", len(data))
             continue
+        text = decode_source(data)
         problem = text_problem(text)
-        if problem:
-            counter.add(problem, len(data))
+        if text is None or problem:
+            counter.add(problem or "", len(data))
             continue
         files[entry.path] = SourceFile(entry.path, text, entry.repository, entry.licence)
     return list(files.values())

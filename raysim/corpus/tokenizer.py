@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import pydantic
 
-from raysim.core.errors import InputError
+from raysim.core.errors import InputError, RenamedSetting
 from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Size
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer as BpeTokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 MIN_VOCAB_SIZE = 257
@@ -29,16 +30,32 @@ _PROBE = "def F(a):\n\tif a != b and not c:  # é 漢\r\n        return  {'x': -
 class TrainedTokenizerSettings(Settings):
     """A byte-level BPE tokenizer that is trained at the start of a run."""
 
-    on: Literal["references", "organizations"] = pydantic.Field(
-        default="references",
-        description="code that it is trained on; organizations needs share: data of every agreement",
+    corpus: Literal["references", "organizations"] = pydantic.Field(
+        default="references", description="whose code; organizations needs every agreement to share data"
     )
-    vocab_size: int = pydantic.Field(
-        default=1024, ge=MIN_VOCAB_SIZE, description="largest number of tokens; little text gives fewer"
-    )
+    vocab_size: int = pydantic.Field(default=1024, ge=MIN_VOCAB_SIZE, description="at most; few texts give fewer")
     sample: Size | None = pydantic.Field(
         default=None, description="train on whole texts drawn up to this many bytes instead of on all"
     )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _read_old_name(cls, raw: Any) -> Any:
+        """`corpus` was called `on`, which a YAML 1.1 parser reads as true, and writes so."""
+        if not isinstance(raw, dict):
+            return raw
+        old = [name for name in ("on", True) if name in raw]
+        if not old:
+            return raw
+        if "corpus" in raw:
+            raise ValueError("on is the old name of corpus; give corpus alone")
+        warnings.warn("tokenizer.train.on is called tokenizer.train.corpus now", RenamedSetting, stacklevel=2)
+        return {"corpus": raw[old[0]], **{name: value for name, value in raw.items() if name not in old}}
+
+    def recipe(self) -> dict[str, Any]:
+        """What a trained tokenizer depends on; recipes call `corpus` by its old name."""
+        dumped = self.model_dump(mode="json")
+        return {"on": dumped.pop("corpus"), **dumped}
 
 
 class TokenizerSettings(Settings):
@@ -100,7 +117,7 @@ class CodeTokenizer:
         return digest.hexdigest()[:32]
 
     @cached_property
-    def _built(self) -> "Tokenizer":
+    def _built(self) -> "BpeTokenizer":
         return _build(self.json)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -120,7 +137,7 @@ def train_tokenizer(
     Args:
         texts: to learn from.
         vocab_size: ids at most; few texts give fewer.
-        sample_bytes: learn from whole texts drawn in seeded order while they fit into so many bytes; None: from all.
+        sample_bytes: learn from whole texts drawn in seeded order while they fit into this many bytes; None: from all.
         seed: of that draw.
 
     Raises:
@@ -221,7 +238,7 @@ def _bos_of(config: Any) -> str:
     return END_OF_TEXT
 
 
-def _build(text: str) -> "Tokenizer":
+def _build(text: str) -> "BpeTokenizer":
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(text)
@@ -244,6 +261,6 @@ def _from_json(text: str, bos: str, origin: str) -> CodeTokenizer:
     if returned != _PROBE:
         raise InputError(
             f"{origin}: it does not give back the code it encodes ({_PROBE!r} became {returned!r}), so verbatim "
-            "copies could not be told; use a byte-level tokenizer"
+            "copies could not be recognized; use a byte-level tokenizer"
         )
     return tokenizer

@@ -1,15 +1,17 @@
 """One experiment: a YAML file, validated before anything starts."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from raysim.core.errors import InputError
-from raysim.core.settings import Settings, apply_overrides, load_yaml, validate
+from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.settings import S, Settings, apply_overrides, validate
+from raysim.core.yaml_files import load_yaml
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
 from raysim.corpus.preparation import PreparationSettings
@@ -17,14 +19,10 @@ from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import TokenizerSettings
 from raysim.experiment.grid import check_sweep
 from raysim.experiment.report_settings import ReportSettings
-from raysim.measures.exposure import ExposureSettings
-from raysim.measures.membership import MembershipSettings
-from raysim.measures.memorization.settings import MemorizationSettings
-from raysim.measures.pass_at_k.settings import PassAtKSettings
-from raysim.measures.perplexity import PerplexitySettings
+from raysim.measures.base import Measure, MeasureScope
+from raysim.measures.registry import measures
 from raysim.organizations.organization import OrganizationSettings
-from raysim.simulation.registry import resolve
-from raysim.simulation.strategy import Strategy, StrategySettings
+from raysim.simulation.registry import StrategyConfig, resolve
 from raysim.store.retention import StoreSettings
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
@@ -44,44 +42,43 @@ class ExecutionSettings(Settings):
     replicas: int | None = pydantic.Field(
         default=None, ge=1, description="actors of one organization at most, for work side by side; unset: as slots"
     )
-    checkpoint_every_s: float = pydantic.Field(
-        default=30.0, gt=0, description="seconds between checkpoints within a stage"
-    )
+    checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
     retries: int = pydantic.Field(
-        default=3,
-        ge=0,
-        description="further attempts of work whose process or node was lost; then the run ends, resumable",
+        default=3, ge=0, description="of work whose process or node was lost; then the run ends, resumable"
     )
 
 
-class MeasureSettings(Settings):
-    """What is measured of the models."""
+def _measure_settings() -> type[Settings]:
+    """The settings of what is measured: a section for each installed measure (`raysim.measures.registry`)."""
+    fields: dict[str, Any] = {
+        name: (measure.Settings | None, pydantic.Field(default=measure.default, description=_summary(measure)))
+        for name, measure in measures().items()
+    }
+    doc = "What is measured of the models."
+    return pydantic.create_model("MeasureSettings", __base__=Settings, __doc__=doc, __module__=__name__, **fields)
 
-    perplexity: PerplexitySettings | None = PerplexitySettings()
-    memorization: MemorizationSettings | None = None
-    exposure: ExposureSettings | None = pydantic.Field(
-        default=ExposureSettings(),
-        description="how well models know planted canaries; without canaries nothing is measured",
-    )
-    membership: MembershipSettings | None = None
-    pass_at_k: PassAtKSettings | None = pydantic.Field(
-        default=None, description="whether generated solutions pass tests; unset: not measured"
-    )
+
+def _summary(measure: type[Measure]) -> str:
+    return (measure.__doc__ or "").strip().partition("\n")[0]
+
+
+if TYPE_CHECKING:
+    MeasureSettings = Settings
+else:
+    MeasureSettings = _measure_settings()
 
 
 class Experiment(Settings):
     """The top level of an experiment file."""
 
     name: str = pydantic.Field(description="names the run folder, runs/NAME, and the report")
-    seed: list[int] = pydantic.Field(
-        default=[1], min_length=1, description="one training of everything for each seed; the split stays the same"
-    )
-    split_seed: int = pydantic.Field(default=1, description="seed of split, tokenizer, packing and prompts")
+    seed: list[int] = pydantic.Field(default=[1], min_length=1, description="repeats training; split_seed stays")
+    split_seed: int = pydantic.Field(default=1, description="of split, packing and prompts")
     organizations: dict[str, OrganizationSettings] = pydantic.Field(
         min_length=1, description="who takes part, by name; the order counts where settings say so"
     )
     references: list[Literal["stdlib"] | SourceSettings] = pydantic.Field(
-        default=[], description="public code: indexed, never trained on; lines that also occur there count as nobody's"
+        default=[], description="indexed, never trained on: what is there is public"
     )
     preparation: PreparationSettings = PreparationSettings()
     deduplication: DeduplicationSettings = DeduplicationSettings()
@@ -102,12 +99,19 @@ class Experiment(Settings):
         default={}, description="values for settings, by path as for --set: a run for every combination"
     )
 
+    def asked_measures(self) -> tuple[Measure, ...]:
+        """The measures that it asks for, where there is something to measure."""
+        scope, classes = self.measure_scope, measures()
+        asked = [classes[name](settings) for name, settings in self.measure if settings is not None]
+        return tuple(measure for measure in asked if measure.applies(scope))
+
+    def measure_settings(self, settings_class: type[S]) -> S | None:
+        """The settings of the measure whose settings are of this class; None: it is not asked for."""
+        return next((found for _, found in self.measure if isinstance(found, settings_class)), None)
+
     @property
-    def after_epochs(self) -> bool:
-        """Whether models after every epoch are measured."""
-        measure = self.measure
-        asked = (measure.memorization, self.canaries and measure.exposure, measure.membership, measure.pass_at_k)
-        return any("every_epoch" in settings.when for settings in asked if settings)
+    def measure_scope(self) -> MeasureScope:
+        return MeasureScope(self.trainer, self.canaries)
 
     @pydantic.field_validator("name")
     @classmethod
@@ -124,7 +128,7 @@ class Experiment(Settings):
                 raise ValueError(f"{name!r} names no organization; use letters, digits, '.', '_' and '-', not 'server'")
         return organizations
 
-    @pydantic.field_validator("seed", mode="before")
+    @pydantic.field_validator("seed", mode="before", json_schema_input_type=int | list[int])
     @classmethod
     def _one_seed_is_a_list(cls, seed: Any) -> Any:
         return [seed] if isinstance(seed, int) else seed
@@ -143,24 +147,13 @@ class Experiment(Settings):
         return sweep
 
     @pydantic.model_validator(mode="after")
-    def _passages_fit(self) -> "Experiment":
-        extraction = self.measure.memorization and self.measure.memorization.extraction
-        if extraction and extraction.longest > self.trainer.sequence_length:
-            raise ValueError(
-                f"measure.memorization.extraction: a prefix of {extraction.prefix_tokens[-1]} tokens and a suffix of"
-                f" {extraction.suffix_tokens} do not fit into a training sequence of {self.trainer.sequence_length};"
-                " set shorter prefix_tokens or suffix_tokens, or a longer trainer.sequence_length"
-            )
+    def _measures_fit(self) -> "Experiment":
+        for measure in self.asked_measures():
+            try:
+                measure.check(self.measure_scope)
+            except ValueError as error:
+                raise ValueError(f"measure.{error}") from None
         return self
-
-
-@dataclass(frozen=True)
-class StrategyConfig:
-    """One entry of `strategies`."""
-
-    label: str
-    strategy_class: type[Strategy]
-    settings: StrategySettings
 
 
 @dataclass(frozen=True)
@@ -170,49 +163,71 @@ class LoadedExperiment:
     Attributes:
         base: folder that its relative paths start from.
         settings: its strategies, resolved.
+        measures: that it asks for.
     """
 
     experiment: Experiment
     base: Path
     settings: tuple[StrategyConfig, ...]
+    measures: tuple[Measure, ...] = field(compare=False)
 
 
-def load_experiment(path: Path, overrides: list[str]) -> LoadedExperiment:
-    """Reads, overrides and validates an experiment file.
+def load_experiment(experiment: Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedExperiment:
+    """Reads, overrides and validates an experiment.
+
+    Args:
+        experiment: a YAML file, or what such a file holds. Relative paths start from the folder of the file, or from
+            the current folder.
+        overrides: ``a.b=c`` assignments.
 
     Raises:
         InputError: whatever is wrong with it, every problem on a line of its own.
     """
-    return _resolve(apply_overrides(load_yaml(path), overrides), str(path), path.resolve().parent)
+    if isinstance(experiment, Path):
+        raw, origin, base = load_yaml(experiment), str(experiment), experiment.resolve().parent
+    else:
+        raw, origin, base = _as_from_yaml(experiment), "experiment", Path.cwd()
+    return _resolve(apply_overrides(raw, overrides), origin, base)
 
 
 def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
-    """The experiment that a run's manifest tells of.
+    """The experiment of a run, from its manifest.
 
     Raises:
         InputError: it is none of this version.
     """
     if not manifest.get("base"):
         raise InputError("manifest.json: does not say where its experiment lay; run the run again to write it anew")
-    return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedSetting)  # nobody is going to edit a manifest
+        return _resolve(manifest.get("experiment"), "manifest.json", Path(manifest["base"]))
+
+
+def _as_from_yaml(value: Any) -> Any:
+    """Settings in Python as YAML would hold them: paths as text, mappings and sequences of any kind as its own."""
+    if isinstance(value, Mapping):
+        return {name: _as_from_yaml(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_from_yaml(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
-    _check_auditing(experiment, origin)
+    _check_canaries(experiment, origin)
     settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):
-        label, strategy_class, strategy_settings = resolve(entry, f"{origin}: strategies[{number}]")
-        if label in [setting.label for setting in settings]:
+        config = resolve(entry, f"{origin}: strategies[{number}]")
+        if config.label in [setting.label for setting in settings]:
             raise InputError(
-                f"{origin}: strategies[{number}]: {label!r} is there twice; give one of them a label of its own"
+                f"{origin}: strategies[{number}]: {config.label!r} is there twice; give one of them a label of its own"
             )
-        settings.append(StrategyConfig(label, strategy_class, strategy_settings))
-    return LoadedExperiment(experiment, base, tuple(settings))
+        settings.append(config)
+    return LoadedExperiment(experiment, base, tuple(settings), experiment.asked_measures())
 
 
-def _check_auditing(experiment: Experiment, origin: str) -> None:
-    """Refuses canaries and chunks that do not fit what they are for."""
+def _check_canaries(experiment: Experiment, origin: str) -> None:
+    """Refuses canaries that do not fit the rest."""
     length = experiment.trainer.sequence_length
     if canaries := experiment.canaries:
         strangers = [name for name in canaries.organizations or () if name not in experiment.organizations]
@@ -228,9 +243,3 @@ def _check_auditing(experiment: Experiment, origin: str) -> None:
                 f"{origin}: canaries.length: a canary of {longest} bytes may not fit a sequence of {length} tokens;"
                 " shorten length or format, or raise trainer.sequence_length"
             )
-    membership = experiment.measure.membership
-    if membership and (membership.chunk_tokens or 0) > length:
-        raise InputError(
-            f"{origin}: measure.membership.chunk_tokens: {membership.chunk_tokens} tokens are more than a sequence of"
-            f" {length}; set it to trainer.sequence_length at most, or to null for whole files"
-        )

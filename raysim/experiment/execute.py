@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import signal
 import uuid
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.cost import footprint
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.plan import RunPlan
+from raysim.experiment.setup import eval_context
 from raysim.measures.evaluator import Evaluator
-from raysim.measures.memorization.measure import models_per_job
+from raysim.measures.generation import models_per_job
 from raysim.simulation.executor import TrainingExecutor
 from raysim.simulation.loop import simulate
 from raysim.store.retention import Keep, Retention
@@ -27,19 +27,19 @@ from raysim.tasks.executor import TaskExecutor
 class ExecutedRun:
     """What was reached, measured and used."""
 
-    runner: TrainingExecutor
-    measurer: Evaluator
+    trainer: TrainingExecutor
+    evaluator: Evaluator
     executor: TaskExecutor
 
 
-async def perform(
+async def execute(
     loaded: LoadedExperiment,
     run_plan: RunPlan,
     pool: ActorPool,
     store: Store,
     retention: Retention,
     log: Path,
-    secret_file: Path,
+    secret: bytes,
     observer: RunObserver,
 ) -> ExecutedRun:
     """Trains every stage and measures every model that `run_plan` shows.
@@ -51,43 +51,49 @@ async def perform(
         store: where results lie.
         retention: of arrays in the store.
         log: the stage log.
-        secret_file: holds the key of line hashes; made if it is not there.
-        observer: is told for people.
+        secret: key of line hashes.
+        observer: receives progress.
 
     Raises:
         RunError: it could not go on.
     """
     setup, experiment = run_plan.setup, loaded.experiment
     executor = TaskExecutor(store, pool, retention, TaskLog(log), uuid.uuid4().hex[:8], observer)
-    measurer = Evaluator(loaded, setup, executor, pool.slots.count, secret_file, in_waves=retention.bounded)
-    runner = TrainingExecutor(
+    evaluator = Evaluator(
+        loaded.measures,
+        eval_context(loaded, setup),
+        executor,
+        pool.slots.count,
+        secret,
+        in_waves=retention.bounded,
+    )
+    trainer = TrainingExecutor(
         executor,
         run_plan.plan.urgency(),
         experiment.execution.checkpoint_every_s,
-        measurer.wants_epochs,
-        measurer.take,
+        any(measure.after_epochs for measure in loaded.measures),
+        evaluator.take,
     )
     observer.phase("Training")
     if run_plan.pending["train"]:
-        initial = await runner.initial(setup.strategy_runs[0].context)
+        initial = await trainer.initial(setup.strategy_runs[0].context)
         _warn_of_disk(run_plan, initial.info["parameters"], experiment.store.keep, pool.slots.count, store, observer)
     try:
-        await _all(simulate(strategy_run, runner) for strategy_run in setup.strategy_runs)
-        if experiment.measure.memorization:
-            observer.phase("Probing for memorization")
-        await measurer.finish()
+        await _all(simulate(strategy_run, trainer) for strategy_run in setup.strategy_runs)
+        if evaluator.generates:
+            observer.phase("Evaluating the models")
+        await evaluator.finish()
     except BaseException:
-        measurer.abandon()
+        evaluator.abandon()
         raise
-    return ExecutedRun(runner, measurer, executor)
+    return ExecutedRun(trainer, evaluator, executor)
 
 
 def _warn_of_disk(
     run_plan: RunPlan, parameters: int, keep: Keep, slots: int, store: Store, observer: RunObserver
 ) -> None:
     """Says beforehand if the disk will not hold the store; what is there already counts as free."""
-    measures = {key: measure.recipe for key, measure in run_plan.measures.items()}
-    peak, _ = footprint(run_plan.plan, measures, keep, slots, models_per_job(parameters))
+    peak, _ = footprint(run_plan.plan, run_plan.evaluations, keep, slots, models_per_job(parameters))
     there = sum(entry.num_bytes() for key in run_plan.plan.recipes if (entry := store.peek(key)))
     needed, free = 4 * parameters * peak - there, shutil.disk_usage(store.folder).free
     if needed > free:
@@ -95,13 +101,6 @@ def _warn_of_disk(
             f"the store will grow by up to {needed / 1e9:,.2f} GB, and {store.folder} has {free / 1e9:,.2f} GB left;"
             " with store.keep: leaves or metrics it needs less (raysim plan says how much)"
         )
-
-
-def stop_on_sigterm() -> None:
-    """Has a scheduler's SIGTERM end this task as a Ctrl-C does."""
-    task = asyncio.current_task()
-    assert task is not None, "it runs in one"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _all(awaitables: Iterable[Awaitable[None]]) -> None:

@@ -34,7 +34,7 @@ def export_model(run_dir: Path, key: str, target: Path) -> Key:
         the whole key.
 
     Raises:
-        InputError: no run, no such model, its weights were let go, or `target` is there already.
+        InputError: no run, no such model, its weights were evicted, or `target` is there already.
     """
     folder = RunFolder.reopen(run_dir)
     loaded = restore_experiment(folder.read_manifest())
@@ -43,7 +43,7 @@ def export_model(run_dir: Path, key: str, target: Path) -> Key:
     if entry is None or entry.dropped:
         raise InputError(
             f"{run_dir}: the weights of {key} are not in the store any more; run its command again with --set"
-            " store.keep=all, or keep=leaves for final models"
+            " store.keep=models, or keep=leaves for final models"
         )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: is there already; name a new folder, or an empty one")

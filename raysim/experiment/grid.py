@@ -14,7 +14,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]+")
 
 
 @dataclass(frozen=True)
-class SweepPoint:
+class GridPoint:
     """One point of a sweep.
 
     Attributes:
@@ -57,7 +57,7 @@ def check_sweep(sweep: Mapping[str, Sequence[Any]]) -> None:
             raise ValueError(f"{path} holds {twice} twice")
 
 
-def grid(sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
+def grid(sweep: Mapping[str, Sequence[Any]]) -> list[GridPoint]:
     """Every combination of the values of `sweep`, in its order, the last setting fastest.
 
     Names read ``learning_rate=0.001,eta=0.01``. Where that would be long, or the same for two points, they are numbers.
@@ -73,7 +73,7 @@ def grid(sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     if len({name.lower() for name in names}) < len(names) or max(map(len, names), default=0) > _NAME_LENGTH:
         width = len(str(len(names)))
         names = [f"point-{number:0{width}}" for number in range(1, len(names) + 1)]
-    return [SweepPoint(i, name, values) for i, (name, values) in enumerate(zip(names, combinations, strict=True), 1)]
+    return [GridPoint(i, name, values) for i, (name, values) in enumerate(zip(names, combinations, strict=True), 1)]
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it."""
+"""Progress of a run, for whoever watches it."""
 
 from collections.abc import Mapping
 from typing import Protocol

@@ -1,6 +1,6 @@
-"""The clone x-ray: who shares what with whom, what that foretells, and what leaving copies out would drop.
+"""The overlap report: who shares what with whom, what that predicts, and what leaving copies out would drop.
 
-All of it before any training, from the line and file hashes that organizations tell; no model.
+All of it before any training, from the line and file hashes of the organizations; no model.
 """
 
 import asyncio
@@ -14,22 +14,22 @@ from raysim.cluster.actor_pool import ActorPool
 from raysim.experiment.setup import Setup
 from raysim.matching.line_index import build_index
 from raysim.matching.overlap import by_places, copies_by_organization
-from raysim.measures.memorization.client_functions import clones_at, index_at, tell
+from raysim.measures.memorization.client_functions import clones_at, describe_prompts, index_at
 from raysim.measures.memorization.emissions import seen_at
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.deduplication import what_policies_drop
 
 
 async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSettings | None) -> dict[str, Any]:
-    """Looks at the training splits of an assembled experiment.
+    """Looks at the training splits of an experiment that is set up.
 
     Args:
         pool: the organizations.
         setup: of them.
-        settings: of memorization; None: nothing is foretold of prompts.
+        settings: of memorization; None: nothing is predicted of prompts.
 
     Returns:
-        ``min_lines``; ``clones``, rows as in the table; ``bounds``, for each organization and coalition of others how
+        ``min_lines``; ``clones``, rows as in the table; ``bounds``, for each organization and group of others how
         many of its ``lines`` a model of the ``others`` could have ``seen``, and of these how many are ``public``;
         ``policies``, rows of `what_policies_drop`; ``prompts``, for each organization how many of its prompts have a
         continuation in none, one and more places of all training splits (``everywhere``) and of the others' alone
@@ -52,7 +52,7 @@ async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSe
     }
     if settings:
         split_seed = setup.preparation_context.split_seed
-        for name, prompt_stats in zip(names, await ask(tell, settings, split_seed, secret), strict=True):
+        for name, prompt_stats in zip(names, await ask(describe_prompts, settings, split_seed, secret), strict=True):
             copies = copies_by_organization(prompt_stats.facts, prompt_stats.windows, indexes)
             others = [other for other in names if other != name]
             places = {"everywhere": by_places(copies, names), "elsewhere": by_places(copies, others)}

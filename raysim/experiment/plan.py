@@ -1,24 +1,21 @@
-"""What a run would do, found out by the code that does it: parties assembled, strategies planned, nothing trained."""
+"""What a run would do, found out by the code that does it: set up and planned, nothing trained."""
 
-import asyncio
 from dataclasses import dataclass
 
 from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.cluster.scheduler import Scheduler
+from raysim.core.event_loop import run_coroutine
 from raysim.core.keys import Key
 from raysim.experiment.config import LoadedExperiment
-from raysim.experiment.estimate.memory import GenerationLoad, Load
-from raysim.experiment.setup import Setup, check_agreements, set_up
-from raysim.measures.evaluation_plan import PlannedEvaluation, measuring, pending_tokens
-from raysim.measures.recipes import numerics
+from raysim.experiment.estimate.memory import Load
+from raysim.experiment.setup import Setup, check_agreements, eval_context, set_up
+from raysim.measures.base import PlannedEvaluation
+from raysim.measures.evaluation_plan import pending_tokens, plan_evaluation
 from raysim.simulation.planner import Plan, plan
 from raysim.store.store import Store
 from raysim.tasks.executor import SHARED_WEIGHTS
-
-_PROBLEM_TOKENS = 512
-"""Longest problem of pass@k that is reckoned with; HumanEval's longest have about so many."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +23,20 @@ class RunPlan:
     """What is ahead.
 
     Attributes:
-        setup: the parties.
+        setup: references, tokenizer, organizations.
         plan: stages, aggregations and models.
-        measures: work on those models, by key.
+        evaluations: work on those models, by key.
         pending: tokens of each kind of work that the store does not have.
     """
 
     setup: Setup
     plan: Plan
-    measures: dict[Key, PlannedEvaluation]
+    evaluations: dict[Key, PlannedEvaluation]
     pending: dict[str, int]
 
 
 async def plan_run(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret: bytes | None = None) -> RunPlan:
-    """Assembles the parties in `pool` and plans; `secret` is as for `set_up`.
+    """Sets the experiment up in `pool` and plans; `secret` is as for `set_up`.
 
     Raises:
         InputError: whatever is wrong with the experiment.
@@ -47,13 +44,16 @@ async def plan_run(loaded: LoadedExperiment, pool: ActorPool, store: Store, secr
     setup = await set_up(loaded, pool, store, secret)
     planned = await plan(setup.strategy_runs)
     check_agreements(loaded, planned)
-    measures = measuring(loaded, setup, planned)
-    return RunPlan(setup, planned, measures, pending_tokens(planned, measures, store))
+    evaluation = eval_context(loaded, setup)
+    for measure in loaded.measures:
+        measure.prepare(evaluation)
+    evaluations = plan_evaluation(loaded.measures, evaluation, planned)
+    return RunPlan(setup, planned, evaluations, pending_tokens(planned, evaluations, store))
 
 
 def plan_run_inline(loaded: LoadedExperiment, store: Store) -> RunPlan:
     """As `plan_run`, in this process: no actors."""
-    return asyncio.run(plan_run(loaded, inline_pool(), store))
+    return run_coroutine(plan_run(loaded, inline_pool(), store))
 
 
 def inline_pool() -> ActorPool:
@@ -72,31 +72,17 @@ def memory_load(
         run_plan: what is ahead.
         slots: processes at work at once.
         devices: ranks that the GPUs have room for at once; None: training is not on GPUs.
-        one_process: whether all parties live in one.
+        one_process: whether all actors live in one.
     """
     experiment, setup = loaded.experiment, run_plan.setup
     context = setup.strategy_runs[0].context
-    generation_loads = []
-    if settings := experiment.measure.memorization:
-        counts = dict(settings.prompts)
-        longest = settings.prefix_tokens if counts["prefix"] else 0
-        if any(count for kind, count in counts.items() if kind != "prefix"):
-            # A function prompt leaves room for the whole continuation.
-            longest = max(longest, min(settings.function_tokens, context.spec.context - settings.new_tokens))
-        if longest > 0:
-            section, count = "measure.memorization", sum(counts.values())
-            generation_loads.append(GenerationLoad(section, settings, numerics(context, settings), count, longest))
-    if settings := experiment.measure.pass_at_k:
-        longest = max(1, min(_PROBLEM_TOKENS, context.spec.context - settings.new_tokens))
-        count = settings.batch_size  # as many problems as fill a batch
-        generation_loads.append(
-            GenerationLoad("measure.pass_at_k", settings, numerics(context, settings), count, longest)
-        )
+    evaluation = eval_context(loaded, setup)
+    loads = [load for measure in loaded.measures if (load := measure.generation_load(evaluation))]
     pools = any(len(stage.instruction.organizations) > 1 for stage in run_plan.plan.stages)
     return Load(
         spec=context.spec,
         trainer=experiment.trainer,
-        generation_loads=tuple(generation_loads),
+        generation_loads=tuple(loads),
         slots=slots,
         actors=len(setup.client_stats) + pools,
         shared=min(SHARED_WEIGHTS, len({model.checkpoint.model for model in run_plan.plan.models})),

@@ -1,4 +1,4 @@
-"""What the report is told beside the tables."""
+"""Settings of the report."""
 
 from pydantic import Field
 

@@ -14,6 +14,9 @@ from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.memory import Machine, this_machine
 from raysim.training.request import TrainerSettings, shares_of
 
+_PATIENCE_S = 5.0
+"""Measured in this project: what an actor takes to import torch and transformers on a machine whose CPUs are busy."""
+
 
 def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
     """The backend that an experiment asks for; an address always means Ray.
@@ -42,16 +45,17 @@ def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
 
 
 def open_actor_pool(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], None]) -> ActorPool:
-    """The crew of an experiment, with nobody in it yet."""
+    """The actor pool of an experiment, still empty."""
     execution, slots = loaded.experiment.execution, slot_count(loaded, backend)
-    # In one process nothing is gained by a second party of the same site.
+    # In one process nothing is gained by a second actor of the same client.
     replicas = 1 if isinstance(backend, InlineBackend) else execution.replicas or slots
     retrying = Retrying(RetryPolicy(execution.retries), note, backend.await_failure_detection)
     trainer, gpu_slots = loaded.experiment.trainer, None
     if trainer.device == "cuda" and isinstance(backend, RayBackend):
         room = backend.room(trainer)
         gpu_slots = Scheduler(room, room)
-    return ActorPool(backend, Scheduler(slots, replicas), retrying, gpu_slots)
+    patience_s = _PATIENCE_S if backend.embedded else 0.0
+    return ActorPool(backend, Scheduler(slots, replicas, patience_s), retrying, gpu_slots)
 
 
 def _gpu_of(trainer: TrainerSettings) -> str:

@@ -1,9 +1,9 @@
 """Composes the parts: what `raysim inspect`, `plan`, `run` and `report` do."""
 
-import asyncio
+import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,19 +11,21 @@ from typing import Any
 
 from raysim.cluster.backend import Backend, InlineBackend
 from raysim.core.errors import InputError
+from raysim.core.event_loop import run_coroutine
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.corpus.diversity import diversities, line_entropy, smallest
 from raysim.experiment.config import LoadedExperiment, load_experiment
 from raysim.experiment.estimate.cost import estimate, matmul_rate
 from raysim.experiment.estimate.memory import foresee, memory_needs, this_machine
-from raysim.experiment.execute import perform, stop_on_sigterm
+from raysim.experiment.execute import execute
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.overlap_report import overlap_report
 from raysim.experiment.plan import RunPlan, inline_pool, memory_load, plan_run, plan_run_inline
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
 from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
-from raysim.measures.evaluator import read_secret
+from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.measures.registry import measures
 from raysim.store.references import References
 from raysim.store.retention import Retention, parents_of
 from raysim.store.store import Store
@@ -32,19 +34,19 @@ from raysim.store.transfers import ledger_rows
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says beside the experiment.
+    """What the command line, or a call of `raysim.run`, says beside the experiment.
 
     Attributes:
-        experiment: the YAML file.
+        experiment: the YAML file, or what such a file holds; see `load_experiment`.
         out: run folder; None: ``runs/NAME``.
         store: folder of the store; None: inside the run folder.
         overrides: ``a.b=c`` assignments.
         address: of a Ray cluster; None: a Ray of our own.
-        command: as it was typed, for the manifest.
+        command: as it was typed, for the manifest; empty: `equivalent` to these options.
         point: which point of a sweep this is, for the manifest; empty: none.
     """
 
-    experiment: Path
+    experiment: Path | Mapping[str, Any]
     out: Path | None = None
     store: Path | None = None
     overrides: tuple[str, ...] = ()
@@ -58,8 +60,19 @@ class Options:
         Raises:
             InputError: whatever is wrong with the experiment.
         """
-        loaded = load_experiment(self.experiment, list(self.overrides))
+        loaded = load_experiment(self.experiment, self.overrides)
         return loaded, RunFolder(self.out or Path("runs") / loaded.experiment.name, self.store)
+
+    def equivalent(self) -> str:
+        """The command that runs this, or the call where the experiment is no file."""
+        named = {"out": self.out, "store": self.store, "address": self.address}
+        given: dict[str, Any] = {name: str(value) for name, value in named.items() if value}
+        if not isinstance(self.experiment, Path):
+            given |= {"overrides": list(self.overrides)} if self.overrides else {}
+            return f"raysim.run({', '.join(['experiment', *(f'{name}={value!r}' for name, value in given.items())])})"
+        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        words += [word for override in self.overrides for word in ("--set", override)]
+        return shlex.join(["raysim", "run", str(self.experiment), *words])
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,7 @@ def run(
         "base": str(loaded.base),
         "store": folder.store_for_manifest(),
         "organizations": list(loaded.experiment.organizations),
-        "command": options.command,
+        "command": options.command or options.equivalent(),
         **provenance(),
     }
     with folder.locked():
@@ -115,9 +128,7 @@ def run(
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
             backend = InlineBackend() if nothing_to_do else opener(loaded, options.address)
             try:
-                asyncio.run(_run(loaded, folder, store, references, backend, observer))
-            except asyncio.CancelledError:
-                raise KeyboardInterrupt from None
+                run_coroutine(_run(loaded, folder, store, references, backend, observer))
             finally:
                 backend.close()
         folder.write_manifest(**facts, finished=now())
@@ -135,13 +146,13 @@ async def _run(
     observer: RunObserver,
 ) -> None:
     keep = loaded.experiment.store.keep
-    stop_on_sigterm()
     observer.phase("Preparing the corpora")
     pool = open_actor_pool(loaded, backend, observer.note)
-    run_plan = await plan_run(loaded, pool, store, read_secret(folder.secret))
+    secret = folder.read_secret()
+    run_plan = await plan_run(loaded, pool, store, secret)
     setup, planned = run_plan.setup, run_plan.plan
     observer.expect(run_plan.pending)
-    recipes = {**planned.recipes, **{key: measure.recipe for key, measure in run_plan.measures.items()}}
+    recipes = {**planned.recipes, **{key: one.recipe for key, one in run_plan.evaluations.items()}}
     # Snapshots of stages are models, too, and have no recipe in the plan.
     models = {*planned.recipes, *(parent for recipe in recipes.values() for parent in parents_of(recipe))}
     references.write(folder.path, {*recipes, *models, *setup.used}, models)
@@ -152,17 +163,21 @@ async def _run(
         load = memory_load(loaded, run_plan, pool.slots.count, devices, isinstance(backend, InlineBackend))
         for warning in (await pool.call(client, "run", foresee, load, where))["warnings"]:
             observer.note(warning)
-    retention = Retention(keep, recipes, planned.leaves, claimed=lambda: references.arrays_of_others(folder.path))
-    done = await perform(loaded, run_plan, pool, store, retention, folder.stages, folder.secret, observer)
+    reported = planned.reported | {one.recipe["weights"] for one in run_plan.evaluations.values()}
+    retention = Retention(
+        keep, recipes, planned.leaves, lambda: references.arrays_of_others(folder.path), models=reported
+    )
+    done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
 
     observer.phase("Writing the tables")
-    initial = {i.context.seed: (await done.runner.initial(i.context)).info for i in setup.strategy_runs}
-    write_rows(folder, "models", model_rows(done.measurer.reached, initial))
+    initial = {i.context.seed: (await done.trainer.initial(i.context)).info for i in setup.strategy_runs}
+    write_rows(folder, "models", model_rows(done.evaluator.reached, initial))
     corpora, drops = corpora_rows(setup.client_stats.values())
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
-    for name, tables in done.measurer.tables.items():
-        write_joined(folder, name, tables)
+    for measure in measures().values():
+        for spec in measure.tables:
+            write_joined(folder, spec, done.evaluator.tables.get(spec.name, []))
     used = {*done.executor.used, *setup.used}
     entries = [entry for key in sorted(used) if (entry := store.peek(key))]
     before = [{**transfer.to_json(), "work": "preparation"} for transfer in setup.transfers]
@@ -189,7 +204,7 @@ def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:
     slots = slot_count(loaded, InlineBackend())
     found = estimate(
         run_plan.plan,
-        {key: measure.recipe for key, measure in run_plan.measures.items()},
+        run_plan.evaluations,
         run_plan.setup.strategy_runs[0].context.spec.count_parameters(),
         run_plan.pending,
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
@@ -212,10 +227,10 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
     async def look(store: Store) -> tuple[Setup, dict[str, Any]]:
         pool = inline_pool()
         setup = await set_up(loaded, pool, store)
-        return setup, await overlap_report(pool, setup, loaded.experiment.measure.memorization)
+        return setup, await overlap_report(pool, setup, loaded.experiment.measure_settings(MemorizationSettings))
 
     with scratch_store(folder) as store:
-        setup, seen_through = asyncio.run(look(store))
+        setup, seen_through = run_coroutine(look(store))
     spectra = {name: stats.line_spectrum for name, stats in setup.client_stats.items()}
     diversity = diversities(spectra)
     return {

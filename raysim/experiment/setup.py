@@ -1,4 +1,4 @@
-"""Brings the parties of an experiment together: references, tokenizer, organizations, worlds."""
+"""Sets an experiment up: references, tokenizer, organizations, the run contexts of all seeds."""
 
 import asyncio
 import secrets
@@ -16,6 +16,8 @@ from raysim.corpus.sources import SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer, TrainedTokenizerSettings, load_tokenizer, train_tokenizer
 from raysim.experiment.config import LoadedExperiment
 from raysim.inference.numerics import knows_bf16
+from raysim.measures.base import EvalContext
+from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.deduplication import deduplicate
 from raysim.organizations.organization import (
     ClientStats,
@@ -24,12 +26,12 @@ from raysim.organizations.organization import (
     OrganizationSettings,
     PreparationContext,
 )
-from raysim.simulation.loop import StrategyRun
+from raysim.simulation.loop import StrategyRun, strategy_runs
 from raysim.simulation.planner import Plan
-from raysim.simulation.registry import variants
 from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
 from raysim.store.transfers import SERVER, Transfer
+from raysim.training.libraries import load_libraries
 
 TOKENIZER_VERSION = 1
 """Numerics version of training a tokenizer."""
@@ -46,7 +48,7 @@ class Setup:
         tokenizer: of all.
         strategy_runs: every setting in every order at every seed.
         transfers: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
-            keyed hashes of files where those that stand at several organizations are left out.
+            keyed hashes of files where those that several organizations have are left out.
         used: keys of the store entries that it took.
     """
 
@@ -60,7 +62,7 @@ class Setup:
 
 
 class _Recruiter:
-    """Makes parties of one organization; from the second on they must tell what the first one told."""
+    """Makes actors of one organization; from the second on they must have the statistics of the first."""
 
     def __init__(self, pool: ActorPool, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
         self._pool = pool
@@ -94,7 +96,6 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         InputError: something that the experiment names is missing, empty or too short.
     """
     experiment = loaded.experiment
-    references = _read_references(loaded)
     cache = store.folder / "shards"
     recruiters = {
         name: _Recruiter(pool, name, settings, loaded.base, cache / name)
@@ -102,8 +103,14 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     }
     for name, recruiter in recruiters.items():
         pool.register(name, recruiter)
+    # While this process reads the references and trains the tokenizer, those of a Ray of our own have nothing to do.
+    warming = [
+        asyncio.ensure_future(pool.call(name, "run", load_libraries)) for name in recruiters if pool.backend.embedded
+    ]
+    await asyncio.sleep(0)  # lets them begin
+    references = _read_references(loaded)
     tokenizer, shared, used = await _tokenizer(loaded, pool, store, references)
-    memorization = experiment.measure.memorization
+    memorization = experiment.measure_settings(MemorizationSettings)
     preparation_context = PreparationContext(
         preparation=experiment.preparation,
         split_seed=experiment.split_seed,
@@ -116,13 +123,12 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
     asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
+    await asyncio.gather(*warming)
     found = await asyncio.gather(*(pool.call(name, "prepare", asked[name]) for name in recruiters))
     client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
     for name, recruiter in recruiters.items():
         recruiter.preparation_context, recruiter.stats = asked[name], client_stats[name]
-    context = experiment.trainer.sequence_length
-    if memorization and memorization.prompts.prefix:
-        context = max(context, memorization.prefix_tokens + memorization.new_tokens)
+    context = max(experiment.trainer.sequence_length, *(measure.context_tokens for measure in loaded.measures), 0)
     spec = ModelSpec(experiment.model.resolved(loaded.base), tokenizer.vocab_size, tokenizer.bos_id, context)
     libraries = versions_of("torch", "transformers", "tokenizers", "numpy")
     contexts = [
@@ -134,19 +140,38 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
             split_seed=experiment.split_seed,
             seed=seed,
             libraries=libraries,
-            bf16=knows_bf16(),
+            bf16=asks_for_bf16(loaded) and knows_bf16(),
         )
         for seed in experiment.seed
     ]
-    strategy_runs = tuple(
-        StrategyRun(setting.label, strategy, context)
+    runs = tuple(
+        strategy_run
         for context in contexts
         for setting in loaded.settings
-        for strategy in variants(setting.label, setting.strategy_class, setting.settings, context.federation)
+        for strategy_run in strategy_runs(setting, context)
     )
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
     transfers = (*shared, *compared, *prompt_stats)
-    return Setup(client_stats, preparation_context, references, tokenizer, strategy_runs, transfers, used)
+    return Setup(client_stats, preparation_context, references, tokenizer, runs, transfers, used)
+
+
+def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
+    """What measures know of a run, at its first seed."""
+    experiment = loaded.experiment
+    return EvalContext(
+        run=setup.strategy_runs[0].context,
+        tokenizer=setup.tokenizer,
+        references=setup.references,
+        policies={name: settings.agreement for name, settings in experiment.organizations.items()},
+        canaries=experiment.canaries,
+        base=loaded.base,
+    )
+
+
+def asks_for_bf16(loaded: LoadedExperiment) -> bool:
+    """Whether anything depends on what this processor makes of bf16: to find out takes torch, a second to import."""
+    generating = (getattr(measure.settings, "precision", None) for measure in loaded.measures)
+    return "bf16" in (loaded.experiment.trainer.precision, *generating)
 
 
 def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_seed: int) -> dict[str, Any]:
@@ -155,7 +180,7 @@ def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_see
         "kind": "tokenizer",
         "version": TOKENIZER_VERSION,
         "content": content,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.recipe(),
         "seed": split_seed,
         "libraries": versions_of("tokenizers", "numpy"),
     }
@@ -202,10 +227,10 @@ async def _tokenizer(
     settings = loaded.experiment.tokenizer
     if settings.train is None:
         return load_tokenizer(settings, loaded.base), [], frozenset()
-    if settings.train.on == "references":
+    if settings.train.corpus == "references":
         if not references:
             raise InputError(
-                "tokenizer.train.on: is 'references', but there are none; add for example references: [stdlib]"
+                "tokenizer.train.corpus: is 'references', but there are none; add for example references: [stdlib]"
             )
         texts = [source.text for source in references]
         content = fingerprint(references)

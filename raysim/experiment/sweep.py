@@ -4,7 +4,6 @@ A point is what ``raysim run EXPERIMENT --set sweep={} --set PATH=VALUE`` would 
 reported as a run of its own is, and stages that do not depend on a swept setting are computed by the first point alone.
 """
 
-import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,7 @@ from raysim.core.errors import RaysimError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.experiment.config import Experiment, LoadedExperiment
-from raysim.experiment.grid import SweepPoint, grid, short_names
+from raysim.experiment.grid import GridPoint, grid, short_names
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.plan import RunPlan, plan_run_inline
 from raysim.experiment.resources import open_backend
@@ -44,7 +43,7 @@ class PlannedPoint:
         loaded: its experiment.
     """
 
-    place: SweepPoint
+    place: GridPoint
     options: Options
     loaded: LoadedExperiment
 
@@ -99,7 +98,7 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
             {"name": point.place.name, "folder": f"{POINTS}/{point.place.name}", "values": dict(point.place.values)}
             for point in sweep.points
         ],
-        "command": options.command,
+        "command": options.command or options.equivalent(),
         **provenance(),
     }
     with sweep.folder.locked():
@@ -168,15 +167,10 @@ def plan(options: Options) -> dict[str, Any]:
     }
 
 
-def _options(options: Options, place: SweepPoint, folder: RunFolder) -> Options:
-    """What runs a point alone, with the command that a person would type for it."""
+def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
+    """What runs a point alone."""
     out, overrides = folder.path / POINTS / place.name, (*options.overrides, *place.overrides)
-    words = ["raysim", "run", str(options.experiment), "--out", str(out), "--store", str(folder.store)]
-    words += [word for override in overrides for word in ("--set", override)]
-    words += ["--address", options.address] if options.address else []
-    return replace(
-        options, out=out, store=folder.store, overrides=overrides, command=shlex.join(words), point=place.name
-    )
+    return replace(options, out=out, store=folder.store, overrides=overrides, command="", point=place.name)
 
 
 def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
@@ -189,15 +183,15 @@ def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
     for point in sweep.points:
         with _naming(point.place):
             run_plan = plan_run_inline(point.loaded, store)
-        plan, measures = run_plan.plan, _without(run_plan.measures, known)
+        plan, evaluations = run_plan.plan, _without(run_plan.evaluations, known)
         new = Plan(
             stages=[stage for stage in plan.stages if stage.key not in known],
             models=[model for model in plan.models if model.checkpoint.model not in known],
             recipes=_without(plan.recipes, known),
             buffers=_without(plan.buffers, known),
         )
-        known |= {*plan.recipes, *run_plan.measures, *(model.checkpoint.model for model in plan.models)}
-        yield plan, RunPlan(run_plan.setup, new, measures, pending_tokens(new, measures, store))
+        known |= {*plan.recipes, *run_plan.evaluations, *(model.checkpoint.model for model in plan.models)}
+        yield plan, RunPlan(run_plan.setup, new, evaluations, pending_tokens(new, evaluations, store))
 
 
 def _without(found: Mapping[Key, V], known: set[Key]) -> dict[Key, V]:
@@ -225,7 +219,7 @@ def _one_backend() -> Iterator[Opener]:
 
 
 @contextmanager
-def _naming(place: SweepPoint) -> Iterator[None]:
+def _naming(place: GridPoint) -> Iterator[None]:
     """Puts the point before whatever error comes from it."""
     try:
         yield

@@ -1,6 +1,5 @@
 """`raysim verify`: hashes every store entry, makes a run's work once more, and compares bits. It repairs nothing."""
 
-import asyncio
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,10 +9,11 @@ import numpy as np
 
 from raysim.cluster.backend import Backend
 from raysim.core.errors import CheckFailed, DamagedEntry, InputError
+from raysim.core.event_loop import run_coroutine
 from raysim.core.keys import Key, seed_of
 from raysim.core.run_folder import RunFolder, provenance
 from raysim.experiment.config import LoadedExperiment, restore_experiment
-from raysim.experiment.execute import perform, stop_on_sigterm
+from raysim.experiment.execute import execute
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.plan import plan_run
 from raysim.experiment.resources import open_actor_pool, open_backend
@@ -49,7 +49,7 @@ def verify_run(
         tolerance: relative L2 distance of arrays that is let pass; 0 asks for equal bits, which is promised on the same
             processor with the same libraries.
         address: of a Ray cluster; None: as the experiment says.
-        observer: is told for people.
+        observer: receives progress.
 
     Raises:
         InputError: no run, or one that has not come to its end.
@@ -80,10 +80,8 @@ def verify_run(
         try:
             with tempfile.TemporaryDirectory(prefix="raysim-verify-") as scratch:
                 again = ShadowStore(store, Path(scratch) / "store", chosen)
-                asyncio.run(_perform(loaded, folder, again, backend, Path(scratch), observer))
+                run_coroutine(_execute(loaded, folder, again, backend, Path(scratch), observer))
                 _compare(store, again, chosen, tolerance, found)
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
         finally:
             backend.close()
         _check(found, manifest)
@@ -107,7 +105,7 @@ def _hash_entries(store: Store, found: Verification) -> None:
             found.problems.append(str(error))
 
 
-async def _perform(
+async def _execute(
     loaded: LoadedExperiment,
     folder: RunFolder,
     store: ShadowStore,
@@ -115,13 +113,12 @@ async def _perform(
     scratch: Path,
     observer: RunObserver,
 ) -> None:
-    stop_on_sigterm()
     observer.phase("Preparing the corpora")
     pool = open_actor_pool(loaded, backend, observer.note)
     run_plan = await plan_run(loaded, pool, store)
     observer.expect(run_plan.pending)
     keep_all = Retention("all", {}, frozenset())
-    await perform(loaded, run_plan, pool, store, keep_all, scratch / "stages.jsonl", folder.secret, observer)
+    await execute(loaded, run_plan, pool, store, keep_all, scratch / "stages.jsonl", folder.read_secret(), observer)
 
 
 def _compare(store: Store, again: ShadowStore, chosen: frozenset[Key], tolerance: float, found: Verification) -> None:

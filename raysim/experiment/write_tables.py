@@ -9,24 +9,30 @@ from raysim.core.run_folder import RunFolder
 from raysim.organizations.organization import ClientStats
 from raysim.simulation.executor import TrainedModel
 from raysim.tables.io import TABLES, write_table
+from raysim.tables.spec import TableSpec
 
 
 def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of ``models``: every model that an instance reached, with its exposures and budgets.
+    """Rows of ``models``: every model that a strategy run reached, with the setting behind it and its budgets.
 
     Args:
         reached: the models.
-        facts: for each seed what the initial weights tell: ``parameters`` and ``dropout``.
+        facts: for each seed facts of the initial weights: ``parameters`` and ``dropout``.
     """
     rows = []
     for model in reached:
         strategy_run, checkpoint, lineage = model.strategy_run, model.checkpoint, model.lineage
+        strategy = strategy_run.strategy
         seed = strategy_run.context.seed
         rows.append(
             {
                 "seed": seed,
                 "strategy": strategy_run.label,
-                "order": strategy_run.strategy.order,
+                "family": strategy.family,
+                "arm": strategy_run.config.arm,
+                "fraction": strategy.fraction,
+                "order": strategy.order,
+                "members": list(strategy.members),
                 "moment": checkpoint.moment,
                 "index": checkpoint.index,
                 "final": checkpoint.final,
@@ -36,6 +42,7 @@ def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str,
                 "last": checkpoint.last,
                 "tokens_seen": sorted(lineage.tokens_seen.items()),
                 "steps": lineage.steps,
+                "steps_in_sequence": lineage.steps_in_sequence,
                 "learning_rate_sum": lineage.learning_rate_sum,
                 "dropout": facts[seed]["dropout"],
                 "parameters": facts[seed]["parameters"],
@@ -59,8 +66,8 @@ def write_rows(folder: RunFolder, name: str, rows: Sequence[Mapping[str, Any]]) 
     write_table(folder.path, name, pa.Table.from_pylist([dict(row) for row in rows], schema=TABLES[name].schema))
 
 
-def write_joined(folder: RunFolder, name: str, tables: Sequence[pa.Table]) -> None:
-    """Writes `tables`, one after the other, as the table `name`; columns that the schema does not know are left out."""
-    schema = TABLES[name].schema
+def write_joined(folder: RunFolder, spec: TableSpec, tables: Sequence[pa.Table]) -> None:
+    """Writes `tables`, one after the other, as one table; columns that its specification does not know are left out."""
+    schema = spec.schema
     parts = [table.select(schema.names).cast(schema) for table in tables]
-    write_table(folder.path, name, pa.concat_tables(parts) if parts else schema.empty_table())
+    write_table(folder.path, spec, pa.concat_tables(parts) if parts else schema.empty_table())

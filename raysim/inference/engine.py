@@ -17,6 +17,7 @@ from raysim.inference.prompts import PREFIX, split_batches
 from raysim.inference.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.inference.settings import Numerics, Sampling
 from raysim.inference.stopping import Endings
+from raysim.tables.schemas.generations import GENERATIONS
 from raysim.training.lora import assign_merged
 from raysim.training.models import context_of
 
@@ -25,18 +26,16 @@ if TYPE_CHECKING:
 
 GENERATION_SCHEMA = pa.schema(
     [
-        ("prompt", pa.string()),
-        ("sample", pa.int32()),
+        *GENERATIONS.fields("prompt", "sample"),
         ("text", pa.string()),
         ("lead", pa.int32()),
-        ("new_tokens", pa.int32()),
-        ("ended", pa.string()),
+        *GENERATIONS.fields("new_tokens", "ended"),
     ]
 )
 
-# Steps between looks at what was generated, to find stop strings and to let go of rows that ended.
+# Steps between looks at what was generated, to find stop strings and to drop rows that ended.
 _CHECK_EVERY = 16
-# Prompts are let go of (which copies the cache) when at most this share of them goes on.
+# Prompts are dropped (which copies the cache) when at most this share of them goes on.
 _KEEP_SHARE = 0.75
 
 

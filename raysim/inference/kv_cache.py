@@ -41,7 +41,7 @@ class PreallocatedLayer(DynamicLayer):
 
 
 def share_out(cache: Cache, samples: int, room: int) -> None:
-    """Turns the filled `DynamicCache` of prompts into one of their samples, in place.
+    """Converts the filled `DynamicCache` of prompts into one of their samples, in place.
 
     Args:
         cache: of ``prompts`` rows.

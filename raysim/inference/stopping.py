@@ -8,7 +8,7 @@ STOP, END_OF_FILE, LENGTH = "stop", "end of file", "length"
 
 
 class Endings:
-    """Turns the tokens behind a prompt into the text that counts.
+    """Converts the tokens behind a prompt into the text that counts.
 
     Attributes:
         tokens: those that end a file, ascending.
@@ -26,12 +26,12 @@ class Endings:
         return prompt[len(prompt) - prompt[::-1].index(bos) :] if bos in prompt else prompt
 
     def may_stop(self, recent: list[int], stops: tuple[str, ...]) -> bool:
-        """Whether one of `stops` stands in the text of the tokens `recent`, and so perhaps in the continuation."""
+        """Whether one of `stops` occurs in the text of the tokens `recent`, and so perhaps in the continuation."""
         text = self._tokenizer.decode(recent)
         return any(stop in text for stop in stops)
 
     def stopped(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> bool:
-        """Whether one of `stops` stands in the continuation."""
+        """Whether one of `stops` occurs in the continuation."""
         return self._read(tail, generated, stops)[2] is not None
 
     def finish(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> dict[str, Any]:

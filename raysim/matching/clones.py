@@ -9,20 +9,8 @@ import pyarrow as pa
 from raysim.corpus.files import SourceFile
 from raysim.matching.line_index import Digests, LineIndex, digest_files, digest_windows
 from raysim.matching.windows import inside_one, spread
-
-PUBLIC = "(public)"
-"""Stands for the reference where an organization's name is expected."""
-
-CLONE_SCHEMA = pa.schema(
-    [
-        ("organization", pa.string()),
-        ("other", pa.string()),
-        ("lines", pa.int64()),
-        ("covered", pa.int64()),
-        ("share", pa.float64()),
-        ("fragments", pa.int64()),
-    ]
-)
+from raysim.tables.names import PUBLIC
+from raysim.tables.schemas.corpora import CLONES
 
 
 def clone_rows(
@@ -33,7 +21,7 @@ def clone_rows(
     reference: LineIndex | None,
     secret: bytes,
 ) -> pa.Table:
-    """Counts the lines of an organization that stand elsewhere too, in windows of `min_lines` significant lines.
+    """Counts the lines of an organization that others have too, in windows of `min_lines` significant lines.
 
     Args:
         organization: whose lines are counted.
@@ -44,7 +32,7 @@ def clone_rows(
         secret: the key of all line digests.
 
     Returns:
-        a table of `CLONE_SCHEMA`, a row for each index: ``lines`` significant lines of `organization`, ``covered``
+        rows of the table `clones`, one for each index: ``lines`` significant lines of `organization`, ``covered``
         those in a window that `other` has too (for ``other == organization``: a window with two places or more),
         ``share = covered / lines``, ``fragments`` distinct maximal runs of covered lines.
     """
@@ -68,7 +56,7 @@ def clone_rows(
                 "fragments": _distinct_runs(digested.digests, covered, digested.starts),
             }
         )
-    return pa.Table.from_pylist(rows, schema=CLONE_SCHEMA)
+    return pa.Table.from_pylist(rows, schema=CLONES.schema)
 
 
 def _distinct_runs(digests: Digests, covered: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> int:

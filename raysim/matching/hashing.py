@@ -30,7 +30,7 @@ def hash_units(units: Units, seed: int) -> Hashes:
     lengths = units.ends - units.begins
     # All blocks but the last one, which ends where the unit ends and may begin inside the one before.
     num_blocks = np.minimum((lengths - 1) // BLOCK, _MOST_BLOCKS)
-    # The longest first, so that those that have a block to come stand in front.
+    # The longest first, so that those that have a block to come are in front.
     order = np.argsort((_MOST_BLOCKS - num_blocks).astype(np.uint8), kind="stable")
     having = (len(order) - np.cumsum(np.bincount(num_blocks, minlength=_MOST_BLOCKS))[:_MOST_BLOCKS]).tolist()
     num_filled, num_long = having[0], having.pop()

@@ -1,4 +1,4 @@
-"""Under which licences generated code stands in an organization's training split. Runs inside the organization.
+"""Under which licences an organization's training split has generated code. Runs inside the organization.
 
 Only counts by licence leave. A licence is what the source states of the file; what a project says elsewhere is not
 known here, and a match of a few lines need not be anybody's work.
@@ -13,22 +13,21 @@ from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.matching.line_index import build_index, digest_files, digest_lines, digest_windows, index_digests
 from raysim.matching.windows import inside_one
+from raysim.tables.schemas.solving import LICENCES
 
 LICENCES_VERSION = 1
 """Numerics version; part of the recipe."""
 
 NOT_STATED = "not stated"
 
-LICENCE_SCHEMA = pa.schema(
-    [("licence", pa.string()), ("samples", pa.int64()), ("lines", pa.int64()), ("files", pa.int64())]
-)
+LICENCE_SCHEMA = LICENCES.without("model", "organization", "allowed")
 
 
 def licence_rows(texts: Sequence[str], files: Iterable[SourceFile], min_lines: int) -> pa.Table:
-    """Counts, for each licence, what of `texts` stands in files under it: a table of `LICENCE_SCHEMA`.
+    """Counts, for each licence, what of `texts` is in files under it: a table of `LICENCE_SCHEMA`.
 
-    ``samples``: texts with a run of at least `min_lines` significant lines that stands in such a file; ``lines``: their
-    lines in such runs; ``files``: files that hold any of the runs. Lines that stand under two licences count for each.
+    ``samples``: texts with a run of at least `min_lines` significant lines that is in such a file; ``lines``: their
+    lines in such runs; ``files``: files that hold any of the runs. Lines that are under two licences count for each.
     """
     secret = b""  # nothing of this leaves
     digests = [digest_lines(significant_lines(text)[0], secret) for text in texts]

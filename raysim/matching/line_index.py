@@ -66,13 +66,13 @@ def distinct(digests: Digests) -> Digests:
 
 
 def find(digests: Digests, among: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Where each of `digests` stands in `among`, which are `distinct`: positions, and which of them say so truly."""
+    """Where each of `digests` is in `among`, which are `distinct`: positions, and which of them say so truly."""
     last = len(among) - 1
     if last < 0:
         return np.zeros(len(digests), dtype=np.int64), np.zeros(len(digests), dtype=np.bool_)
     at = np.minimum(np.searchsorted(among[:, 0], digests[:, 0]), last)
     same = among[at] == digests
-    # What differs and shares the first half stands next to each other: on to the one that shares both.
+    # What differs and shares the first half is next to each other: on to the one that shares both.
     while len(rows := np.flatnonzero(same[:, 0] & ~same[:, 1] & (at < last))):
         at[rows] += 1
         same[rows] = among[at[rows]] == digests[rows]
@@ -98,7 +98,7 @@ class LineIndex:
     Attributes:
         min_lines: significant lines of a window; windows do not reach across files.
         windows: uint64 ``[num_windows, 2]``, distinct digests, in order.
-        counts: int32 ``[num_windows]``, in how many places each window stands.
+        counts: int32 ``[num_windows]``, in how many places each window is.
         first: int64 ``[num_windows]``, position of the first line of its first place, in the order of the files.
         numbers: int32 ``[num_lines]``, the line number in its file (from 1) of each significant line, files in order.
         starts: int64 ``[num_files + 1]``, position of each file's first significant line, and the end.
@@ -122,7 +122,7 @@ class LineIndex:
         """Looks windows up by their `digest_windows`.
 
         Returns:
-            the position of each window's first place, or -1; and in how many places it stands, or 0. Both int64.
+            the position of each window's first place, or -1; and in how many places it is, or 0. Both int64.
         """
         at, found = find(windows, self.windows)
         positions, counts = np.full(len(windows), -1, dtype=np.int64), np.zeros(len(windows), dtype=np.int64)

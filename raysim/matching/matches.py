@@ -1,7 +1,7 @@
 """Whose lines did a model give away? Generated text against the line indexes of all organizations.
 
 A generated line is *covered* by an organization if it lies in a window of `min_lines` consecutive significant lines
-that stands in that organization's training split. Windows may begin in the prompt but must reach into the continuation.
+that occurs in that organization's training split. Windows may begin in the prompt but must reach into the continuation.
 A covered line is *public* if a reference covers it, else *exclusive* if no other organization covers it, else *shared*.
 
 This finds verbatim copies of whole lines, up to white space at their ends. It does not see renamed identifiers,
@@ -27,43 +27,13 @@ from raysim.matching.line_index import (
     to_binary,
 )
 from raysim.matching.windows import inside_one, spread
+from raysim.tables.schemas.generations import MATCHES, PROMPTS, SAMPLES
 
 CONTEXT_SCHEMA = pa.schema([("prompt", pa.string()), ("context", pa.list_(pa.binary(DIGEST_BYTES)))])
-SAMPLE_SCHEMA = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("sample", pa.int32()),
-        ("owner", pa.string()),
-        ("lines", pa.int32()),
-        ("covered", pa.int32()),
-        ("exclusive", pa.int32()),
-        ("shared", pa.int32()),
-        ("public", pa.int32()),
-    ]
-)
-MATCH_SCHEMA = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("sample", pa.int32()),
-        ("owner", pa.string()),
-        ("start", pa.int32()),
-        ("lines", pa.int32()),
-        ("fragment", pa.string()),
-        ("text", pa.string()),
-        ("file", pa.string()),
-        ("line", pa.int32()),
-        ("places", pa.int32()),
-    ]
-)
+SAMPLE_SCHEMA = SAMPLES.without("model")
+MATCH_SCHEMA = MATCHES.without("model")
 WINDOW_SCHEMA = pa.schema([("prompt", pa.string()), ("window", pa.binary(DIGEST_BYTES))])
-COPY_SCHEMA = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("copies_within", pa.int32()),
-        ("copies_across", pa.int32()),
-        ("copies_public", pa.int32()),
-    ]
-)
+COPY_SCHEMA = pa.schema(PROMPTS.fields("prompt", "copies_within", "copies_across", "copies_public"))
 
 
 def fragment_id(stripped_lines: list[str]) -> str:
@@ -73,7 +43,7 @@ def fragment_id(stripped_lines: list[str]) -> str:
 
 
 def prompt_context(prompts: pa.Table, min_lines: int, secret: bytes) -> pa.Table:
-    """Keyed digests of what stands before each continuation; runs inside the organization.
+    """Keyed digests of what comes before each continuation; runs inside the organization.
 
     Returns:
         a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: the last ``min_lines - 1`` significant lines
@@ -148,7 +118,7 @@ def match(
     Args:
         generations: columns ``prompt``, ``sample``, ``text`` (from the start of the line in which the continuation
             begins) and ``lead`` (how many characters of it are the prompt's).
-        prompts_context: see `prompt_context`; a prompt that stands in it twice has the same context both times.
+        prompts_context: see `prompt_context`; a prompt that is in it twice has the same context both times.
         indexes: line index of each organization's training split, by name.
         reference: line index of public code, or None.
         min_lines: consecutive significant lines that make a match; that of the indexes.
@@ -159,7 +129,7 @@ def match(
         significant lines generated, ``covered`` those that the organization covers, which is the sum of ``exclusive``,
         ``shared`` and ``public``. *matches*, a row for each maximal run of generated lines that an organization covers
         (`MATCH_SCHEMA`): ``start`` is its line in ``text`` from 1, ``lines`` its significant lines, ``file`` and
-        ``line`` where its first line stands in the first place of its first window, ``places`` how many of those there
+        ``line`` where its first line is in the first place of its first window, ``places`` how many of those there
         are.
 
     Raises:
@@ -297,7 +267,7 @@ def count_copies(
     owner_of_prompt: Mapping[str, str],
     reference: LineIndex | None,
 ) -> pa.Table:
-    """How often the true continuation of each prompt stands elsewhere, by its first window.
+    """How often the true continuation of each prompt occurs elsewhere, by its first window.
 
     Returns:
         a table of `COPY_SCHEMA`, a row for each row of `windows`: places in the training split of the prompt's

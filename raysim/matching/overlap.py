@@ -1,7 +1,7 @@
-"""What others' code gives away of an organization's: foretold before training, and held against what models wrote.
+"""What others' code gives away of an organization's: predicted before training, and compared with what models wrote.
 
 A model can have seen a line of an organization word for word, in a window of `min_lines` significant lines, only if
-that window stands in a training split that it was trained on. So the lines of an organization that stand in the windows
+that window is in a training split that it was trained on. So the lines of an organization that are in windows
 of others bound what models without it can repeat of it. What they write beyond that is coincidence, or was put together
 from shorter pieces, or was seen before all training by a pretrained model.
 
@@ -33,24 +33,16 @@ from raysim.matching.line_index import (
     from_binary,
 )
 from raysim.matching.windows import inside_one, spread
+from raysim.tables.schemas.overlap import COPIES, EMISSIONS
 
 OVERLAP_VERSION = 1
 """Numerics version of all that is counted here."""
 
 MANY = 6
-"""Organizations beyond which no longer all coalitions are looked at."""
+"""Organizations beyond which not every group is looked at."""
 
-COPIES_SCHEMA = pa.schema([("prompt", pa.string()), ("organization", pa.string()), ("places", pa.int32())])
-EMISSIONS_SCHEMA = pa.schema(
-    [
-        ("owner", pa.string()),
-        ("lines", pa.int64()),
-        ("seen", pa.int64()),
-        ("emitted", pa.int64()),
-        ("foreseen", pa.int64()),
-        ("public", pa.int64()),
-    ]
-)
+COPIES_SCHEMA = COPIES.schema
+EMISSIONS_SCHEMA = EMISSIONS.without("model")
 SEEN_SCHEMA = pa.schema(
     [
         ("organization", pa.string()),
@@ -64,7 +56,7 @@ SEEN_SCHEMA = pa.schema(
 Mask = npt.NDArray[np.bool_]
 
 
-def coalitions(organizations: Sequence[str]) -> list[tuple[str, ...]]:
+def groups_of(organizations: Sequence[str]) -> list[tuple[str, ...]]:
     """Every set of organizations but the empty one, small ones first; of more than `MANY` each alone, and all."""
     sizes = range(1, len(organizations) + 1) if len(organizations) <= MANY else {1, len(organizations)}
     return [group for size in sorted(sizes) for group in combinations(organizations, size)]
@@ -81,7 +73,7 @@ class _Windows:
         self._inside = inside_one(digested.starts, min_lines)
 
     def found_in(self, indexes: Iterable[LineIndex]) -> Mask:
-        """Windows that stand in any of `indexes`."""
+        """Windows that occur in any of `indexes`."""
         found = np.zeros(len(self.digests), dtype=np.bool_)
         for index in indexes:
             found |= index.places(self.digests)[1] > 0
@@ -115,13 +107,13 @@ def seen_rows(
         secret: the key of all line digests.
 
     Returns:
-        a table of `SEEN_SCHEMA`, a row for each of the `coalitions` of the others: of ``lines`` significant lines
+        a table of `SEEN_SCHEMA`, a row for each of the `groups_of` the others: of ``lines`` significant lines
         those ``seen`` by a model that was trained on them, and of these the ones that are ``public``.
     """
     windows = _Windows(files, min_lines, secret)
     public = windows.lines(windows.found_in([reference] if reference is not None else []))
     rows = []
-    for group in coalitions([name for name in indexes if name != organization]):
+    for group in groups_of([name for name in indexes if name != organization]):
         seen = windows.lines(windows.found_in(indexes[name] for name in group))
         rows.append(
             {
@@ -207,7 +199,7 @@ def emission_rows(
 
 
 def copies_by_organization(facts: pa.Table, truths: pa.Table, indexes: Mapping[str, LineIndex]) -> pa.Table:
-    """In how many places of each training split the true continuation of each prompt stands.
+    """In how many places of each training split the true continuation of each prompt occurs.
 
     Extraction grows with such copies (Lee et al., arXiv 2107.06499; Kandpal et al., arXiv 2202.06539; Carlini et al.,
     arXiv 2202.07646), so their sum over what a model was trained on says, without any model, which prompts it is
@@ -222,7 +214,7 @@ def copies_by_organization(facts: pa.Table, truths: pa.Table, indexes: Mapping[s
     Returns:
         a table of `COPIES_SCHEMA`, a row for each prompt and organization, zeros included; where a prompt is training
         text its own place is among those of its organization. A continuation without a window has no rows, nor has
-        one of training text whose window does not stand in its own split: the end of a sequence cuts its last line.
+        one of training text whose window is not in its own split: the end of a sequence cuts its last line.
     """
     valid = np.array(truths["window"].is_valid().to_pylist(), dtype=np.bool_)
     digests = from_binary(window or bytes(DIGEST_BYTES) for window in truths["window"].to_pylist())

@@ -17,13 +17,13 @@ Ids = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Runs:
-    """A run of units that stands in a part, for each of some places elsewhere.
+    """A run of units that a part has, for each of some places elsewhere.
 
     Attributes:
         at: int64 ``[num_runs]``, where each begins.
         lengths: int64 ``[num_runs]``.
         first: int64 ``[num_runs]``, its first place in the part.
-        counts: int64 ``[num_runs]``, in how many places of the part it stands.
+        counts: int64 ``[num_runs]``, in how many places of the part it is.
     """
 
     at: Positions
@@ -76,14 +76,14 @@ class SuffixArray:
         return common
 
     def longest(self, queries: Positions, part: Mask) -> Positions:
-        """The longest run at each of `queries` that stands in `part`, which holds none of them: int64, 0 for none."""
+        """The longest run at each of `queries` that `part` has, which holds none of them: int64, 0 for none."""
         index = np.arange(self.length)
         member = part[self.order]
         places = self._places[queries]
         before = np.maximum.accumulate(np.where(member, index, -1))[places]
         behind = np.minimum.accumulate(np.where(member, index, self.length)[::-1])[::-1][places]
         result = np.zeros(len(queries), dtype=np.int64)
-        # The suffix of the part that has most in common stands next to it in the order, on one side or the other.
+        # The suffix of the part that has most in common is next to it in the order, on one side or the other.
         for neighbour, there in ((before, before >= 0), (behind, behind < self.length)):
             rows = np.flatnonzero(there)
             common = self.common(queries[rows], self.order[neighbour[rows]])
@@ -91,7 +91,7 @@ class SuffixArray:
         return result
 
     def repeated(self, part: Mask) -> Positions:
-        """The longest run at each place of `part` that stands in a second place of it, too: int64, 0 for none."""
+        """The longest run at each place of `part` that has a second place in it, too: int64, 0 for none."""
         members = self.order[part[self.order]]
         common = self.common(members[:-1], members[1:])
         result = np.zeros(self.length, dtype=np.int64)
@@ -100,7 +100,7 @@ class SuffixArray:
         return result[np.flatnonzero(part)]
 
     def places_of(self, at: Positions, lengths: Positions, part: Mask) -> tuple[Positions, Positions]:
-        """Where in `part` the runs of `lengths` at `at` stand first, and in how many places; each stands there."""
+        """Where in `part` the runs of `lengths` at `at` come first, and in how many places; each is there."""
         low, high = self._range(at, lengths)
         member = part[self.order]
         total = np.concatenate([[0], np.cumsum(member)])
@@ -131,12 +131,12 @@ class SuffixArray:
 
 
 def maximal_runs(suffixes: SuffixArray, queries: Positions, lengths: Positions, part: Mask, min_length: int) -> Runs:
-    """Runs of at least `min_length` at `queries` that stand in `part` and cannot be made longer on either side.
+    """Runs of at least `min_length` at `queries` that `part` has and cannot be made longer on either side.
 
     Args:
         suffixes: of everything.
-        queries: positions in ascending order; neighbours of one segment stand side by side in it.
-        lengths: of the longest run at each of them that stands in `part`.
+        queries: positions in ascending order; neighbours of one segment are side by side in it.
+        lengths: of the longest run at each of them that `part` has.
         part: bool ``[length]``, where to look; holds no query.
         min_length: of a run.
     """

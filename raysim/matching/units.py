@@ -15,7 +15,7 @@ Mask = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 32
-"""Bytes that are read at once; NumPy gathers so many as fast as one."""
+"""Bytes that are read at once; NumPy gathers eight as fast as one."""
 
 PADDING = BLOCK
 """Bytes behind the last one of a buffer, so that a block can be read at any place."""
@@ -24,7 +24,7 @@ _LONG = 16 * BLOCK
 """Bytes of a text beyond which it is compared by itself."""
 
 MASKS = (np.tri(BLOCK + 1, BLOCK, -1, dtype=np.uint8) * np.uint8(255)).reshape(-1)
-"""For each number of bytes up to that of a block, one after the other: a block with so many of them set."""
+"""For each number of bytes up to that of a block, one after the other: a block with that many of them set."""
 
 NEWLINE, _SPACE, _ASCII = 0x0A, 0x20, 0x7F
 _SPACES = np.uint64(0x2020202020202020)
@@ -85,7 +85,7 @@ class Units:
         buffer: uint8, all files one after the other, `PADDING` zeros behind.
         begins: int64 ``[num_units]``, where each unit begins in `buffer`.
         ends: int64 ``[num_units]``, where it ends, the end not included.
-        numbers: int32 ``[num_units]``, the line of its file (from 1) that each stands in.
+        numbers: int32 ``[num_units]``, the line of its file (from 1) that each is in.
         starts: int64 ``[num_files + 1]``, the first unit of each file, and the end.
     """
 
@@ -146,7 +146,7 @@ def spans_in(buffer: Bytes, files: Positions, begins: Positions, ends: Positions
 
 
 def _feeds(buffer: Bytes) -> Positions:
-    """Where line feeds stand; eight bytes are looked at together, as most of them hold none or one."""
+    """Where line feeds are; eight bytes are looked at together, as most of them hold none or one."""
     eights = np.packbits(buffer == NEWLINE, bitorder="little")
     at = np.flatnonzero(eights != 0)
     bits = eights[at]
@@ -162,7 +162,7 @@ def _feeds(buffer: Bytes) -> Positions:
 
 
 def _strip(buffer: Bytes, begins: Positions, ends: Positions) -> None:
-    """Takes the white space off the ends of spans, as `str.strip` sees it; a line feed stands behind the last one."""
+    """Takes the white space off the ends of spans, as `str.strip` sees it; a line feed follows the last one."""
     rows = np.flatnonzero(buffer[begins] == _SPACE)
     words = np.ndarray(len(buffer) - 7, dtype="<u8", buffer=buffer, strides=(1,))
     while len(rows):
@@ -179,7 +179,7 @@ def _strip(buffer: Bytes, begins: Positions, ends: Positions) -> None:
     last = buffer[ends - 1]
     rows = np.flatnonzero((last <= _SPACE) & filled)
     while len(rows := rows[_WHITE[last[rows]]]):
-        ends[rows] -= 1  # never beyond its begin, where a byte stands that is not white
+        ends[rows] -= 1  # never beyond its begin, where there is a byte that is not white
         last[rows] = buffer[ends[rows] - 1]
     foreign = np.flatnonzero((np.maximum(first, last) > _ASCII) & filled)
     for row, begin, end in zip(foreign.tolist(), begins[foreign].tolist(), ends[foreign].tolist(), strict=True):

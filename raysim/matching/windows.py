@@ -1,4 +1,4 @@
-"""Windows of consecutive units: which of them stand elsewhere, and what they cover."""
+"""Windows of consecutive units: which of them occur elsewhere, and what they cover."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ class WindowSet:
     """A set of window hashes that many are looked up in."""
 
     def __init__(self, hashes: Hashes) -> None:
-        ordered = np.sort(hashes)  # np.unique of so many takes fifty times as long
+        ordered = np.sort(hashes)  # np.unique takes fifty times as long
         self.hashes = np.concatenate([ordered[:1], ordered[1:][ordered[1:] != ordered[:-1]]])
         self._shift = np.uint64(64 - min(_MOST_BITS, (_ROOM * len(self.hashes)).bit_length()))
         self._table = np.zeros(1 << (64 - int(self._shift)), dtype=np.bool_)

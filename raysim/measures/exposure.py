@@ -6,6 +6,7 @@ more than ``log2(n)``, which one in n secrets reaches by chance alone. The paper
 canaries included; here these are left out. It says nothing of how a secret could be drawn out of the model.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice, product
 from math import log, log2
@@ -16,31 +17,26 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from raysim.core.keys import seed_of, versions_of
+from raysim.core.keys import Key, seed_of, versions_of
 from raysim.core.settings import Settings
 from raysim.corpus.canaries import CanarySettings, draw_secrets
 from raysim.corpus.corpus import Canary
 from raysim.inference.scoring import Window, score_tokens
-from raysim.measures.memorization.settings import CheckpointKinds
+from raysim.measures.base import ClientTask, EvalContext, Measure, MeasureScope
+from raysim.measures.when import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
+from raysim.simulation.run_context import RunContext
+from raysim.simulation.strategy import ModelCheckpoint
+from raysim.tables.schemas.audits import CANARIES
+from raysim.tasks.kinds import WorkKind
+from raysim.tasks.task import TaskOutput
+from raysim.training.process_memory import oom_hint
 from raysim.training.weights import Flat
 
 EXPOSURE_VERSION = 1
 """Numerics version; part of the recipe."""
 
-EXPOSURE_SCHEMA = pa.schema(
-    [
-        ("canary", pa.string()),
-        ("repeats", pa.int32()),
-        ("log_perplexity", pa.float64()),
-        ("rank", pa.int64()),
-        ("candidates", pa.int64()),
-        ("enumerated", pa.bool_()),
-        ("exposure", pa.float64()),
-        ("exposure_extrapolated", pa.float64()),
-        ("fit_p", pa.float64()),
-    ]
-)
+EXPOSURE_SCHEMA = CANARIES.without("model", "organization")
 
 _MAX_SHAPE = 1000.0
 """Of a sample that is more skewed than any skew-normal, whose shape would be infinite."""
@@ -69,6 +65,69 @@ class ExposureSettings(Settings):
             "batch_size": self.batch_size,
             "fit": versions_of("scipy"),
         }
+
+
+class Exposure(Measure):
+    """How well models know the secrets that an experiment plants."""
+
+    name = "exposure"
+    Settings = ExposureSettings
+    default = ExposureSettings()
+    kinds = (WorkKind("exposure", "score", "ranking", passes=1.0, flop_per_parameter=2),)
+    tables = (CANARIES,)
+    report = ("raysim.report.sections.exposure:section",)
+
+    def applies(self, scope: MeasureScope) -> bool:
+        """Only where there are canaries."""
+        return scope.canaries is not None
+
+    def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
+        run, planted, settings = context.run, context.canaries, self.settings
+        if planted is None:
+            return
+        tokens = num_scored(planted, settings) * len(context.tokenizer.encode(_example(planted)))
+        for name in context.organizations:
+            if planted.planted_in(name):
+                recipe = exposure_recipe(run, checkpoint.model, name, planted, settings)
+                arguments = (run.spec, planted, settings, run.split_seed, run.trainer.threads)
+                yield ClientTask("canaries", name, "canaries", recipe, expose_at, arguments, tokens)
+
+
+def exposure_recipe(
+    context: RunContext, model: Key, organization: str, canaries: CanarySettings, settings: ExposureSettings
+) -> dict[str, Any]:
+    """Recipe of how well `model` knows an organization's canaries, which depend on its name but not on its code."""
+    return {
+        **settings.recipe(),
+        "weights": model,
+        "model": context.model_recipe,
+        "tokenizer": context.tokenizer,
+        "organization": organization,
+        "canaries": canaries.recipe(),
+        "split_seed": context.split_seed,
+        "threads": context.trainer.threads,
+        "libraries": context.libraries,
+    }
+
+
+def expose_at(
+    organization: Organization,
+    weights: Flat,
+    spec: ModelSpec,
+    planted: CanarySettings,
+    settings: ExposureSettings,
+    split_seed: int,
+    threads: int,
+) -> TaskOutput:
+    """Ranks an organization's canaries; runs there, and neither they nor any candidate leaves."""
+    with oom_hint("measure.exposure.batch_size"):
+        ranked = exposures(organization, weights, spec, planted, settings, split_seed, threads)
+    return TaskOutput(tables={"canaries": ranked})
+
+
+def _example(planted: CanarySettings) -> str:
+    """A line as long as every canary."""
+    return planted.text("".join(planted.alphabet[i % len(planted.alphabet)] for i in range(planted.length)))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Having models generate, for whichever measure asks: the step of a batch job, and the job."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from raysim.inference.settings import Numerics, Sampling
+from raysim.inference.numerics import numerics_of
+from raysim.inference.settings import Numerics, Precision, Sampling
+from raysim.simulation.run_context import RunContext
 from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchJob
 from raysim.tasks.ray_data import fetch
+from raysim.training.libraries import load_transformers
 from raysim.training.process_memory import oom_hint
 
 if TYPE_CHECKING:
@@ -25,8 +28,8 @@ class GenerateStep:
         threads: of a worker.
         seed: behind every sample.
         weights: flat weights by model key, or references to them, each fetched when its work comes.
-        prompts: by organization the batches of its prompts (columns: `raysim.measures.memorization.prompts.PROMPT_SCHEMA`), or
-            references to them.
+        prompts: by organization the batches of its prompts, or references to them; columns:
+            `raysim.measures.memorization.prompts.PROMPT_SCHEMA`.
         judge: says of a function prompt with its continuation whether it parses.
         section: of the experiment that `settings` come from.
     """
@@ -44,6 +47,7 @@ class GenerateStep:
         judge: Callable[[str], bool],
         section: str = "measure.memorization",
     ) -> None:
+        load_transformers()
         from raysim.inference.engine import Generator
         from raysim.training.models import build_model
 
@@ -85,9 +89,14 @@ class GenerateStep:
 
 
 def generation_job(
-    arguments: Callable[[], Awaitable[dict[str, Any]]], tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+    arguments: Callable[[], Awaitable[dict[str, Any]]],
+    tables: Callable[[list[pa.Table]], dict[str, pa.Table]],
+    light: bool = False,
 ) -> BatchJob:
-    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `BatchJob`."""
+    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `BatchJob`.
+
+    Organizations do what is `light` by themselves.
+    """
     return BatchJob(
         step=GenerateStep,
         arguments=arguments,
@@ -96,4 +105,26 @@ def generation_job(
         ),
         part=lambda answer: answer["batch"][0].as_py(),
         tables=tables,
+        light="organizations" if light else None,
     )
+
+
+class PrecisionSettings(Protocol):
+    """Settings of a measure that has models generate, in a precision of its own or the trainer's."""
+
+    @property
+    def precision(self) -> Precision | None: ...
+
+
+def numerics(context: RunContext, settings: PrecisionSettings) -> Numerics:
+    """In which numbers models answer: the same on all nodes, whatever their processors."""
+    return numerics_of(settings.precision or context.trainer.precision, context.bf16)
+
+
+_JOB_WEIGHTS_BYTES = 1 << 30
+"""Weights that one job of the pipeline holds in memory at once."""
+
+
+def models_per_job(num_parameters: int) -> int:
+    """How many models' float32 weights one job of the pipeline holds."""
+    return max(1, _JOB_WEIGHTS_BYTES // (4 * num_parameters))

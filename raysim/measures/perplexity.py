@@ -5,64 +5,83 @@ tokenizers. Neither says whether generated code works.
 """
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field
+import pydantic
 
+from raysim.core.keys import Key
 from raysim.core.settings import Settings
 from raysim.corpus.packing import PADDING, encode_validation
+from raysim.measures.base import ClientTask, EvalContext, Measure
 from raysim.organizations.organization import ModelSpec, Organization
+from raysim.simulation.run_context import RunContext
+from raysim.simulation.strategy import ModelCheckpoint
+from raysim.tables.schemas.runs import LOSSES
+from raysim.tasks.kinds import WorkKind
+from raysim.tasks.task import TaskOutput
+from raysim.training.process_memory import oom_hint
 from raysim.training.weights import Flat
 
 if TYPE_CHECKING:
     import torch
 
-LOSS_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("nats", pa.float64()),
-        ("tokens", pa.int64()),
-        ("correct", pa.int64()),
-        ("bytes", pa.int64()),
-    ]
-)
+LOSS_SCHEMA = LOSSES.without("model", "organization")
 
 LOSSES_VERSION = 1
 """Numerics version; part of the recipe."""
 
 
 class PerplexitySettings(Settings):
-    """Scoring of the validation files."""
+    """Loss of every model on every validation file."""
 
-    batch_size: int = Field(default=8, description="windows scored together; sums round by it")
+    batch_size: int = pydantic.Field(default=8, description="windows scored together; sums round by it")
 
 
-def losses_recipe(
-    weights: str,
-    valid_fingerprint: str,
-    model: dict[str, Any],
-    tokenizer: str,
-    length: int,
-    batch_size: int,
-    threads: int,
-    libraries: str,
-) -> dict[str, Any]:
-    """Recipe of the losses of one model on one organization's validation split."""
+class Perplexity(Measure):
+    """Loss, perplexity and next-token accuracy on the validation files of every organization."""
+
+    name = "perplexity"
+    Settings = PerplexitySettings
+    default = PerplexitySettings()
+    example = "perplexity: {}"
+    kinds = (WorkKind("losses", "score", "scoring", passes=1.0, flop_per_parameter=2),)
+    tables = (LOSSES,)
+
+    def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
+        run, batch_size = context.run, self.settings.batch_size
+        for name, stats in run.client_stats.items():
+            recipe = scoring_recipe(run, checkpoint.model, name, batch_size)
+            arguments = (run.spec, run.trainer.sequence_length, batch_size, run.trainer.threads)
+            yield ClientTask("losses", name, "files", recipe, score_at, arguments, stats.splits["valid"]["tokens"])
+
+
+def scoring_recipe(context: RunContext, model: Key, organization: str, batch_size: int) -> dict[str, Any]:
+    """Recipe of the losses of `model` on one organization's validation split."""
     return {
         "kind": "losses",
         "version": LOSSES_VERSION,
-        "weights": weights,
-        "corpus": valid_fingerprint,
-        "model": model,
-        "tokenizer": tokenizer,
-        "sequence_length": length,
+        "weights": model,
+        "corpus": context.client_stats[organization].valid_fingerprint,
+        "model": context.model_recipe,
+        "tokenizer": context.tokenizer,
+        "sequence_length": context.trainer.sequence_length,
         "batch_size": batch_size,
-        "threads": threads,
-        "libraries": libraries,
+        "threads": context.trainer.threads,
+        "libraries": context.libraries,
     }
+
+
+def score_at(
+    organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
+) -> TaskOutput:
+    """Scores an organization's validation split; runs there."""
+    with oom_hint("measure.perplexity.batch_size"):
+        losses = file_losses(organization, weights, spec, sequence_length, batch_size, threads)
+    return TaskOutput(tables={"losses": losses})
 
 
 def file_losses(

@@ -1,7 +1,7 @@
-"""Has the organizations say which files they have in common, and which of them each is to leave out.
+"""Finds out which files organizations have in common, and which of them each is to leave out.
 
-What crosses are keyed hashes: a signature of each file, the words of those whose signatures meet at two organizations,
-and the names of the files to leave out.
+What is transferred are keyed hashes: a signature of each file, the words of those whose signatures are equal in part at
+two organizations, and the names of the files to leave out.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from raysim.store.transfers import SERVER, Transfer
 
 @dataclass(frozen=True)
 class Compared:
-    """What the organizations told of their files, and what that moved."""
+    """What the organizations sent about their files, and the transfers that it took."""
 
     signatures: Signatures
     vocabularies: Vocabularies
@@ -43,7 +43,7 @@ class Compared:
 def signatures_at(
     organization: Organization, preparation_context: PreparationContext, match: Match, secret: bytes
 ) -> list[Signature]:
-    """A visitor that signs the files that an organization's preparation chooses from."""
+    """A client function that signs the files that an organization's preparation chooses from."""
     near = (
         sketcher(preparation_context.preparation, preparation_context.split_seed, secret) if match == "near" else None
     )
@@ -53,7 +53,7 @@ def signatures_at(
 def vocabularies_at(
     organization: Organization, preparation_context: PreparationContext, names: Iterable[bytes], secret: bytes
 ) -> dict[bytes, Vocabulary]:
-    """A visitor that tells the keyed words of the files called `names`."""
+    """A client function that gives the keyed words of the files called `names`."""
     near, wanted = sketcher(preparation_context.preparation, preparation_context.split_seed, secret), set(names)
     texts = {name_of(source.text, secret): source.text for source in organization.candidates(preparation_context)}
     return {name: keyed_vocabulary(texts[name], secret, near) for name in sorted(wanted)}
@@ -70,17 +70,15 @@ async def compare(
 
     signatures = await ask(signatures_at, dict.fromkeys(organizations, (match,)))
     transfers = [
-        Transfer.of(
-            name, SERVER, "file signatures", _json([s.name, s.content, s.num_bytes, *s.bands] for s in prompt_stats)
-        )
-        for name, prompt_stats in signatures.items()
+        Transfer.of(name, SERVER, "file signatures", _json([s.name, s.content, s.num_bytes, *s.bands] for s in signed))
+        for name, signed in signatures.items()
     ]
     suspected = {name: names for name, names in suspects(signatures).items() if names}
     transfers += [Transfer.of(SERVER, name, "file names", _json([names])) for name, names in suspected.items()]
     vocabularies = await ask(vocabularies_at, {name: (names,) for name, names in suspected.items()})
     transfers += [
-        Transfer.of(name, SERVER, "word hashes", _json([file, *sorted(words)] for file, words in prompt_stats.items()))
-        for name, prompt_stats in vocabularies.items()
+        Transfer.of(name, SERVER, "word hashes", _json([file, *sorted(words)] for file, words in words_of.items()))
+        for name, words_of in vocabularies.items()
     ]
     return Compared(signatures, vocabularies, tuple(transfers))
 
@@ -98,10 +96,10 @@ async def deduplicate(
     compared = await compare(pool, organizations, preparation_context, settings.match, secret)
     jaccard = preparation_context.preparation.near_dedup_jaccard
     dropped = decide(compared.signatures, compared.vocabularies, settings, jaccard)
-    prompt_stats = [
+    answers = [
         Transfer.of(SERVER, name, "file names", _json([sorted(names)])) for name, names in dropped.items() if names
     ]
-    return {name: Excluded(secret, names) for name, names in dropped.items()}, (*compared.transfers, *prompt_stats)
+    return {name: Excluded(secret, names) for name, names in dropped.items()}, (*compared.transfers, *answers)
 
 
 async def what_policies_drop(

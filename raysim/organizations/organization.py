@@ -1,4 +1,4 @@
-"""Where work happens: an organization that alone holds its files, and a coalition that was given sequences.
+"""Clients: an organization, which alone holds its files, and a pooled organization, which was given sequences.
 
 Both are plain classes. A backend makes actors of them, or calls them in this process.
 """
@@ -27,10 +27,11 @@ from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, 
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer
-from raysim.training.model_host import ModelHost, ModelSpec
+from raysim.training.model_host import ModelHost
+from raysim.training.model_host import ModelSpec as ModelSpec  # re-exported for measures
 from raysim.training.rank_worker import train_here
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
-from raysim.training.request import Event, TrainState, TrainTask
+from raysim.training.request import Event, TrainRequest
 from raysim.training.weights import Flat
 
 
@@ -70,14 +71,14 @@ class PreparationContext:
 
 @dataclass(frozen=True)
 class ClientStats:
-    """What an organization tells about its corpus: counts and fingerprints, no content.
+    """What an organization sends about its corpus: counts and fingerprints, no content.
 
     Attributes:
         splits: for ``train`` and ``valid``: ``files``, ``bytes``, ``lines``, ``tokens``, ``sequences``.
         drops: ``reason``, ``files``, ``bytes`` for everything that was left out.
         licences: files by stated licence.
-        duplicate_lines: significant training lines that stand in more than one place of the organization.
-        line_spectrum: how many distinct significant training lines stand exactly so many times.
+        duplicate_lines: significant training lines that occur in more than one place of the organization.
+        line_spectrum: pairs of a count and the number of distinct significant training lines that occur so often.
     """
 
     organization: str
@@ -106,41 +107,36 @@ class ClientStats:
 
 
 class TrainingClient(ModelHost, ABC):
-    """A site with training sequences."""
+    """A client: it has training sequences, and trains on them."""
 
     @abstractmethod
     def training_sequences(self) -> npt.NDArray[np.int32]:
         """Token ids ``[num_sequences, sequence_length]``."""
 
-    def train(
-        self,
-        spec: ModelSpec,
-        task: TrainTask,
-        weights: Flat,
-        client_state: TrainState | None,
-        resume: TrainState | None,
-        launcher: RankLauncher = NO_RANK_LAUNCHER,
-    ) -> Iterator[Event]:
-        """Trains on this site's sequences, here or with ranks that `launcher` starts.
+    def train(self, request: TrainRequest, weights: Flat, launcher: RankLauncher = NO_RANK_LAUNCHER) -> Iterator[Event]:
+        """Trains on this client's sequences, here or with ranks that `launcher` starts.
 
-        See `raysim.training.request.Trainer.train`.
+        Args:
+            request: without sequences and weights.
+            weights: to start from, an argument of its own so that Ray hands them over without a copy.
+            launcher: of ranks, where the settings need any.
         """
-        sequences = self.training_sequences()[: task.num_sequences]
-        if launcher.wanted(task.settings):
-            yield from launcher.train(task.settings, spec, task, sequences, weights, client_state, resume)
+        request = request.at_client(self.training_sequences()[: request.task.num_sequences], weights)
+        if launcher.wanted(request.task.settings):
+            yield from launcher.train(request)
             return
-        yield from train_here(self, spec, task, sequences, weights, client_state, resume)
+        yield from train_here(self, request)
 
 
 class PooledOrganization(TrainingClient):
-    """Organizations that have pooled their sequences: the site of centralized training."""
+    """Organizations that have pooled their sequences: the client of centralized training."""
 
     def __init__(self, name: str, sequences: Sequence[npt.NDArray[np.int32]]) -> None:
         super().__init__(name)
         self._sequences = np.concatenate(list(sequences))
 
     def training_sequences(self) -> npt.NDArray[np.int32]:
-        """All members' sequences, member after member; batches mix them."""
+        """The sequences of all organizations, one after the other; batches mix them."""
         return self._sequences
 
 
@@ -171,7 +167,7 @@ class Organization(TrainingClient):
         Raises:
             BoundaryError: the agreement does not share data.
         """
-        self._require_sharing("train the tokenizer on its code (tokenizer.train.on: organizations)")
+        self._require_sharing("train the tokenizer on its code (tokenizer.train.corpus: organizations)")
         return [source.text for source in self._read().files]
 
     def share_sequences(self, count: int | None = None) -> npt.NDArray[np.int32]:
@@ -184,11 +180,11 @@ class Organization(TrainingClient):
         return np.array(self.training_sequences()[:count])
 
     def candidates(self, preparation_context: PreparationContext) -> list[SourceFile]:
-        """The files that its preparation chooses from, for a visitor that says which of them stand elsewhere, too."""
+        """The files that its preparation chooses from, for functions that compare them with those of others."""
         return candidates(self._read(), preparation_context.preparation, preparation_context.split_seed)
 
     def prepare(self, preparation_context: PreparationContext) -> ClientStats:
-        """Reads, filters and splits the corpus, plants canaries, packs it, once; tells counts and fingerprints.
+        """Reads, filters and splits the corpus, plants canaries, packs it, once; gives counts and fingerprints.
 
         Raises:
             InputError: missing source, nothing left after the filters, or less than one sequence.

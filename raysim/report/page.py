@@ -2,18 +2,26 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raysim.measures.base import Section
 from raysim.report.figures.kit import DARK, Figure
-from raysim.report.sections import overview as sections
+from raysim.report.sections.overview import quantity
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(template: str, drawn: Mapping[str, Figure], **values: Any) -> str:
-    """The page that `template`, which extends ``base.html.j2``, makes of `values` and of the figures `drawn`."""
+def render_page(template: str, drawn: Mapping[str, Figure], sections: Sequence[Section] = (), **values: Any) -> str:
+    """Renders a page.
+
+    Args:
+        template: extends ``base.html.j2``.
+        drawn: figures that are not a section's own.
+        sections: of the page, in their order; each is rendered by its own template, with `values` and its own values.
+        **values: for all templates.
+    """
     import jinja2
     from plotly.offline import get_plotlyjs
 
@@ -24,8 +32,20 @@ def render_page(template: str, drawn: Mapping[str, Figure], **values: Any) -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["quantity"] = sections.quantity
+    environment.filters["quantity"] = quantity
     environment.filters["signed"] = _signed
+    drawn = {**drawn, **{figure.name: figure for section in sections for figure in _figures(section)}}
+    rendered = [
+        (
+            section,
+            _safe(
+                environment.get_template(f"sections/{section.template}").render(
+                    **{**values, "figures": drawn, "section": section, **section.values}
+                )
+            ),
+        )
+        for section in sections
+    ]
     return environment.get_template(template).render(
         style=_trusted(_TEMPLATES / "page.css"),
         script=_trusted(_TEMPLATES / "page.js"),
@@ -33,8 +53,16 @@ def render_page(template: str, drawn: Mapping[str, Figure], **values: Any) -> st
         specs=script_json({name: figure.spec for name, figure in drawn.items()}),
         dark=script_json(DARK),
         figures=drawn,
+        sections=rendered,
         **values,
     )
+
+
+def _figures(section: Section) -> Iterator[Figure]:
+    """The figures of a section, named by it."""
+    for name, spec in section.figures.items():
+        height = int(spec.get("layout", {}).get("height", 360))
+        yield Figure(f"{section.anchor}-{name}", dict(spec), height, f"{section.title}: {name}")
 
 
 def write_page(folder: Path, page: str) -> Path:
@@ -47,7 +75,7 @@ def write_page(folder: Path, page: str) -> Path:
 
 
 def script_json(value: Any) -> Any:
-    """JSON that cannot end the script element it stands in, whatever its strings hold."""
+    """JSON that cannot end the script element around it, whatever its strings hold."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return _safe(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

@@ -1,10 +1,11 @@
 """The report of a run: what its page shows, section by section."""
 
 import json
+import pkgutil
 from pathlib import Path
 from typing import Any
 
-from raysim.analysis import attribution, budgets, extraction
+from raysim.analysis import budgets
 from raysim.analysis.attacks import attacks_table
 from raysim.analysis.findings import FINDINGS, assess
 from raysim.analysis.order_effects import effects_table
@@ -12,15 +13,12 @@ from raysim.analysis.orders import orders_table
 from raysim.analysis.pass_at_k import pass_at_k_table
 from raysim.analysis.predictions import predictions_table
 from raysim.analysis.results import RunResults
+from raysim.measures.base import Section
+from raysim.measures.registry import all_tables, measures
 from raysim.report.figures import overview as figures
 from raysim.report.page import render_page, write_page
-from raysim.report.sections import orders as order_sections
-from raysim.report.sections import overview as sections
-from raysim.report.sections import pass_at_k as solving_section
-from raysim.report.sections import predictions as prediction_section
-from raysim.report.sections.exposure import exposure
-from raysim.report.sections.membership import inference
-from raysim.tables.io import TABLES, write_table
+from raysim.report.sections import orders, overview
+from raysim.tables.io import write_table
 from raysim.tables.results import open_run
 
 
@@ -52,48 +50,61 @@ def write_run_page(run_dir: Path | str) -> Path:
 
 def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str:
     """The page of a study as text, with the rows of the tables derived from it, by name of the table."""
-    drawn = figures.all_figures(results)
-    columns, rows = sections.scoreboard(results)
     return render_page(
         "page.html.j2",
-        drawn,
+        figures.all_figures(results),
+        sorted((*own_sections(results, derived), *measure_sections(results)), key=lambda section: section.place),
         run=results.run,
         manifest=results.run.manifest,
-        experiment=json.dumps(results.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False),
         organizations=results.organizations,
-        headline=sections.headline(results),
-        numbers=sections.key_numbers(results),
-        warnings=budgets.warnings(results.points),
-        columns=columns,
-        rows=rows,
-        rarefaction_size=results.rarefaction_size,
+        headline=overview.headline(results),
+        numbers=overview.key_numbers(results),
+        warnings=budgets.warnings(results.reached_models),
         findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
-        order_blocks=order_sections.order_blocks(results, derived["orders"], derived["order_effects"]),
-        extraction=extraction.extraction_rows(results),
-        lengths=extraction.lengths(results),
-        shown_samples=extraction.SHOWN_SAMPLES,
-        passages=extraction.num_passages(results),
-        place=results.run.setting("measure", "memorization", "extraction", "place"),
-        asked=results.run.setting("measure", "memorization", "extraction", "passages"),
-        origins=[(row, lines) for row, lines in attribution.origins(results) if lines],
-        exposure=exposure(results),
-        inference=inference(results, derived["attacks"]),
-        predictions=prediction_section.predictions(results, derived["predictions"]),
-        prediction_columns=prediction_section.COLUMNS,
-        solving=solving_section.solving(results, derived["pass_at_k"]),
-        evidence=sections.evidence(results),
-        num_open=sections.NUM_OPEN,
-        budgets=sections.spent(results),
-        corpora=results.run.table("corpora").to_pylist(),
-        drops=results.run.table("drops").to_pylist(),
-        transfers=sections.transfers(results),
-        times=sections.times(results),
-        training_speed=sections.training_speed(results),
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
-        tables=TABLES,
         anything_measured=_anything(results),
         memorization=not results.prompts.empty,
     )
+
+
+def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> list[Section]:
+    """The sections that every report has, whatever was measured."""
+    columns, rows = overview.scoreboard(results)
+    blocks = orders.order_blocks(results, derived["orders"], derived["order_effects"])
+    experiment = json.dumps(results.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False)
+    return [
+        _own(100, "scoreboard", "Scoreboard", columns=columns, rows=rows, rarefaction_size=results.rarefaction_size),
+        _own(400, "order", "The order", order_blocks=blocks),
+        _own(500, "along", "Along the way"),
+        _own(600, "frontier", "Utility and leakage"),
+        _own(2000, "findings", "Findings"),
+        _own(2100, "evidence", "Evidence", evidence=overview.evidence(results), num_open=overview.NUM_OPEN),
+        _own(2200, "budgets", "Budgets", budgets=overview.spent(results)),
+        _own(
+            2300,
+            "data",
+            "Data",
+            corpora=results.run.table("corpora").to_pylist(),
+            drops=results.run.table("drops").to_pylist(),
+        ),
+        _own(2400, "boundary", "Boundary", transfers=overview.transfers(results)),
+        _own(2500, "time", "Time", times=overview.times(results), training_speed=overview.training_speed(results)),
+        _own(2600, "read", "How to read it"),
+        _own(2700, "reproduce", "Reproduce", experiment=experiment, tables=all_tables()),
+    ]
+
+
+def measure_sections(results: RunResults) -> list[Section]:
+    """The sections of the installed measures."""
+    found: list[Section | None] = []
+    for measure in measures().values():
+        found += [pkgutil.resolve_name(name)(results) for name in measure.report]
+        found.append(measure.section(results.run))
+    return [section for section in found if section is not None]
+
+
+def _own(place: int, anchor: str, contents: str, **values: Any) -> Section:
+    return Section(anchor, contents, contents, place, template=f"{anchor}.html.j2", values=values)
 
 
 def _anything(results: RunResults) -> bool:

@@ -46,7 +46,7 @@ def summary_table(run_dir: Path | str) -> "Group":
 
     results = RunResults(open_run(run_dir))
     parts: list[object] = [Text(sections.headline(results)), Text("")]
-    warnings = budgets.warnings(results.points)
+    warnings = budgets.warnings(results.reached_models)
     parts += [Text(f"Budgets differ: {warning}.", style="yellow") for warning in warnings]
     parts += _scoreboard(results)
     parts += _owners(results)

@@ -1,6 +1,6 @@
 """Two filters that a process puts on itself for good, without any privilege: of system calls, and of files.
 
-System calls by seccomp (``seccomp(2)``; on x86-64, whose numbers stand here), files by Landlock (``landlock(7)``).
+System calls by seccomp (``seccomp(2)``; on x86-64, whose numbers are listed here), files by Landlock (``landlock(7)``).
 """
 
 import ctypes
@@ -118,7 +118,7 @@ def landlock_version() -> int:
         return 0
 
 
-def confine_files(readable: Iterable[str], writable: Iterable[str]) -> None:
+def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> None:
     """Takes every access to files from this process, except below the given paths; also TCP, and signals to outside.
 
     Raises:

@@ -1,7 +1,7 @@
 """The process that runs programs for `raysim.sandbox.sandbox`, one at a time; started by it as a module.
 
 It has loaded Python once, so that each program starts as a fork of it. It reads a line of JSON for each program and
-answers with one. Between it and a program stand two processes: one that watches the clock, and the first of a new
+answers with one. Two processes lie between it and a program: one that watches the clock, and the first of a new
 process namespace, with whose end the kernel ends everything in it.
 """
 
@@ -23,9 +23,9 @@ from raysim.sandbox.isolation import (
     NAMESPACES,
     Limits,
     build_root,
-    confine,
     enter_namespaces,
     enter_run_namespaces,
+    isolate,
     mount_work,
     temporary_work,
 )
@@ -40,16 +40,16 @@ _NONCE_BYTES = 16
 _NAME = "program"
 
 
-class Warden:
-    """Runs programs behind some walls.
+class ForkServer:
+    """Runs programs behind some isolation layers.
 
     Args:
-        walls: of `raysim.sandbox.isolation.WALLS`, those to be in force.
+        layers: of `raysim.sandbox.isolation.LAYERS`, those to be in force.
         readable: paths that programs may read.
     """
 
-    def __init__(self, walls: list[str], readable: list[str]) -> None:
-        self._walls = walls
+    def __init__(self, layers: list[str], readable: list[str]) -> None:
+        self._layers = layers
         self._readable = readable
         self._null = os.open("/dev/null", os.O_RDWR)
 
@@ -78,7 +78,7 @@ class Warden:
 
     def _watch(self, program: str, limits: Limits, nonce: str, writer: int) -> int:
         kernel.die_with_parent()
-        if NAMESPACES not in self._walls:
+        if NAMESPACES not in self._layers:
             with temporary_work() as work:
                 child = _fork(lambda: self._execute(program, limits, nonce, writer, work))
                 return _await(child, limits)
@@ -104,7 +104,7 @@ class Warden:
         os.closerange(writer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         os.environ.update(HOME=work, TMPDIR=work)
         verdicts = {outcome: f"{nonce}{outcome}".encode() for outcome in OUTCOMES}
-        confine(self._walls, limits, self._readable, work)
+        isolate(self._layers, limits, self._readable, work)
         os.write(writer, nonce.encode())  # from here on it is the program's own doing
         os.write(writer, verdicts[_perform(program)])
         return _WELL
@@ -189,14 +189,14 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process of a namespace hears only what has a handler
     settings = json.loads(lines.readline())
     try:
-        if NAMESPACES in settings["walls"]:
+        if NAMESPACES in settings["layers"]:
             enter_namespaces()
             say({"map": os.getpid()})
             if lines.readline() != "mapped\n":
                 return
         _preload()
-        warden = Warden(settings["walls"], settings["readable"])
-        if NAMESPACES in settings["walls"]:
+        server = ForkServer(settings["layers"], settings["readable"])
+        if NAMESPACES in settings["layers"]:
             build_root(settings["readable"])
     except OSError as error:
         say({"failed": str(error)})
@@ -207,7 +207,7 @@ def main() -> None:
     for line in lines:
         job = json.loads(line)
         try:
-            say({"outcome": warden.run(job["program"], Limits(**job["limits"]))})
+            say({"outcome": server.run(job["program"], Limits(**job["limits"]))})
         except (OSError, RuntimeError) as error:
             say({"failed": str(error)})
 

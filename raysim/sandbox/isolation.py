@@ -1,4 +1,4 @@
-"""The room that a program runs in: namespaces around it, filters and limits on it. All for good, none needs root.
+"""Isolation of a program: namespaces around it, filters and limits on it. All for good, none needs root.
 
 See `raysim.sandbox.sandbox` for what it stops and what it does not.
 """
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysim.sandbox import kernel
-from raysim.sandbox.filters import confine_files, deny_system_calls
+from raysim.sandbox.filters import deny_system_calls, restrict_files
 
 NAMESPACES, SYSTEM_CALLS, FILES = "namespaces", "system calls", "files"
-WALLS = (NAMESPACES, SYSTEM_CALLS, FILES)
-"""Protections that a machine may lack. Each alone keeps some of it: see `raysim.sandbox.sandbox.enough`."""
+LAYERS = (NAMESPACES, SYSTEM_CALLS, FILES)
+"""Isolation layers that a machine may lack. Which of them suffice: see `raysim.sandbox.sandbox.enough`."""
 
 NOBODY = 65534
 """Unprivileged user that root becomes."""
@@ -146,20 +146,20 @@ def limit(limits: Limits, counted: bool) -> None:
         resource.setrlimit(what, (min(most, hard), hard))
 
 
-def confine(walls: Iterable[str], limits: Limits, readable: Iterable[str], work: str) -> None:
+def isolate(layers: Iterable[str], limits: Limits, readable: Iterable[str], work: str) -> None:
     """Puts every limit and filter on this process, which can never take them off again."""
-    walls = tuple(walls)
+    layers = tuple(layers)
     os.chdir(work)
     os.umask(0o077)
-    if FILES in walls:
-        confine_files(readable, [work, *_DEVICES])
-    limit(limits, counted=NAMESPACES in walls)
-    if NAMESPACES in walls and os.geteuid() == 0:
+    if FILES in layers:
+        restrict_files(readable, [work, *_DEVICES])
+    limit(limits, counted=NAMESPACES in layers)
+    if NAMESPACES in layers and os.geteuid() == 0:
         with contextlib.suppress(OSError):  # where nobody is not mapped, root of this namespace is nobody outside
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
     kernel.drop_capabilities()
     kernel.forbid_new_privileges()
-    if SYSTEM_CALLS in walls:
+    if SYSTEM_CALLS in layers:
         deny_system_calls()

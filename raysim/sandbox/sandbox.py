@@ -4,7 +4,7 @@ Always: limits on processor and wall time, memory, open files, the size of files
 processes; a session of its own; an empty folder to work in, removed afterwards; an environment of a few variables; no
 file descriptor but ``/dev/null`` and a pipe for the verdict; no capability of root's, and no way to gain one.
 
-Three walls besides, each as far as the machine has it (`protections` says so):
+Three isolation layers besides, each as far as the machine has it (`protections` says so):
 
 - **namespaces** (``unshare``): process numbers of its own, so that it sees and signals nobody else and ends with its
   first process; no network; a root folder with nothing but Python and the system's libraries, read-only; root becomes
@@ -33,43 +33,43 @@ from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError, RunError
-from raysim.sandbox.isolation import FILES, NAMESPACES, SYSTEM_CALLS, WALLS, Limits, map_users, readable_paths
+from raysim.sandbox.isolation import FILES, LAYERS, NAMESPACES, SYSTEM_CALLS, Limits, map_users, readable_paths
 
 _PROBE = "import fractions\nassert fractions.Fraction(1, 2) == 0.5\n"
 
 
 class Sandbox:
-    """Runs one program at a time, in forks of one warden; see the module for what that stops.
+    """Runs one program at a time, in forks of one fork server; see the module for what that stops.
 
     Args:
-        walls: to be in force; None: all that the machine has.
+        layers: to be in force; None: all that the machine has.
 
     Raises:
         InputError: the machine has too little to run unknown code.
     """
 
-    def __init__(self, walls: Iterable[str] | None = None) -> None:
-        if walls is None:
-            walls = in_force()
-            if not enough(walls):
-                reasons = "; ".join(f"{wall}: {reason}" for wall, reason in protections().items() if reason)
+    def __init__(self, layers: Iterable[str] | None = None) -> None:
+        if layers is None:
+            layers = in_force()
+            if not enough(layers):
+                reasons = "; ".join(f"{layer}: {reason}" for layer, reason in protections().items() if reason)
                 raise InputError(
                     f"measure.pass_at_k: this machine cannot contain generated programs ({reasons}); run on Linux with"
                     " user namespaces, or with seccomp and Landlock, or leave pass_at_k out; see raysim doctor"
                 )
-        self.walls = tuple(wall for wall in WALLS if wall in walls)
-        self._warden: subprocess.Popen[str] | None = None
+        self.layers = tuple(layer for layer in LAYERS if layer in layers)
+        self._server: subprocess.Popen[str] | None = None
 
     def run(self, program: str, limits: Limits) -> str:
         """The outcome of a program, of `raysim.sandbox.fork_server.OUTCOMES`.
 
         Raises:
-            RunError: the warden could not start, was lost twice, or could not contain the program.
+            RunError: the fork server could not start, was lost twice, or could not contain the program.
         """
         job = json.dumps({"program": program, "limits": asdict(limits)})
         for _ in range(2):
             with contextlib.suppress(BrokenPipeError, EOFError):
-                if self._warden is None:
+                if self._server is None:
                     self._start()
                 answer = self._ask(job)
                 if "failed" in answer:
@@ -79,19 +79,19 @@ class Sandbox:
         raise RunError("the process that runs generated programs was lost twice; see the system's log")
 
     def close(self) -> None:
-        """Ends the warden, and with it whatever it runs."""
-        warden, self._warden = self._warden, None
-        if warden:
-            assert warden.stdin, "it is a pipe"
-            assert warden.stdout, "it is a pipe"
+        """Ends the fork server, and with it whatever it runs."""
+        server, self._server = self._server, None
+        if server:
+            assert server.stdin, "it is a pipe"
+            assert server.stdout, "it is a pipe"
             with contextlib.suppress(BrokenPipeError):
-                warden.stdin.close()
+                server.stdin.close()
             try:
-                warden.wait(timeout=1)
+                server.wait(timeout=1)
             except subprocess.TimeoutExpired:
-                warden.kill()
-                warden.wait()
-            warden.stdout.close()
+                server.kill()
+                server.wait()
+            server.stdout.close()
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -103,7 +103,7 @@ class Sandbox:
         home = str(Path(__file__).resolve().parents[2])
         prefixes = (sys.prefix, sys.base_prefix)
         path = [entry for entry in sys.path if any(Path(entry).is_relative_to(prefix) for prefix in prefixes)]
-        self._warden = subprocess.Popen(
+        self._server = subprocess.Popen(
             [sys.executable, "-s", "-P", "-m", "raysim.sandbox.fork_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -122,7 +122,7 @@ class Sandbox:
             },
         )
         readable = readable_paths(prefixes)
-        answer = self._ask(json.dumps({"walls": self.walls, "readable": readable, "path": path}))
+        answer = self._ask(json.dumps({"layers": self.layers, "readable": readable, "path": path}))
         if "map" in answer:
             try:
                 map_users(answer["map"])
@@ -133,37 +133,37 @@ class Sandbox:
             raise RunError(answer["failed"])
 
     def _ask(self, line: str) -> dict[str, Any]:
-        assert self._warden, "it was started"
-        assert self._warden.stdin, "it is a pipe"
-        assert self._warden.stdout, "it is a pipe"
-        self._warden.stdin.write(line + "\n")
-        self._warden.stdin.flush()
-        answer = self._warden.stdout.readline()
+        assert self._server, "it was started"
+        assert self._server.stdin, "it is a pipe"
+        assert self._server.stdout, "it is a pipe"
+        self._server.stdin.write(line + "\n")
+        self._server.stdin.flush()
+        answer = self._server.stdout.readline()
         if not answer.endswith("\n"):
             raise EOFError
         return json.loads(answer)
 
 
-def enough(walls: Iterable[str]) -> bool:
-    """Whether these walls keep a program's signals, files and network inside."""
-    there = set(walls)
+def enough(layers: Iterable[str]) -> bool:
+    """Whether these layers keep a program's signals, files and network inside."""
+    there = set(layers)
     return NAMESPACES in there or {SYSTEM_CALLS, FILES} <= there
 
 
 @functools.cache
 def protections() -> dict[str, str | None]:
-    """For each wall None if this machine has it, tried by a harmless program, else why not."""
+    """For each isolation layer None if this machine has it, tried by a harmless program, else why not."""
     found: dict[str, str | None] = {}
-    for wall in WALLS:
+    for layer in LAYERS:
         try:
-            with Sandbox([wall]) as sandbox:
+            with Sandbox([layer]) as sandbox:
                 outcome = sandbox.run(_PROBE, Limits())
-                found[wall] = None if outcome == "passed" else f"a harmless program did not pass behind it ({outcome})"
+                found[layer] = None if outcome == "passed" else f"a harmless program did not pass behind it ({outcome})"
         except RunError as error:
-            found[wall] = str(error)
+            found[layer] = str(error)
     return found
 
 
 def in_force() -> tuple[str, ...]:
-    """The walls that this machine has."""
-    return tuple(wall for wall, reason in protections().items() if reason is None)
+    """The isolation layers that this machine has."""
+    return tuple(layer for layer, reason in protections().items() if reason is None)

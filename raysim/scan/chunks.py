@@ -67,7 +67,7 @@ class Workers:
     Args:
         reader: makes the units.
         index: of what lexers made of files before; None: they are lexed each time.
-        watch: is told of files that are ready, if lexers are at work.
+        watch: receives the number of files that became ready, if lexers are at work.
     """
 
     def __init__(self, reader: Reader, index: Index | None = None, watch: Watch | None = None) -> None:
@@ -85,18 +85,18 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self._begun.close()
 
-    def map(self, client_task: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
-        """What `client_task` makes of each of some chunks."""
-        return self._threads.map(client_task, chunks)
+    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+        """What `function` makes of each of some chunks."""
+        return self._threads.map(function, chunks)
 
     def make(
-        self, corpus: CodeCollection, seed: int, client_task: Callable[[Chunk], Result], first: int = 0
+        self, corpus: CodeCollection, seed: int, function: Callable[[Chunk], Result], first: int = 0
     ) -> Iterator[Result]:
-        """What `client_task` makes of each chunk of a corpus, from some file on; the next ones are made meanwhile."""
+        """What `function` makes of each chunk of a corpus, from some file on; the next ones are made meanwhile."""
 
         def work(number: int, contents: Sequence[bytes]) -> Result:
             units = self._units(corpus.paths[number : number + len(contents)], contents)
-            return client_task(Chunk(number, units, hash_units(units, seed)))
+            return function(Chunk(number, units, hash_units(units, seed)))
 
         ahead = deque[Future[Result]]()
         for number, contents in corpus.chunks(first, LEXED_CHUNK_BYTES if self._reader.lexes else CHUNK_BYTES):

@@ -25,7 +25,7 @@ class Pair:
 
     Attributes:
         org: whose lines are counted.
-        other: who has them, too; the same name for what stands in two places of one owner.
+        other: who has them, too; the same name for what is in two places of one owner.
         lines: significant lines of `org`.
         covered: those in a window that `other` has.
         share: ``covered / lines``.
@@ -80,14 +80,14 @@ def find_clones(
     index: Index | None = None,
     watch: Watch | None = None,
 ) -> Clones:
-    """Finds every run of `min_lines` units or more that stands in two places.
+    """Finds every run of `min_lines` units or more that is in two places.
 
     Args:
         corpora: of the owners.
         min_lines: units of the shortest run.
         reader: makes the units.
         index: of what lexers made of files before.
-        watch: is told how many files are ready, each time, if lexers are at work.
+        watch: receives the number of files that became ready, if lexers are at work.
     """
     with Workers(reader, index, watch) as workers:
         for seed in itertools.count():
@@ -125,7 +125,7 @@ def _find(corpora: Sequence[CodeCollection], length: int, workers: Workers, seed
 
 
 def _longest(suffixes: SuffixArray, part: Mask) -> Positions:
-    """The longest run at each place that stands in `part`, too; at places of the part in a second place of it."""
+    """The longest run at each place that `part` has, too; at places of the part in a second place of it."""
     lengths = np.empty(len(part), dtype=np.int64)
     lengths[~part] = suffixes.longest(np.flatnonzero(~part), part)
     lengths[part] = suffixes.repeated(part)

@@ -15,10 +15,11 @@ from raysim.scan.corpora import CodeCollection, combine, open_corpus
 from raysim.scan.excerpts import Excerpt, longest
 from raysim.scan.index import Index
 from raysim.scan.reading import Reader
-from raysim.scan.scan import PUBLIC, scan
+from raysim.scan.scan import scan
+from raysim.tables.names import PUBLIC
 
 GENERATED = "(generated)"
-"""Stands for the generated code where the name of a corpus is expected."""
+"""The generated code, where the name of a corpus is expected."""
 
 _EXCERPTS = 30
 

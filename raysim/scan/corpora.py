@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raysim.core.errors import InputError
+from raysim.corpus.encoding import decode_source
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter
@@ -18,7 +19,7 @@ class CodeCollection:
     Attributes:
         name: of the owner.
         paths: how the files are named.
-        read: the content of the file of some number; nothing for one that is not UTF-8.
+        read: the content of the file of some number, in UTF-8; nothing for one that cannot be decoded.
         skipped: what was left out, by reason.
     """
 
@@ -109,10 +110,11 @@ def _files(name: str, found: Sequence[tuple[str, str]], counter: DropCounter) ->
         try:
             with open(found[number][1], "rb", buffering=0) as file:
                 content = file.read()
-            if not content.isascii():
-                content.decode()
-            return content
-        except UnicodeDecodeError:
+            if content.isascii():
+                return content
+            text = decode_source(content)
+            if text is not None:
+                return text.encode()
             problem = "not UTF-8"
         except OSError as error:
             problem = f"unreadable: {error.strerror or error}"

@@ -1,4 +1,4 @@
-"""The longest matches as text, side by side with one place where each stands."""
+"""The longest matches as text, side by side with one place of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""From files to the few units that matter: those in windows that stand on both sides, compared byte for byte.
+"""From files to the few units that matter: those in windows that are on both sides, compared byte for byte.
 
 Hashes decide what is gathered. Equal windows have equal hashes, so none is missed; what is gathered for a hash alone is
-told apart here, where every unit is compared with the first of its hash.
+distinguished here, where every unit is compared with the first of its hash.
 """
 
 from collections.abc import Sequence

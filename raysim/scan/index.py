@@ -41,7 +41,7 @@ _MOST_SEGMENTS = 8
 """More of them are written anew as one."""
 
 _MOST_UNUSED = 4
-"""So many times what a run used may lie unused when segments are written anew."""
+"""This many times what a run used may lie unused when segments are written anew."""
 
 _ABANDONED_S = 3600.0
 """Age of an unfinished segment that nobody is writing any more."""
@@ -145,7 +145,7 @@ class Index:
             self._segments = [segment]
 
     def _write(self, entries: dict[bytes, Tokens]) -> _Segment | None:
-        """A new segment of some files; None if it could not be written, which is told once and costs time alone."""
+        """A new segment of some files; None if it could not be written, which is reported once and costs time alone."""
         if self.problem:
             return None
         unfinished = self._folder / f"{secrets.token_hex(8)}.unfinished"

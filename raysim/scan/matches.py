@@ -1,4 +1,4 @@
-"""What stands in two places: runs of units with their owners."""
+"""What is in two places: runs of units with their owners."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from raysim.scan.gathering import Gathered
 
 @dataclass(frozen=True)
 class Owner:
-    """Somebody in whose files a run stands.
+    """Somebody whose files have a run.
 
     Attributes:
         org: name of the owner.
-        path: of the first file that it stands in.
+        path: of the first file that has it.
         start: the line (from 1) where it begins there.
-        count: places in which it stands in all files of the owner.
+        count: its places in all files of the owner.
     """
 
     org: str
@@ -32,12 +32,12 @@ class Owner:
 
 @dataclass(frozen=True)
 class Match:
-    """A run of units of one file that stands elsewhere and cannot be made longer on either side.
+    """A run of units of one file that occurs elsewhere and cannot be made longer on either side.
 
     Attributes:
         path: of the file.
         start: the line (from 1) where it begins.
-        end: the line in which its last unit stands.
+        end: the line of its last unit.
         lines: units (significant lines, or tokens) that it has.
         owners: of the same run elsewhere, in the order of their names.
     """

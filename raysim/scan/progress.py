@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def lexing_display(console: Console, num_files: int) -> Iterator[Callable[[int], None]]:
-    """Shows how many of all files are ready, as it is told; nothing where `console` is no terminal."""
+    """Shows how many of all files are ready, as it learns of them; nothing where `console` is no terminal."""
     columns = (
         TextColumn("lexing"),
         BarColumn(),

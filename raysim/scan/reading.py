@@ -1,4 +1,4 @@
-"""What counts as a unit: significant lines or tokens, as they stand or without comments and names.
+"""What counts as a unit: significant lines or tokens, as they are or without comments and names.
 
 Blinding makes all identifiers equal, and all literals of a kind, so that copies which only rename are found, too
 (type 2 of Roy, Cordy & Koschke, Sci. Comput. Program. 2009). Lexers say where tokens end and what they are; the rest
@@ -17,11 +17,11 @@ from raysim.scan.lexing import COMMENT, KINDS, LITERAL, NAME, OTHER, STRING, Tok
 Unit = Literal["lines", "tokens"]
 
 _MARKS = np.zeros(KINDS, dtype=np.uint8)
-"""What stands for all tokens of a kind where units are blind."""
+"""What replaces all tokens of a kind where units are blind."""
 _MARKS[[NAME, STRING, LITERAL]] = list(b"_'0")
 
 _FEED = np.array([KINDS + OTHER], dtype=np.uint32)
-"""The line feed that stands behind each file in a buffer."""
+"""The line feed behind each file in a buffer."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Reader:
         begins = ends - lengths
         equal = (kinds >= NAME) if self.blind else np.zeros(len(kinds), dtype=np.bool_)
         dropped = (equal | (kinds == COMMENT)) if self.ignore_comments else equal
-        # Lexers take a string apart; one mark stands for all of it. Line feeds stay, so that lines keep their numbers.
+        # Lexers take a string apart; one mark replaces all of it. Line feeds stay, so that lines keep their numbers.
         follows = (kinds == STRING) & (np.append(OTHER, kinds[:-1])[: len(kinds)] == STRING)
         marked = np.flatnonzero(equal & ~follows & (buffer[begins] != NEWLINE))
         buffer = buffer.copy()

@@ -18,9 +18,7 @@ from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
 from raysim.scan.source import Source
-
-PUBLIC = "(public)"
-"""Stands for the reference where the name of an owner is expected."""
+from raysim.tables.names import PUBLIC
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def scan(
         min_lines: units of the shortest run.
         reader: makes the units.
         index: of what lexers made of files before.
-        watch: is told how many files are ready, each time, if lexers are at work.
+        watch: receives the number of files that became ready, if lexers are at work.
     """
     with Workers(reader, index, watch) as workers:
         for seed in itertools.count():

@@ -36,12 +36,10 @@ class Source:
         """The units that lie in a window of `length` that is wanted."""
         return [piece for piece in self._each(lambda chunk: pick(chunk, wanted, length)) if piece]
 
-    def _each(self, client_task: Callable[[Chunk], Result], keep: bool = False) -> Iterator[Result]:
-        yield from self._workers.map(client_task, self._kept)
+    def _each(self, work: Callable[[Chunk], Result], keep: bool = False) -> Iterator[Result]:
+        yield from self._workers.map(work, self._kept)
         first = self._kept[-1].end if self._kept else 0
-        for chunk, result in self._workers.make(
-            self.corpus, self._seed, lambda chunk: (chunk, client_task(chunk)), first
-        ):
+        for chunk, result in self._workers.make(self.corpus, self._seed, lambda chunk: (chunk, work(chunk)), first):
             # All that are kept come first, so one that does not fit ends it.
             self._room = self._room - chunk.num_bytes if keep and chunk.num_bytes <= self._room else 0
             if self._room:

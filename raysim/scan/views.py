@@ -26,7 +26,7 @@ def scan_view(finding: ScanFinding, unit: str) -> RenderableType:
         table.add_column(column, justify="right")
     for name, count in sorted(totals["covered_lines"].items(), key=lambda item: -item[1]):
         table.add_row(Text(name), f"{count:,}", _percent(count, all_units), f"{totals['exclusive_lines'][name]:,}")
-    verdict = f"{_percent(totals['owned_lines'], all_units)} of the {unit} stand in somebody's code"
+    verdict = f"{_percent(totals['owned_lines'], all_units)} of the {unit} are in somebody's code"
     verdict += f", {totals['public_lines']:,} more or the same in the reference." if totals["public_lines"] else "."
     return Group(table, Text(verdict), *_longest(finding, unit))
 
@@ -42,7 +42,7 @@ def clones_view(finding: ScanFinding, unit: str) -> RenderableType:
         row = {pair["other"]: pair for pair in pairs if pair["org"] == name}
         cells = [_percent(row[other]["covered"], row[other]["lines"]) for other in names]
         table.add_row(Text(name), *cells, f"{row[name]['lines']:,}")
-    note = "On the diagonal: what stands in two places of one owner."
+    note = "On the diagonal: what is in two places of one owner."
     return Group(table, Text(note), *_longest(finding, unit))
 
 
@@ -52,7 +52,7 @@ def _longest(finding: ScanFinding, unit: str) -> Sequence[RenderableType]:
     if not finding.excerpts:
         return [Text("No match."), *notes]
     table = Table(title=f"The longest of {len(finding.found['matches']):,} matches", title_justify="left")
-    for column in (unit, "from line", "of", "stands in", "places"):
+    for column in (unit, "from line", "of", "found in", "places"):
         table.add_column(
             column, justify="right" if column in (unit, "from line", "places") else "left", overflow="fold"
         )

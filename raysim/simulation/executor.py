@@ -1,4 +1,4 @@
-"""Performs a run: what the loop asks for, as keyed work on sites."""
+"""Carries out a run: what the loop asks for, as keyed work of clients and strategies."""
 
 import asyncio
 import math
@@ -11,18 +11,22 @@ from typing import Any
 from raysim.cluster.backend import Backend, InlineBackend
 from raysim.core.errors import ActorLost
 from raysim.core.keys import Key, key_of, seed_of
-from raysim.organizations.organization import ModelHost, ModelSpec, PooledOrganization
+from raysim.organizations.organization import PooledOrganization
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.run_context import RunContext
+from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction
 from raysim.simulation.strategy_actor import RoundPlan, StrategyActor
 from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
 from raysim.store.transfers import Transfer
-from raysim.tasks.executor import LeasedElsewhere, TaskExecutor, TaskOutput, TaskResult
+from raysim.tasks.executor import LeasedElsewhere, TaskExecutor, TaskResult
+from raysim.tasks.kinds import AGGREGATE, TRAIN
+from raysim.tasks.task import ArrayPolicy, Task, TaskOutput
+from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import initial_weights
-from raysim.training.request import EpochCheckpoint, Progress, ResumeState, TrainState, TrainTask, Update
+from raysim.training.request import EpochCheckpoint, Progress, ResumeState, TrainRequest, TrainState, TrainTask, Update
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class TrainedModel:
 
     @property
     def name(self) -> str:
-        """For people: the instance, and how far it had come."""
+        """For people: the strategy run, and how far it had come."""
         checkpoint = self.checkpoint
         if checkpoint.moment == "initial":
             return f"initial weights, seed {self.strategy_run.context.seed}"
@@ -47,8 +51,8 @@ class TrainingExecutor:
 
     Args:
         executor: does the work.
-        priorities: for (instance, turn) how urgent its stages are.
-        checkpoint_every_s: seconds between mid-stage checkpoints.
+        priorities: for (strategy run, round) how urgent its stages are.
+        checkpoint_every_s: seconds between resume states.
         checkpoint_epochs: whether models after every epoch of a stage are wanted.
         on_model: called for each model that exists; not awaited.
     """
@@ -77,9 +81,8 @@ class TrainingExecutor:
         self._lineages.setdefault(context.initial_key(), Lineage())
         label = f"initial weights, seed {context.seed}"
         client = next(iter(context.client_stats))
-        return await self._executor.run_on_client(
-            context.initial, client, label, make_initial, context.spec, context.initial
-        )
+        arguments = context.spec, context.initial
+        return await self._executor.run_on_client(Task(context.initial, label, client, make_initial, arguments))
 
     async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
         await self.initial(strategy_run.context)
@@ -91,29 +94,23 @@ class TrainingExecutor:
     async def train(
         self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction
     ) -> ClientUpdate:
-        context = strategy_run.context
-        key = key_of(context.stage(instruction))
+        context, stage = strategy_run.context, strategy_run.context.stage(instruction)
         label = f"{strategy_run.name}, {_moment(strategy_run, round_plan)}: {' + '.join(instruction.organizations)}"
         priority = self._priorities[strategy_run, round_plan.control["round"]]
-        plain = replace(
-            instruction,
-            model=self._canonical_key(instruction.model),
-            client_state=instruction.client_state and self._canonical_key(instruction.client_state),
-        )
-        self._canonical[key] = key_of(context.stage(plain, context.trainer.canonical()))
+        self._canonical[stage.key] = self._canonical_stage_key(context, instruction)
 
-        def work(arrays: bool) -> Awaitable[TaskResult]:
-            return self._stage(context, instruction, label, priority, arrays)
+        def work(policy: ArrayPolicy) -> Awaitable[TaskResult]:
+            return self._train_stage(context, stage, label, priority, policy)
 
-        # Of every stage, also where nobody asks for its snapshots: they are let go with it.
-        for epoch_checkpoint in self._epoch_checkpoint_keys(key, instruction.epochs):
-            self._executor.register_producer(epoch_checkpoint, key, label, work)
-        entry = await self._executor.get_or_compute(key, strategy_run.label, label, work)
-        shown = context.tokens_shown(instruction)
-        self._lineages[key] = self._lineages[instruction.model].trained(instruction.model, shown, entry.info["metrics"])
+        # Of every stage, also where nobody asks for its epoch checkpoints: they are evicted with it.
+        for epoch_checkpoint in self._epoch_checkpoint_keys(stage.key, instruction.epochs):
+            self._executor.register_producer(epoch_checkpoint, stage.key, label, work)
+        entry = await self._executor.get_or_compute(stage.key, strategy_run.label, label, work)
+        past, metrics = self._lineages[instruction.model], entry.info["metrics"]
+        self._lineages[stage.key] = past.trained(instruction.model, stage.tokens_seen, metrics)
         if self._checkpoint_epochs and not strategy_run.strategy.aggregates:
-            self._report_epoch_checkpoints(strategy_run, round_plan, instruction, key)
-        return ClientUpdate(instruction, key, context.num_sequences(instruction))
+            self._report_epoch_checkpoints(strategy_run, round_plan, stage)
+        return ClientUpdate(instruction, stage.key, stage.num_sequences)
 
     async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
         if not strategy_run.strategy.aggregates:
@@ -121,16 +118,16 @@ class TrainingExecutor:
         parent = round_plan.control["model"]
         recipe = strategy_run.context.aggregation(strategy_run.strategy, parent, results)
         key = key_of(recipe)
-        plain = [replace(result, key=self._canonical_key(result.key)) for result in results]
+        canonical = [replace(result, key=self._canonical_key(result.key)) for result in results]
         self._canonical[key] = key_of(
-            strategy_run.context.aggregation(strategy_run.strategy, self._canonical_key(parent), plain)
+            strategy_run.context.aggregation(strategy_run.strategy, self._canonical_key(parent), canonical)
         )
         label = f"{strategy_run.name}, {_moment(strategy_run, round_plan)}: aggregation"
         entry = await self._executor.get_or_compute(
             key,
             strategy_run.label,
             label,
-            lambda arrays: self._aggregate(strategy_run, round_plan, results, recipe, label, arrays),
+            lambda policy: self._aggregate(strategy_run, round_plan, results, key, recipe, label, policy),
         )
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
@@ -145,13 +142,22 @@ class TrainingExecutor:
         self._tensors_at.pop(strategy_run, None)
 
     def _canonical_key(self, key: Key) -> Key:
-        """The key that a model would have if everything up to it were trained in the plainest way; see `TrainTask.seed`."""
+        """The key of a model, had everything up to it been trained with canonical settings; see `TrainTask.seed`."""
         return self._canonical.get(key, key)
 
-    async def _ask(self, strategy_run: StrategyRun, method: str, *args: Any) -> Any:
-        """Calls the host of an instance's strategy; a lost one is replaced and asked again.
+    def _canonical_stage_key(self, context: RunContext, instruction: TrainInstruction) -> Key:
+        """As `_canonical_key`, of a stage that is about to begin."""
+        canonical = replace(
+            instruction,
+            model=self._canonical_key(instruction.model),
+            client_state=instruction.client_state and self._canonical_key(instruction.client_state),
+        )
+        return key_of(context.stage_recipe(canonical, context.trainer.canonical()))
 
-        What a host held is in the store, or comes along: `args` must be all that a new one needs.
+    async def _ask(self, strategy_run: StrategyRun, method: str, *args: Any) -> Any:
+        """Calls the actor of a strategy; a lost one is replaced and called again.
+
+        What the lost one held is in the store, or comes along: `args` must be all that a new one needs.
         """
         attempt = partial(self._call_strategy_actor, strategy_run, method, *args)
         return await self._executor.pool.retrying.run(f"{strategy_run.name}: strategy", attempt)
@@ -171,69 +177,42 @@ class TrainingExecutor:
         self._tensors_at.pop(strategy_run, None)
 
     async def _ensure_strategy_actor(self, strategy_run: StrategyRun) -> None:
-        """Sees to it that the host of an instance's strategy answers: it may have been lost since it last spoke."""
+        """Makes sure that the actor of a strategy answers: it may have been lost since its last call."""
         backend, strategy_actor = self._strategy_actors[strategy_run]
         if not await backend.ping(strategy_actor):
             self._replace_strategy_actor(strategy_run)
 
-    async def _stage(
-        self, context: RunContext, instruction: TrainInstruction, label: str, priority: float, arrays: bool
+    async def _train_stage(
+        self, context: RunContext, stage: Stage, label: str, priority: float, policy: ArrayPolicy
     ) -> TaskResult:
-        executor = self._executor
-        recipe = context.stage(instruction)
-        key = key_of(recipe)
-        tokens = context.num_tokens(instruction)
-        if entry := await self._trained(key, instruction, arrays):
-            return entry, TaskRecord(key, "train", "", label, "cached", tokens=tokens)
-        client = self._site(context, instruction)
-        task = TrainTask(
-            label=label,
-            settings=context.trainer,
-            epochs=instruction.epochs,
-            horizon_epochs=instruction.horizon_epochs,
-            seed=seed_of(self._canonical_key(key), "stage"),
-            checkpoint_epochs=self._checkpoint_epochs,
-            keep_state=instruction.keep_state,
-            checkpoint_every_s=self._checkpoint_every_s,
-            num_sequences=context.num_sequences(instruction),
-        )
+        executor, instruction, key = self._executor, stage.instruction, stage.key
+        cached = TaskRecord(key, TRAIN.name, "", label, "cached", tokens=stage.tokens)
+        if entry := await self._trained(stage, policy):
+            return entry, cached
+        client = self._client_of(stage)
         await executor.rematerialize(instruction.model, instruction.client_state)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
             with executor.store.lease(key) as ours:
                 if not ours:
                     raise LeasedElsewhere
-                if entry := await self._trained(key, instruction, arrays):  # by another run, since the last look
-                    return entry, TaskRecord(key, "train", "", label, "cached", tokens=tokens)
+                if entry := await self._trained(stage, policy):  # by another run, since the last look
+                    return entry, cached
                 past = await executor.entry(instruction.client_state) if instruction.client_state else None
-                checkpoint = await asyncio.to_thread(executor.store.get_partial, key)
-                if checkpoint:
-                    # It may come from a run that wanted no snapshots, past epochs whose models are wanted now.
-                    steps_per_epoch = math.ceil(context.num_sequences(instruction) / context.trainer.batch_size)
-                    finished = int(checkpoint.info["counters"]["step"]) // steps_per_epoch
-                    if not self._epoch_checkpoints_present(key, finished, arrays):
-                        checkpoint = None
+                resume = await self._resume_state(context, stage, policy)
+                request = TrainRequest(context.spec, self._task(context, stage, label), _train_state(past), resume)
                 weights = await executor.broadcast(instruction.model)
-                executor.attempt(key, "train", label, tokens, client)
+                executor.attempt(key, TRAIN.name, label, stage.tokens, client)
                 started_s = time.monotonic()
-                stream = executor.backend.stream(
-                    actor,
-                    "train",
-                    context.spec,
-                    task,
-                    weights,
-                    _train_state(past),
-                    _train_state(checkpoint),
-                    executor.backend.launcher(),
-                )
+                stream = executor.backend.stream(actor, "train", request, weights, executor.backend.launcher())
                 update = None
                 async for event in stream:
                     match event:
                         case Progress():
                             note = f"epoch {event.epoch}/{instruction.epochs}, loss {event.loss:.2f}"
-                            executor.observer.progressed(key, tokens * event.step // event.steps, note)
+                            executor.observer.progressed(key, stage.tokens * event.step // event.steps, note)
                         case ResumeState(state):
                             step, info = int(state.counters["step"]), {"counters": dict(state.counters)}
-                            await asyncio.to_thread(executor.store.put_partial, recipe, step, info, state.arrays)
+                            await asyncio.to_thread(executor.store.put_partial, stage.recipe, step, info, state.arrays)
                             del state
                         case EpochCheckpoint():
                             epoch_checkpoint = context.epoch_checkpoint(key, event.epoch)
@@ -252,27 +231,55 @@ class TrainingExecutor:
                     "crossings": [transfer.to_json() for transfer in self._pooled.get(client, ())],
                 }
                 content = {**(state.arrays if state else {}), "weights": update.weights}
-                entry = await asyncio.to_thread(executor.store.put, recipe, info, content)
-        return entry, TaskRecord(key, "train", "", label, "computed", seconds, tokens, speed=update.speed)
+                entry = await asyncio.to_thread(executor.store.put, stage.recipe, info, content)
+        return entry, replace(cached, status="computed", seconds=seconds, speed=update.speed)
 
-    async def _trained(self, key: Key, instruction: TrainInstruction, arrays: bool) -> Entry | None:
+    def _task(self, context: RunContext, stage: Stage, label: str) -> TrainTask:
+        instruction = stage.instruction
+        return TrainTask(
+            label=label,
+            settings=context.trainer,
+            epochs=instruction.epochs,
+            horizon_epochs=instruction.horizon_epochs,
+            seed=seed_of(self._canonical_key(stage.key), "stage"),
+            checkpoint_epochs=self._checkpoint_epochs,
+            keep_state=instruction.keep_state,
+            checkpoint_every_s=self._checkpoint_every_s,
+            num_sequences=stage.num_sequences,
+            objective=instruction.objective,
+        )
+
+    async def _trained(self, stage: Stage, policy: ArrayPolicy) -> Entry | None:
         """The entry of a stage if nothing is missing of it."""
-        entry = await self._executor.cached(key, arrays)
-        return entry if entry and self._epoch_checkpoints_present(key, instruction.epochs, arrays) else None
+        entry = await self._executor.cached(stage.key, policy)
+        whole = entry and self._epoch_checkpoints_present(stage.key, stage.instruction.epochs, policy)
+        return entry if whole else None
+
+    async def _resume_state(self, context: RunContext, stage: Stage, policy: ArrayPolicy) -> TrainState | None:
+        """The state that an attempt at `stage` left behind when it was cut, if it is of use."""
+        partial = await asyncio.to_thread(self._executor.store.get_partial, stage.key)
+        if partial is None:
+            return None
+        # It may come from a run that wanted no epoch checkpoints, past epochs whose models are wanted now.
+        steps_per_epoch = math.ceil(stage.num_sequences / context.trainer.batch_size)
+        finished = int(partial.info["counters"]["step"]) // steps_per_epoch
+        return _train_state(partial) if self._epoch_checkpoints_present(stage.key, finished, policy) else None
 
     async def _aggregate(
         self,
         strategy_run: StrategyRun,
         round_plan: RoundPlan,
         results: list[ClientUpdate],
+        key: Key,
         recipe: Mapping[str, Any],
         label: str,
-        arrays: bool,
+        policy: ArrayPolicy,
     ) -> TaskResult:
-        executor, key = self._executor, key_of(recipe)
-        if entry := await executor.cached(key, arrays):
-            return entry, TaskRecord(key, "aggregate", "", "", "cached")
-        if arrays:  # asked for again when the instance's own host is rounds ahead, or gone
+        executor = self._executor
+        if entry := await executor.cached(key, policy):
+            return entry, TaskRecord(key, AGGREGATE.name, "", "", "cached")
+        again = policy is ArrayPolicy.REMATERIALIZE
+        if again:  # the strategy's own actor is rounds ahead by now, or gone
             strategy_run = replace(strategy_run)
             self._strategy_actors[strategy_run] = (
                 executor.backend,
@@ -281,30 +288,30 @@ class TrainingExecutor:
         started_s = time.monotonic()
         weights = [await executor.broadcast(result.key) for result in results]
         await self._ensure_strategy_actor(strategy_run)
-        executor.attempt(key, "aggregate", label, 0, strategy_run.name)
+        executor.attempt(key, AGGREGATE.name, label, 0, strategy_run.name)
         parent = round_plan.control["model"]
         tensors = None
         if self._tensors_at.get(strategy_run) != parent:
             tensors = (await executor.entry(parent)).arrays()
             await self._call_strategy_actor(strategy_run, "restore", round_plan.control)
         control, tensors = await self._call_strategy_actor(strategy_run, "aggregate", tensors, results, key, *weights)
-        if arrays:
+        if again:
             await self.finish(strategy_run)
         else:
             self._tensors_at[strategy_run] = key
         entry = await asyncio.to_thread(executor.store.put, recipe, {"control": control}, tensors)
-        return entry, TaskRecord(key, "aggregate", "", "", "computed", time.monotonic() - started_s)
+        return entry, TaskRecord(key, AGGREGATE.name, "", "", "computed", time.monotonic() - started_s)
 
-    def _site(self, context: RunContext, instruction: TrainInstruction) -> str:
-        """The site that trains an assignment; a coalition is enlisted, and made of its members' sequences."""
-        names = instruction.organizations
+    def _client_of(self, stage: Stage) -> str:
+        """The client that trains a stage; a pooled organization is registered, and made of its members' sequences."""
+        names, fraction = stage.instruction.organizations, stage.instruction.fraction
         if len(names) == 1:
             return names[0]
-        pool, counts = self._executor.pool, context.sequences_of(instruction)
-        client = "+".join(names) + (f" ({instruction.fraction:g})" if instruction.fraction < 1 else "")
+        pool = self._executor.pool
+        client = "+".join(names) + (f" ({fraction:g})" if fraction < 1 else "")
 
         async def make() -> Any:
-            parts = [await pool.call(name, "share_sequences", counts[name]) for name in names]
+            parts = [await pool.call(name, "share_sequences", stage.sequences[name]) for name in names]
             self._pooled[client] = [
                 Transfer.of(name, client, "sequences", part.tobytes()) for name, part in zip(names, parts, strict=True)
             ]
@@ -314,13 +321,15 @@ class TrainingExecutor:
             pool.register(client, make)
         return client
 
-    def _epoch_checkpoints_present(self, key: Key, epochs: int, arrays: bool) -> bool:
-        """Whether nothing is missing of the first `epochs` epochs of a stage, nor, with `arrays`, was let go."""
+    def _epoch_checkpoints_present(self, key: Key, epochs: int, policy: ArrayPolicy) -> bool:
+        """Whether nothing is missing of the first `epochs` epochs of a stage, nor was evicted if arrays are needed."""
         store = self._executor.store
         wanted = self._epoch_checkpoint_keys(key, epochs)
         if not all(map(store.has, wanted)):
             return False
-        return not arrays or not any(entry.dropped for k in wanted if (entry := store.peek(k)))
+        if policy is ArrayPolicy.LOOKUP:
+            return True
+        return not any(entry.dropped for k in wanted if (entry := store.peek(k)))
 
     def _epoch_checkpoint_keys(self, stage: Key, epochs: int) -> list[Key]:
         """Keys of the wanted models after each of the first `epochs` epochs of a stage."""
@@ -330,32 +339,29 @@ class TrainingExecutor:
             else []
         )
 
-    def _report_epoch_checkpoints(
-        self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction, key: Key
-    ) -> None:
+    def _report_epoch_checkpoints(self, strategy_run: StrategyRun, round_plan: RoundPlan, stage: Stage) -> None:
         """Reports the models after every epoch of a stage."""
-        executor, whole, past = self._executor, self._lineages[key], self._lineages[instruction.model]
+        instruction, whole = stage.instruction, self._lineages[stage.key]
+        past = self._lineages[instruction.model]
         last = instruction.organizations[0] if len(instruction.organizations) == 1 else ""
-        for epoch, epoch_checkpoint in enumerate(self._epoch_checkpoint_keys(key, instruction.epochs), 1):
+        for epoch, key in enumerate(self._epoch_checkpoint_keys(stage.key, instruction.epochs), 1):
             share = epoch / instruction.epochs
-            shown = {name: round(n * share) for name, n in strategy_run.context.tokens_shown(instruction).items()}
+            seen = {name: round(tokens * share) for name, tokens in stage.tokens_seen.items()}
             metrics = {"steps": round((whole.steps - past.steps) * share), "learning_rate_sum": float("nan")}
-            lineage = past.trained(key, shown, metrics)
             index = round_plan.control["round"] * instruction.epochs + epoch
-            executor.used.add(epoch_checkpoint)
-            self._on_model(
-                TrainedModel(strategy_run, ModelCheckpoint(epoch_checkpoint, "epoch", index, False, last), lineage)
-            )
+            checkpoint = ModelCheckpoint(key, "epoch", index, False, last)
+            self._executor.used.add(key)
+            self._on_model(TrainedModel(strategy_run, checkpoint, past.trained(stage.key, seen, metrics)))
 
 
 def make_initial(client: ModelHost, spec: ModelSpec, recipe: dict[str, Any]) -> TaskOutput:
-    """A visitor that builds the initial weights."""
+    """A client function that builds the initial weights."""
     weights, info = initial_weights(spec.settings, spec.vocab_size, spec.bos_id, spec.context, recipe)
     return TaskOutput(info, {"weights": weights})
 
 
 def _train_state(entry: Entry | None) -> TrainState | None:
-    """The optimizer (of a finished stage) or everything (of a checkpoint) in `entry`."""
+    """The optimizer (of a finished stage) or everything (of a resume state) in `entry`."""
     return None if entry is None else TrainState(entry.arrays(), entry.info["counters"])
 
 

@@ -1,4 +1,4 @@
-"""What a model has seen on its way: exposures and budgets, added up from stage to stage."""
+"""What a model has seen on its way: tokens and budgets, added up from stage to stage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,20 +16,27 @@ class Lineage:
         tokens_seen: training tokens by organization, repetitions included.
         steps: optimizer steps, those of all clients of a round added up, as their tokens are.
         learning_rate_sum: sum of the learning rates of those steps.
+        steps_in_sequence: optimizer steps one after the other: of a round those of the client that made most.
     """
 
     parents: tuple[Key, ...] = ()
     tokens_seen: Mapping[str, int] = field(default_factory=dict)
     steps: int = 0
     learning_rate_sum: float = 0.0
+    steps_in_sequence: int = 0
 
     def trained(self, parent: Key, tokens: Mapping[str, int], metrics: Mapping[str, Any]) -> "Lineage":
         """After a stage that showed `tokens` of each organization."""
         seen = dict(self.tokens_seen)
         for name, count in tokens.items():
             seen[name] = seen.get(name, 0) + count
+        steps = int(metrics["steps"])
         return Lineage(
-            (parent,), seen, self.steps + int(metrics["steps"]), self.learning_rate_sum + metrics["learning_rate_sum"]
+            parents=(parent,),
+            tokens_seen=seen,
+            steps=self.steps + steps,
+            steps_in_sequence=self.steps_in_sequence + steps,
+            learning_rate_sum=self.learning_rate_sum + metrics["learning_rate_sum"],
         )
 
     def aggregated(self, parents: Sequence[Key], clients: Sequence["Lineage"]) -> "Lineage":
@@ -38,9 +45,11 @@ class Lineage:
         for client in clients:
             for name, count in client.tokens_seen.items():
                 seen[name] = seen.get(name, 0) + count - self.tokens_seen.get(name, 0)
+        rates = (client.learning_rate_sum - self.learning_rate_sum for client in clients)
         return Lineage(
-            tuple(parents),
-            seen,
-            self.steps + sum(client.steps - self.steps for client in clients),
-            self.learning_rate_sum + sum(client.learning_rate_sum - self.learning_rate_sum for client in clients),
+            parents=tuple(parents),
+            tokens_seen=seen,
+            steps=self.steps + sum(client.steps - self.steps for client in clients),
+            steps_in_sequence=max((client.steps_in_sequence for client in clients), default=self.steps_in_sequence),
+            learning_rate_sum=self.learning_rate_sum + sum(rates),
         )

@@ -4,26 +4,39 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
 from raysim.simulation.loop import StrategyRun, simulate
+from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction
 from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
 
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A training stage that an instance will ask for."""
+    """A training stage that a strategy run will ask for, in the round `round` (from 0)."""
 
-    key: Key
+    stage: Stage
     strategy_run: StrategyRun
     round: int
-    instruction: TrainInstruction
-    num_tokens: int
+
+    @property
+    def key(self) -> Key:
+        return self.stage.key
+
+    @property
+    def instruction(self) -> TrainInstruction:
+        return self.stage.instruction
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that it trains on."""
+        return self.stage.tokens
 
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A model that an instance will reach."""
+    """A model that a strategy run will reach."""
 
     strategy_run: StrategyRun
     checkpoint: ModelCheckpoint
@@ -31,7 +44,7 @@ class PlannedModel:
 
 @dataclass
 class Plan:
-    """All stages and models of all instances, in the order in which they would be asked for.
+    """All stages and models of all strategy runs, in the order in which they would be asked for.
 
     Attributes:
         recipes: of initial weights, stages and aggregations, by key, in that order.
@@ -54,7 +67,7 @@ class Plan:
         return rows
 
     def unique_stages(self) -> dict[Key, PlannedStage]:
-        """Each stage once, under the first instance that asks for it."""
+        """Each stage once, under the first strategy run that asks for it."""
         found: dict[Key, PlannedStage] = {}
         for stage in self.stages:
             found.setdefault(stage.key, stage)
@@ -64,6 +77,11 @@ class Plan:
     def leaves(self) -> frozenset[Key]:
         """Final models."""
         return frozenset(model.checkpoint.model for model in self.models if model.checkpoint.final)
+
+    @property
+    def reported(self) -> frozenset[Key]:
+        """All models."""
+        return frozenset(model.checkpoint.model for model in self.models)
 
     def urgency(self) -> dict[tuple[StrategyRun, int], float]:
         """For (strategy run, round) how urgent its stages are.
@@ -82,12 +100,10 @@ class Plan:
             for number in tokens
         }
 
-    def add(self, recipe: Mapping[str, Any], buffers: int) -> Key:
-        """Notes work that puts so many buffers into the store."""
-        key = key_of(recipe)
+    def add(self, key: Key, recipe: Mapping[str, Any], buffers: int) -> None:
+        """Notes work that puts `buffers` flat buffers into the store."""
         self.recipes[key] = recipe
         self.buffers[key] = buffers
-        return key
 
 
 class Planner:
@@ -99,16 +115,25 @@ class Planner:
 
     async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
         strategy_actor = self._strategy_actors[strategy_run] = StrategyActor(strategy_run.strategy)
-        return strategy_actor.begin(self.plan.add(strategy_run.context.initial, 1))
+        context = strategy_run.context
+        self.plan.add(context.initial_key(), context.initial, 1)
+        return strategy_actor.begin(context.initial_key())
 
     async def train(
         self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction
     ) -> ClientUpdate:
-        context = strategy_run.context
-        key = self.plan.add(context.stage(instruction), 3 if instruction.keep_state else 1)
-        tokens = context.num_tokens(instruction)
-        self.plan.stages.append(PlannedStage(key, strategy_run, round_plan.control["round"], instruction, tokens))
-        return ClientUpdate(instruction, key, context.num_sequences(instruction), NO_WEIGHTS)
+        if strangers := set(instruction.organizations) - set(strategy_run.strategy.members):
+            raise InputError(
+                f"strategies: {strategy_run.name}: trains at {', '.join(sorted(strangers))}, whom its `members` do not"
+                f" name: {', '.join(strategy_run.strategy.members)}"
+            )
+        try:
+            stage = strategy_run.context.stage(instruction)
+        except InputError as error:
+            raise InputError(f"strategies: {strategy_run.label}: {error}") from None
+        self.plan.add(stage.key, stage.recipe, 3 if instruction.keep_state else 1)
+        self.plan.stages.append(PlannedStage(stage, strategy_run, round_plan.control["round"]))
+        return ClientUpdate(instruction, stage.key, stage.num_sequences, NO_WEIGHTS)
 
     async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
         strategy_actor = self._strategy_actors[strategy_run]
@@ -116,8 +141,10 @@ class Planner:
             return strategy_actor.advance(results)
         parent = round_plan.control["model"]
         recipe = strategy_run.context.aggregation(strategy_run.strategy, parent, results)
-        _, tensors = strategy_actor.aggregate(None, results, key_of(recipe), *(r.weights for r in results))
-        self.plan.aggregations.append(self.plan.add(recipe, len(tensors)))
+        key = key_of(recipe)
+        _, tensors = strategy_actor.aggregate(None, results, key, *(r.weights for r in results))
+        self.plan.add(key, recipe, len(tensors))
+        self.plan.aggregations.append(key)
         return strategy_actor.current_plan()
 
     async def reached(self, strategy_run: StrategyRun, round_plan: RoundPlan, checkpoint: ModelCheckpoint) -> None:

@@ -1,47 +1,91 @@
 """Finds strategies through the entry-point group ``raysim.strategies``, so that other packages can add theirs."""
 
-from importlib.metadata import entry_points
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, get_args
 
 from raysim.core.errors import InputError
+from raysim.core.extensions import load_extension
+from raysim.core.keys import Key, key_of
 from raysim.core.settings import validate
-from raysim.simulation.strategy import Federation, Strategy, StrategySettings
+from raysim.simulation.strategy import Family, Federation, Strategy, StrategySettings
 
 GROUP = "raysim.strategies"
 
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
-def resolve(entry: str | dict[str, Any], where: str) -> tuple[str, type[Strategy], StrategySettings]:
-    """From an entry of the experiment's list to (label, class, settings).
+_ARM_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StrategyConfig:
+    """One entry of an experiment's `strategies`: a setting.
+
+    Attributes:
+        label: names the setting in tables; says nothing of what it does.
+        strategy_class: the strategy.
+        settings: of the strategy.
+    """
+
+    label: str
+    strategy_class: type[Strategy]
+    settings: StrategySettings
+
+    @cached_property
+    def arm(self) -> Key:
+        """Hash of the strategy and of the settings that decide what it does, whatever the label, order and seed.
+
+        Models of one arm are replicates or variants of one treatment; those of two arms were treated differently.
+        """
+        strategy = f"{self.strategy_class.__module__}.{self.strategy_class.__qualname__}"
+        return key_of(
+            {"kind": "arm", "version": _ARM_VERSION, "strategy": strategy, "settings": self.settings.of_arm()}
+        )
+
+    def variants(self, federation: Federation) -> list[Strategy]:
+        """The variants of the setting.
+
+        Raises:
+            InputError: settings that do not fit the federation, with the setting's label before the message.
+        """
+        try:
+            return list(self.strategy_class.variants(self.settings, federation))
+        except InputError as error:
+            raise InputError(f"strategies: {self.label}: {error}") from None
+
+
+def resolve(entry: str | dict[str, Any], where: str) -> StrategyConfig:
+    """The setting that an entry of the experiment's list describes.
 
     Raises:
-        InputError: an unknown strategy, or settings that it does not take.
+        InputError: an unknown strategy, one that says no family, or settings that it does not take.
+    """
+    name, raw = name_and_settings(entry, where)
+    strategy_class: type[Strategy] = load_extension(GROUP, name, "strategy", where)
+    if (family := getattr(strategy_class, "family", None)) not in FAMILIES:
+        raise InputError(
+            f"{where}: strategy {name!r} ({strategy_class.__module__}) has the family {family!r};"
+            f" set `family` of its class to one of {', '.join(FAMILIES)}"
+        )
+    settings = validate(strategy_class.Settings, raw, f"{where}.{name}")
+    return StrategyConfig(label_of(name, raw), strategy_class, settings)
+
+
+def name_and_settings(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """The strategy's name and its settings, in an entry of the experiment's list.
+
+    Raises:
+        InputError: no such entry.
     """
     if isinstance(entry, str):
-        name, raw = entry, {}
-    elif isinstance(entry, dict) and len(entry) == 1:
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
         name, raw = next(iter(entry.items()))
-    else:
-        raise InputError(f"{where}: expected a strategy's name or {{name: settings}}, found {entry!r}")
-    known = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in known:
-        raise InputError(f"{where}: unknown strategy {name!r}; known: {', '.join(sorted(known)) or 'none installed'}")
-    try:
-        strategy_class: type[Strategy] = known[name].load()
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{where}: strategy {name!r} ({known[name].value}) cannot be loaded: {error}") from error
-    settings = validate(strategy_class.Settings, raw or {}, f"{where}.{name}")
-    return settings.label or name, strategy_class, settings
+        return name, raw or {}
+    raise InputError(f"{where}: expected a strategy's name or {{name: settings}}, found {entry!r}")
 
 
-def variants(
-    label: str, strategy_class: type[Strategy], settings: StrategySettings, federation: Federation
-) -> list[Strategy]:
-    """The instances of a setting.
-
-    Raises:
-        InputError: settings that do not fit the federation, with the setting's label before the message.
-    """
-    try:
-        return list(strategy_class.variants(settings, federation))
-    except InputError as error:
-        raise InputError(f"strategies: {label}: {error}") from None
+def label_of(name: str, settings: Mapping[str, Any]) -> str:
+    """The label of a setting: its own, or the name of its strategy."""
+    return settings.get("label") or name

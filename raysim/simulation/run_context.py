@@ -6,21 +6,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
 from raysim.corpus.diversity import diversities
 from raysim.corpus.packing import PACKING_VERSION
-from raysim.organizations.organization import ClientStats, ModelSpec
+from raysim.organizations.organization import ClientStats
+from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, Strategy, TrainInstruction
+from raysim.tasks.kinds import AGGREGATE, SNAPSHOT, TRAIN
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import initial_recipe
-from raysim.training.request import TRAIN_VERSION, TrainerSettings
+from raysim.training.request import TRAIN_VERSION, TrainerSettings, trainer_class
 
 AGGREGATE_VERSION = 1
-"""Numerics version of the machinery of aggregation; a strategy's own stands in its recipe."""
+"""Numerics version of the machinery of aggregation; a strategy has its own in its recipe."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """One seed's world.
+    """Everything that the work of one seed has in common.
 
     Attributes:
         spec: how to build the model.
@@ -62,34 +66,33 @@ class RunContext:
         )
         return Federation(clients, self.trainer.epochs, self.trainer.client_state)
 
-    def sequences_of(self, instruction: TrainInstruction) -> dict[str, int]:
-        """Packed sequences of each organization that a stage trains on, at least one each."""
-        # Rounded to nine places first: in binary, 0.07 * 100 is a little over 7.
-        wanted = {n: round(instruction.fraction * self.client_stats[n].sequences, 9) for n in instruction.organizations}
-        return {name: max(1, math.ceil(count)) for name, count in wanted.items()}
+    def stage(self, instruction: TrainInstruction) -> Stage:
+        """The stage that `instruction` asks for.
 
-    def num_sequences(self, instruction: TrainInstruction) -> int:
-        return sum(self.sequences_of(instruction).values())
-
-    def num_tokens(self, instruction: TrainInstruction) -> int:
-        """Tokens that a stage trains on."""
-        return sum(self.tokens_shown(instruction).values())
-
-    def tokens_shown(self, instruction: TrainInstruction) -> dict[str, int]:
-        """Tokens of each organization that a stage trains on."""
+        Raises:
+            InputError: its objective is not installed, does not take its settings, or is one that the trainer cannot
+                apply.
+        """
+        if instruction.objective:
+            try:
+                trainer_class(self.trainer.backend).check(self.trainer, instruction.objective.name)
+            except ValueError as error:
+                raise InputError(f"trainer.{error}") from None
+        recipe, sequences = self.stage_recipe(instruction), self._sequences_of(instruction)
         per_sequence = self.trainer.sequence_length * instruction.epochs
-        return {name: count * per_sequence for name, count in self.sequences_of(instruction).items()}
+        tokens_seen = {name: count * per_sequence for name, count in sequences.items()}
+        return Stage(instruction, recipe, key_of(recipe), sequences, tokens_seen)
 
-    def stage(self, instruction: TrainInstruction, trainer: TrainerSettings | None = None) -> dict[str, Any]:
-        """Recipe of a training stage. Neither strategy nor order stands in it, so that settings share stages.
+    def stage_recipe(self, instruction: TrainInstruction, trainer: TrainerSettings | None = None) -> dict[str, Any]:
+        """Recipe of a training stage. Neither strategy nor order is in it, so that settings share stages.
 
         Args:
             instruction: what is trained on what.
-            trainer: its settings, if they are not the world's.
+            trainer: its settings, if they are not those of the run.
         """
         trainer = trainer or self.trainer
         return {
-            "kind": "train",
+            "kind": TRAIN.name,
             "version": TRAIN_VERSION,
             "weights": instruction.model,
             "client_state": instruction.client_state,
@@ -106,17 +109,24 @@ class RunContext:
             "seed": self.seed,
             "libraries": self.libraries,
             "ranks": trainer.ranks,
+            **({"objective": instruction.objective.recipe()} if instruction.objective else {}),
         }
+
+    def _sequences_of(self, instruction: TrainInstruction) -> dict[str, int]:
+        """Packed sequences of each organization that a stage trains on, at least one each."""
+        # Rounded to nine places first: in binary, 0.07 * 100 is a little over 7.
+        wanted = {n: round(instruction.fraction * self.client_stats[n].sequences, 9) for n in instruction.organizations}
+        return {name: max(1, math.ceil(count)) for name, count in wanted.items()}
 
     @staticmethod
     def epoch_checkpoint(stage: Key, epoch: int) -> dict[str, Any]:
         """Recipe of the weights after an epoch in the middle of a stage."""
-        return {"kind": "snapshot", "version": TRAIN_VERSION, "stage": stage, "epoch": epoch}
+        return {"kind": SNAPSHOT.name, "version": TRAIN_VERSION, "stage": stage, "epoch": epoch}
 
     def aggregation(self, strategy: Strategy, model: Key, results: Sequence[ClientUpdate]) -> dict[str, Any]:
         """Recipe of the model that a strategy makes of `results`, starting from its state named by `model`."""
         return {
-            "kind": "aggregate",
+            "kind": AGGREGATE.name,
             "version": AGGREGATE_VERSION,
             "strategy": strategy.recipe(),
             "state": model,

@@ -7,22 +7,36 @@ a run: the planner feeds it buffers of no elements.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import pydantic
 
 from raysim.core.keys import Key
 from raysim.core.settings import Settings
+from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch"]
+Family = Literal["single", "centralized", "incremental", "federated"]
+"""How a strategy brings organizations together: each alone, all in one pool, one after the other, or by weights."""
 
 
 class StrategySettings(Settings):
-    """Base of the settings of a strategy."""
+    """Base of the settings of a strategy.
+
+    Attributes:
+        CHOOSE_VARIANTS: names of the settings that only choose which variants to run, such as orders: those of one
+            setting belong to one arm, whichever of them are run.
+    """
+
+    CHOOSE_VARIANTS: ClassVar[frozenset[str]] = frozenset()
 
     label: str | None = pydantic.Field(default=None, description="names this setting in tables; default: the strategy")
+
+    def of_arm(self) -> dict[str, Any]:
+        """The settings that decide what is done to the organizations: all but the label and the choice of variants."""
+        return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS})
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,7 @@ class ClientInfo:
         num_sequences: packed training sequences, the number of examples of weighted averages.
         num_tokens: training tokens.
         diversity: share of distinct lines to expect among as many training lines as the smallest organization has.
-        duplicate_share: of training lines that stand in more than one place of the organization.
+        duplicate_share: of training lines that occur in more than one place of the organization.
     """
 
     name: str
@@ -46,7 +60,7 @@ class ClientInfo:
 
 @dataclass(frozen=True)
 class Federation:
-    """The members, in the order of the experiment file, and the trainer's defaults."""
+    """The clients, in the order of the experiment file, and the trainer's defaults."""
 
     clients: tuple[ClientInfo, ...]
     epochs: int
@@ -54,11 +68,11 @@ class Federation:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(member.name for member in self.clients)
+        return tuple(client.name for client in self.clients)
 
     def without(self, name: str) -> "Federation":
-        """The same federation, had `name` stayed away."""
-        return replace(self, clients=tuple(member for member in self.clients if member.name != name))
+        """The same federation without the client `name`."""
+        return replace(self, clients=tuple(client for client in self.clients if client.name != name))
 
 
 @dataclass(frozen=True)
@@ -66,13 +80,14 @@ class TrainInstruction:
     """Train from the weights named by `model`.
 
     Attributes:
-        organizations: one name: there. Several: as a coalition that pools its sequences (each must share data).
+        organizations: one name: its own sequences. Several: their pooled sequences (each must share data).
         model: key of the weights to start from.
         epochs: passes over the data.
         horizon_epochs: length of the learning-rate schedule.
         client_state: key of the stage whose optimizer and schedule position go on, or None for fresh ones.
         keep_state: whether a later stage will name this one as `client_state`.
         fraction: of each organization's packed sequences that is trained on, rounded up; their order is a seeded draw.
+        objective: that is minimized beside the loss of the next token; part of the stage's key; None: nothing else.
     """
 
     organizations: tuple[str, ...]
@@ -82,11 +97,12 @@ class TrainInstruction:
     client_state: Key | None = None
     keep_state: bool = False
     fraction: float = 1.0
+    objective: ObjectiveConfig | None = None
 
 
 @dataclass(frozen=True)
 class ClientUpdate:
-    """A finished assignment.
+    """A finished instruction.
 
     Attributes:
         key: names the trained weights.
@@ -148,17 +164,25 @@ class Strategy(Protocol):
     """One setting in one order. Contract: every method is pure, and `apply` runs over results in the order of the plan.
 
     Attributes:
-        order: names the variant: ``a > b`` where b comes after a, ``a + b`` where they train together.
-        aggregates: whether `apply` needs weights and makes a model of its own; else `apply` only keeps books.
+        Settings: what an experiment can set.
+        family: of the class: what its models are compared with. A model of a round belongs to `federated`.
+        order: names the variant for people: ``a > b`` where b comes after a, ``a + b`` where they train together.
+        members: the organizations that take part, in the order in which they are introduced; those that begin together
+            in the order of the experiment.
+        fraction: of each member's packed sequences that is trained on.
+        aggregates: whether `apply` needs weights and makes a model of its own; else it only updates keys and counts.
     """
 
     Settings: type[StrategySettings]
+    family: ClassVar[Family]
     order: str
+    members: tuple[str, ...]
+    fraction: float
     aggregates: bool
 
     @classmethod
     def variants(cls, settings: Any, federation: Federation) -> Sequence[Self]:
-        """The instances that `settings` asks for: one for each organization, each order, or just one."""
+        """The strategies that `settings` asks for: one for each organization, each order, or just one."""
         ...
 
     def recipe(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The party that runs one strategy: it holds the strategy's state between rounds."""
+"""The actor that runs one strategy: it holds the strategy's state between rounds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Str
 from raysim.training.weights import Flat
 
 NO_WEIGHTS: Flat = np.empty(0, np.float32)
-"""Stands for weights that nobody needs: in plans, and for strategies that do not aggregate."""
+"""In place of weights that nobody needs: in plans, and for strategies that do not aggregate."""
 
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """What a strategy says after each round.
+    """What a strategy plans after each round.
 
     Attributes:
         control: its state without the tensors.
@@ -38,22 +38,22 @@ class StrategyActor:
 
     def begin(self, model: Key) -> RoundPlan:
         """Starts from the weights named by `model`."""
-        return self._turn(self._strategy.init(model, NO_WEIGHTS))
+        return self._plan_of(self._strategy.init(model, NO_WEIGHTS))
 
     def advance(self, results: Sequence[ClientUpdate]) -> RoundPlan:
         """Applies results of a strategy that does not aggregate."""
         assert self._state is not None, "begin() comes first"
-        return self._turn(self._strategy.apply(self._state, results, ""))
+        return self._plan_of(self._strategy.apply(self._state, results, ""))
 
     def restore(self, control: Mapping[str, Any]) -> RoundPlan:
-        """Takes over a state that was aggregated before; its tensors stay in the store, unless this host has them."""
+        """Takes over a state that was aggregated before; its tensors stay in the store, unless this actor has them."""
         mine = self._state
-        return self._turn(State(**control, tensors=mine.tensors if mine and mine.model == control["model"] else {}))
+        return self._plan_of(State(**control, tensors=mine.tensors if mine and mine.model == control["model"] else {}))
 
     def current_plan(self) -> RoundPlan:
-        """The turn of the present state, once more."""
+        """The plan of the present state, once more."""
         assert self._state is not None, "begin() comes first"
-        return self._turn(self._state)
+        return self._plan_of(self._state)
 
     def aggregate(
         self, tensors: Mapping[str, Flat] | None, results: Sequence[ClientUpdate], key: Key, *weights: Flat
@@ -61,7 +61,7 @@ class StrategyActor:
         """Applies results with their weights; `current_plan` then says what comes next.
 
         Args:
-            tensors: of the state, where this host does not have them yet.
+            tensors: of the state, where this actor does not have them yet.
             results: in the order of the plan, without weights.
             key: of the model that is made here.
             *weights: float32 ``[num_parameters]`` for each result.
@@ -75,6 +75,6 @@ class StrategyActor:
         self._state = self._strategy.apply(state, full, key)
         return self._state.control(), self._state.tensors
 
-    def _turn(self, state: State) -> RoundPlan:
+    def _plan_of(self, state: State) -> RoundPlan:
         self._state = state
         return RoundPlan(state.control(), tuple(self._strategy.plan(state)), tuple(self._strategy.checkpoints(state)))

@@ -30,8 +30,8 @@ class Entry:
         folder: where its files lie.
         recipe: what it is the result of.
         info: small JSON facts of the result.
-        files: for each file its ``sha256`` and ``bytes``, also for those that were let go.
-        dropped: files that were let go.
+        files: for each file its ``sha256`` and ``bytes``, also for those that were evicted.
+        dropped: files that were evicted.
     """
 
     key: Key
@@ -50,7 +50,7 @@ class Entry:
         return {name: self.array(name) for name in self.array_names()}
 
     def array_names(self) -> list[str]:
-        """Names of all arrays, also of those that were let go."""
+        """Names of all arrays, also of those that were evicted."""
         return [Path(file).stem for file in self.files if is_array(file)]
 
     def table(self, name: str) -> pa.Table:

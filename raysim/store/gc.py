@@ -10,28 +10,28 @@ from raysim.core.errors import DamagedEntry, InputError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder
 from raysim.store.entries import Entry
-from raysim.store.references import Claim, References
+from raysim.store.references import References, RunReferences
 from raysim.store.store import Store
 from raysim.store.task_log import read_log
 
 
 @dataclass(frozen=True)
 class _Contents:
-    """A store, its entries, those of them whose facts are damaged, and the claims of runs that are there still."""
+    """A store, its entries, those of them whose facts are damaged, and what the runs refer to that are there still."""
 
     store: Store
     entries: dict[Key, Entry]
     damaged: list[Path]
-    references: list[Claim]
+    references: list[RunReferences]
 
     def referred(self) -> frozenset[Key]:
-        return frozenset().union(*(claim.keys for claim in self.references))
+        return frozenset().union(*(run.keys for run in self.references))
 
     def counted_on(self) -> frozenset[Key]:
-        return frozenset().union(*(claim.arrays for claim in self.references))
+        return frozenset().union(*(run.arrays for run in self.references))
 
     def left_over(self) -> list[Path]:
-        """Arrays that are there though they count as let go: a kill came between the two."""
+        """Arrays that are there though they count as evicted: a kill came between the two."""
         named = (entry.folder / name for entry in self.entries.values() for name in entry.dropped)
         return [path for path in named if path.is_file()]
 
@@ -60,17 +60,17 @@ def store_usage(path: Path) -> dict[str, Any]:
         row["bytes"] += entry.num_bytes()
         row["arrays let go"] += bool(entry.dropped)
     runs = []
-    for claim in contents.references:
-        others = [other.keys for other in contents.references if other is not claim]
-        alone = claim.keys - frozenset().union(*others)
-        runs.append({"run": str(claim.run), **_sizes(contents, claim.keys), "alone": _sizes(contents, alone)})
-    unclaimed = frozenset(contents.entries) - contents.referred()
+    for run in contents.references:
+        others = [other.keys for other in contents.references if other is not run]
+        alone = run.keys - frozenset().union(*others)
+        runs.append({"run": str(run.folder), **_sizes(contents, run.keys), "alone": _sizes(contents, alone)})
+    unreferenced = frozenset(contents.entries) - contents.referred()
     return {
         "store": str(folder),
         **_sizes(contents, frozenset(contents.entries)),
         "kinds": kinds,
         "runs": runs,
-        "no run": _sizes(contents, unclaimed),
+        "no run": _sizes(contents, unreferenced),
         "damaged": len(contents.damaged),
     }
 
@@ -138,16 +138,16 @@ def _read(folder: Path) -> _Contents:
             damaged.append(place)
         else:
             entries |= {entry.key: entry} if entry else {}
-    return _Contents(store, entries, damaged, [_whole(claim) for claim in References(folder).all() if claim.alive])
+    return _Contents(store, entries, damaged, [_whole(run) for run in References(folder).all() if run.alive])
 
 
-def _whole(claim: Claim) -> Claim:
-    """The claim of a run that has not ended also covers what its stage log names."""
-    run = RunFolder(claim.run)
-    if run.is_finished():
-        return claim
-    done = frozenset(row["key"] for row in read_log(run.stages))
-    return Claim(claim.run, claim.keys | done, claim.arrays | done)
+def _whole(run: RunReferences) -> RunReferences:
+    """Adds what the stage log of a run names that has not ended."""
+    folder = RunFolder(run.folder)
+    if folder.is_finished():
+        return run
+    done = frozenset(row["key"] for row in read_log(folder.stages))
+    return RunReferences(run.folder, run.keys | done, run.arrays | done)
 
 
 def _sizes(contents: _Contents, keys: frozenset[Key]) -> Mapping[str, int]:

@@ -1,9 +1,8 @@
 """Who refers to what in a store: a file for each run in ``STORE/runs``, and a lock that keeps the store still.
 
-A store may be shared by many runs. What a run refers to is never removed, nor are arrays let go that it counts on.
+A store may be shared by many runs. What a run refers to is never removed, nor are arrays evicted that it counts on.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,10 +11,10 @@ from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from raysim.core.errors import InputError, RunError
 from raysim.core.keys import Key
+from raysim.core.locks import try_lock
 
 _PATIENCE_S = 10.0
 """How long a run waits for whoever has the store alone, such as another run that sweeps it as it starts."""
@@ -24,27 +23,27 @@ _LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True)
-class Claim:
+class RunReferences:
     """What one run refers to.
 
     Attributes:
-        run: its folder.
+        folder: of the run.
         keys: of all entries that its tables rest on, or that it is going to make.
         arrays: those whose arrays it counts on.
     """
 
-    run: Path
+    folder: Path
     keys: frozenset[Key]
     arrays: frozenset[Key]
 
     @property
     def alive(self) -> bool:
         """Whether the run folder is there still."""
-        return (self.run / "manifest.json").is_file()
+        return (self.folder / "manifest.json").is_file()
 
 
 class References:
-    """The claims on the store in `folder`."""
+    """What all runs refer to in the store in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._store = folder.resolve()
@@ -52,7 +51,7 @@ class References:
         self._lock = self._store / ".lock"
 
     def write(self, run: Path, keys: Iterable[Key], arrays: Iterable[Key]) -> None:
-        """Replaces the claim of the run in the folder `run`.
+        """Replaces what the run in the folder `run` refers to.
 
         Raises:
             RunError: the disk is full or cannot be written.
@@ -72,21 +71,21 @@ class References:
             draft.unlink(missing_ok=True)
             raise RunError(f"{path}: cannot be written: {error.strerror or error}; free some room") from error
 
-    def of(self, run: Path) -> Claim | None:
-        """The claim of the run in the folder `run`."""
+    def of(self, run: Path) -> RunReferences | None:
+        """What the run in the folder `run` refers to."""
         path = self._path(run)
         return self._read(path) if path.exists() else None
 
-    def all(self) -> list[Claim]:
-        """Every claim, whether or not its run is there still.
+    def all(self) -> list[RunReferences]:
+        """What every run refers to, whether or not it is there still.
 
         Raises:
-            InputError: a claim that cannot be read: better nothing is removed than something that a run refers to.
+            InputError: a file that cannot be read: better nothing is removed than something that a run refers to.
         """
         return [self._read(path) for path in sorted(self._folder.glob("*.json"))]
 
     def forget_gone(self) -> None:
-        """Deletes the claims of runs whose folder is gone."""
+        """Deletes the files of runs whose folder is gone."""
         for path in self._folder.glob("*.json"):
             if not self._read(path).alive:
                 path.unlink(missing_ok=True)
@@ -95,7 +94,7 @@ class References:
         """Keys whose arrays some other run counts on that is there still."""
         mine = self._path(run)
         others = [self._read(path) for path in self._folder.glob("*.json") if path != mine]
-        return frozenset().union(*(claim.arrays for claim in others if claim.alive))
+        return frozenset().union(*(other.arrays for other in others if other.alive))
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -104,7 +103,7 @@ class References:
         Raises:
             InputError: the store is being tidied up, and that takes long.
         """
-        with self._locked(fcntl.LOCK_SH, "`raysim store gc` is at work there", _PATIENCE_S):
+        with self._locked(True, "`raysim store gc` is at work there", _PATIENCE_S):
             yield
 
     @contextmanager
@@ -114,24 +113,26 @@ class References:
         Raises:
             InputError: a run is at work in it.
         """
-        with self._locked(fcntl.LOCK_EX, "a run is at work in it"):
+        with self._locked(False, "a run is at work in it"):
             yield
 
     @contextmanager
-    def _locked(self, mode: int, why: str, patience_s: float = 0.0) -> Iterator[None]:
+    def _locked(self, shared: bool, why: str, patience_s: float = 0.0) -> Iterator[None]:
         deadline_s = time.monotonic() + patience_s
-        with self._lock.open("a") as file:
-            while not _lock(file, mode):
-                if time.monotonic() >= deadline_s:
-                    raise InputError(f"store {self._store}: {why}; wait for it to end")
-                time.sleep(_LOOK_AGAIN_S)
-            yield
+        while True:
+            with try_lock(self._lock, shared=shared) as held:
+                if held:
+                    yield
+                    return
+            if time.monotonic() >= deadline_s:
+                raise InputError(f"store {self._store}: {why}; wait for it to end")
+            time.sleep(_LOOK_AGAIN_S)
 
-    def _read(self, path: Path) -> Claim:
+    def _read(self, path: Path) -> RunReferences:
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
             run = (self._store / body["run"]).resolve()
-            return Claim(run, frozenset(body["keys"]), frozenset(body["arrays"]))
+            return RunReferences(run, frozenset(body["keys"]), frozenset(body["arrays"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: cannot be read ({error}); run the run that it belongs to again, or delete the file if that"
@@ -144,12 +145,3 @@ class References:
 
     def _path(self, run: Path) -> Path:
         return self._folder / f"{hashlib.sha256(self._relative(run).encode()).hexdigest()[:16]}.json"
-
-
-def _lock(file: IO[str], mode: int) -> bool:
-    """Whether the lock could be had at once."""
-    try:
-        fcntl.flock(file, mode | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -1,6 +1,6 @@
-"""What of the store may go: weights that nobody will read again, where an experiment bounds the disk.
+"""What of the store may be evicted: weights that nobody will read again, where an experiment bounds the disk.
 
-Since work is a pure function of its recipe, what was let go can be made again; what stays for good are the facts and
+Since work is a pure function of its recipe, what was evicted can be made again; what stays for good are the facts and
 tables of every piece of work, and the hashes of its arrays.
 """
 
@@ -12,16 +12,17 @@ import pydantic
 from raysim.core.keys import Key
 from raysim.core.settings import Settings
 
-Keep = Literal["all", "leaves", "metrics"]
+Keep = Literal["all", "models", "leaves", "metrics"]
 
 
 class StoreSettings(Settings):
     """What stays in the store; it changes no result."""
 
     keep: Keep = pydantic.Field(
-        default="all",
-        description="weights that stay when a run has ended: all; leaves: of final models; metrics: none. Evicted"
-        " weights are recomputed if something needs them",
+        default="models",
+        description="weights that stay when a run has ended: all; models: of every model that is reported, so not what"
+        " clients sent to an aggregation that has taken place; leaves: of final models; metrics: none. What was evicted"
+        " is made again if it is needed",
     )
 
 
@@ -32,13 +33,14 @@ def parents_of(recipe: Mapping[str, Any]) -> tuple[Key, ...]:
 
 
 class Retention:
-    """Tells, as work ends, whose arrays nobody needs any more.
+    """Says, as work ends, whose arrays nobody needs any more.
 
     Args:
         keep: what stays.
         recipes: of all work of the run that reads or makes arrays, by key.
         leaves: keys of final models.
-        claimed: keys whose arrays other runs on the same store count on, asked for anew each time.
+        referenced: keys whose arrays other runs on the same store count on, asked for anew each time.
+        models: keys of all models that the run reports.
     """
 
     def __init__(
@@ -46,11 +48,12 @@ class Retention:
         keep: Keep,
         recipes: Mapping[Key, Mapping[str, Any]],
         leaves: Set[Key],
-        claimed: Callable[[], Set[Key]] = frozenset,
+        referenced: Callable[[], Set[Key]] = frozenset,
+        models: Set[Key] = frozenset(),
     ) -> None:
         self._keep = keep
-        self._kept = leaves if keep == "leaves" else frozenset()
-        self._claimed = claimed
+        self._kept = {"leaves": leaves, "models": leaves | models}.get(keep, frozenset())
+        self._referenced = referenced
         self._parents = {key: parents_of(recipe) for key, recipe in recipes.items()}
         self._readers: dict[Key, set[Key]] = {}
         for key, parents in self._parents.items():
@@ -59,13 +62,13 @@ class Retention:
 
     @property
     def measure_priority(self) -> float:
-        """Of scoring models: it waits while a stage could train, but where it lets weights go it comes first."""
-        return -1.0 if self._keep == "all" else float("inf")
+        """Of scoring models: it waits while a stage could train, but comes first where weights are evicted after it."""
+        return float("inf") if self.bounded else -1.0
 
     @property
     def bounded(self) -> bool:
-        """Whether anything is let go at all."""
-        return self._keep != "all"
+        """Whether models that are to be measured are evicted before the run has ended."""
+        return self._keep in ("leaves", "metrics")
 
     def kept(self, keys: Set[Key]) -> Set[Key]:
         """Of `keys` those whose arrays stay when the run has ended."""
@@ -77,12 +80,12 @@ class Retention:
             self._readers[parent].add(work)
 
     def ended(self, work: Key, made: Iterable[Key] = ()) -> list[Key]:
-        """Whose arrays may go now that `work` has ended, which may have happened before, and has made `made`."""
+        """Whose arrays may be evicted now that `work` has ended, perhaps once more, and has made `made`."""
         if self._keep == "all":
             return []
         for parent in self._parents.get(work, ()):
             self._readers[parent].discard(work)
         candidates = dict.fromkeys([*self._parents.get(work, ()), work, *made])
         unread = [key for key in candidates if not self._readers.get(key) and key not in self._kept]
-        claimed = self._claimed() if unread else frozenset()
-        return [key for key in unread if key not in claimed]
+        referenced = self._referenced() if unread else frozenset()
+        return [key for key in unread if key not in referenced]

@@ -15,7 +15,7 @@ _VOLATILE = {"train_seconds"}
 """Facts of an entry that say how long something took."""
 
 _KEYED = "line hashes"
-"""Crossings whose hashes are keyed with the secret of the run that made them first."""
+"""Transfers whose hashes are keyed with the secret of the run that made them first."""
 
 
 class ShadowStore(Store):
@@ -39,7 +39,7 @@ class ShadowStore(Store):
         return super().peek(key) or (None if key in self._chosen else self._original.peek(key))
 
     def _peek_dropped(self, key: Key) -> Entry | None:
-        return None  # what `original` let go is made here, not brought back there
+        return None  # what `original` evicted is made here, not brought back there
 
     def difference(self, key: Key, tolerance: float) -> str | None:
         """How the entry that was made here differs from the one in `original`; None: it does not."""
@@ -53,7 +53,7 @@ def compare(stored: Entry, made: Entry, tolerance: float) -> str | None:
     """How `made` differs from `stored`: in the bits of its arrays, the values of its tables, or its facts.
 
     Args:
-        stored: what was there; arrays that it let go are compared by their hash.
+        stored: what was there; evicted arrays are compared by their hash.
         made: what was made now.
         tolerance: relative L2 distance of an array that is let pass; 0 asks for equal bits.
     """
@@ -74,7 +74,7 @@ def _compare_file(stored: Entry, made: Entry, name: str, tolerance: float) -> st
         same = pq.read_table(stored.folder / name).equals(pq.read_table(made.folder / name))
         return None if same else f"{name} has other rows"
     if name in stored.dropped:
-        return f"{name} has other bits than the array that was let go"
+        return f"{name} has other bits than the array that was evicted"
     ours, theirs = (np.load(entry.folder / name, allow_pickle=False) for entry in (made, stored))
     if ours.shape != theirs.shape:
         return f"{name} has the shape {ours.shape} instead of {theirs.shape}"

@@ -2,10 +2,9 @@
 
 An entry holds flat arrays, tables and one JSON of facts. It is written beside its place and renamed into it, so a
 reader sees all of it or nothing; two runs that write the same key write the same content, and the second gives way.
-The arrays of an entry may be let go: its facts, its tables and the hashes of its arrays stay.
+The arrays of an entry may be evicted: its facts, its tables and the hashes of its arrays stay.
 """
 
-import fcntl
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from raysim.core.errors import DamagedEntry, InputError, RunError
 from raysim.core.keys import Key, key_of
+from raysim.core.locks import try_lock
 from raysim.store.entries import FACTS_FILE, Entry, is_array, read_entry, write_array, write_entry, write_facts
 
 
@@ -52,7 +52,7 @@ class Store:
         except DamagedEntry:
             if self._peek_dropped(key) is None:
                 raise
-            return read_entry(self._place(key), key)  # its arrays were let go while they were being read
+            return read_entry(self._place(key), key)  # its arrays were evicted while they were being read
 
     def peek(self, key: Key) -> Entry | None:
         """The entry of `key`, its facts verified but not its files.
@@ -69,7 +69,7 @@ class Store:
         arrays: Mapping[str, npt.NDArray[Any]] | None = None,
         tables: Mapping[str, pa.Table] | None = None,
     ) -> Entry:
-        """Writes the result of `recipe`, or gives way to an equal entry that is there; arrays that it let go come back.
+        """Writes the result of `recipe`, or gives way to an equal entry that is there; evicted arrays come back.
 
         Raises:
             RunError: the disk is full or cannot be written; nothing half-written is left. Or arrays come back other
@@ -87,7 +87,7 @@ class Store:
         return entry
 
     def drop_arrays(self, key: Key) -> None:
-        """Lets the arrays of `key` go, if it is there and has any; a kill leaves them, or their names as let go."""
+        """Evicts the arrays of `key`, if it is there and has any; a kill leaves them, or their names as evicted."""
         entry = self.peek(key)
         gone = frozenset() if entry is None else frozenset(name for name in entry.files if is_array(name))
         if entry is None or not gone - entry.dropped:
@@ -124,16 +124,12 @@ class Store:
         A lease saves work and guards nothing: two processes that do the same work write the same entry.
         """
         path = self._leases / key
-        with path.open("a") as file:
+        with try_lock(path) as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            try:
-                yield True
+                yield held
             finally:
-                path.unlink(missing_ok=True)
+                if held:
+                    path.unlink(missing_ok=True)
 
     def is_leased(self, key: Key) -> bool:
         """Whether some process does the work of `key` right now."""
@@ -163,7 +159,7 @@ class Store:
         return None
 
     def _peek_dropped(self, key: Key) -> Entry | None:
-        """The entry of `key` if some of its arrays were let go."""
+        """The entry of `key` if some of its arrays were evicted."""
         try:
             entry = self.peek(key)
         except DamagedEntry:
@@ -171,7 +167,7 @@ class Store:
         return entry if entry and entry.dropped else None
 
     def _restore_arrays(self, entry: Entry, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Writes arrays of `entry` that were let go, each whole or not at all, and then their names as there."""
+        """Writes arrays of `entry` that were evicted, each whole or not at all, and then their names as there."""
         draft = entry.folder.with_name(f".{entry.folder.name}.{uuid.uuid4().hex}")
         try:
             draft.mkdir()
@@ -179,7 +175,7 @@ class Store:
                 found = write_array(draft / name, arrays[Path(name).stem])
                 if found != entry.files[name]:
                     raise RunError(
-                        f"store {self.folder}: {name} of {entry.key} was let go and comes out otherwise now; its bits"
+                        f"store {self.folder}: {name} of {entry.key} was evicted and comes out otherwise now; its bits"
                         " were made on another kind of machine. Give another --store"
                     )
             for name in entry.dropped:
@@ -191,7 +187,7 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _write_facts(self, entry: Entry, dropped: frozenset[str]) -> None:
-        """Replaces the facts of an entry by ones that differ in what was let go."""
+        """Replaces the facts of an entry by ones that differ in what was evicted."""
         draft = entry.folder / f".{FACTS_FILE}.{uuid.uuid4().hex}"
         try:
             write_facts(draft, replace(entry, dropped=dropped))

@@ -1,37 +1,19 @@
 """`stages.jsonl`: a line for each piece of work as it ends, and what a person is shown meanwhile.
 
-`attempts.jsonl`, beside it, has a line each time a party, or a job of the pipeline, starts on a piece of work: what was
-lost shows there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
+`attempts.jsonl`, beside it, has a line each time an actor, or a job of the pipeline, starts on a piece of work: losses
+show there. What Ray Data does again within a job, since a worker was lost, has no line of its own.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from raysim.core.json_lines import append_json_line, end_torn_line, read_json_lines
 from raysim.core.keys import Key
 from raysim.training.throughput import Speed
 
-TaskKind = Literal[
-    "initial",
-    "train",
-    "aggregate",
-    "losses",
-    "generate",
-    "extract",
-    "solve",
-    "execute",
-    "lint",
-    "licences",
-    "match",
-    "prompts",
-    "clones",
-    "copies",
-    "emissions",
-    "exposure",
-    "membership",
-    "blind",
-]
+TaskKind = str
+"""Name of a `raysim.tasks.kinds.WorkKind`."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +22,18 @@ class TaskRecord:
 
     Attributes:
         key: of its recipe.
-        kind: of work.
+        kind: of work; see `raysim.tasks.kinds`.
         setting: label of the setting that asked first, empty for work that belongs to none.
         label: names it for people.
         status: whether it was computed now or found in the store.
         seconds: it took, waiting for a slot not counted; 0 for what was cached.
         tokens: it trained on, scored or generated.
-        attempts: parties that started on it, in this run of the command.
+        attempts: how often an actor started on it, in this run of the command.
         speed: of training, in the attempt that ended it.
     """
 
     key: Key
-    kind: TaskKind
+    kind: str
     setting: str
     label: str
     status: Literal["computed", "cached"]
@@ -61,7 +43,7 @@ class TaskRecord:
     speed: Speed | None = None
 
     def row(self) -> dict[str, Any]:
-        """As it is logged. `seconds` are all that it took, what `training` tells is of the loop alone."""
+        """As it is logged. `seconds` are all that it took; the figures of `training` are of the loop alone."""
         row = asdict(self) | {"seconds": round(self.seconds, 3)}
         del row["speed"]
         if self.seconds:
@@ -72,49 +54,33 @@ class TaskRecord:
 
 
 class TaskLog:
-    """Appends to `stages.jsonl` and `attempts.jsonl`. A line that a crash tore is left behind, and ignored by
-    `read_log`."""
+    """Appends to `stages.jsonl` and `attempts.jsonl`. A line that a crash tore stays, and `read_log` ignores it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._attempts = path.with_name("attempts.jsonl")
         for log in (self._path, self._attempts):
-            if log.exists() and log.stat().st_size and not log.read_bytes().endswith(b"\n"):
-                with log.open("ab") as file:
-                    file.write(b"\n")
+            end_torn_line(log)
 
     def append(self, record: TaskRecord, session: str) -> None:
-        """Writes one line; `session` tells this run of the command from earlier ones on the same folder."""
-        _append(self._path, record.row() | {"session": session})
+        """Writes one line; `session` distinguishes this run of the command from earlier ones on the same folder."""
+        append_json_line(self._path, record.row() | {"session": session})
 
-    def attempt(self, key: Key, kind: TaskKind, label: str, client: str, number: int, session: str) -> None:
+    def attempt(self, key: Key, kind: str, label: str, client: str, number: int, session: str) -> None:
         """Writes that `client` starts on a piece of work, for the time `number` (from 1) in this session."""
         row = {"key": key, "kind": kind, "label": label, "site": client, "attempt": number, "session": session}
-        _append(self._attempts, row)
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        append_json_line(self._attempts, row)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a `stages.jsonl` or `attempts.jsonl`."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
+    return read_json_lines(path)
 
 
 class Observer(Protocol):
-    """Is told what happens, for a person to see."""
+    """Receives progress events, to show them to a person."""
 
-    def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
+    def started(self, key: Key, kind: str, label: str, tokens: int) -> None:
         """Work began, which will take `tokens`."""
         ...
 

@@ -18,10 +18,10 @@ SERVER = "server"
 
 @dataclass(frozen=True, order=True)
 class Transfer:
-    """Bytes that went from one party to another.
+    """Bytes that went from one place to another.
 
     Attributes:
-        sender: an organization, ``server``, or a coalition's name.
+        sender: an organization, ``server``, or a pooled organization.
         receiver: likewise; ``... (its shelf)`` is an organization's own part of the store.
         kind: ``weights``, ``client state``, ``metrics``, ``sequences`` or ``texts`` (raw code), or the kind of a
         measure.
@@ -37,11 +37,11 @@ class Transfer:
 
     @classmethod
     def of(cls, sender: str, receiver: str, kind: str, content: bytes) -> "Transfer":
-        """The crossing of `content`."""
+        """The transfer of `content`."""
         return cls(sender, receiver, kind, len(content), hashlib.sha256(content).hexdigest())
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in an entry's info, and in ``ledger.parquet``."""
+        """As it is written in an entry's info, and in ``ledger.parquet``."""
         row = asdict(self)
         return {("bytes" if name == "num_bytes" else name): value for name, value in row.items()}
 
@@ -52,7 +52,7 @@ class Transfer:
 
 
 def transfers_of(entry: Entry, store: Store) -> list[tuple[Key, Transfer]]:
-    """What the work of `entry` moved: weights there and back, client state to its shelf, and what it noted itself."""
+    """What the work of `entry` moved: weights there and back, client state to local state, and what it noted itself."""
     found = [Transfer.from_json(row) for row in entry.info.get("crossings", ())]
     client = entry.info.get("site")
     received = entry.recipe.get("weights")
@@ -64,10 +64,10 @@ def transfers_of(entry: Entry, store: Store) -> list[tuple[Key, Transfer]]:
         found.append(_of_array(entry, "weights", client, SERVER, "weights"))
     past = store.peek(entry.recipe["client_state"]) if entry.recipe.get("client_state") else None
     if client and past:
-        found += [_of_array(past, name, _shelf(client), client, "client state") for name in _moments(past)]
+        found += [_of_array(past, name, _local_state(client), client, "client state") for name in _moments(past)]
     if client and entry.recipe["kind"] == "train":
         found.append(Transfer.of(client, SERVER, "metrics", canonical_json(entry.info["metrics"]).encode()))
-        found += [_of_array(entry, name, client, _shelf(client), "client state") for name in _moments(entry)]
+        found += [_of_array(entry, name, client, _local_state(client), "client state") for name in _moments(entry)]
     return [(entry.key, transfer) for transfer in found]
 
 
@@ -77,8 +77,8 @@ def ledger_rows(entries: Iterable[Entry], store: Store) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: tuple(row.values()))
 
 
-def _shelf(client: str) -> str:
-    """A site's own part of the store, from which the server reads nothing."""
+def _local_state(client: str) -> str:
+    """A client's own part of the store, from which the server reads nothing."""
     return f"{client} (its shelf)"
 
 

@@ -24,7 +24,6 @@ from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.sweeps import SWEEP
-from raysim.tables.spec import PUBLIC as PUBLIC
 from raysim.tables.spec import TableSpec
 
 TABLES: dict[str, TableSpec] = {
@@ -69,10 +68,10 @@ def schema(name: str) -> pa.Schema:
 
 def table_path(folder: Path, name: str) -> Path:
     """Where the table called `name` lies in the run folder `folder`."""
-    return folder / _spec(name).folder / f"{name}.parquet"
+    return _path(folder, _spec(name))
 
 
-def write_table(folder: Path, name: str, table: pa.Table) -> Path:
+def write_table(folder: Path, table_or_name: TableSpec | str, table: pa.Table) -> Path:
     """Writes `table` into the run folder `folder`, cast to its schema and sorted, all at once or not at all.
 
     Rows are sorted by the key columns and then by all others, so equal content gives equal files.
@@ -80,8 +79,8 @@ def write_table(folder: Path, name: str, table: pa.Table) -> Path:
     Raises:
         InputError: there is no such table, or `table` lacks a column, has one too many or one of another type.
     """
-    spec = _spec(name)
-    path = table_path(folder, name)
+    spec = table_or_name if isinstance(table_or_name, TableSpec) else _spec(table_or_name)
+    path = _path(folder, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
     canonical = _sorted(_cast(spec, table, str(path)), spec.key)
     unfinished = path.with_suffix(".unfinished")
@@ -97,15 +96,19 @@ def read_table(folder: Path, name: str) -> pa.Table:
         InputError: there is no such table, or its columns are not those of this version.
         DamagedEntry: the file is no Parquet file.
     """
+    path = folder / "results" / f"{name}.parquet"
+    if name not in TABLES and path.exists():
+        return _read(path)  # of a measure that does not come with raysim
     spec = _spec(name)
-    path = table_path(folder, name)
+    path = _path(folder, spec)
     if not path.exists():
         return spec.schema.empty_table()
+    table = _read(path)
     try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DamagedEntry(f"{path}: not a readable Parquet file ({error}); delete it and run again") from None
-    return _cast(spec, table, str(path))
+        return _cast(spec, table, str(path))
+    except InputError as error:
+        again = "a table of another version of raysim: run its command again, which writes it anew and computes nothing"
+        raise InputError(f"{error}; {again} that the store has") from None
 
 
 def table_hash(table: pa.Table) -> str:
@@ -135,6 +138,17 @@ def data_dictionary() -> str:
         parts += [f"| {column.name} | {column.type} | {column.description} |" for column in spec.columns]
         parts.append("")
     return "\n".join(parts)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DamagedEntry(f"{path}: not a readable Parquet file ({error}); delete it and run again") from None
+
+
+def _path(folder: Path, spec: TableSpec) -> Path:
+    return folder / spec.folder / f"{spec.name}.parquet"
 
 
 def _spec(name: str) -> TableSpec:

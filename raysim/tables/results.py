@@ -1,24 +1,32 @@
-"""A run folder as its reader sees it: the manifest, the stage log and the tables, and nothing else."""
+"""A run folder as its reader sees it: the manifest, the task log and the tables, and nothing else."""
 
-import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 
-from raysim.core.errors import InputError
-from raysim.tables.io import read_table
+from raysim.core.errors import RaysimError
+from raysim.core.json_lines import read_json_lines
+from raysim.core.run_folder import RunFolder
+from raysim.tables.io import TABLES, read_table, table_path
 
 
 @dataclass(frozen=True)
 class Results:
     """One run folder.
 
+    Every table is an attribute, and an item, by its name: ``results.models``, ``results["models"]``. The names of those
+    that were written are in `tables`; the others are empty.
+
     Attributes:
         path: the folder.
         manifest: what was run, where and with which versions.
-        stages: the lines of the stage log, in the order in which the stages ended.
+        stages: the lines of the task log, in the order in which the pieces of work ended.
     """
 
     path: Path
@@ -40,6 +48,80 @@ class Results:
             return [str(name) for name in named]
         return sorted({name for row in self.table("models").column("organizations").to_pylist() for name in row})
 
+    @property
+    def folder(self) -> Path:
+        """The folder, as `path`."""
+        return self.path
+
+    @property
+    def report(self) -> Path:
+        """Where the report is, once the run has ended."""
+        return self.path / "report.html"
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables that the run wrote."""
+        return [name for name in TABLES if table_path(self.path, name).exists()]
+
+    @property
+    def strategies(self) -> list[str]:
+        """Labels of the strategies, in the order of the experiment."""
+        return [_label(entry) for entry in self.setting("strategies") or ()]
+
+    @property
+    def points(self) -> dict[str, "Results"]:
+        """The runs of a sweep that have begun, by name; of a run none."""
+        folders = {point["name"]: self.path / point["folder"] for point in self.manifest.get("points") or ()}
+        return {name: open_run(folder) for name, folder in folders.items() if (folder / "manifest.json").is_file()}
+
+    def __getattr__(self, name: str) -> pa.Table:
+        # Python asks here for what is no attribute alone; for names with underscores before a copy has its attributes.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in TABLES:
+            return self.table(name)
+        raise AttributeError(f"{name!r} is no attribute and no table of a run; its tables: {', '.join(self.tables)}")
+
+    def __getitem__(self, name: str) -> pa.Table:
+        return self.table(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tables)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.tables]
+
+    def __repr__(self) -> str:
+        name, *facts = self._summary()
+        return "\n".join([f"Results of {name[1]}", *(f"  {fact}: {value}" for fact, value in facts)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = "".join(f"<tr><th>{escape(fact)}</th><td>{escape(value)}</td></tr>" for fact, value in self._summary())
+        link = f'<a href="{escape(quote(os.path.relpath(self.report)))}" target="_blank">Open the report</a>'
+        return f"<table>{rows}</table>{link if self.report.exists() else ''}"
+
+    def _summary(self) -> list[tuple[str, str]]:
+        """Facts for a person, each with its name."""
+        finished = self.manifest.get("finished")
+        facts = [("run", str(self.manifest.get("name"))), ("finished", str(finished or "not yet"))]
+        if points := self.manifest.get("points"):
+            ended = sum(bool(results.manifest.get("finished")) for results in self.points.values())
+            facts += [("points", f"{len(points)}, of which {ended} have finished")]
+        else:
+            facts += [("organizations", ", ".join(self.manifest.get("organizations") or ()))]
+        facts += [("strategies", ", ".join(self.strategies))]
+        if "models" in self.tables:
+            try:
+                facts += [("models", f"{len(self.models.column('model').unique()):,}")]
+            except RaysimError as error:  # whoever looks at a folder learns of it, whatever is in there
+                facts += [("models", str(error))]
+        report = str(self.report) if self.report.exists() else "not written yet"
+        return [*facts, ("tables", ", ".join(self.tables) or "none yet"), ("report", report)]
+
     def setting(self, *path: str) -> Any:
         """A setting of the experiment by its path, or None where it is not set."""
         node: Any = self.manifest.get("experiment", {})
@@ -54,39 +136,13 @@ def open_run(path: Path | str) -> Results:
     Raises:
         InputError: no such folder, no manifest in it, or one that cannot be read.
     """
-    folder = Path(path)
-    manifest_path = folder / "manifest.json"
-    if not manifest_path.is_file():
-        raise InputError(f"{folder}: no run folder, it has no manifest.json; give the --out folder of `raysim run`")
-    try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{manifest_path}: cannot be read as JSON ({error}); run again to write it anew") from None
-    if not isinstance(manifest, dict):
-        raise InputError(f"{manifest_path}: expected a JSON object, found {type(manifest).__name__}")
-    return Results(folder, manifest, read_log(folder / "stages.jsonl"))
+    folder = RunFolder(Path(path))
+    return Results(folder.path, folder.read_manifest(), tuple(read_json_lines(folder.stages)))
 
 
-def read_log(path: Path) -> tuple[dict[str, Any], ...]:
-    """The lines of a stage log. The last one is left out if it is torn: its stage counts as never ended.
-
-    Raises:
-        InputError: a line before the last one is no JSON object.
-    """
-    if not path.is_file():
-        return ()
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    stages: list[dict[str, Any]] = []
-    last = max((number for number, line in enumerate(lines) if line.strip()), default=-1)
-    for number, line in enumerate(lines[: last + 1]):
-        if not line.strip():
-            continue
-        try:
-            stage = json.loads(line)
-        except ValueError:
-            stage = None
-        if isinstance(stage, dict):
-            stages.append(stage)
-        elif number != last:
-            raise InputError(f"{path}, line {number + 1}: not a JSON object; the stage log was changed by hand")
-    return tuple(stages)
+def _label(entry: str | dict[str, dict[str, Any] | None]) -> str:
+    """The label of an entry of ``strategies``."""
+    if isinstance(entry, str):
+        return entry
+    name, settings = next(iter(entry.items()))
+    return str((settings or {}).get("label") or name)

@@ -10,9 +10,6 @@ COUNT = pa.int64()
 REAL = pa.float64()
 FLAG = pa.bool_()
 
-PUBLIC = "(public)"
-"""Stands where an organization would, for the references: what also stands there is public, not owned."""
-
 
 @dataclass(frozen=True)
 class Column:
@@ -35,7 +32,18 @@ class TableSpec:
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([(column.name, column.type) for column in self.columns])
+        """All columns."""
+        return pa.schema(self.fields(*(column.name for column in self.columns)))
+
+    def fields(self, *names: str) -> list[pa.Field]:
+        """The columns of these names, in the order given, for schemas that have more than the table."""
+        types = {column.name: column.type for column in self.columns}
+        return [pa.field(name, types[name]) for name in names]
+
+    def without(self, *names: str) -> pa.Schema:
+        """All columns but these: of rows whose place in the table is known where they are gathered."""
+        assert set(names) <= {column.name for column in self.columns}, "columns of the table"
+        return pa.schema(self.fields(*(column.name for column in self.columns if column.name not in names)))
 
 
 def table_spec(

@@ -6,6 +6,7 @@ started again for what it had not delivered; parts that have come are not asked 
 
 import asyncio
 import time
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
 from raysim.store.transfers import SERVER, Transfer
 from raysim.tasks.executor import TaskExecutor, TaskResult
-from raysim.tasks.ray_data import IN_FLIGHT, map_tables
+from raysim.tasks.ray_data import IN_FLIGHT, Step, map_tables
+from raysim.tasks.task import ArrayPolicy
 
 Probe = tuple[Key, str]
 """A model, and the organization whose prompts it is asked; or the server, whose problems are nobody's."""
@@ -68,11 +70,13 @@ class BatchJob:
     """How the pieces of one kind go through the pipeline.
 
     Attributes:
-        step: a class of `raysim.measures.memorization.match_step`.
+        step: a class whose objects map a table to a table.
         arguments: makes its keyword arguments, anew for each attempt: references may be lost with a node.
         work: the table that asks for one part of a probe's piece.
         part: which part an answer is.
         tables: what is stored of a piece, from its parts in order.
+        light: where it is done if it takes less than workers of the pipeline take to start, and Ray is our own, in this
+            machine: by the server, or by each probe's organization, whose processes have all modules loaded.
     """
 
     step: type
@@ -80,6 +84,7 @@ class BatchJob:
     work: Callable[[Probe, int], pa.Table]
     part: Callable[[pa.Table], int]
     tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
+    light: Literal["server", "organizations"] | None = None
 
 
 class BatchJobs:
@@ -128,7 +133,7 @@ class BatchJobs:
         under_way = 0
 
         def hand_out() -> None:
-            """Notes the pieces that the pipeline has in hand: it takes its work in order, so much at a time."""
+            """Logs the pieces that the pipeline begins: it takes its work in order, `IN_FLIGHT` parts a worker."""
             nonlocal under_way
             while ahead and under_way < self._workers * IN_FLIGHT:
                 probe, _ = ahead.popleft()
@@ -140,8 +145,12 @@ class BatchJobs:
 
         hand_out()
         retries = self._executor.pool.retrying.policy.retries
-        answers = map_tables(job.step, arguments, tables, self._workers, self._backend.name, retries=retries)
-        async for answer in self._answers(answers):
+        if job.light == "organizations" and self._backend.embedded:
+            answers = self._from_organizations(job, arguments, [probe[1] for probe, _ in missing], tables)
+        else:
+            place = "inline" if job.light and self._backend.embedded else self._backend.name
+            answers = self._answers(map_tables(job.step, arguments, tables, self._workers, place, retries=retries))
+        async for answer in answers:
             under_way -= 1
             hand_out()
             probe = answer["model"][0].as_py(), answer["organization"][0].as_py()
@@ -177,12 +186,46 @@ class BatchJobs:
                 raise
             raise explained from error
 
+    async def _from_organizations(
+        self, job: BatchJob, arguments: dict[str, Any], names: list[str], tables: list[pa.Table]
+    ) -> AsyncIterator[pa.Table]:
+        """Answers of the organizations `names` to their `tables`, as they come, `workers` of them at once."""
+        shared, number, limit = self._backend.share(arguments), uuid.uuid4().hex, asyncio.Semaphore(self._workers)
+
+        async def answer(name: str, table: pa.Table) -> pa.Table:
+            async with limit:
+                actor = await self._executor.pool.any(name)
+                return await self._backend.call(actor, "run", _apply, number, job.step, shared, table)
+
+        asked = [asyncio.ensure_future(answer(*one)) for one in zip(names, tables, strict=True)]
+        try:
+            for ended in asyncio.as_completed(asked):
+                yield await ended
+        finally:
+            for one in asked:
+                one.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
     async def _finish(self, piece: BatchedTask, seconds: float, status: Literal["computed", "cached"]) -> None:
-        async def done(_: bool) -> TaskResult:
+        async def done(_: ArrayPolicy) -> TaskResult:
             record = TaskRecord(piece.key, piece.recipe["kind"], "", piece.label, status, seconds, piece.tokens)
             return piece.finished, record
 
         await self._executor.get_or_compute(piece.key, "", piece.label, done)
+
+
+_held: tuple[str, Step] | None = None
+"""The step that was applied last in this process, and the number of its job."""
+
+
+def _apply(client: Any, number: str, step: type, arguments: dict[str, Any], table: pa.Table) -> pa.Table:
+    """A client function that applies the step of job `number`, made at the first call."""
+    global _held
+    del client
+    if _held is None or _held[0] != number:
+        _held = None  # before another takes as much memory
+        _held = number, step(**arguments)
+    return _held[1](table).replace_schema_metadata(None)
 
 
 def groups(pieces: BatchedTasks, limit: int) -> Iterator[list[Probe]]:

@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.cluster.actor_pool import ActorPool
@@ -17,35 +16,27 @@ from raysim.core.keys import Key, canonical_json, key_of
 from raysim.store.entries import Entry
 from raysim.store.retention import Retention
 from raysim.store.store import Store
-from raysim.store.task_log import Observer, TaskKind, TaskLog, TaskRecord
+from raysim.store.task_log import Observer, TaskLog, TaskRecord
 from raysim.store.transfers import SERVER, Transfer
+from raysim.tasks.task import ArrayPolicy, Task, TaskOutput
 
 SHARED_WEIGHTS = 8
-"""Sets of weights kept where parties can read them, beside those in the store."""
+"""Sets of weights kept where actors can read them, beside those in the store."""
 
 _LOOK_AGAIN_S = 0.5
 """Between two looks at work that another run is doing."""
 
 TaskResult = tuple[Entry, TaskRecord]
 
-Work = Callable[[bool], Awaitable[TaskResult]]
-"""Finds or makes a result; called with True it must bring arrays that were let go."""
+Work = Callable[[ArrayPolicy], Awaitable[TaskResult]]
+"""Finds or makes a result, with its arrays if the policy asks for them."""
 
 Compute = Callable[[], Awaitable[tuple[list[Transfer], dict[str, pa.Table]]]]
-"""Work that needs no party of its own: what it moved, and its tables."""
+"""Work that needs no actor of its own: what it moved, and its tables."""
 
 
 class LeasedElsewhere(Exception):
     """Another run that shares the store is doing this work."""
-
-
-@dataclass(frozen=True)
-class TaskOutput:
-    """What a visit to a site brings back: JSON facts, arrays and tables."""
-
-    info: Mapping[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 class TaskExecutor:
@@ -53,11 +44,11 @@ class TaskExecutor:
 
     Args:
         store: where results lie.
-        pool: the parties that do it.
-        retention: says whose arrays may go when work has ended.
+        pool: the actors that do it.
+        retention: says whose arrays may be evicted when work has ended.
         log: of finished work, and of attempts.
         session: names this run of the command in the log.
-        observer: is told for people.
+        observer: receives progress events.
     """
 
     def __init__(
@@ -79,25 +70,25 @@ class TaskExecutor:
         self._shared: OrderedDict[Key, Any] = OrderedDict()
 
     async def get_or_compute(self, key: Key, setting: str, label: str, work: Work) -> Entry:
-        """The result of `work`, logged under `setting`; tried again if its party is lost.
+        """The result of `work`, logged under `setting`; tried again if its actor is lost.
 
         Single flight: whoever asks for a key while its work is under way waits for the same result.
         """
         self.used.add(key)
         self.register_producer(key, key, label, work)
         if key not in self._running:
-            self._running[key] = self._start(key, label, work, arrays=False)
+            self._running[key] = self._start(key, label, work, ArrayPolicy.LOOKUP)
         entry, record = await asyncio.shield(self._running[key])
         self._ended(replace(record, setting=setting, label=label))
         return entry
 
     def register_producer(self, key: Key, by: Key, label: str, work: Work) -> None:
-        """Says that the work of `by` makes the arrays of `key`, should they be needed after they were let go."""
+        """Says that the work of `by` makes the arrays of `key`, should they be needed after they were evicted."""
         self._again[key] = by, label, work
         self._made_by.setdefault(by, set()).add(key)
 
-    async def cached(self, key: Key, arrays: bool = False) -> Entry | None:
-        """The verified entry, or None; with `arrays`, also None if its arrays were let go.
+    async def cached(self, key: Key, policy: ArrayPolicy = ArrayPolicy.LOOKUP) -> Entry | None:
+        """The verified entry, or None; with `ArrayPolicy.REMATERIALIZE`, also None if some of its arrays were evicted.
 
         A damaged one is reported and moved away, so that it is computed again.
         """
@@ -107,10 +98,10 @@ class TaskExecutor:
             self.observer.note(f"{error}; it is moved to the store's folder 'damaged' and computed again")
             self.store.discard(key)
             return None
-        return None if entry and arrays and entry.dropped else entry
+        return None if entry and entry.dropped and policy is ArrayPolicy.REMATERIALIZE else entry
 
     async def entry(self, key: Key) -> Entry:
-        """The entry of work that this run has done or found, with its arrays: made again if they were let go.
+        """The entry of work that this run has done or found, with its arrays: made again if they were evicted.
 
         Raises:
             DamagedEntry: it was damaged since.
@@ -124,18 +115,18 @@ class TaskExecutor:
             by, label, work = self._again[key]
             running = self._running.get(by)
             if running is None or running.done():
-                running = self._running[by] = self._start(by, label, work, arrays=True)
+                running = self._running[by] = self._start(by, label, work, ArrayPolicy.REMATERIALIZE)
             await asyncio.shield(running)
 
     async def rematerialize(self, *keys: Key | None) -> None:
-        """Makes arrays that were let go. Whoever needs them calls this before it holds a slot: making takes one."""
+        """Makes arrays that were evicted. Whoever needs them calls this before it holds a slot: making takes one."""
         for key in keys:
             entry = self.store.peek(key) if key else None
             if entry and entry.dropped:
                 await self.entry(entry.key)
 
     async def broadcast(self, key: Key) -> Any:
-        """The weights of `key`, where parties can read them."""
+        """The weights of `key`, where actors can read them."""
         if key not in self._shared:
             entry = await self.entry(key)
             self._shared[key] = self.backend.share(entry.array("weights"))
@@ -144,54 +135,45 @@ class TaskExecutor:
         self._shared.move_to_end(key)
         return self._shared[key]
 
-    def attempt(self, key: Key, kind: TaskKind, label: str, tokens: int, client: str) -> None:
+    def attempt(self, key: Key, kind: str, label: str, tokens: int, client: str) -> None:
         """Says that `client` starts on a piece of work now."""
         self._attempts[key] += 1
         self._log.attempt(key, kind, label, client, self._attempts[key], self._session)
         self.observer.started(key, kind, label, tokens)
 
-    async def run_on_client(
-        self,
-        recipe: Mapping[str, Any],
-        client: str,
-        label: str,
-        function: Callable[..., TaskOutput],
-        *args: Any,
-        tokens: int = 0,
-        given: Sequence[Transfer] = (),
-    ) -> Entry:
-        """Keyed work of ``function(site, *args)``, with weights before `args` if the recipe names some.
+    async def run_on_client(self, task: Task[TaskOutput]) -> Entry:
+        """The result of `task`, from the store or computed at its client.
 
-        What it brings back is a crossing from the site to the server; `given` are those of what `args` carry there.
+        The output is a transfer from the client to the server.
         """
-        key, kind = key_of(recipe), recipe["kind"]
+        key, kind, client = task.key, task.kind, task.client
 
-        async def work(arrays: bool) -> TaskResult:
-            if entry := await self.cached(key, arrays):
-                return entry, TaskRecord(key, kind, "", label, "cached", tokens=tokens)
-            await self.rematerialize(recipe.get("weights"))
+        async def work(policy: ArrayPolicy) -> TaskResult:
+            if entry := await self.cached(key, policy):
+                return entry, TaskRecord(key, kind, "", task.label, "cached", tokens=task.tokens)
+            await self.rematerialize(task.weights)
             async with self.pool.acquire(client, self._retention.measure_priority) as actor:
-                shared = [await self.broadcast(recipe["weights"])] if "weights" in recipe else []
-                self.attempt(key, kind, label, tokens, client)
+                weights = [await self.broadcast(task.weights)] if task.weights else []
+                self.attempt(key, kind, task.label, task.tokens, client)
                 started_s = time.monotonic()
-                product: TaskOutput = await self.backend.call(actor, "run", function, *shared, *args)
+                output: TaskOutput = await self.backend.call(actor, "run", task.function, *weights, *task.arguments)
                 seconds = time.monotonic() - started_s
-            content = canonical_json(dict(product.info)).encode()
-            content += b"".join(array.tobytes() for array in product.arrays.values())
-            content += b"".join(table_bytes(table) for table in product.tables.values())
+            content = canonical_json(dict(output.info)).encode()
+            content += b"".join(array.tobytes() for array in output.arrays.values())
+            content += b"".join(table_bytes(table) for table in output.tables.values())
             transfer = Transfer.of(client, SERVER, kind, content)
-            info = {**product.info, "site": client, "crossings": [c.to_json() for c in (*given, transfer)]}
-            entry = await asyncio.to_thread(self.store.put, recipe, info, product.arrays, product.tables)
-            return entry, TaskRecord(key, kind, "", label, "computed", seconds, tokens)
+            info = {**output.info, "site": client, "crossings": [t.to_json() for t in (*task.given, transfer)]}
+            entry = await asyncio.to_thread(self.store.put, task.recipe, info, output.arrays, output.tables)
+            return entry, TaskRecord(key, kind, "", task.label, "computed", seconds, task.tokens)
 
-        return await self.get_or_compute(key, "", label, work)
+        return await self.get_or_compute(key, "", task.label, work)
 
     async def run_on_server(self, recipe: Mapping[str, Any], label: str, function: Compute) -> Entry:
-        """Keyed work of the server on what the organizations told: ``function()``, unless the store has it."""
+        """Keyed work of the server on what the organizations sent: ``function()``, unless the store has it."""
         key, kind = key_of(recipe), recipe["kind"]
 
-        async def work(arrays: bool) -> TaskResult:
-            if entry := await self.cached(key, arrays):
+        async def work(policy: ArrayPolicy) -> TaskResult:
+            if entry := await self.cached(key, policy):
                 return entry, TaskRecord(key, kind, "", label, "cached")
             started_s = time.monotonic()
             transfers, tables = await function()
@@ -201,21 +183,22 @@ class TaskExecutor:
 
         return await self.get_or_compute(key, "", label, work)
 
-    def _start(self, key: Key, label: str, work: Work, arrays: bool) -> asyncio.Future[TaskResult]:
-        running = asyncio.ensure_future(self._perform(key, label, work, arrays))
-        # Whoever waits is told of an error; once the run stops for one, nobody may be left to hear of a second.
+    def _start(self, key: Key, label: str, work: Work, policy: ArrayPolicy) -> asyncio.Future[TaskResult]:
+        running = asyncio.ensure_future(self._perform(key, label, work, policy))
+        # Whoever waits gets an error; once the run stops for one, nobody may be left to retrieve a second.
         running.add_done_callback(lambda f: f.cancelled() or f.exception())
         return running
 
-    async def _perform(self, key: Key, label: str, work: Work, arrays: bool) -> TaskResult:
-        """`work`, tried again where its party is lost or another run has it; its errors name it."""
-        if arrays:
+    async def _perform(self, key: Key, label: str, work: Work, policy: ArrayPolicy) -> TaskResult:
+        """`work`, tried again where its actor is lost or another run has it; its errors name it."""
+        again = policy is ArrayPolicy.REMATERIALIZE
+        if again:
             self._retention.begins_again(key)
 
         async def attempt() -> TaskResult:
             while True:
                 try:
-                    return await work(arrays)
+                    return await work(policy)
                 except LeasedElsewhere:
                     await self._wait_for_other_run(key, label)
 
@@ -227,9 +210,9 @@ class TaskExecutor:
             raise type(error)(f"{label}: {error}") from error
         if record.status == "computed":
             record = replace(record, attempts=max(1, self._attempts[key]))
-            if arrays:
+            if again:
                 self._log.append(replace(record, label=f"{label}, once more for its arrays"), self._session)
-        # At once, not in a thread: meanwhile, somebody could begin to count on what is about to go.
+        # At once, not in a thread: meanwhile, somebody could begin to count on what is about to be evicted.
         for unused in self._retention.ended(key, self._made_by.get(key, ())):
             self.store.drop_arrays(unused)
             self._shared.pop(unused, None)

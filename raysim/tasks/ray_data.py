@@ -114,7 +114,7 @@ class _Worker:
 
 
 def fetch(value: Any) -> Any:
-    """What an object reference stands for; anything else as it is. Arrays come without a copy, read-only."""
+    """The value behind an object reference; anything else as it is. Arrays come without a copy, read-only."""
     if type(value).__name__ != "ObjectRef":  # so that the inline backend does not import Ray
         return value
     import ray

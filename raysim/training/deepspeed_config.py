@@ -1,4 +1,4 @@
-"""DeepSpeed's own config inside a trainer's settings: what may stand there, and what of it decides numbers."""
+"""DeepSpeed's own config inside a trainer's settings: which keys it may have, and which of them decide numbers."""
 
 import importlib.util
 from collections.abc import Mapping

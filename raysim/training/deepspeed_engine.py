@@ -13,15 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from raysim.core.errors import RunError
-from raysim.training.deepspeed_config import keeps_bits, stage_of
+from raysim.core.keys import versions_of
+from raysim.training.deepspeed_config import check_config, decisive, keeps_bits, stage_of
 from raysim.training.loop import run_loop
+from raysim.training.objectives import AppliedObjective
 from raysim.training.optimizers import begin_state, export_state, make_optimizer, restore_state, state_shapes
-from raysim.training.ranks import ALONE, ProcessGroup, meet_alone
-from raysim.training.request import Event, TrainerSettings, TrainState, TrainTask
+from raysim.training.process_group import ALONE, ProcessGroup, join_alone
+from raysim.training.request import Event, TrainerSettings, TrainRequest, TrainState
 from raysim.training.throughput import flop_per_token
 from raysim.training.torch_engine import checkpointing, next_token_loss
 from raysim.training.weights import Flat, assign, assign_tensors, flatten_tensors, trainable
@@ -34,8 +33,8 @@ _SCALER = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
 
 
 @contextmanager
-def _unconcerned() -> Iterator[None]:
-    """Passes over what DeepSpeed is warned of, since it calls torch by older names."""
+def _ignoring_warnings() -> Iterator[None]:
+    """Ignores the warnings that DeepSpeed gets, since it calls torch by older names."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -48,28 +47,44 @@ class DeepSpeedTrainer:
         self._model = model
         self._group = group
 
-    def train(
-        self,
-        task: TrainTask,
-        sequences: npt.NDArray[np.int32],
-        weights: Flat,
-        client_state: TrainState | None = None,
-        resume: TrainState | None = None,
-    ) -> Iterator[Event]:
+    @classmethod
+    def check(cls, settings: TrainerSettings, objective: str | None = None) -> None:
+        """Refuses what DeepSpeed cannot do; see `raysim.training.request.Trainer.check`."""
+        if settings.compile:
+            raise ValueError("compile: is for backend: torch; leave it out")
+        check_config(settings.deepspeed, settings.precision)
+        stage = stage_of(settings.deepspeed)
+        if settings.optimizer == "adafactor" and stage:
+            raise ValueError(
+                f"optimizer: adafactor needs whole matrices, and ZeRO stage {stage} has flat shards of them; write"
+                " deepspeed.zero_optimization.stage: 0, or optimizer: adamw or yogi"
+            )
+        if objective and stage:
+            raise ValueError(
+                f"deepspeed.zero_optimization.stage: is {stage}, where no rank has whole gradients, and the objective"
+                f" {objective!r} needs them; write stage: 0, or backend: torch"
+            )
+
+    @classmethod
+    def recipe(cls, settings: TrainerSettings) -> dict[str, Any]:
+        """What of DeepSpeed's config decides numbers, and its version."""
+        return {"deepspeed": decisive(settings.deepspeed), "libraries": versions_of("deepspeed")}
+
+    def train(self, request: TrainRequest) -> Iterator[Event]:
         """See `raysim.training.request.Trainer.train`."""
         import torch
 
-        torch.set_num_threads(task.settings.threads)
+        settings = request.task.settings
+        torch.set_num_threads(settings.threads)
         # DeepSpeed rewrites a model, and leaves traces in it.
         model = copy.deepcopy(self._model)
-        start = resume or client_state
-        with torch.random.fork_rng(devices=[]), checkpointing(model, task.settings.checkpoint_activations):
-            engine = _DeepSpeedEngine(model, task, resume.arrays["weights"] if resume else weights, self._group)
+        with torch.random.fork_rng(devices=[]), checkpointing(model, settings.checkpoint_activations):
+            engine = _DeepSpeedEngine(model, request, self._group)
             try:
-                if start:
-                    engine.restore(start)
+                if request.initial_state:
+                    engine.restore(request.initial_state)
                 model.train()
-                yield from run_loop(engine, task, sequences, client_state, resume, self._group)
+                yield from run_loop(engine, request, self._group)
             finally:
                 engine.close()
 
@@ -77,15 +92,15 @@ class DeepSpeedTrainer:
 class _DeepSpeedEngine:
     """Implements `raysim.training.loop.Engine`."""
 
-    @_unconcerned()
-    def __init__(self, model: "PreTrainedModel", task: TrainTask, weights: Flat, group: ProcessGroup) -> None:
+    @_ignoring_warnings()
+    def __init__(self, model: "PreTrainedModel", request: TrainRequest, group: ProcessGroup) -> None:
         import torch
 
-        settings = task.settings
+        settings, weights = request.task.settings, request.current_weights
         deepspeed = load_deepspeed(settings.device)
         # ZeRO 3 puts functions of its own in their place, for the whole process.
         self._functions = {name: getattr(torch.nn.functional, name) for name in ("linear", "embedding")}
-        meet_alone(settings.device)
+        join_alone(settings.device)
         torch.nn.Module.to(model, torch.device(settings.device))
         assign(model, weights)
         self._settings = settings
@@ -93,6 +108,7 @@ class _DeepSpeedEngine:
         self._bits = keeps_bits(settings.deepspeed)
         self._ranks = group.size
         self._parameters: list[Any] = list(trainable(model))
+        self._objective = AppliedObjective(request.task.objective, self._parameters, request.weights)
         self.flop_per_token = flop_per_token(model)
         self._shapes = [p.shape for p in self._parameters]
         optimizer, config = make_optimizer(model, settings), config_of(settings)
@@ -101,13 +117,13 @@ class _DeepSpeedEngine:
         except (ValueError, TypeError, AssertionError, NotImplementedError) as error:
             # Errors of pydantic are ValueErrors of several lines; an assertion may say nothing.
             said = " ".join(str(error).split())[:300] or type(error).__name__
-            raise RunError(f"{task.label}: DeepSpeed refuses trainer.deepspeed: {said}") from error
+            raise RunError(f"{request.task.label}: DeepSpeed refuses trainer.deepspeed: {said}") from error
         self._begin_state(0)
         if self._bits:
             # Masters were made from rounded weights.
             self._set(weights, None)
 
-    @_unconcerned()
+    @_ignoring_warnings()
     def step(self, pieces: "list[tuple[torch.Tensor, float, int]]", rate: float) -> "tuple[torch.Tensor, torch.Tensor]":
         import torch
 
@@ -119,18 +135,20 @@ class _DeepSpeedEngine:
             # What has 16 bits anyway needs no autocast.
             loss = next_token_loss(engine, ids, self._settings, autocast=False if self._bits else None)
             weight = share * self._ranks
-            engine.backward(loss if weight == 1 else loss * weight, scale_wrt_gas=False)
+            whole = self._objective.add_to(loss)
+            engine.backward(whole if weight == 1 else whole * weight, scale_wrt_gas=False)
             if self._stage == 0 and engine.is_gradient_accumulation_boundary():
+                self._objective.correct_gradients()
                 norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.gradient_clip)
             engine.step()
             parts.append(loss.detach() if share == 1 else loss.detach() * share)
         return sum(parts[1:], parts[0]), self._norm() if norm is None else norm
 
-    @_unconcerned()
+    @_ignoring_warnings()
     def weights(self) -> Flat:
         return self._get(None)
 
-    @_unconcerned()
+    @_ignoring_warnings()
     def optimizer_state(self) -> dict[str, Flat]:
         if self._stage == 0:
             return export_state(self._base(), self._settings, self._parameters)
@@ -144,7 +162,7 @@ class _DeepSpeedEngine:
         scale = {name: float(getattr(scaler, name)) for name in _SCALER if hasattr(scaler, name)}
         return {**scale, "steps_applied": float(self._base().state[self._held()[0]]["step"])}
 
-    @_unconcerned()
+    @_ignoring_warnings()
     def restore(self, state: TrainState) -> None:
         """Puts the optimizer's state, step count and loss scale back."""
         counters = state.counters
@@ -161,7 +179,7 @@ class _DeepSpeedEngine:
                     kind = type(getattr(self._optimizer.loss_scaler, name))
                     setattr(self._optimizer.loss_scaler, name, kind(counters[name]))
 
-    @_unconcerned()
+    @_ignoring_warnings()
     def close(self) -> None:
         """Takes DeepSpeed's hooks off, and its functions out of torch."""
         import torch
@@ -187,7 +205,7 @@ class _DeepSpeedEngine:
         return tuple(state_shapes(self._settings, (1,)))
 
     def _begin_state(self, steps: float) -> None:
-        """A state of zeros after so many steps.
+        """A state of zeros, as if after `steps` steps.
 
         DeepSpeed finds moments by parameter only where all of them are there when it looks, once.
         """
@@ -238,7 +256,7 @@ def config_of(settings: TrainerSettings) -> dict[str, Any]:
         **config,
         "train_micro_batch_size_per_gpu": settings.batch_size // (settings.ranks * settings.accumulation),
         "gradient_accumulation_steps": settings.accumulation,
-        # Without ZeRO the loop clips, since DeepSpeed would not tell the norm.
+        # Without ZeRO the loop clips, since DeepSpeed does not return the norm.
         "gradient_clipping": settings.gradient_clip if stage_of(config) else 0.0,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _FLOAT32_BYTES = 4
 _LIVE_PARAMETERS = 10**9
-"""ZeRO 3 gathers up to so many parameters at once (``stage3_max_live_parameters``, DeepSpeed's default)."""
+"""The most parameters that ZeRO 3 gathers at once (``stage3_max_live_parameters``, DeepSpeed's default)."""
 _REDUCE_BUCKET = 5 * 10**8
 """Elements of ZeRO's bucket of gradients (``reduce_bucket_size``, DeepSpeed's default)."""
 

@@ -1,4 +1,4 @@
-"""The training loop of every backend: batches, rates, seeds, events. An engine does what a step is."""
+"""The training loop of every backend: batches, rates, seeds, events. An engine takes the steps."""
 
 import math
 import resource
@@ -13,8 +13,17 @@ import numpy.typing as npt
 from raysim.core.errors import RunError
 from raysim.core.keys import seed_of
 from raysim.training.batches import Batches
-from raysim.training.ranks import ALONE, ProcessGroup
-from raysim.training.request import EpochCheckpoint, Event, Progress, ResumeState, TrainState, TrainTask, Update
+from raysim.training.process_group import ALONE, ProcessGroup
+from raysim.training.request import (
+    EpochCheckpoint,
+    Event,
+    Progress,
+    ResumeState,
+    TrainRequest,
+    TrainState,
+    TrainTask,
+    Update,
+)
 from raysim.training.schedule import rate_at
 from raysim.training.throughput import Speed, peak_flop_per_s
 from raysim.training.weights import Flat
@@ -28,7 +37,11 @@ _LOOK_EVERY_STEPS = {"cpu": 1, "cuda": 16}
 
 
 class Engine(Protocol):
-    """One rank's model and optimizer, loaded and ready."""
+    """One rank's model and optimizer, loaded and ready.
+
+    A step applies the local objective of the request, see `raysim.training.objectives.AppliedObjective`; a backend that
+    cannot refuses it in `raysim.training.request.Trainer.check`.
+    """
 
     flop_per_token: int
     """Of training; see `raysim.training.throughput.flop_per_token`."""
@@ -51,7 +64,7 @@ class Engine(Protocol):
         ...
 
     def optimizer_state(self) -> Mapping[str, Flat]:
-        """What the optimizer keeps, by name, in the order of the weights; asked for as those are."""
+        """What the optimizer keeps, by name, in the order of the weights; every rank must ask at once."""
         ...
 
     def counters(self) -> Mapping[str, float]:
@@ -59,15 +72,8 @@ class Engine(Protocol):
         ...
 
 
-def run_loop(
-    engine: Engine,
-    task: TrainTask,
-    sequences: npt.NDArray[np.int32],
-    client_state: TrainState | None,
-    resume: TrainState | None,
-    group: ProcessGroup = ALONE,
-) -> Iterator[Event]:
-    """Trains with `engine`, which holds the weights to start from; only rank 0 has events to tell.
+def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE) -> Iterator[Event]:
+    """Trains with `engine`, which holds the weights and the state to begin with; only rank 0 has events.
 
     Every rank makes the same decisions at the same steps: losses are summed over ranks, and rank 0 alone looks at the
     clock.
@@ -77,8 +83,8 @@ def run_loop(
     """
     import torch
 
-    settings = task.settings
-    start = resume or client_state
+    task, sequences, resume = request.task, request.sequences, request.resume
+    settings, start = task.settings, request.initial_state
     past_steps = int(start.counters["past_steps"]) if start else 0
     step = int(resume.counters["step"]) if resume else 0
     rate_sum = resume.counters["learning_rate_sum"] if resume else 0.0
@@ -202,7 +208,7 @@ class _Reader:
 
 
 class _Clock:
-    """Says when to tell of progress and of checkpoints, and how long training took."""
+    """Says when progress and resume states are due, and how long training took."""
 
     def __init__(self, checkpoint_every_s: float) -> None:
         self._checkpoint_every_s = checkpoint_every_s

@@ -3,7 +3,7 @@
 Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang & Chen: LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, arXiv
 2106.09685. The matrices are those of `peft`, put into the model in place, so that the model stays what it was for
 everybody else. Only what is trained lies in the flat buffer of `raysim.training.weights`: that is what travels, is
-averaged and stored; the frozen rest comes from the checkpoint at every site.
+averaged and stored; the frozen rest comes from the checkpoint at every client.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A place where code runs on what it holds, with a model in memory."""
+"""An object that holds a model in memory and runs functions beside it: the base of clients and ranks."""
 
 import gc
 from collections.abc import Callable
@@ -32,10 +32,10 @@ class ModelSpec:
 
 
 class ModelHost:
-    """A place where code runs on what it holds. It keeps at most one model in memory, and none on a GPU while it rests.
+    """Holds at most one model in memory, none on a GPU while it is idle, and runs functions beside what it holds.
 
     Args:
-        name: of the site.
+        name: of the client or rank.
     """
 
     def __init__(self, name: str) -> None:
@@ -50,7 +50,7 @@ class ModelHost:
         return self._built[1]
 
     def release(self) -> None:
-        """Gives back what a stage took, but for the model, which comes to the CPU: others may want that GPU now.
+        """Frees what a stage took, but for the model, which comes to the CPU: others may want that GPU now.
 
         Called when the stage has ended and nothing refers to its optimizer any more.
         """
@@ -66,7 +66,7 @@ class ModelHost:
         trim_heap()
 
     def scoring_model(self, spec: ModelSpec, weights: Flat, threads: int) -> "PreTrainedModel":
-        """The model of `spec` with `weights` on the CPU, ready to score; torch has so many `threads` from now on."""
+        """The model of `spec` with `weights` on the CPU, ready to score; torch has `threads` threads from now on."""
         import torch
 
         torch.set_num_threads(threads)

@@ -10,6 +10,7 @@ import pydantic
 from raysim.core.errors import InputError
 from raysim.core.keys import file_sha256, key_of, seed_of
 from raysim.core.settings import Settings
+from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings, add_adapters
 from raysim.training.weights import Flat, flatten, layout_of
 
@@ -100,10 +101,12 @@ def build_model(
         InputError: unknown model type, bad config field, missing or too small checkpoint, adapters that do not fit.
     """
     import torch
+
+    load_transformers()
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # reading a checkpoint has one, at every site
+    logging.disable_progress_bar()  # reading a checkpoint has one, at every client
     # No padding token: sequences are packed, and with one transformers would look for it in every batch.
     special = {"bos_token_id": bos_id, "eos_token_id": bos_id, "pad_token_id": None}
     try:
@@ -180,7 +183,7 @@ class Parameters:
 
 
 def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, context: int) -> Parameters:
-    """Parameters of a model, built without memory for its weights unless a checkpoint must tell.
+    """Parameters of a model, built without memory for its weights unless a checkpoint must be read for it.
 
     Raises:
         InputError: the model cannot be built, or has state besides its parameters.

@@ -56,8 +56,8 @@ def state_floats(settings: TrainerSettings, shapes: Iterable[Shape]) -> int:
 def begin_state(
     optimizer: "torch.optim.Optimizer", settings: TrainerSettings, tensors: "Sequence[torch.Tensor]", steps: float
 ) -> None:
-    """Gives `tensors`, which `optimizer` steps on, a state of zeros after so many steps; it would make the same itself
-    before its first one."""
+    """Gives `tensors`, which `optimizer` steps on, a state of zeros, as if after `steps` steps; it would make
+    the same itself before its first one."""
     import torch
 
     for tensor in tensors:
@@ -91,7 +91,7 @@ def restore_state(
     arrays: Mapping[str, Flat],
     steps: float,
 ) -> None:
-    """Puts back what `export_state` took out after so many steps, those of earlier rounds counted."""
+    """Puts back what `export_state` took out after `steps` steps, those of earlier rounds counted."""
     begin_state(optimizer, settings, parameters, steps)
     names = dict.fromkeys(name for p in parameters for name in state_shapes(settings, tuple(p.shape)))
     for name in names:

@@ -1,4 +1,4 @@
-"""Memory that ran out, said so that a person knows which setting to lower; and memory given back to the system."""
+"""Memory that ran out, with the setting that a person can lower; and memory given back to the system."""
 
 import ctypes
 import traceback
@@ -16,7 +16,7 @@ def oom_hint(setting: str) -> Iterator[None]:
     """Turns an allocation that fails in the block into an error that names `setting`.
 
     The same work would fail in the same way again, so it is no reason to try again. A process that the system ends for
-    want of memory says nothing itself: whoever misses it does.
+    want of memory says nothing itself: the caller that misses it does.
 
     Raises:
         RunError: memory ran out.
@@ -26,7 +26,7 @@ def oom_hint(setting: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(sign in str(error).lower() for sign in _SIGNS):
             raise
-        traceback.clear_frames(error.__traceback__)  # lets go what filled the memory: some is needed to go on
+        traceback.clear_frames(error.__traceback__)  # releases what filled the memory: some is needed to go on
         first = str(error).strip().partition("\n")[0] or "no memory could be had"
         raise RunError(f"memory ran out; lower {setting} ({first[:200]})") from error
 

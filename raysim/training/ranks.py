@@ -1,30 +1,24 @@
-"""Ranks: the processes that train one stage together, and what they say to each other."""
+"""How a stage gets several ranks: the protocol of launchers, and the one of a place without other processes."""
 
-import os
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from raysim.core.errors import InputError
-from raysim.training.request import Event, TrainerSettings
-
-if TYPE_CHECKING:
-    import torch
+from raysim.training.request import Event, TrainerSettings, TrainRequest
 
 
 class RankLauncher(Protocol):
     """A way to start ranks."""
 
     def wanted(self, settings: TrainerSettings) -> bool:
-        """Whether these settings need ranks of their own; else the site trains in its own process."""
+        """Whether these settings need ranks of their own; else a client trains in its own process."""
         ...
 
-    def train(self, settings: TrainerSettings, *arguments: Any) -> Iterator[Event]:
-        """Starts the ranks, has each do ``RankWorker.train(*arguments)``, streams what rank 0 says, ends them.
+    def train(self, request: TrainRequest) -> Iterator[Event]:
+        """Starts the ranks, has each do ``RankWorker.train(request)``, streams the events of rank 0, ends the ranks.
 
         Raises:
-            ActorLost: a rank was lost, or there is no room for them now.
+            ActorLost: a rank was lost, or there is no room for all of them now.
         """
         ...
 
@@ -35,101 +29,11 @@ class NoRankLauncher:
     def wanted(self, settings: TrainerSettings) -> bool:
         return settings.ranks > 1
 
-    def train(self, settings: TrainerSettings, *arguments: Any) -> Iterator[Event]:
+    def train(self, request: TrainRequest) -> Iterator[Event]:
         raise InputError(
-            f"trainer.ranks: {settings.ranks} ranks need processes of their own, and the inline backend has one; write"
-            " execution.backend: ray, or trainer.ranks: 1"
+            f"trainer.ranks: {request.task.settings.ranks} ranks need processes of their own, and the inline backend"
+            " has one; write execution.backend: ray, or trainer.ranks: 1"
         )
 
 
 NO_RANK_LAUNCHER = NoRankLauncher()
-
-
-@dataclass(frozen=True)
-class ProcessGroup:
-    """One rank's place among all ranks of its stage; it has joined them, unless it is alone."""
-
-    rank: int = 0
-    size: int = 1
-
-    def sum(self, tensor: "torch.Tensor") -> None:
-        """Makes `tensor` the sum over all ranks, on every rank."""
-        if self.size > 1:
-            import torch.distributed
-
-            torch.distributed.all_reduce(tensor)
-
-    def largest(self, numbers: list[float], device: str) -> list[float]:
-        """The largest of each number over all ranks."""
-        if self.size == 1:
-            return numbers
-        import torch
-        import torch.distributed
-
-        tensor = torch.tensor(numbers, dtype=torch.float64, device=device)
-        torch.distributed.all_reduce(tensor, op=torch.distributed.ReduceOp.MAX)
-        return tensor.tolist()
-
-
-ALONE = ProcessGroup()
-
-
-class Rendezvous:
-    """Where ranks find each other: rank 0 listens, the others are told where."""
-
-    def __init__(self, rank: int, size: int) -> None:
-        self._group = ProcessGroup(rank, size)
-        self._store: Any = None
-
-    def listen(self) -> int:
-        """Opens the meeting at rank 0; its port."""
-        import torch.distributed
-
-        distributed: Any = torch.distributed  # its types leave the stores out
-        self._store = distributed.TCPStore("0.0.0.0", 0, self._group.size, is_master=True, wait_for_workers=False)  # noqa: S104
-        return self._store.port
-
-    def join(self, host: str, port: int, own_address: str, device: str) -> ProcessGroup:
-        """Joins the other ranks, over NCCL on GPUs and gloo on CPUs; returns when all are there.
-
-        Args:
-            host: address of rank 0.
-            port: that it listens on.
-            own_address: of this rank's node; the network that has it carries what ranks say to each other.
-            device: ``cpu`` or ``cuda``.
-        """
-        import torch.distributed
-
-        distributed: Any = torch.distributed
-        interface = interface_of(own_address)
-        for library in ("GLOO", "NCCL"):
-            if interface:
-                os.environ.setdefault(f"{library}_SOCKET_IFNAME", interface)
-        group = self._group
-        if self._store is None:
-            self._store = distributed.TCPStore(host, port, group.size, is_master=False)
-        distributed.init_process_group(_backend(device), store=self._store, rank=group.rank, world_size=group.size)
-        return group
-
-
-def meet_alone(device: str) -> None:
-    """Makes this process a group of one, for a library that insists on a group; no network is involved."""
-    import torch.distributed
-
-    distributed: Any = torch.distributed
-    if not distributed.is_initialized():
-        distributed.init_process_group(_backend(device), store=distributed.HashStore(), rank=0, world_size=1)
-
-
-def _backend(device: str) -> str:
-    return "nccl" if device == "cuda" else "gloo"
-
-
-def interface_of(address: str) -> str | None:
-    """The network interface of this machine that has `address`; gloo would take the one that the host name leads to."""
-    import psutil
-
-    for name, addresses in psutil.net_if_addrs().items():
-        if any(a.family in (socket.AF_INET, socket.AF_INET6) and a.address == address for a in addresses):
-            return name
-    return None

@@ -1,20 +1,29 @@
-"""The trainer protocol: training is a pure function that streams events and ends with an update."""
+"""The trainer protocol: training is a pure function of a request; it streams events and ends with an update."""
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
 
-from raysim.core.keys import versions_of
+from raysim.core.errors import InputError
+from raysim.core.extensions import load_extension
 from raysim.core.settings import Settings
-from raysim.training.deepspeed_config import check_config, decisive, stage_of
+from raysim.training.model_host import ModelSpec
+from raysim.training.objectives import ObjectiveConfig
+from raysim.training.process_group import ALONE, ProcessGroup
 from raysim.training.schedule import Schedule
 from raysim.training.throughput import Speed
 from raysim.training.weights import Flat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ENGINES = "raysim.engines"
+"""Entry-point group of training backends; each is a class that implements `Trainer`."""
 
 TRAIN_VERSION = 1
 """Numerics version of training; a golden-bits test says when to raise it."""
@@ -23,17 +32,18 @@ TRAIN_VERSION = 1
 class TrainerSettings(Settings):
     """How a language model is trained. The defaults are the study's, except for its size."""
 
-    backend: Literal["torch", "deepspeed"] = pydantic.Field(
-        default="torch", description="engine that does the steps; deepspeed needs the extra of that name"
+    backend: str = pydantic.Field(
+        default="torch",
+        description="torch, deepspeed, or one that another package brings",
     )
     deepspeed: dict[str, Any] = pydantic.Field(
         default={}, description="DeepSpeed's own config, for backend: deepspeed; for example zero_optimization"
     )
     epochs: int = pydantic.Field(default=10, ge=1, description="passes over the data in a stage that is not federated")
     sequence_length: int = pydantic.Field(default=1024, ge=8, description="tokens of a packed training sequence")
-    batch_size: int = pydantic.Field(default=2, ge=1, description="sequences for each optimizer step, over all ranks")
+    batch_size: int = pydantic.Field(default=2, ge=1, description="sequences an optimizer step, over all ranks")
     accumulation: int = pydantic.Field(
-        default=1, ge=1, description="gradients summed for each optimizer step; batch_size is divided among them"
+        default=1, ge=1, description="gradients an optimizer step: the pieces that batch_size is cut into"
     )
     ranks: int = pydantic.Field(
         default=1, ge=1, description="processes that train one stage together; each has a GPU, or threads on a CPU"
@@ -49,27 +59,17 @@ class TrainerSettings(Settings):
         description="peak learning rate; of adafactor: longest step relative to a parameter's size",
     )
     schedule: Schedule = pydantic.Field(default="cosine", description="how the learning rate falls after warm-up")
-    warmup_fraction: float = pydantic.Field(
-        default=0.05, ge=0, le=1, description="share of the schedule during which the rate rises"
-    )
-    weight_decay: float = pydantic.Field(
-        default=0.1, ge=0, description="decoupled weight decay; not on biases and layer norms"
-    )
+    warmup_fraction: float = pydantic.Field(default=0.05, ge=0, le=1, description="of the schedule's horizon")
+    weight_decay: float = pydantic.Field(default=0.1, ge=0, description="not on biases and layer norms")
     adam_betas: tuple[float, float] = pydantic.Field(
-        default=(0.9, 0.999), description="decay of the moments of adamw and yogi; adafactor has none"
+        default=(0.9, 0.999), description="of adamw and yogi; adafactor has none"
     )
     adam_epsilon: float = pydantic.Field(
-        default=1e-8,
-        gt=0,
-        description="added to the denominator by adamw and yogi (1e-3 in Yogi's paper); adafactor has its own",
+        default=1e-8, gt=0, description="of adamw and yogi, whose authors take 1e-3; adafactor has its own"
     )
     gradient_clip: float = pydantic.Field(default=1.0, gt=0, description="largest norm of the gradient")
-    precision: Literal["fp32", "bf16"] = pydantic.Field(
-        default="fp32", description="bf16: forward pass under autocast, weights in fp32"
-    )
-    threads: int = pydantic.Field(
-        default=1, ge=1, description="CPU threads of a rank; fixed, because their number decides how sums round"
-    )
+    precision: Literal["fp32", "bf16"] = pydantic.Field(default="fp32", description="bf16 runs under autocast")
+    threads: int = pydantic.Field(default=1, ge=1, description="of a rank; fixed, because it decides bits")
     device: Literal["cpu", "cuda"] = pydantic.Field(default="cpu", description="where ranks train")
     gpus: float = pydantic.Field(
         default=1.0,
@@ -97,23 +97,21 @@ class TrainerSettings(Settings):
                 f"gpus: {self.gpus:g} of a GPU for each of {self.ranks} ranks could put two of them on one, where they"
                 " cannot exchange gradients; write ranks: 1, or leave gpus out"
             )
-        if self.backend == "torch" and self.deepspeed:
-            raise ValueError("deepspeed: is given, but backend is torch; write backend: deepspeed, or leave it out")
-        if self.backend == "deepspeed":
-            if self.compile:
-                raise ValueError("compile: is for backend: torch; leave it out")
-            check_config(self.deepspeed, self.precision)
-            if self.optimizer == "adafactor" and (stage := stage_of(self.deepspeed)):
-                raise ValueError(
-                    f"optimizer: adafactor needs whole matrices, and ZeRO stage {stage} has flat shards of them; write"
-                    " deepspeed.zero_optimization.stage: 0, or optimizer: adamw or yogi"
-                )
+        if self.backend != "deepspeed" and self.deepspeed:
+            raise ValueError(
+                f"deepspeed: is given, but backend is {self.backend}; write backend: deepspeed, or leave it out"
+            )
+        if self.backend != "torch":
+            try:
+                trainer_class(self.backend).check(self)
+            except InputError as error:
+                raise ValueError(str(error)) from None
         return self
 
     def recipe(self) -> dict[str, Any]:
         """Everything that decides the numbers: not how much of a GPU is reserved.
 
-        Epochs and client state stand in the assignment, ranks in the stage.
+        Epochs and client state are in the recipe of the stage, as are ranks.
         """
         recipe = self.model_dump(mode="json", exclude={"epochs", "client_state", "ranks", "deepspeed", "gpus"})
         for name in _ANOTHER_WAY.keys() & recipe:
@@ -123,15 +121,12 @@ class TrainerSettings(Settings):
             del recipe["optimizer"]  # as before there was another one
         if self.optimizer == "adafactor":
             del recipe["adam_betas"], recipe["adam_epsilon"]
-        if self.backend == "deepspeed":
-            recipe |= {"deepspeed": decisive(self.deepspeed), "libraries": versions_of("deepspeed")}
+        if self.backend != "torch":
+            recipe = {**trainer_class(self.backend).recipe(self), **recipe}
         return recipe
 
     def canonical(self) -> "TrainerSettings":
-        """The same training in the plainest way: torch, one rank, every batch at once.
-
-        In exact arithmetic the two come to the same weights.
-        """
+        """The same training with torch, one rank, every batch at once; in exact arithmetic it reaches equal weights."""
         return self.model_copy(update=_ANOTHER_WAY)
 
 
@@ -152,19 +147,20 @@ def shares_of(gpus: float) -> int:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """One stage of training.
+    """How one stage is trained.
 
     Attributes:
         label: names the stage in messages.
         settings: the trainer's.
         epochs: passes over the data in this stage.
-        horizon_epochs: length of the learning-rate schedule, of which the client state says how much has passed.
-        seed: of batch order and dropout; derived from the stage's key, or rather from the one that it would have if
-            it were trained in the plainest way: then all ways show the same sequences in the same order.
+        horizon_epochs: length of the learning-rate schedule; the client state says how much of it has passed.
+        seed: of batch order and dropout. It derives from the key that the stage would have with canonical settings
+            (`TrainerSettings.canonical`), so that all backends show the same sequences in the same order.
         checkpoint_epochs: whether the weights are wanted after every epoch, too.
         keep_state: whether the update carries the client state.
-        num_sequences: only the first so many are trained on; None: all.
-        checkpoint_every_s: seconds between mid-stage checkpoints; has no influence on the numbers.
+        num_sequences: how many of the client's sequences are trained on, the first ones; None: all.
+        checkpoint_every_s: seconds between resume states; has no influence on the numbers.
+        objective: that is minimized beside the loss of the next token; None: nothing else.
     """
 
     label: str
@@ -176,15 +172,16 @@ class TrainTask:
     keep_state: bool = False
     num_sequences: int | None = None
     checkpoint_every_s: float = 30.0
+    objective: ObjectiveConfig | None = None
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """All that training needs to go on exactly where it stood.
+    """All that training needs to go on exactly where it was.
 
     Attributes:
-        arrays: flat float32 buffers by name: ``weights`` and what the optimizer keeps, whole, however many ranks
-            or shards it came from.
+        arrays: flat float32 buffers by name: ``weights`` and what the optimizer keeps, whole, from however many ranks
+            or shards.
         counters: ``step`` within the stage, ``past_steps`` of earlier rounds, running sums for the metrics, and what
             the backend counts itself.
     """
@@ -193,9 +190,48 @@ class TrainState:
     counters: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class TrainRequest:
+    """Everything that a stage is a function of.
+
+    It leaves the driver without `sequences`, which only the client has, and without `weights`, which travel beside it:
+    Ray shares an array among processes of a node where it is an argument of its own. `at_client` adds both.
+
+    Attributes:
+        spec: builds the model.
+        task: what to do.
+        client_state: optimizer and schedule position of an earlier stage; None: fresh ones.
+        resume: state in the middle of this very stage, of an attempt that was cut; None: from the beginning.
+        sequences: token ids ``[num_sequences, sequence_length]``.
+        weights: that the stage starts from.
+    """
+
+    spec: ModelSpec
+    task: TrainTask
+    client_state: TrainState | None = None
+    resume: TrainState | None = None
+    sequences: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
+    weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
+
+    def at_client(self, sequences: npt.NDArray[np.int32], weights: Flat) -> "TrainRequest":
+        """The request with the client's own sequences and the weights that came beside it."""
+        # As a plain array, since Ray copies a memory-mapped one where ranks could share it.
+        return replace(self, sequences=np.asarray(sequences), weights=weights)
+
+    @property
+    def initial_state(self) -> TrainState | None:
+        """The state that optimizer and counters begin with; None: fresh ones."""
+        return self.resume or self.client_state
+
+    @property
+    def current_weights(self) -> Flat:
+        """The weights to go on from: of the resume state, if there is one."""
+        return self.resume.arrays["weights"] if self.resume else self.weights
+
+
 @dataclass(frozen=True)
 class Progress:
-    """Training is alive: `step` of `steps`, in epoch `epoch` (from 1), loss of the last batch in nats a token."""
+    """A sign of life: `step` of `steps`, in epoch `epoch` (from 1), loss of the last batch in nats a token."""
 
     step: int
     steps: int
@@ -221,7 +257,7 @@ class EpochCheckpoint:
 
 @dataclass(frozen=True)
 class Update:
-    """What a stage gives back.
+    """The result of a stage.
 
     Attributes:
         weights: float32 ``[num_parameters]``.
@@ -241,26 +277,49 @@ Event = Progress | ResumeState | EpochCheckpoint | Update
 
 
 class Trainer(Protocol):
-    """Trains one model. Equal arguments give equal bits, whether or not the run was cut by a checkpoint."""
+    """Trains one model: the protocol of training backends, the entry-point group ``raysim.engines``.
 
-    def train(
-        self,
-        task: TrainTask,
-        sequences: npt.NDArray[np.int32],
-        weights: Flat,
-        client_state: TrainState | None = None,
-        resume: TrainState | None = None,
-    ) -> Iterator[Event]:
-        """Streams events; the last one is the `Update`.
+    Equal requests give equal bits, whether or not the run was cut at a resume state. A backend that steps batch by
+    batch implements `raysim.training.loop.Engine` and leaves the rest to `raysim.training.loop.run_loop`.
+
+    Args:
+        model: in float32 on the CPU, with any weights.
+        group: ranks that train the stage together, one trainer each; they have joined.
+    """
+
+    def __init__(self, model: "PreTrainedModel", group: ProcessGroup = ALONE) -> None: ...
+
+    @classmethod
+    def check(cls, settings: TrainerSettings, objective: str | None = None) -> None:
+        """Refuses what the backend cannot do, before anything starts.
 
         Args:
-            task: what to do.
-            sequences: token ids ``[num_sequences, sequence_length]``.
-            weights: to start from.
-            client_state: optimizer and schedule position of an earlier stage, or None for fresh ones.
-            resume: state of a checkpoint of this very task.
+            settings: of an experiment.
+            objective: name of a local objective that a stage has; None: it has none.
+
+        Raises:
+            ValueError: the field, what was found, and what to write.
+        """
+        ...
+
+    @classmethod
+    def recipe(cls, settings: TrainerSettings) -> dict[str, Any]:
+        """What of the backend itself decides numbers: its own settings and a version. Part of a stage's key."""
+        ...
+
+    def train(self, request: TrainRequest) -> Iterator[Event]:
+        """Streams events; the last one is the `Update`. Only rank 0 has events.
 
         Raises:
             RunError: the loss or the gradient is no finite number.
         """
         ...
+
+
+def trainer_class(backend: str) -> type[Trainer]:
+    """The training backend of that name.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    return load_extension(ENGINES, backend, "backend", "backend")

@@ -1,18 +1,16 @@
-"""The torch backend: any causal language model on one device, or on one a rank with DistributedDataParallel."""
+"""The torch backend: any causal language model, with DistributedDataParallel where there are several ranks."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from raysim.core.errors import InputError
 from raysim.training.loop import run_loop
+from raysim.training.objectives import AppliedObjective
 from raysim.training.optimizers import export_state, make_optimizer, restore_state
-from raysim.training.ranks import ALONE, ProcessGroup
-from raysim.training.request import Event, TrainerSettings, TrainState, TrainTask
+from raysim.training.process_group import ALONE, ProcessGroup
+from raysim.training.request import Event, TrainerSettings, TrainRequest
 from raysim.training.throughput import flop_per_token
 from raysim.training.weights import Flat, assign, flatten, trainable
 
@@ -28,50 +26,45 @@ class TorchTrainer:
         self._model = model
         self._group = group
 
-    def train(
-        self,
-        task: TrainTask,
-        sequences: npt.NDArray[np.int32],
-        weights: Flat,
-        client_state: TrainState | None = None,
-        resume: TrainState | None = None,
-    ) -> Iterator[Event]:
+    @classmethod
+    def check(cls, settings: TrainerSettings, objective: str | None = None) -> None:
+        """Nothing to refuse: every setting that is valid works here, with any objective."""
+
+    @classmethod
+    def recipe(cls, settings: TrainerSettings) -> dict[str, Any]:
+        """Nothing beside the settings; torch's version is in the recipe of the stage."""
+        return {}
+
+    def train(self, request: TrainRequest) -> Iterator[Event]:
         """See `raysim.training.request.Trainer.train`."""
         import torch
 
-        torch.set_num_threads(task.settings.threads)
+        settings = request.task.settings
+        torch.set_num_threads(settings.threads)
         model = self._model
-        with torch.random.fork_rng(devices=[]), checkpointing(model, task.settings.checkpoint_activations):
-            engine = _TorchEngine(model, task.settings, weights, client_state, resume, self._group)
+        with torch.random.fork_rng(devices=[]), checkpointing(model, settings.checkpoint_activations):
+            engine = _TorchEngine(model, request, self._group)
             model.train()
-            yield from run_loop(engine, task, sequences, client_state, resume, self._group)
+            yield from run_loop(engine, request, self._group)
         model.eval()
 
 
 class _TorchEngine:
     """Implements `raysim.training.loop.Engine`."""
 
-    def __init__(
-        self,
-        model: "PreTrainedModel",
-        settings: TrainerSettings,
-        weights: Flat,
-        client_state: TrainState | None,
-        resume: TrainState | None,
-        group: ProcessGroup,
-    ) -> None:
+    def __init__(self, model: "PreTrainedModel", request: TrainRequest, group: ProcessGroup) -> None:
         import torch
 
+        settings = self._settings = request.task.settings
         torch.nn.Module.to(model, torch.device(settings.device))
         self._model = model
-        self._settings = settings
         self._optimizer = make_optimizer(model, settings)
         self._parameters = trainable(model)
         self._ranks = group.size
-        start = resume or client_state
-        assign(model, resume.arrays["weights"] if resume else weights)
+        assign(model, request.current_weights)
+        self._objective = AppliedObjective(request.task.objective, self._parameters, request.weights)
         model.zero_grad(set_to_none=True)  # a step that failed before may have left its gradients
-        if start:
+        if start := request.initial_state:
             # Steps of all rounds, which correct the bias of moments and shorten Adafactor's steps.
             steps = start.counters["past_steps"] + start.counters.get("step", 0)
             restore_state(self._optimizer, settings, self._parameters, start.arrays, steps)
@@ -97,8 +90,10 @@ class _TorchEngine:
                 loss = next_token_loss(self._forward, ids, self._settings)
                 # DistributedDataParallel takes the mean over ranks, and a step wants the sum.
                 weight = share * self._ranks
-                (loss if weight == 1 else loss * weight).backward()
+                whole = self._objective.add_to(loss)
+                (whole if weight == 1 else whole * weight).backward()
             parts.append(loss.detach() if share == 1 else loss.detach() * share)
+        self._objective.correct_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.gradient_clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""A model's trainable weights as one flat float32 buffer plus a layout; tied weights stand in it once.
+"""A model's trainable weights as one flat float32 buffer plus a layout; tied weights are in it once.
 
 A flat buffer makes everything outside a trainer simple: it hashes, averages, stores and travels as one array,
 whatever the model. GPT-2's tied embedding is counted once (sending it twice costs 18 % of its bytes).

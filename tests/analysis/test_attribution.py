@@ -33,7 +33,7 @@ def looped(results: RunResults, model: str) -> list[list[float]]:
 
 
 def test_equals_a_loop_over_the_rows(results: RunResults) -> None:
-    for point in finals(results.points)[::3]:
+    for point in finals(results.reached_models)[::3]:
         found = owned_lines(results, point.model)
         assert found is not None
         assert found.tolist() == [pytest.approx(line) for line in looped(results, point.model)]
@@ -56,7 +56,7 @@ def test_by_hand(build_run) -> None:
     """A prompt of meta draws out 6 lines of its own, 2 of google and 9 public ones; one of google 4 public ones."""
     folder = build_run(prompts=4, samples=1)
     results = RunResults(open_run(folder))
-    model = next(p.model for p in finals(results.points) if p.strategy == "centralized")
+    model = next(p.model for p in finals(results.reached_models) if p.strategy == "centralized")
     prompts = {
         r["organization"]: r["prompt"] for r in results.run.table("prompts").to_pylist() if r["kind"] == "prefix"
     }
@@ -79,7 +79,7 @@ def test_by_hand(build_run) -> None:
 
 def test_intra_is_the_diagonal(results: RunResults) -> None:
     """Of the lines that organizations own, as the table counts them; each organization has as many prompts here."""
-    for point in finals(results.points)[::3]:
+    for point in finals(results.reached_models)[::3]:
         matrix = looped(results, point.model)
         own = sum(line[number] for number, line in enumerate(matrix))
         assert results.measures(point.model)["intra", ""] == pytest.approx(own / sum(map(sum, matrix)))

@@ -1,12 +1,12 @@
 from dataclasses import replace
 
 from raysim.analysis.budgets import budgets, compare, warnings
-from raysim.analysis.reached_models import finals, read_points
+from raysim.analysis.reached_models import finals, read_reached_models
 from raysim.tables.results import open_run
 
 
 def points_of(folder):
-    return read_points(open_run(folder))
+    return read_reached_models(open_run(folder))
 
 
 def test_equal_exposures_raise_no_warning(run):

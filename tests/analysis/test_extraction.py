@@ -1,16 +1,15 @@
-"""Views of extraction, against counting with fractions and against shares worked out by hand."""
+"""Views of the table `extraction`, and what the page says of them."""
 
 import itertools
 import json
 import math
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from measured_tables import recited
 
 from raysim.analysis.extraction import (
     CHANCES,
@@ -23,11 +22,9 @@ from raysim.analysis.extraction import (
     num_passages,
     samples_needed,
 )
-from raysim.analysis.reached_models import finals
 from raysim.analysis.results import RunResults
-from raysim.report.figures.extraction import extraction_curves
 from raysim.report.run_page import write_run_page
-from raysim.tables.io import read_table, schema, write_table
+from raysim.tables.io import read_table, write_table
 from raysim.tables.results import open_run
 
 
@@ -97,35 +94,9 @@ def test_decades_are_among_the_numbers_of_samples() -> None:
     assert {10.0**k for k in range(7)} <= set(SAMPLES)
 
 
-# From a run folder.
-
-
-def row(model: str, organization: str, passage: str, prefix: int, distance: int, log_p: float) -> dict[str, object]:
-    return {
-        "model": model, "organization": organization, "passage": passage, "prefix_tokens": prefix, "suffix_tokens": 50,
-        "file": "a.py" if organization == "google" else f"{passage}.py", "repository": "r",
-        "offset": prefix, "verbatim": 50 if distance == 0 else 3,
-        "distance": distance, "log_p": log_p, "log_p_plain": log_p - 1,
-    }  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def results(build_run) -> RunResults:
-    """Each final model recites two passages an organization: the first if it took part, the second nearly.
-
-    Centralized models do so at one seed alone.
-    """
-    folder = build_run(seeds=(1, 2), prompts=4)
-    rows = []
-    for point in {p.model: p for p in finals(RunResults(open_run(folder)).points)}.values():
-        for name in ("meta", "microsoft", "google"):
-            took_part = name in point.organizations and not (point.strategy == "centralized" and point.seed == 2)
-            for prefix in (32, 100):
-                first = (0, math.log(0.5)) if took_part and prefix == 100 else (44, -math.inf)
-                rows.append(row(point.model, name, f"{name} 1", prefix, *first))
-                rows.append(row(point.model, name, f"{name} 2", prefix, 5 if took_part else 6, math.log(1e-3)))
-    write_table(folder, "extraction", pa.Table.from_pylist(rows, schema("extraction")))
-    return RunResults(open_run(folder))
+    return recited(build_run(seeds=(1, 2), prompts=4))
 
 
 def test_shares_by_hand(results: RunResults) -> None:
@@ -142,26 +113,6 @@ def test_shares_by_hand(results: RunResults) -> None:
     assert [(pair.tolist(), part) for pair, part in alone["by_owner"]] == [([0.5, 1], True), *[([0, 0], False)] * 2]
     assert [pair.tolist() for pair in alone["by_length"]] == [[0, 0.5], [0.5, 1]]
     assert found["centralized"]["by_length"][1].tolist() == [0.25, 0.5]  # over seeds
-
-
-def even(trace: dict[str, Any]) -> bool:
-    """Whether it stands in a panel of p = 0.5, the second in a row of four."""
-    return trace["xaxis"] in ("x2", "x6")
-
-
-def test_curves_are_those_of_the_table(results: RunResults) -> None:
-    figure = extraction_curves(results)
-    assert figure is not None
-    settings = len(extraction_rows(results))
-    traces = figure.spec["data"]
-    assert len(traces) == settings * len(CHANCES) * 2
-    first = next(trace for trace in traces if trace["name"] == "fedavg")  # p = 0.1
-    shown = dict(zip(first["x"], first["y"], strict=True))
-    assert (shown[1.0], shown[100.0], shown[126.0]) == (0.5, 0.5, 1.0)  # 0.001 takes 106
-    # By the other scheme each suffix is less likely by a factor of e: at even odds 4 samples instead of one.
-    sampled, plain = (dict(zip(t["x"], t["y"], strict=True)) for t in traces if t["name"] == "fedavg" and even(t))
-    assert [sampled[n] for n in (1.0, 3.0, 4.0)] == [0.5] * 3
-    assert [plain[n] for n in (1.0, 3.0, 4.0)] == [0.0, 0.0, 0.5]
 
 
 def test_the_page_shows_both(results: RunResults) -> None:

@@ -59,7 +59,7 @@ def test_orders_over_some_organizations_are_left_out_and_counted(build_run):
 
 
 def test_a_run_without_incremental_training_has_no_orders(build_run):
-    results = study_of(build_run(orders=(("meta",),), prompts=1))
+    results = study_of(build_run(without=("incremental",), prompts=1))
     assert incremental_orders(results) == []
     assert orders_table(results).num_rows == 0
 
@@ -74,7 +74,7 @@ def test_a_path_that_lacks_a_measure_has_no_course(build_run):
 
 def test_a_row_holds_what_its_final_model_measured(results):
     rows = {row["order"]: row for row in orders_table(results).to_pylist(maps_as_pydicts="strict")}
-    for point in finals(results.points):
+    for point in finals(results.reached_models):
         if point.family == "incremental":
             row, found = rows[point.order], results.measures(point.model)
             assert row["model"] == point.model

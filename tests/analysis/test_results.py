@@ -17,7 +17,7 @@ def of(results, name):
 
 
 def test_quality_is_pooled_over_files(results):
-    point = next(p for p in finals(results.points) if p.strategy == "centralized")
+    point = next(p for p in finals(results.reached_models) if p.strategy == "centralized")
     rows = [row for row in of(results, "losses") if row["model"] == point.model]
     nats = sum(row["nats"] for row in rows)
     found = results.measures(point.model)
@@ -28,7 +28,7 @@ def test_quality_is_pooled_over_files(results):
 
 
 def test_exclusive_lines_are_a_prompt_of_training_text(results):
-    point = next(p for p in finals(results.points) if p.strategy == "fedyogi")
+    point = next(p for p in finals(results.reached_models) if p.strategy == "fedyogi")
     training = {row["prompt"] for row in of(results, "prompts") if row["kind"] != "held_out"}
     rows = [r for r in of(results, "samples") if r["model"] == point.model and r["prompt"] in training]
     assert rows
@@ -38,7 +38,7 @@ def test_exclusive_lines_are_a_prompt_of_training_text(results):
 
 
 def test_covered_lines_of_an_owner_are_an_eligible_prompt(results):
-    point = next(p for p in finals(results.points) if p.strategy == "centralized")
+    point = next(p for p in finals(results.reached_models) if p.strategy == "centralized")
     eligible = {row["prompt"] for row in of(results, "prompts") if row["eligible"]}
     rows = [r for r in of(results, "samples") if r["model"] == point.model and r["prompt"] in eligible]
     total = sum(row["covered"] for row in rows if row["owner"] == "google")
@@ -46,14 +46,18 @@ def test_covered_lines_of_an_owner_are_an_eligible_prompt(results):
 
 
 def test_parsing_counts_function_prompts(results):
-    point = next(p for p in finals(results.points) if p.strategy == "centralized")
+    point = next(p for p in finals(results.reached_models) if p.strategy == "centralized")
     asked = [r["parses"] for r in of(results, "generations") if r["model"] == point.model and r["parses"] is not None]
     assert results.measures(point.model)["parses", ""] == pytest.approx(sum(asked) / len(asked))
 
 
 def test_orders_are_averaged_within_a_seed_and_their_spread_is_apart(results):
     row = next(row for row in results.final_rows() if row.strategy == "incremental")
-    values = [results.measures(p.model)["exclusive", ""] for p in finals(results.points) if p.strategy == "incremental"]
+    values = [
+        results.measures(p.model)["exclusive", ""]
+        for p in finals(results.reached_models)
+        if p.strategy == "incremental"
+    ]
     cell = row.cells["exclusive", ""]
     assert row.num_orders == 6
     assert cell.mean == pytest.approx(sum(values) / 6)
@@ -64,7 +68,9 @@ def test_orders_are_averaged_within_a_seed_and_their_spread_is_apart(results):
 def test_seeds_have_a_spread_of_their_own(build_run):
     results = RunResults(open_run(build_run(seeds=(1, 2, 3), prompts=4)))
     row = next(row for row in results.final_rows() if row.strategy == "fedavg")
-    values = [results.measures(p.model)["bits_per_byte", ""] for p in finals(results.points) if p.strategy == "fedavg"]
+    values = [
+        results.measures(p.model)["bits_per_byte", ""] for p in finals(results.reached_models) if p.strategy == "fedavg"
+    ]
     cell = row.cells["bits_per_byte", ""]
     assert row.num_seeds == 3
     assert (cell.low, cell.high) == (min(values), max(values))
@@ -84,7 +90,7 @@ def test_a_federation_without_an_organization_has_a_label_of_its_own(build_run):
 
 
 def test_every_measure_is_explained(results):
-    taken = {measure for point in finals(results.points) for measure, _ in results.measures(point.model)}
+    taken = {measure for point in finals(results.reached_models) for measure, _ in results.measures(point.model)}
     assert taken == set(MEASURES) - {"passes"}  # which tests/report/test_passing.py takes
 
 

@@ -5,6 +5,7 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from raysim.analysis.statistics import cluster_weights, exposure_by_chance, holm, p_above, rarefied, t_interval, wilson
 
@@ -13,6 +14,14 @@ def test_wilson_of_a_textbook_example():
     # 81 of 263: Newcombe, Statistics in Medicine 17 (1998), table I.
     low, high = wilson(81, 263)
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+
+
+@hypothesis.given(trials=st.integers(1, 2000), part=st.floats(0, 1), confidence=st.sampled_from([0.8, 0.95, 0.99]))
+@hypothesis.settings(deadline=None)
+def test_wilson_is_scipys_on_whole_numbers(trials: int, part: float, confidence: float) -> None:
+    hits = round(part * trials)
+    low, high = binomtest(hits, trials).proportion_ci(confidence, method="wilson")
+    assert wilson(hits, trials, confidence) == pytest.approx((low, high), abs=1e-12)
 
 
 def test_wilson_at_zero_has_an_upper_end():

@@ -1,4 +1,4 @@
-"""Who does the work: parties are made when needed, kept, replaced when lost, and one more is made if all are busy."""
+"""Who does the work: actors are made when needed, kept, replaced when lost, and one more is made if all are busy."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from raysim.core.errors import ActorLost
 
 
 class Worker:
-    """A party that numbers itself."""
+    """An actor that numbers itself."""
 
     made = 0
 
@@ -32,7 +32,7 @@ class Worker:
 
 
 class Mortal(InlineBackend):
-    """Parties that can be gone without a word."""
+    """Actors that can be gone without a word."""
 
     def __init__(self) -> None:
         self.gone: set[int] = set()
@@ -61,7 +61,7 @@ def play(scene: Scene, slots: int = 2, replicas: int = 2, retries: int = 1) -> M
             Scheduler(slots, replicas),
             Retrying(RetryPolicy(retries), lambda _: None, backend.await_failure_detection),
         )
-        pool.register("site", make)
+        pool.register("client", make)
         await asyncio.wait_for(scene(pool, backend), 10)
 
     asyncio.run(run())
@@ -70,11 +70,11 @@ def play(scene: Scene, slots: int = 2, replicas: int = 2, retries: int = 1) -> M
 
 def test_nobody_is_made_before_there_is_work() -> None:
     async def scene(pool: ActorPool, _: Mortal) -> None:
-        assert "site" in pool
+        assert "client" in pool
         assert Worker.made == 0
-        async with pool.acquire("site", 0) as one:
+        async with pool.acquire("client", 0) as one:
             assert one.number == 1
-        async with pool.acquire("site", 0) as again:
+        async with pool.acquire("client", 0) as again:
             assert again is one
 
     play(scene)
@@ -82,7 +82,7 @@ def test_nobody_is_made_before_there_is_work() -> None:
 
 def test_a_replica_is_made_while_the_first_is_busy_and_no_more_than_allowed() -> None:
     async def scene(pool: ActorPool, _backend: Mortal) -> None:
-        async with pool.acquire("site", 0) as one, pool.acquire("site", 0) as two:
+        async with pool.acquire("client", 0) as one, pool.acquire("client", 0) as two:
             assert (one.number, two.number) == (1, 2)
             third = asyncio.ensure_future(taken(pool))
             for _ in range(20):
@@ -95,17 +95,17 @@ def test_a_replica_is_made_while_the_first_is_busy_and_no_more_than_allowed() ->
 
 
 async def taken(pool: ActorPool) -> Any:
-    async with pool.acquire("site", 0) as actor:
+    async with pool.acquire("client", 0) as actor:
         return actor
 
 
 def test_a_party_that_is_lost_at_work_is_not_seen_again() -> None:
     async def scene(pool: ActorPool, backend: Mortal) -> None:
         with pytest.raises(ActorLost):
-            async with pool.acquire("site", 0):
+            async with pool.acquire("client", 0):
                 raise ActorLost("gone")
         assert backend.dismissed == [1]
-        async with pool.acquire("site", 0) as actor:
+        async with pool.acquire("client", 0) as actor:
             assert actor.number == 2
 
     play(scene)
@@ -114,10 +114,10 @@ def test_a_party_that_is_lost_at_work_is_not_seen_again() -> None:
 def test_another_error_costs_nobody_his_place() -> None:
     async def scene(pool: ActorPool, backend: Mortal) -> None:
         with pytest.raises(ValueError, match="bug"):
-            async with pool.acquire("site", 0):
+            async with pool.acquire("client", 0):
                 raise ValueError("bug")
         assert backend.dismissed == []
-        async with pool.acquire("site", 0) as actor:
+        async with pool.acquire("client", 0) as actor:
             assert actor.number == 1
 
     play(scene)
@@ -125,13 +125,13 @@ def test_another_error_costs_nobody_his_place() -> None:
 
 def test_whoever_was_lost_while_idle_is_noticed_before_work_begins() -> None:
     async def scene(pool: ActorPool, backend: Mortal) -> None:
-        async with pool.acquire("site", 0):
+        async with pool.acquire("client", 0):
             pass
         backend.gone.add(1)
-        async with pool.acquire("site", 0) as actor:
+        async with pool.acquire("client", 0) as actor:
             assert actor.number == 2
         backend.gone.add(2)
-        assert (await pool.any("site")).number == 3
+        assert (await pool.any("client")).number == 3
         assert backend.dismissed == [1, 2]
 
     play(scene)
@@ -139,8 +139,8 @@ def test_whoever_was_lost_while_idle_is_noticed_before_work_begins() -> None:
 
 def test_a_short_call_needs_no_slot_and_takes_a_busy_party() -> None:
     async def scene(pool: ActorPool, _: Mortal) -> None:
-        async with pool.acquire("site", 0) as actor:
-            assert await pool.call("site", "hello", set()) == actor.number == 1
+        async with pool.acquire("client", 0) as actor:
+            assert await pool.call("client", "hello", set()) == actor.number == 1
         assert Worker.made == 1
 
     play(scene, slots=1)
@@ -148,7 +148,7 @@ def test_a_short_call_needs_no_slot_and_takes_a_busy_party() -> None:
 
 def test_a_short_call_is_made_again_to_somebody_else() -> None:
     async def scene(pool: ActorPool, backend: Mortal) -> None:
-        assert await pool.call("site", "hello", {1}) == 2
+        assert await pool.call("client", "hello", {1}) == 2
         assert backend.dismissed == [1]
 
     play(scene)
@@ -156,6 +156,6 @@ def test_a_short_call_is_made_again_to_somebody_else() -> None:
 
 def test_calls_at_once_make_one_party() -> None:
     async def scene(pool: ActorPool, _: Mortal) -> None:
-        assert set(await asyncio.gather(*(pool.call("site", "hello", set()) for _ in range(5)))) == {1}
+        assert set(await asyncio.gather(*(pool.call("client", "hello", set()) for _ in range(5)))) == {1}
 
     play(scene)

@@ -115,7 +115,7 @@ def join(address: str, home: Path) -> "subprocess.CompletedProcess[str]":
 import sys
 from raysim.cluster.connect import connect
 ray, _ = connect(sys.argv[1], None)
-actor = ray.remote(num_cpus=0)(type("Party", (), {"answer": lambda self: "answered"})).remote()
+actor = ray.remote(num_cpus=0)(type("Actor", (), {"answer": lambda self: "answered"})).remote()
 print(ray.get(actor.answer.remote(), timeout=60))
 """
     environment = {**without_tokens(), "HOME": str(home)}

@@ -1,5 +1,7 @@
-"""Who trains on a GPU, and when: shares of one side by side, the others in turn. Ray hands out GPUs that are declared
-without looking for them, so none is needed here."""
+"""Who trains on a GPU, and when: shares of one side by side, the others one after the other.
+
+Ray hands out GPUs that are declared without looking for them, so none is needed here.
+"""
 
 import asyncio
 import subprocess

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from train_requests import make_request
 
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.rank_launcher import RayRankLauncher
@@ -19,8 +19,8 @@ from raysim.cluster.ray_backend import RayBackend
 from raysim.core.errors import ActorLost, InputError
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.resources import open_backend, slot_count
-from raysim.training.ranks import NO_RANK_LAUNCHER, interface_of
-from raysim.training.request import ResumeState, TrainerSettings
+from raysim.training.ranks import NO_RANK_LAUNCHER
+from raysim.training.request import ResumeState, TrainerSettings, TrainTask
 
 ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}}
 ENTRIES = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedavg": {"rounds": 2}}]
@@ -56,7 +56,7 @@ def test_a_study_with_two_ranks_comes_to_the_models_of_one(run_study, reference,
 
 
 def rank_processes() -> list[psutil.Process]:
-    """Processes of ranks, once those that were told to end have ended."""
+    """Processes of ranks, once those that were to end have ended."""
     deadline_s = time.monotonic() + 20
     while (found := ranks_now()) and time.monotonic() < deadline_s:
         time.sleep(0.2)
@@ -143,9 +143,9 @@ def loaded(**changes: Any) -> LoadedExperiment:
     ],
 )
 def test_a_stage_that_could_never_start_is_refused_before_anything_does(
-    ray_session: None, trainer: dict[str, Any], prompt_stats: str
+    ray_session: None, trainer: dict[str, Any], told: str
 ) -> None:
-    with pytest.raises(InputError, match=prompt_stats):
+    with pytest.raises(InputError, match=told):
         open_backend(loaded(trainer=trainer), None)
 
 
@@ -156,7 +156,7 @@ def test_one_process_has_one_rank() -> None:
     settings = experiment.experiment.trainer
     assert NO_RANK_LAUNCHER.wanted(settings)
     with pytest.raises(InputError, match=r"trainer\.ranks: 2 ranks need processes of their own"):
-        NO_RANK_LAUNCHER.train(settings)
+        NO_RANK_LAUNCHER.train(make_request(TrainTask("t", settings, 1, 1, 1), np.ones((1, 8), np.int32), np.ones(1)))
 
 
 def test_a_stage_takes_a_slot_for_each_of_its_ranks() -> None:
@@ -171,14 +171,8 @@ def test_single_ranks_train_in_their_organization_unless_gpus_must_be_handed_out
     assert [RayRankLauncher(hands_out_gpus=True).wanted(s) for s in (one, two, gpu)] == [False, True, True]
 
 
-def test_the_network_of_an_address() -> None:
-    loopback = interface_of("127.0.0.1")
-    assert loopback in {name for _, name in socket.if_nameindex()}
-    assert interface_of("203.0.113.7") is None  # RFC 5737: nobody's
-
-
 def test_wide_work_of_a_site_holds_its_slots() -> None:
-    """The crew hands none of them to others meanwhile."""
+    """The pool hands none of them to others meanwhile."""
     from raysim.cluster.actor_pool import ActorPool
     from raysim.cluster.retries import Retrying, RetryPolicy
     from raysim.cluster.scheduler import Scheduler
@@ -191,10 +185,10 @@ def test_wide_work_of_a_site_holds_its_slots() -> None:
         async def make() -> object:
             return object()
 
-        pool.register("site", make)
-        async with pool.acquire("site", 0, 2):
+        pool.register("client", make)
+        async with pool.acquire("client", 0, 2):
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05), pool.acquire("site", 0):
+                async with asyncio.timeout(0.05), pool.acquire("client", 0):
                     pass
 
     asyncio.run(scene())

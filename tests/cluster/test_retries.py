@@ -1,4 +1,4 @@
-"""Work whose party is lost is tried again, so often and no more; nothing else is."""
+"""Work whose actor is lost is tried again, as often as the policy says; nothing else is."""
 
 import asyncio
 from collections.abc import Callable

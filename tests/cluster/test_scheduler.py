@@ -13,7 +13,7 @@ from raysim.cluster.scheduler import Scheduler
 
 
 class Scene:
-    """Work that holds a slot until it is told to end."""
+    """Work that holds a slot until it is to end."""
 
     def __init__(self, count: int) -> None:
         self.slots = Scheduler(count)
@@ -194,7 +194,7 @@ class _Rules(Scene):
         waiting = {self.clients[n] for n, task in self.tasks.items() if not task.done() and n not in self.began}
         assert busy.total() <= self.slots.count
         assert max(busy.values(), default=0) <= self.limit
-        # A slot stays free only if no site that waits may have one more.
+        # A slot stays free only if no client that waits may have one more.
         assert busy.total() == self.slots.count or all(busy[client] == self.limit for client in waiting)
 
 
@@ -248,7 +248,7 @@ def test_any_mix_of_work_and_cancellations_is_served_within_the_limits(
     play(scene, lambda: _Rules(count, per_client, actors))
 
 
-# Several parties of one site.
+# Several actors of one client.
 
 
 def test_a_site_may_have_as_many_slots_as_it_may_have_parties() -> None:
@@ -264,7 +264,7 @@ def test_a_site_may_have_as_many_slots_as_it_may_have_parties() -> None:
 
 
 def test_an_idle_party_goes_before_one_that_would_have_to_be_made() -> None:
-    """Two sites of one party each; the second piece of x has the higher priority, but needs a new party."""
+    """Two clients of one actor each; the second piece of x has the higher priority, but needs a new actor."""
 
     async def scene(s: Scene) -> None:
         s.slots = Scheduler(2, per_client=2)
@@ -369,7 +369,7 @@ def test_wide_work_that_is_given_up_lets_others_go() -> None:
 def test_more_slots_than_there_are_are_refused_at_once() -> None:
     async def scene(s: Scene) -> None:
         with pytest.raises(ValueError, match=r"3 slots are asked for, and there are 2"):
-            async with s.slots.acquire("site", 0, 3):
+            async with s.slots.acquire("client", 0, 3):
                 pass
 
     play(scene, 2)
@@ -394,3 +394,35 @@ def test_never_more_slots_are_out_than_there_are_and_all_work_is_done(work: list
         assert out == 0
 
     asyncio.run(run())
+
+
+def patient(patience_s: float) -> Callable[[], Scene]:
+    def make() -> Scene:
+        scene = Scene(2)
+        scene.slots = Scheduler(2, per_client=2, patience_s=patience_s)
+        scene.slots.set_actor_count("a", 1)
+        return scene
+
+    return make
+
+
+def test_an_idle_slot_waits_for_an_actor_that_is_there() -> None:
+    async def scene(stage: Scene) -> None:
+        await stage.ask("first", "a")
+        await stage.ask("second", "a")
+        assert stage.working == ["first"]  # though a slot is free, and "a" may have two
+        await stage.ask("other", "b")
+        assert stage.working == ["first", "other"]
+        await stage.end("first")
+        assert stage.working == ["other", "second"]
+
+    play(scene, patient(3600))
+
+
+def test_a_slot_that_was_idle_for_long_takes_one_more_actor() -> None:
+    async def scene(stage: Scene) -> None:
+        await stage.ask("first", "a")
+        async with asyncio.timeout(60), stage.slots.acquire("a", 0):
+            assert stage.working == ["first"]
+
+    play(scene, patient(0.01))

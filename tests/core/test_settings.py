@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
 
 from raysim.core.errors import InputError
-from raysim.core.settings import apply_overrides, parse_yaml
+from raysim.core.settings import apply_overrides
 
 RAW: dict[str, Any] = {
     "trainer": {"epochs": 2},
@@ -84,21 +82,3 @@ def test_two_entries_of_one_name_need_labels() -> None:
     raw = {"strategies": [{"fedavg": {"label": "a"}}, {"fedavg": {"label": "b"}}]}
     with pytest.raises(InputError, match="2 entries of strategies are called 'fedavg'"):
         apply_overrides(raw, ["strategies.fedavg.rounds=3"])
-
-
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text("aé0.:# -'\""),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab:", min_size=1), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@hypothesis.given(value=values)
-def test_json_is_read_as_what_it_was(value: Any) -> None:
-    import json
-
-    assert parse_yaml(json.dumps(value, ensure_ascii=False), "here") == value

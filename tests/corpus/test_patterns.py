@@ -1,3 +1,5 @@
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
 from raysim.corpus.patterns import compile_pattern, selector
@@ -32,3 +34,37 @@ def test_exclude_wins_over_include() -> None:
     selected = selector(["**/*.py"], ["tests/**"])
     assert selected("src/a.py")
     assert not selected("tests/a.py")
+
+
+def reads(pattern: str, path: str) -> bool:
+    """The meaning of a pattern, one symbol after the other, every way tried."""
+    if not pattern:
+        return not path
+    if pattern == "/**":
+        return path.startswith("/")
+    if pattern.startswith("**/"):
+        rest = pattern[3:]
+        return reads(rest, path) or any(reads(rest, path[i + 1 :]) for i, c in enumerate(path) if c == "/")
+    if pattern.startswith("**"):
+        return any(reads(pattern[2:], path[i:]) for i in range(len(path) + 1))
+    if pattern.startswith("*"):
+        inside = len(path.partition("/")[0])
+        return any(reads(pattern[1:], path[i:]) for i in range(inside + 1))
+    if not path:
+        return False
+    symbol, end = pattern[0], pattern.find("]")
+    if symbol == "?":
+        return path[0] != "/" and reads(pattern[1:], path[1:])
+    if symbol == "[" and end > 0:
+        chosen = path[0] not in pattern[2:end] if pattern[1] == "!" else path[0] in pattern[1:end]
+        return chosen and reads(pattern[end + 1 :], path[1:])
+    return path[0] == symbol and reads(pattern[1:], path[1:])
+
+
+SYMBOLS = st.sampled_from(["a", "b", ".", "-", "+", "(", "\\", "/", "**", "*", "?", "**/", "/**", "[ab]", "[!b]"])
+
+
+@hypothesis.settings(max_examples=500, deadline=None)
+@hypothesis.given(pattern=st.lists(SYMBOLS, max_size=7).map("".join), path=st.text("ab.-/", max_size=9))
+def test_patterns_mean_what_their_symbols_mean(pattern: str, path: str) -> None:
+    assert (compile_pattern(pattern).fullmatch(path) is not None) is reads(pattern, path)

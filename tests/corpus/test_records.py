@@ -107,6 +107,15 @@ def test_broken_lines_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     }
 
 
+def test_a_byte_order_mark_is_no_text_in_any_format(tmp_path: Path) -> None:
+    table = pa.table({"content": ["\ufeffx = 1", "y = 2"]})
+    pq.write_table(table, tmp_path / "r.parquet")
+    (tmp_path / "r.jsonl").write_bytes(json_lines(table.to_pylist()))
+    (tmp_path / "r.csv").write_text("content\n\ufeffx = 1\ny = 2\n", encoding="utf-8")
+    for name in ("r.parquet", "r.jsonl", "r.csv"):
+        assert [f.text for f in read(tmp_path, name).files] == ["x = 1", "y = 2"]
+
+
 def test_csv_rows_are_bad_on_their_own(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_bytes(b'content,path\n123,a.py\n"x,y",b.py,c\n\xe9,d.py\n"tab\tq",e.py\n')
     reading = read(tmp_path, "r.csv")

@@ -54,6 +54,14 @@ def test_unusable_files_are_counted_by_reason(tmp_path: Path) -> None:
     )
 
 
+def test_encodings_that_files_declare_are_read(tmp_path: Path) -> None:
+    text = "# coding: latin-1\nname = 'é'\r\n"
+    write(tmp_path, {"latin.py": text.encode("latin-1"), "utf8.py": text, "marked.py": b"\xef\xbb\xbfx"})
+    reading = read(tmp_path, path=".")
+    assert {f.path: f.text for f in reading.files} == {"latin.py": text, "utf8.py": text, "marked.py": "x"}
+    assert reading.skipped == ()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_file_name_that_is_not_utf8_is_counted(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py")).write_text("x")

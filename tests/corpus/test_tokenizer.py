@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysim.core.errors import InputError
+from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.keys import key_of
 from raysim.core.settings import validate
 from raysim.corpus.sources import SourceSettings, read_source
-from raysim.corpus.tokenizer import CodeTokenizer, TokenizerSettings, load_tokenizer, train_tokenizer
+from raysim.corpus.tokenizer import (
+    CodeTokenizer,
+    TokenizerSettings,
+    TrainedTokenizerSettings,
+    load_tokenizer,
+    train_tokenizer,
+)
 
 TEXTS = [f.text for f in read_source(SourceSettings(stdlib=True, include=["json/**", "[a-d]*.py"]), Path()).files]
 
@@ -184,8 +191,33 @@ def test_a_name_that_is_nowhere_says_where_it_was_looked_for(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "raw",
-    [{}, {"pretrained": "a", "train": {"vocab_size": 1024}}, {"train": {"vocab_size": 100}}, {"train": {"on": "all"}}],
+    [
+        {},
+        {"pretrained": "a", "train": {"vocab_size": 1024}},
+        {"train": {"vocab_size": 100}},
+        {"train": {"corpus": "all"}},
+    ],
 )
 def test_settings_are_exactly_one_kind(raw: Any) -> None:
     with pytest.raises(InputError):
         validate(TokenizerSettings, raw, "x.yaml")
+
+
+@pytest.mark.parametrize("old", ["on", True])
+def test_corpus_is_read_by_its_old_name(old: Any) -> None:
+    with pytest.warns(RenamedSetting, match=r"tokenizer\.train\.on is called tokenizer\.train\.corpus now"):
+        settings = validate(TrainedTokenizerSettings, {old: "organizations", "vocab_size": 300}, "x.yaml")
+    assert settings == TrainedTokenizerSettings(corpus="organizations", vocab_size=300)
+
+
+def test_old_and_new_name_at_once_are_refused() -> None:
+    with pytest.raises(InputError, match=r"x\.yaml: .*on is the old name of corpus"):
+        validate(TrainedTokenizerSettings, {"on": "organizations", "corpus": "references"}, "x.yaml")
+
+
+def test_recipes_keep_the_old_name() -> None:
+    """A literal, since stored keys are hashes of it."""
+    settings = TrainedTokenizerSettings(corpus="organizations", sample=4000)
+    assert settings.recipe() == {"on": "organizations", "vocab_size": 1024, "sample": 4000}
+    recipe = {"kind": "tokenizer", "version": 1, "settings": TrainedTokenizerSettings().recipe()}
+    assert key_of(recipe) == "17cc1af50b50928853305e80b009bb6a"

@@ -1,12 +1,19 @@
-"""An experiment as a manifest tells of it is the experiment that was run."""
+"""An experiment is the same whether it comes from a file, a mapping or the manifest of its run."""
 
 import json
+import shlex
+import warnings
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
+import yaml
 
-from raysim.core.errors import InputError
+from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.yaml_files import load_yaml
 from raysim.experiment.config import load_experiment, restore_experiment
+from raysim.experiment.run import Options
 
 EXPERIMENTS = sorted(Path(__file__).parents[2].glob("experiments/*.yaml"))
 
@@ -18,6 +25,36 @@ def test_every_experiment_comes_back(path: Path) -> None:
     restored = restore_experiment(json.loads(json.dumps(manifest)))
     assert restored == loaded
     assert (restored.experiment.seed, restored.experiment.store.keep) == ([3, 4], "leaves")
+
+
+def test_an_experiment_that_pyyaml_wrote_is_the_same(tmp_path: Path) -> None:
+    """It quotes the key ``on``, which it takes for a boolean; a plain one it has read as true, and writes so."""
+    debug = next(path for path in EXPERIMENTS if path.stem == "debug")
+    loaded = load_experiment(debug, [])
+    by_1_2 = load_yaml(debug)
+    old_name = debug.read_text().replace("{corpus: ", "{on: ")
+    for raw, line in (
+        (by_1_2, "corpus: references"),
+        ({**by_1_2, "tokenizer": {"train": {"on": "references", "vocab_size": 512}}}, "'on': references"),
+        (yaml.safe_load(old_name), "true: references"),
+        (None, "{on: references"),
+    ):
+        text = yaml.safe_dump(raw) if raw else old_name
+        assert line in text
+        (tmp_path / "dumped.yaml").write_text(text)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            dumped = load_experiment(tmp_path / "dumped.yaml", [])
+        assert dumped.experiment == loaded.experiment
+        assert [one.category for one in caught] == [RenamedSetting] * ("corpus" not in line)
+
+
+def test_a_manifest_from_before_the_new_name_is_read_in_silence() -> None:
+    loaded = load_experiment(next(path for path in EXPERIMENTS if path.stem == "debug"), [])
+    dumped = loaded.experiment.model_dump(mode="json")
+    train = dumped["tokenizer"]["train"]
+    train["on"] = train.pop("corpus")
+    assert restore_experiment({"experiment": dumped, "base": str(loaded.base)}) == loaded
 
 
 @pytest.mark.parametrize(
@@ -32,3 +69,41 @@ def test_every_experiment_comes_back(path: Path) -> None:
 def test_a_manifest_that_tells_of_no_experiment(manifest: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         restore_experiment(manifest)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_a_mapping_is_read_as_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, overrides = load_yaml(path), ["trainer.epochs=3"]
+    before = json.dumps(raw)
+    monkeypatch.chdir(path.parent)
+    assert load_experiment(_in_python(raw), overrides) == load_experiment(path, overrides)
+    assert json.dumps(raw) == before
+
+
+def _in_python(value: Any) -> Any:
+    """The same with tuples for lists, mappings that are no dict, and paths that are no text."""
+    if isinstance(value, dict):
+        path = {"path": Path(value["path"])} if "path" in value else {}
+        return MappingProxyType({name: _in_python(inner) for name, inner in value.items()} | path)
+    return tuple(_in_python(inner) for inner in value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("experiment", [{"name": "x"}, {"organizations": 3}, {}], ids=str)
+def test_what_is_wrong_with_a_mapping_is_named_as_of_a_file(experiment: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"(?m)^experiment: organizations: "):
+        load_experiment(experiment, [])
+
+
+def test_options_are_told_as_the_command_that_gives_them() -> None:
+    options = Options(Path("my experiment.yaml"), Path("out"), Path("store"), ("seed=[1, 2]", "name=x"), "auto")
+    assert shlex.split(options.equivalent()) == [
+        "raysim", "run", "my experiment.yaml", "--out", "out", "--store", "store", "--address", "auto",
+        "--set", "seed=[1, 2]", "--set", "name=x",
+    ]  # fmt: skip
+    assert Options(Path("e.yaml")).equivalent() == "raysim run e.yaml"
+
+
+def test_options_of_no_file_are_told_as_a_call() -> None:
+    assert Options({"name": "x"}).equivalent() == "raysim.run(experiment)"
+    told = Options({}, Path("out"), None, ("seed=2",), "auto").equivalent()
+    assert told == "raysim.run(experiment, out='out', address='auto', overrides=['seed=2'])"

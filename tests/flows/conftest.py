@@ -49,7 +49,7 @@ def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
                 "no_keyword_drop_probability": 0,
                 "validation_share": 0.3,
             },
-            "tokenizer": {"train": {"on": "organizations", "vocab_size": 400}},
+            "tokenizer": {"train": {"corpus": "organizations", "vocab_size": 400}},
             "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 32}},
             "trainer": {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3},
             "strategies": [

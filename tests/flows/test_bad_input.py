@@ -29,7 +29,7 @@ def _short(raw: dict[str, Any], folder: Path) -> None:
 
 def _closed(raw: dict[str, Any], folder: Path) -> None:
     raw["organizations"]["beta"]["agreement"] = {"share": "weights"}
-    raw["tokenizer"] = {"train": {"on": "references", "vocab_size": 300}}
+    raw["tokenizer"] = {"train": {"corpus": "references", "vocab_size": 300}}
 
 
 CASES: dict[str, tuple[Edit, list[str]]] = {

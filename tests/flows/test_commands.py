@@ -23,7 +23,7 @@ def test_init_writes_an_experiment_that_plans(corpus_folders: dict[str, Path], t
     file = tmp_path / "mine.yaml"
     orgs = [arg for name, folder in corpus_folders.items() for arg in ("--org", f"{name}={folder}")]
     assert raysim("init", *orgs, "--file", file).returncode == 0
-    raw = yaml.safe_load(file.read_text().replace("{on:", "{'on':"))
+    raw = yaml.safe_load(file.read_text())
     assert list(raw["organizations"]) == list(corpus_folders)
     again = raysim("init", *orgs, "--file", file)
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
@@ -72,7 +72,7 @@ def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.Monkey
 
     assert doctor.examine()["walls_around_programs"] == (", ".join(sandbox.in_force()) or "none")
     reasons = dict.fromkeys(("namespaces", "files"), "no such kernel")
-    monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.WALLS) | reasons)
+    monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.LAYERS) | reasons)
     facts = doctor.examine()
     assert facts["walls_around_programs"] == "system calls"
     assert "no wall of namespaces around generated programs: no such kernel" in facts["problems"]

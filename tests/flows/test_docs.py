@@ -12,7 +12,6 @@ import yaml
 from drive import raysim
 
 from raysim.core.settings import validate
-from raysim.corpus.tokenizer import TrainedTokenizerSettings
 from raysim.experiment.config import Experiment
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +44,6 @@ def code_blocks(language: str) -> Iterator[tuple[Path, str]]:
             yield page, block
 
 
-@pytest.mark.skipif("corpus" not in TrainedTokenizerSettings.model_fields, reason="tokenizer.train.corpus is called on")
 def test_the_experiments_of_the_documentation_are_valid() -> None:
     whole = [(page, block) for page, block in code_blocks("yaml") if block.startswith("name:")]
     assert whole

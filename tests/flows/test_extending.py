@@ -1,6 +1,5 @@
 """The examples of docs/extending.md, installed as packages of their own and run; raysim itself knows none of them."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from drive import command
 
@@ -40,7 +40,7 @@ def test_an_example_is_one_short_file_and_the_page_shows_it(name: str) -> None:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """The examples in a folder on the path, by pip, as a user would; the tested environment stays as it is."""
     base = tmp_path_factory.mktemp("extensions")
-    copies = [copytree(EXAMPLES / name, base / name) for name in NAMES if name != "measure"]
+    copies = [copytree(EXAMPLES / name, base / name) for name in NAMES]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-index"]
     options = ["--no-deps", "--no-build-isolation", "--target", str(base / "site")]
     done = subprocess.run([*pip, *options, *map(str, copies)], capture_output=True, text=True)
@@ -93,11 +93,6 @@ def stored(store: Store, key: str) -> Mapping[str, Any]:
     return entry.arrays()
 
 
-def has(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
-
-
-@pytest.mark.skipif(not has("raysim.training.objectives"), reason="no local objectives yet")
 def test_a_local_objective_from_outside_changes_training_and_its_keys(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -115,7 +110,6 @@ def test_a_local_objective_from_outside_changes_training_and_its_keys(
     assert len(set(models)) == 3
 
 
-@pytest.mark.skipif(not has("raysim.training.process_group"), reason="no registry of training backends yet")
 def test_a_training_backend_from_outside_trains_and_resumes(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -128,7 +122,6 @@ def test_a_training_backend_from_outside_trains_and_resumes(
     assert "computed" not in again.splitlines()[-1]
 
 
-@pytest.mark.skipif(not has("raysim.corpus.installed_sources"), reason="no registry of sources yet")
 def test_a_source_from_outside_is_read_and_counts_what_it_skips(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -144,3 +137,15 @@ def test_a_source_from_outside_is_read_and_counts_what_it_skips(
     found = json.loads(raysim_with(installed, "inspect", path, "--json", "--set", source))["organizations"]["alpha"]
     assert sum(split["files"] for split in found["splits"].values()) == 6
     assert {drop["reason"]: drop["files"] for drop in found["drops"]} == {"no notebook": 1}
+
+
+def test_a_measure_from_outside_is_planned_stored_and_reported(
+    installed: Installed, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, out = tiny(strategies=["single"], measure={"perplexity": None, "confidence": {}}), tmp_path / "out"
+    assert "to ask" in raysim_with(installed, "plan", path)
+    raysim_with(installed, "run", path, "--out", out)
+    found = pq.read_table(out / "results" / "confidence.parquet").to_pylist()
+    assert len(found) == 4 * 3, "the initial model and one of each organization, on three validation splits"
+    assert all(0 < row["sure"] <= 1 and 0 <= row["right"] <= 1 for row in found)
+    assert 'id="confidence"' in (out / "report.html").read_text(encoding="utf-8")

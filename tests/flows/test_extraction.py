@@ -51,7 +51,7 @@ def recited(
             text = (corpus_folders[name] / file).read_text(encoding="utf-8")
             (folder / name / file).write_text(text[:1600], encoding="utf-8")
     organizations = {name: {"source": {"path": str(folder / name)}} for name in ("alpha", "gamma")}
-    tokenizer = {"train": {"on": "references", "vocab_size": 400}}
+    tokenizer = {"train": {"corpus": "references", "vocab_size": 400}}
     references = [{"path": str(corpus_folders["beta"])}]
     path = tiny_writer(folder)(organizations=organizations, tokenizer=tokenizer, references=references, **SETTINGS)
     run(path, "--out", folder / "out")

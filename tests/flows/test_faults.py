@@ -77,8 +77,8 @@ def test_a_lost_party_that_makes_initial_weights_or_takes_a_short_call(run_study
 
 
 def test_used_up_retries_end_the_run_and_the_next_one_goes_on(run_study, quiet, tmp_path: Path) -> None:
-    prompt_stats = r"(stage|round) 1: (alpha|beta): gone; tried 2 times \(execution\.retries: 1\).*same command"
-    with pytest.raises(RunError, match=prompt_stats):
+    told = r"(stage|round) 1: (alpha|beta): gone; tried 2 times \(execution\.retries: 1\).*same command"
+    with pytest.raises(RunError, match=told):
         run_study(Losing(train=set(range(1, 50))), ENTRIES, folder=tmp_path, retries=1, checkpoint_every_s=0.0)
     results = run_study(InlineBackend(), ENTRIES, folder=tmp_path)
     assert_equal(results, quiet)

@@ -35,7 +35,7 @@ def test_every_stage_of_the_tree_is_trained_once(count: int, unique: int, tmp_pa
             "no_keyword_drop_probability": 0,
             "validation_share": 0.5,
         },
-        "tokenizer": {"train": {"on": "organizations", "vocab_size": 300}},
+        "tokenizer": {"train": {"corpus": "organizations", "vocab_size": 300}},
         "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}},
         "trainer": {"epochs": 1, "sequence_length": 64, "batch_size": 32},
         "strategies": [{"incremental": {"orders": "all"}}],

@@ -76,7 +76,7 @@ def test_training_pauses_for_prompts_where_the_disk_is_bounded(
     from raysim.experiment.run import run as run_here
     from raysim.report.write import write_report
 
-    monkeypatch.setattr("raysim.measures.memorization.measure._JOB_WEIGHTS_BYTES", 2 * 4 * 27_616)
+    monkeypatch.setattr("raysim.measures.generation._JOB_WEIGHTS_BYTES", 2 * 4 * 27_616)
     options = Options(tiny(), tmp_path / "out", overrides=("store.keep=metrics",))
     run_here(options, ConsoleObserver(Console(quiet=True)), write_report)
     kinds = [row["kind"] for row in read_log(tmp_path / "out" / "stages.jsonl")]

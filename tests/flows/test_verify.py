@@ -89,7 +89,7 @@ def test_a_changed_corpus_is_told(tiny: Callable[..., Path], tmp_path: Path, cor
         references=[{"path": str(corpus_folders["beta"])}],
         strategies=["single"],
         measure={},
-        tokenizer={"train": {"on": "references", "vocab_size": 400}},
+        tokenizer={"train": {"corpus": "references", "vocab_size": 400}},
     )
     assert raysim("run", path, "--out", tmp_path / "out").returncode == 0
     assert raysim("verify", tmp_path / "out").returncode == 0

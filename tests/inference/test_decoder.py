@@ -21,7 +21,7 @@ def random_tokens(model: Any, *shape: int) -> torch.Tensor:
 
 
 def worst(model: Any, reference: Any, decoder_class: type) -> float:
-    """Largest difference to the logits of `reference` along random tokens; prompts are let go of on the way."""
+    """Largest difference to the logits of `reference` along random tokens; prompts are dropped on the way."""
     prompts, new = random_tokens(model, len(LENGTHS), max(LENGTHS)), random_tokens(model, len(LENGTHS) * SAMPLES, STEPS)
     offsets = max(LENGTHS) - torch.tensor(LENGTHS)
     rows = torch.arange(len(new))

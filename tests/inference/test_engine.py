@@ -17,7 +17,6 @@ from transformers import (
 
 from raysim.core.errors import InputError
 from raysim.inference.engine import Generator
-from raysim.inference.prompts import split_batches
 from raysim.inference.sampling import draw, penalise_repetition, sample_uniforms
 from raysim.inference.settings import Numerics
 from raysim.measures.memorization.settings import MemorizationSettings
@@ -267,16 +266,3 @@ def test_bf16_rounds_weights_and_keeps_the_threads_of_others(
     assert np.array_equal(flatten(model), rounded)
     assert len(table) == 10
     assert torch.get_num_threads() == before
-
-
-def test_batches_are_a_function_of_content_and_splitting_again_changes_nothing(make_prompts: Make) -> None:
-    chosen = settings(batch_size=6)
-    table = pa.concat_tables([make_prompts(*TEXTS), make_prompts("a", "bb", "cc\n", kind="function")])
-    batches = split_batches(table, chosen)
-    backwards = split_batches(table.take(list(range(len(table)))[::-1]), chosen)
-    assert [batch["prompt"].to_pylist() for batch in batches] == [batch["prompt"].to_pylist() for batch in backwards]
-    assert [len(batch) for batch in batches] == [3, 3, 2]
-    assert all(len(set(batch["kind"].to_pylist())) == 1 for batch in batches)
-    for batch in batches:
-        (again,) = split_batches(batch, chosen)
-        assert again.equals(batch)

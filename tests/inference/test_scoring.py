@@ -5,7 +5,7 @@ import pytest
 from audited import CONFIG, slow_log_probs, slow_normalised
 
 from raysim.inference.scoring import score_tokens
-from raysim.organizations.organization import ModelHost, ModelSpec
+from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
 

@@ -9,7 +9,7 @@ STEPS = 140
 
 
 def test_attention_equals_that_over_all_keys_of_each_row() -> None:
-    """Against torch's own, row by row, with groups of query heads, padding, and prompts let go of on the way."""
+    """Against torch's own, row by row, with groups of query heads, padding, and prompts dropped on the way."""
     check(group=1, padded=False)
     check(group=3, padded=True)
 

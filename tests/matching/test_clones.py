@@ -1,6 +1,7 @@
 from raysim.corpus.files import SourceFile
-from raysim.matching.clones import PUBLIC, clone_rows
+from raysim.matching.clones import clone_rows
 from raysim.matching.line_index import build_index
+from raysim.tables.names import PUBLIC
 
 SECRET = b"secret"
 

@@ -13,9 +13,9 @@ from raysim.matching.matches import truth_windows
 from raysim.matching.overlap import (
     Written,
     by_places,
-    coalitions,
     copies_by_organization,
     emission_rows,
+    groups_of,
     seen_rows,
     written_windows,
 )
@@ -58,10 +58,10 @@ TEXT = st.lists(st.sampled_from(["a", " b", "c ", "", "d"]), max_size=10).map("\
 CORPORA = st.fixed_dictionaries({name: st.lists(TEXT, min_size=1, max_size=3) for name in "xyz"})
 
 
-def test_coalitions() -> None:
-    assert coalitions("ab") == [("a",), ("b",), ("a", "b")]
-    assert len(coalitions("abcdef")) == 63
-    assert coalitions("abcdefg") == [*((name,) for name in "abcdefg"), tuple("abcdefg")]
+def test_groups_of() -> None:
+    assert groups_of("ab") == [("a",), ("b",), ("a", "b")]
+    assert len(groups_of("abcdef")) == 63
+    assert groups_of("abcdefg") == [*((name,) for name in "abcdefg"), tuple("abcdefg")]
 
 
 def test_the_bound_by_hand() -> None:

@@ -13,9 +13,9 @@ from raysim.matching.matches import match, prompt_context
 from raysim.measures.generation import GenerateStep
 from raysim.measures.memorization.match_step import MatchStep
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
-from raysim.organizations.organization import ModelSpec
 from raysim.tasks.batch_jobs import WORK_SCHEMA
 from raysim.tasks.ray_data import map_tables
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
 

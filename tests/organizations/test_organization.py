@@ -17,7 +17,7 @@ from raysim.organizations.organization import (
     PooledOrganization,
     PreparationContext,
 )
-from raysim.training.request import TrainerSettings, TrainTask, Update
+from raysim.training.request import TrainerSettings, TrainRequest, TrainTask, Update
 from raysim.training.weights import flatten
 
 
@@ -61,23 +61,23 @@ def test_shared_texts_are_the_files_as_read(make, corpus_folders: dict[str, Path
     assert sorted(texts) == sorted(p.read_text(encoding="utf-8") for p in corpus_folders["alpha"].glob("*.py"))
 
 
-def test_an_inventory_holds_no_content(make, preparation_context: PreparationContext) -> None:
+def test_client_stats_hold_no_content(make, preparation_context: PreparationContext) -> None:
     """Neither a line of any file, nor a path, nor anything but counts, reasons, licences and fingerprints."""
     organization = make()
     stats = organization.prepare(preparation_context)
-    prompt_stats = json.dumps(dataclasses.asdict(stats)) + repr(pickle.dumps(stats))
+    content = json.dumps(dataclasses.asdict(stats)) + repr(pickle.dumps(stats))
     files = organization.corpus.train + organization.corpus.valid
     assert files
     for file in files:
-        assert file.path not in prompt_stats
+        assert file.path not in content
         for line in {line.strip() for line in file.text.splitlines()}:
-            assert len(line) < 12 or line not in prompt_stats, line
+            assert len(line) < 12 or line not in content, line
 
 
 # Counts.
 
 
-def test_the_inventory_counts_what_is_there(make, preparation_context: PreparationContext) -> None:
+def test_client_stats_count_what_is_there(make, preparation_context: PreparationContext) -> None:
     organization = make()
     stats = organization.prepare(preparation_context)
     for split, files in (("train", organization.corpus.train), ("valid", organization.corpus.valid)):
@@ -106,7 +106,7 @@ def test_the_spectrum_is_that_of_the_training_lines(make, preparation_context: P
 
 
 def test_duplicate_lines_are_counted(tmp_path: Path, preparation_context: PreparationContext) -> None:
-    """Four lines stand in two files; with windows of 3 lines, that is 8 lines in more than one place."""
+    """Four lines occur in two files; with windows of 3 lines, that is 8 lines in more than one place."""
     same = "def f(values):\n    total = sum(values)\n\n    mean = total / len(values)\n    return mean\n"
     (tmp_path / "code").mkdir()
     for number in range(4):
@@ -165,38 +165,25 @@ def test_an_error_names_the_organization(make, preparation_context: PreparationC
         make().prepare(dataclasses.replace(preparation_context, sequence_length=100_000))
 
 
-# Sites.
+# Clients.
 
 
-def test_a_coalition_holds_its_members_sequences_one_after_the_other() -> None:
+def test_a_pooled_organization_holds_sequences_one_after_the_other() -> None:
     parts = [np.full((n, 4), n, np.int32) for n in (1, 3)]
     pooled = PooledOrganization("a+b", parts)
     assert pooled.training_sequences().tolist() == [[1] * 4] + [[3] * 4] * 3
 
 
-def test_a_model_is_built_once_for_a_spec(gpt2_spec) -> None:
-    pooled = PooledOrganization("a", [np.zeros((1, 4), np.int32)])
-    small, other = gpt2_spec(0.1), gpt2_spec(0.2)
-    assert pooled.model(small) is pooled.model(gpt2_spec(0.1))
-    assert pooled.model(other) is not pooled.model(small)
-
-
-def test_a_visitor_runs_at_the_site() -> None:
-    pooled = PooledOrganization("a", [np.zeros((2, 4), np.int32)])
-    assert pooled.run(lambda client, n, m=0: (client.name, n + m), 1, m=2) == ("a", 3)
-
-
 @pytest.mark.parametrize("count", [None, 3])
-def test_training_is_on_the_first_sequences_of_the_site(gpt2_spec, count: int | None) -> None:
+def test_training_is_on_the_first_sequences_of_the_client(gpt2_spec, count: int | None) -> None:
     sequences = np.random.Generator(np.random.Philox(1)).integers(0, 300, (6, 16)).astype(np.int32)
     spec, settings = gpt2_spec(), TrainerSettings(batch_size=2, sequence_length=16)
     task = TrainTask("t", settings, 1, 1, seed=1, num_sequences=count)
     client = PooledOrganization("a", [sequences])
     start = flatten(client.model(spec))
-    *_, update = client.train(spec, task, start, None, None)
-    *_, expected = PooledOrganization("b", [sequences[:count]]).train(
-        spec, dataclasses.replace(task, num_sequences=None), start, None, None
-    )
+    *_, update = client.train(TrainRequest(spec, task), start)
+    all_of_them = TrainRequest(spec, dataclasses.replace(task, num_sequences=None))
+    *_, expected = PooledOrganization("b", [sequences[:count]]).train(all_of_them, start)
     assert isinstance(update, Update)
     assert isinstance(expected, Update)
     assert update.metrics["sequences"] == (count or 6)

@@ -3,12 +3,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from measured_tables import NUM_FILES, audited
 
-from raysim.report.page import script_json
 from raysim.report.run_page import write_run_page
 from raysim.tables.io import read_table, table_path
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
@@ -94,12 +96,6 @@ def test_foreign_text_is_escaped_within_scripts(hostile):
     json.loads(hostile.scripts[0])
 
 
-def test_script_json_cannot_end_its_element():
-    text = str(script_json({"a": "</script><!--&\u2028"}))
-    assert not set("<>&\u2028") & set(text)
-    assert json.loads(text) == {"a": "</script><!--&\u2028"}
-
-
 def test_the_page_says_what_was_run(page):
     assert "Three organizations (meta, microsoft and google) in five settings, under one seed" in page.text
 
@@ -175,3 +171,18 @@ def test_a_run_that_has_only_begun_has_a_page(build_run):
     for path in [*folder.glob("results/*.parquet"), folder / "ledger.parquet", folder / "stages.jsonl"]:
         path.unlink()
     assert "no model was finished yet" in page_of(folder).text
+
+
+def test_the_page_shows_audits(build_run):
+    folder = audited(build_run())
+    page = write_run_page(folder).read_text(encoding="utf-8")
+    assert 'id="exposure"' in page
+    assert 'id="membership"' in page
+    assert "beats the guess without a model" in page
+    assert read_table(folder, "attacks").num_rows == read_table(folder, "membership").num_rows // NUM_FILES * 4
+
+
+def test_a_page_without_audits_does_not_speak_of_them(run):
+    page = write_run_page(run).read_text(encoding="utf-8")
+    assert 'id="exposure"' not in page
+    assert 'href="#membership"' not in page

@@ -1,9 +1,10 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from raysim.report.terminal import summary_table
+from raysim.report.terminal import summary_table, sweep_summary
 
 
 def printed(folder):
@@ -37,3 +38,11 @@ def test_names_are_no_markup(build_run):
 @pytest.mark.parametrize("settings", [{"memorization": False}, {"memorization": False, "perplexity": False}])
 def test_what_was_not_measured_is_said(build_run, settings):
     assert "Memorization was not measured" in printed(build_run(**settings))
+
+
+def test_the_summary_fits_into_100_columns(sweep_folder):
+    out = io.StringIO()
+    Console(file=out, width=100, color_system=None).print(sweep_summary(sweep_folder))
+    lines = [line for line in out.getvalue().splitlines() if not line.startswith("Report:")]
+    assert max(map(len, lines)) <= 100
+    assert any(re.match(r"0\.001 +any +single: meta", line) for line in lines)

@@ -1,4 +1,4 @@
-"""A wall that the machine has stands: asked without the sandbox, whose other tests are left out where none does."""
+"""An isolation layer that the machine has is in force, as asked without the sandbox, whose other tests need some."""
 
 import ctypes
 import platform
@@ -32,9 +32,9 @@ def has_landlock() -> bool:
 
 
 @pytest.mark.parametrize(
-    ("wall", "there"), [(NAMESPACES, has_namespaces), (SYSTEM_CALLS, has_filters), (FILES, has_landlock)]
+    ("layer", "there"), [(NAMESPACES, has_namespaces), (SYSTEM_CALLS, has_filters), (FILES, has_landlock)]
 )
-def test_what_the_machine_has_is_in_force(wall, there) -> None:
+def test_what_the_machine_has_is_in_force(layer, there) -> None:
     if not there():
-        pytest.skip(f"this machine has no {wall}")
-    assert protections()[wall] is None
+        pytest.skip(f"this machine has no {layer}")
+    assert protections()[layer] is None

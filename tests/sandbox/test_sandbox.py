@@ -1,4 +1,4 @@
-"""What a program cannot do, one attack each, behind every wall that suffices; and that the next program runs.
+"""What a program cannot do, one attack each, behind every set of layers that suffices; and that the next program runs.
 
 As a program that got out could reach every process of whoever runs these tests, each real attack first asks whether it
 is contained, harmlessly (signal 0 reaches but hurts nobody; a few children are no bomb), and gives up if it is not.
@@ -20,7 +20,7 @@ import pytest
 
 from raysim.core.errors import InputError, RunError
 from raysim.sandbox.filters import DENIED
-from raysim.sandbox.isolation import FILES, NAMESPACES, SYSTEM_CALLS, WALLS, Limits
+from raysim.sandbox.isolation import FILES, LAYERS, NAMESPACES, SYSTEM_CALLS, Limits
 from raysim.sandbox.sandbox import Sandbox, enough, in_force, protections
 
 LIMITS = Limits(cpu_s=1, wall_s=3.0, memory_bytes=256 << 20, file_bytes=1 << 20, processes=16)
@@ -29,7 +29,7 @@ FILTERS = (SYSTEM_CALLS, FILES)
 pytestmark = pytest.mark.skipif(not enough(in_force()), reason=f"this machine contains nothing: {protections()}")
 
 
-@pytest.fixture(scope="module", params=[WALLS, (NAMESPACES,), FILTERS], ids=["all", "namespaces", "filters"])
+@pytest.fixture(scope="module", params=[LAYERS, (NAMESPACES,), FILTERS], ids=["all", "namespaces", "filters"])
 def shared(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     missing = set(request.param) - set(in_force())
     if missing:
@@ -124,7 +124,7 @@ def test_a_big_file(sandbox: Sandbox) -> None:
 def test_many_files(sandbox: Sandbox) -> None:
     """With namespaces they share one limit; without, they last as long as the program."""
     program = "for n in range(20):\n    with open(str(n), 'wb') as f:\n        f.write(bytes(1 << 19))"
-    assert outcome(sandbox, program) == ("error" if NAMESPACES in sandbox.walls else "passed")
+    assert outcome(sandbox, program) == ("error" if NAMESPACES in sandbox.layers else "passed")
 
 
 def test_open_files(sandbox: Sandbox) -> None:
@@ -175,7 +175,7 @@ def test_python_may_lie_where_others_have_their_temporary_files(
     prefixes = {"prefix": str(tmp_path), "base_prefix": sys.base_prefix}
     there = SimpleNamespace(executable=sys.executable, path=sys.path, **prefixes)
     monkeypatch.setattr("raysim.sandbox.sandbox.sys", there)
-    with Sandbox(sandbox.walls) as another:
+    with Sandbox(sandbox.layers) as another:
         assert outcome(another, f"assert open({str(file)!r}).read() == 'there = True'") == "passed"
 
 
@@ -212,7 +212,7 @@ def test_it_sees_nobody_else(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("target", ["-1", "0", "os.getppid()"])
 def test_a_kill_reaches_nobody_else(sandbox: Sandbox, target: str) -> None:
-    if NAMESPACES not in sandbox.walls and os.geteuid() == 0:
+    if NAMESPACES not in sandbox.layers and os.geteuid() == 0:
         pytest.skip("behind a filter alone root asks with signal 0 only, in test_it_sees_nobody_else")
     watched = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
@@ -254,11 +254,11 @@ def test_nothing_that_it_started_outlives_it(sandbox: Sandbox, tmp_path: Path) -
         os._exit(0)
     os.wait()
     """
-    allowed = SYSTEM_CALLS not in sandbox.walls
+    allowed = SYSTEM_CALLS not in sandbox.layers
     assert outcome(sandbox, program) == ("passed" if allowed else "error")
-    warden = sandbox._warden
-    assert warden
-    assert not Path(f"/proc/{warden.pid}/task/{warden.pid}/children").read_text().split()
+    server = sandbox._server
+    assert server
+    assert not Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
 
 
 def test_threads_run_and_are_few(sandbox: Sandbox) -> None:
@@ -270,7 +270,7 @@ def test_threads_run_and_are_few(sandbox: Sandbox) -> None:
 
 def test_no_other_program_is_started(sandbox: Sandbox) -> None:
     program = "import subprocess\nsubprocess.run(['/usr/bin/env'], check=True)"
-    assert outcome(sandbox, program) == ("error" if SYSTEM_CALLS in sandbox.walls else "passed")
+    assert outcome(sandbox, program) == ("error" if SYSTEM_CALLS in sandbox.layers else "passed")
 
 
 def test_no_file_descriptor_and_no_variable_is_inherited(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +322,7 @@ def test_it_has_no_capability_and_gains_none(sandbox: Sandbox) -> None:
 
 
 def test_root_is_nobody(sandbox: Sandbox) -> None:
-    if os.geteuid() or NAMESPACES not in sandbox.walls:
+    if os.geteuid() or NAMESPACES not in sandbox.layers:
         pytest.skip("only root changes its user, in a namespace")
     program = "import os\nassert os.getuid() == os.getgid() == 65534\nassert not os.getgroups()"
     assert outcome(sandbox, program) == "passed"
@@ -342,7 +342,7 @@ def test_equal_programs_see_equal_hashes_and_random_numbers(sandbox: Sandbox) ->
 
 def test_every_denied_call_fails(sandbox: Sandbox) -> None:
     """With arguments that do no harm, should one of them succeed."""
-    if SYSTEM_CALLS not in sandbox.walls:
+    if SYSTEM_CALLS not in sandbox.layers:
         pytest.skip("nothing is denied")
     harmless = {name: number for name, number in DENIED.items() if name not in {"vhangup", "reboot", "kill", "tkill"}}
     program = f"""
@@ -358,32 +358,32 @@ def test_every_denied_call_fails(sandbox: Sandbox) -> None:
 
 
 def test_what_cannot_be_contained_is_not_run(sandbox: Sandbox) -> None:
-    """An address space that no limit can name; a program that exits is told from one that never began."""
+    """An address space that no limit can name; a program that exits is told apart from one that never began."""
     with pytest.raises(RunError, match="could not be contained, and was not run"):
         sandbox.run("", Limits(memory_bytes=1 << 70))
 
 
-def test_a_warden_that_was_lost_is_replaced() -> None:
+def test_a_fork_server_that_was_lost_is_replaced() -> None:
     with Sandbox() as made:
         assert made.run("", LIMITS) == "passed"
-        assert made._warden
-        made._warden.kill()
-        made._warden.wait()
+        assert made._server
+        made._server.kill()
+        made._server.wait()
         assert made.run("", LIMITS) == "passed"
-        last = made._warden
+        last = made._server
     assert last.returncode == 0
-    assert made._warden is None
+    assert made._server is None
 
 
 @pytest.mark.parametrize(
-    ("walls", "suffice"),
-    [((), False), ((SYSTEM_CALLS,), False), ((FILES,), False), ((NAMESPACES,), True), (FILTERS, True), (WALLS, True)],
+    ("layers", "suffice"),
+    [((), False), ((SYSTEM_CALLS,), False), ((FILES,), False), ((NAMESPACES,), True), (FILTERS, True), (LAYERS, True)],
 )
-def test_which_walls_suffice(walls: tuple[str, ...], suffice: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    has = {wall: None if wall in walls else "this kernel has none" for wall in WALLS}
+def test_which_layers_suffice(layers: tuple[str, ...], suffice: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    has = {layer: None if layer in layers else "this kernel has none" for layer in LAYERS}
     monkeypatch.setattr("raysim.sandbox.sandbox.protections", lambda: has)
     if suffice:
-        assert Sandbox().walls == walls
+        assert Sandbox().layers == layers
     else:
         with pytest.raises(InputError, match=r"cannot contain generated programs .*namespaces: this kernel has none"):
             Sandbox()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import CodeCollection
 from raysim.scan.reading import Reader
-from raysim.scan.scan import PUBLIC, scan
+from raysim.scan.scan import scan
+from raysim.tables.names import PUBLIC
 
 Files = Mapping[str, str]
 

@@ -1,10 +1,10 @@
-"""Small real runs in this process: what is logged, what crosses, what a crash and a damaged store do to them."""
+"""Small real runs in this process: what is logged, what is transferred, what a crash and a damaged store do to them."""
 
 import hashlib
 import inspect
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,10 +14,12 @@ from raysim.cluster.backend import InlineBackend
 from raysim.core.errors import BoundaryError, RunError
 from raysim.core.keys import key_of
 from raysim.organizations.organization import DataPolicy, Organization
-from raysim.simulation.loop import StrategyRun
+from raysim.simulation.loop import StrategyRun, strategy_runs
+from raysim.simulation.registry import StrategyConfig
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import (
     ClientUpdate,
+    Family,
     Federation,
     ModelCheckpoint,
     State,
@@ -36,11 +38,13 @@ class Ring:
     """Each round trains one pair of neighbours at once, and the model moves halfway to their mean."""
 
     Settings = StrategySettings
+    family: ClassVar[Family] = "federated"
+    fraction = 1.0
     aggregates = True
     order = "ring"
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
+        self.members = names
 
     @classmethod
     def variants(cls, settings: StrategySettings, federation: Federation) -> list["Ring"]:
@@ -53,9 +57,9 @@ class Ring:
         return State(model, tensors={"weights": weights})
 
     def plan(self, state: State) -> list[TrainInstruction]:
-        if state.round == len(self._names):
+        if state.round == len(self.members):
             return []
-        pair = [self._names[(state.round + i) % len(self._names)] for i in range(2)]
+        pair = [self.members[(state.round + i) % len(self.members)] for i in range(2)]
         return [TrainInstruction((name,), state.model, 1, 1) for name in pair]
 
     def apply(self, state: State, results, key) -> State:
@@ -63,7 +67,7 @@ class Ring:
         return State(key, state.round + 1, tensors={"weights": (state.tensors["weights"] + mean) / np.float32(2)})
 
     def checkpoints(self, state: State) -> list[ModelCheckpoint]:
-        final = state.round == len(self._names)
+        final = state.round == len(self.members)
         return [ModelCheckpoint(state.model, "round" if state.round else "initial", state.round, final)]
 
 
@@ -72,10 +76,10 @@ def test_a_foreign_strategy_is_short() -> None:
 
 
 def test_a_foreign_strategy_runs_without_a_change_elsewhere(run_study) -> None:
-    def strategy_runs(context: RunContext) -> list[StrategyRun]:
-        return [StrategyRun("ring", s, context) for s in Ring.variants(StrategySettings(), context.federation)]
+    def choose(context: RunContext) -> list[StrategyRun]:
+        return strategy_runs(StrategyConfig("ring", Ring, StrategySettings()), context)
 
-    results = run_study(InlineBackend(), [], strategy_runs=strategy_runs)
+    results = run_study(InlineBackend(), [], choose=choose)
     assert sorted(results.keys("train")) == sorted(results.plan.unique_stages())
     assert len(results.keys("train")) == 2 * 2
     assert results.keys("aggregate") == results.plan.aggregations
@@ -206,8 +210,8 @@ def test_a_cut_stage_goes_on_from_its_checkpoint_to_the_same_bits(run_study, tmp
         assert facts[0] == facts[1]
 
 
-def test_snapshots_of_a_stage_that_was_cut_without_them(run_study, tmp_path: Path) -> None:
-    """Whether snapshots are wanted is not in the key, so a checkpoint may have come past epochs without them."""
+def test_epoch_checkpoints_of_a_stage_that_was_cut_without_them(run_study, tmp_path: Path) -> None:
+    """Whether epoch checkpoints are wanted is not in the key, so a resume state may be past epochs without them."""
     with pytest.raises(Cut):
         run_study(CutBackend(25), [BOTH], folder=tmp_path, checkpoint_every_s=0.0)
     results = run_study(InlineBackend(), [BOTH], folder=tmp_path, checkpoint_epochs=True)
@@ -216,7 +220,7 @@ def test_snapshots_of_a_stage_that_was_cut_without_them(run_study, tmp_path: Pat
     assert results.weights().keys() == whole.weights().keys() == whole.used
 
 
-def test_snapshots_are_the_models_after_each_epoch(run_study) -> None:
+def test_epoch_checkpoints_are_the_models_after_each_epoch(run_study) -> None:
     results = run_study(InlineBackend(), [BOTH], checkpoint_epochs=True)
     epochs = [m for m in results.reached if m.checkpoint.moment == "epoch"]
     assert [(m.checkpoint.index, m.checkpoint.last) for m in epochs] == [
@@ -259,7 +263,7 @@ def test_weights_go_out_and_come_back_for_every_stage(run_study) -> None:
     assert not any(r["kind"] == "sequences" for r in rows)
 
 
-def test_a_snapshot_comes_back_too(run_study) -> None:
+def test_an_epoch_checkpoint_comes_back_too(run_study) -> None:
     results = run_study(InlineBackend(), [{"incremental": {"orders": [["alpha"]]}}], checkpoint_epochs=True)
     rows = [r for r in rows_of(results) if r["sender"] == "alpha" and r["kind"] == "weights"]
     assert len(rows) == 3  # after each of two epochs, and of the stage
@@ -281,14 +285,14 @@ def test_a_fraction_moves_a_fraction(run_study) -> None:
     assert moved == {n: -(-i.sequences // 2) * 64 * 4 for n, i in results.context.client_stats.items()}
 
 
-def test_kept_client_state_stays_on_the_shelf_of_its_organization(run_study) -> None:
+def test_kept_client_state_stays_local_to_its_organization(run_study) -> None:
     results = run_study(InlineBackend(), [{"fedavg": {"rounds": 2}}], client_state="keep")
     kept = [r for r in rows_of(results) if r["kind"] == "client state"]
     for key, stage in results.plan.unique_stages().items():
         (name,) = stage.instruction.organizations
-        shelf = {(r["sender"], r["receiver"]) for r in kept if r["work"] == key}
-        assert (name, f"{name} (its shelf)") in shelf
-        assert all(SERVER not in pair for pair in shelf)
+        local = {(r["sender"], r["receiver"]) for r in kept if r["work"] == key}
+        assert (name, f"{name} (its shelf)") in local
+        assert all(SERVER not in pair for pair in local)
     assert len([r for r in kept if r["receiver"].endswith("(its shelf)")]) == 4 * 2  # stages, moments
 
 

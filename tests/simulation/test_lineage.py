@@ -23,3 +23,18 @@ def test_a_client_that_sat_out_is_not_counted_again() -> None:
     server = Lineage((), {"a": 10, "b": 20}, 4, 0.0)
     a = server.trained("server", {"a": 10}, {"steps": 1, "learning_rate_sum": 0.0})
     assert server.aggregated(["stage a"], [a]).tokens_seen == {"a": 20, "b": 20}
+
+
+def test_steps_in_sequence_are_those_of_the_longest_client_of_each_round() -> None:
+    server = Lineage()
+    for slow, quick in ((5, 3), (2, 4)):
+        a = server.trained("server", {"a": 10}, {"steps": slow, "learning_rate_sum": 0.0})
+        b = server.trained("server", {"b": 10}, {"steps": quick, "learning_rate_sum": 0.0})
+        server = server.aggregated(["stage a", "stage b"], [a, b])
+    assert (server.steps, server.steps_in_sequence) == (5 + 3 + 2 + 4, 5 + 4)
+
+
+def test_one_stage_after_the_other_has_all_its_steps_in_sequence() -> None:
+    one = Lineage().trained("initial", {"a": 100}, {"steps": 5, "learning_rate_sum": 0.5})
+    two = one.trained("one", {"b": 50}, {"steps": 3, "learning_rate_sum": 0.25})
+    assert two.steps_in_sequence == two.steps == 8

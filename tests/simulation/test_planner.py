@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from raysim.core.errors import InputError
 from raysim.core.keys import Key
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.planner import Plan, plan
@@ -18,9 +19,9 @@ def sequences(count: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("count", "unique", "naive"), [(1, 1, 1), (2, 4, 4), (3, 15, 18), (4, 64, 96), (5, 325, 600)])
-def test_all_orders_cost_a_tree(make_context, instances_of, count: int, unique: int, naive: int) -> None:
+def test_all_orders_cost_a_tree(make_context, strategy_runs_of, count: int, unique: int, naive: int) -> None:
     names = sequences(count)
-    planned = plan_of(instances_of(make_context(names), [{"incremental": {"orders": "all"}}]))
+    planned = plan_of(strategy_runs_of(make_context(names), [{"incremental": {"orders": "all"}}]))
     assert planned.summary(lambda _: False) == {"incremental": {"naive": naive, "unique": unique, "cached": 0}}
     prefixes = {order[:k] for order in itertools.permutations(names) for k in range(1, count + 1)}
     assert len(prefixes) == unique
@@ -28,18 +29,18 @@ def test_all_orders_cost_a_tree(make_context, instances_of, count: int, unique: 
 
 
 @pytest.mark.parametrize("design", ["random", "latin"])
-def test_a_sample_of_orders_is_a_part_of_the_tree(make_context, instances_of, design: str) -> None:
+def test_a_sample_of_orders_is_a_part_of_the_tree(make_context, strategy_runs_of, design: str) -> None:
     context = make_context(sequences(5))
     entry = {"incremental": {"orders": {"sample": 20, "design": design}}}
-    sampled, whole = (plan_of(instances_of(context, [entries])) for entries in (entry, "incremental"))
+    sampled, whole = (plan_of(strategy_runs_of(context, [entries])) for entries in (entry, "incremental"))
     assert len(sampled.unique_stages()) < len(sampled.stages) == 100
     assert sampled.unique_stages().keys() < whole.unique_stages().keys()
 
 
-def test_a_stage_is_its_prefix(make_context, instances_of) -> None:
+def test_a_stage_is_its_prefix(make_context, strategy_runs_of) -> None:
     """The key of a stage is one to one with the organizations trained so far, in their order."""
     names = sequences(4)
-    planned = plan_of(instances_of(make_context(names), ["incremental"]))
+    planned = plan_of(strategy_runs_of(make_context(names), ["incremental"]))
     keys: dict[tuple[str, ...], set[Key]] = {}
     for stage in planned.stages:
         order = tuple(stage.strategy_run.strategy.order.split(" > "))
@@ -48,25 +49,25 @@ def test_a_stage_is_its_prefix(make_context, instances_of) -> None:
     assert len({key for found in keys.values() for key in found}) == len(keys) == 64
 
 
-def test_listed_orders_share_prefixes(make_context, instances_of) -> None:
+def test_listed_orders_share_prefixes(make_context, strategy_runs_of) -> None:
     orders = [["o0", "o1", "o2"], ["o0", "o1"], ["o0", "o2"], ["o2"]]
-    planned = plan_of(instances_of(make_context(sequences(3)), [{"incremental": {"orders": orders}}]))
+    planned = plan_of(strategy_runs_of(make_context(sequences(3)), [{"incremental": {"orders": orders}}]))
     prefixes = {tuple(order[:k]) for order in orders for k in range(1, len(order) + 1)}
     assert planned.summary(lambda _: False)["incremental"] == {"naive": 8, "unique": len(prefixes), "cached": 0}
 
 
-def test_single_is_in_the_tree(make_context, instances_of) -> None:
-    planned = plan_of(instances_of(make_context(sequences(3)), ["single", "incremental"]))
+def test_single_is_in_the_tree(make_context, strategy_runs_of) -> None:
+    planned = plan_of(strategy_runs_of(make_context(sequences(3)), ["single", "incremental"]))
     single = {s.key for s in planned.stages if s.strategy_run.label == "single"}
     assert len(single) == 3
     assert single < {s.key for s in planned.stages if s.strategy_run.label == "incremental"}
     assert len(planned.unique_stages()) == 15
 
 
-def test_federated_rounds_share_a_beginning(make_context, instances_of) -> None:
+def test_federated_rounds_share_a_beginning(make_context, strategy_runs_of) -> None:
     """With fresh optimizers, and given local epochs, five rounds are the first five of ten."""
     entries = [{"fedavg": {"rounds": r, "local_epochs": 1, "label": f"{r} rounds"}} for r in (5, 10)]
-    planned = plan_of(instances_of(make_context(sequences(3)), entries))
+    planned = plan_of(strategy_runs_of(make_context(sequences(3)), entries))
     assert planned.summary(lambda _: False) == {
         "5 rounds": {"naive": 15, "unique": 15, "cached": 0},
         "10 rounds": {"naive": 30, "unique": 30, "cached": 0},
@@ -75,28 +76,28 @@ def test_federated_rounds_share_a_beginning(make_context, instances_of) -> None:
     assert (len(planned.aggregations), len(set(planned.aggregations))) == (15, 10)
 
 
-def test_kept_optimizers_make_rounds_their_own(make_context, instances_of) -> None:
+def test_kept_optimizers_make_rounds_their_own(make_context, strategy_runs_of) -> None:
     """A kept schedule has the horizon of all rounds, so that its stages are others from the first."""
     entries = [{"fedavg": {"rounds": r, "local_epochs": 1, "label": f"{r} rounds"}} for r in (5, 10)]
-    planned = plan_of(instances_of(make_context(sequences(3), client_state="keep"), entries))
+    planned = plan_of(strategy_runs_of(make_context(sequences(3), client_state="keep"), entries))
     assert len(planned.unique_stages()) == 45
 
 
-def test_server_optimizers_share_the_first_round(make_context, instances_of) -> None:
-    planned = plan_of(instances_of(make_context(sequences(3)), [{n: {"rounds": 2}} for n in ("fedavg", "fedyogi")]))
+def test_server_optimizers_share_the_first_round(make_context, strategy_runs_of) -> None:
+    planned = plan_of(strategy_runs_of(make_context(sequences(3)), [{n: {"rounds": 2}} for n in ("fedavg", "fedyogi")]))
     assert len(planned.unique_stages()) == 3 + 3 + 3
     assert len(set(planned.aggregations)) == 4
 
 
-def test_seeds_share_nothing(make_context, instances_of) -> None:
+def test_seeds_share_nothing(make_context, strategy_runs_of) -> None:
     entries = ["incremental", {"fedavg": {"rounds": 2}}]
-    one, two = (plan_of(instances_of(make_context(sequences(3), seed=s), entries)) for s in (1, 2))
+    one, two = (plan_of(strategy_runs_of(make_context(sequences(3), seed=s), entries)) for s in (1, 2))
     assert not one.unique_stages().keys() & two.unique_stages().keys()
     assert not set(one.aggregations) & set(two.aggregations)
 
 
-def test_cached_counts_what_the_store_has(make_context, instances_of) -> None:
-    planned = plan_of(instances_of(make_context(sequences(3)), ["single", "incremental"]))
+def test_cached_counts_what_the_store_has(make_context, strategy_runs_of) -> None:
+    planned = plan_of(strategy_runs_of(make_context(sequences(3)), ["single", "incremental"]))
     stored = {s.key for s in planned.stages if s.strategy_run.label == "single"}
     assert planned.summary(stored.__contains__) == {
         "single": {"naive": 3, "unique": 3, "cached": 3},
@@ -104,11 +105,11 @@ def test_cached_counts_what_the_store_has(make_context, instances_of) -> None:
     }
 
 
-def test_the_longest_path_first_and_within_it_the_deepest(make_context, instances_of) -> None:
-    """10, 20 and 30 sequences of 64 tokens, 4 epochs each; a turn later is nearer to the end."""
+def test_the_longest_path_first_and_within_it_the_deepest(make_context, strategy_runs_of) -> None:
+    """10, 20 and 30 sequences of 64 tokens, 4 epochs each; a round later is nearer to the end."""
     context = make_context(sequences(3))
-    (whole,) = instances_of(context, [{"incremental": {"orders": [["o0", "o2", "o1"]]}}])
-    (part,) = instances_of(context, [{"incremental": {"orders": [["o0", "o2"]]}}])
+    (whole,) = strategy_runs_of(context, [{"incremental": {"orders": [["o0", "o2", "o1"]]}}])
+    (part,) = strategy_runs_of(context, [{"incremental": {"orders": [["o0", "o2"]]}}])
     longest, shorter = (10 + 30 + 20) * 64 * 4, (10 + 30) * 64 * 4
     assert plan_of([whole, part]).urgency() == {
         (whole, 0): longest,
@@ -119,14 +120,21 @@ def test_the_longest_path_first_and_within_it_the_deepest(make_context, instance
     }
 
 
-def test_a_round_is_as_long_as_its_longest_client(make_context, instances_of) -> None:
-    (strategy_run,) = instances_of(make_context(sequences(3)), [{"fedavg": {"rounds": 2}}])
+def test_a_round_is_as_long_as_its_longest_client(make_context, strategy_runs_of) -> None:
+    (strategy_run,) = strategy_runs_of(make_context(sequences(3)), [{"fedavg": {"rounds": 2}}])
     length = 2 * 30 * 64 * 2
     assert plan_of([strategy_run]).urgency() == {(strategy_run, 0): length, (strategy_run, 1): length + 1 / 2}
 
 
-def test_models_of_a_federation(make_context, instances_of) -> None:
-    planned = plan_of(instances_of(make_context(sequences(2)), [{"fedavg": {"rounds": 2}}]))
-    prompt_stats = [(m.checkpoint.moment, m.checkpoint.index, m.checkpoint.final) for m in planned.models]
-    assert prompt_stats == [("initial", 0, False), ("round", 1, False), ("round", 2, True)]
+def test_models_of_a_federation(make_context, strategy_runs_of) -> None:
+    planned = plan_of(strategy_runs_of(make_context(sequences(2)), [{"fedavg": {"rounds": 2}}]))
+    models = [(m.checkpoint.moment, m.checkpoint.index, m.checkpoint.final) for m in planned.models]
+    assert models == [("initial", 0, False), ("round", 1, False), ("round", 2, True)]
     assert [m.checkpoint.model for m in planned.models][1:] == planned.aggregations
+
+
+def test_a_strategy_that_trains_at_others_than_its_members_is_refused(make_context, instances_of) -> None:
+    (strategy_run,) = instances_of(make_context(sequences(2)), ["centralized"])
+    strategy_run.strategy.members = ("o0",)
+    with pytest.raises(InputError, match=r"strategies: centralized: trains at o1, whom its `members` do not name: o0"):
+        plan_of([strategy_run])

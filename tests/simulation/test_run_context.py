@@ -1,21 +1,23 @@
-"""Tokens and sequences of stages. That every input is in the keys of a world is for tests/keys to show."""
+"""Tokens and sequences of stages. That every input is in the keys of a run is for tests/flows/keys to show."""
 
 import dataclasses
 
 import pytest
 
+from raysim.core.keys import key_of
 from raysim.organizations.organization import ClientStats
 from raysim.simulation.strategy import ClientInfo, TrainInstruction
 
-ASSIGNMENT = TrainInstruction(("a",), "model", 2, 4)
+INSTRUCTION = TrainInstruction(("a",), "model", 2, 4)
 
 
 def test_tokens_and_sequences(make_context) -> None:
     context = make_context({"a": 3, "b": 3}, sequence_length=1024)
-    both = dataclasses.replace(ASSIGNMENT, organizations=("a", "b"))
-    assert context.num_sequences(both) == 6
-    assert context.tokens_shown(both) == {"a": 3 * 1024 * 2, "b": 3 * 1024 * 2}
-    assert context.num_tokens(both) == 2 * 3 * 1024 * 2
+    stage = context.stage(dataclasses.replace(INSTRUCTION, organizations=("a", "b")))
+    assert stage.num_sequences == 6
+    assert stage.tokens_seen == {"a": 3 * 1024 * 2, "b": 3 * 1024 * 2}
+    assert stage.tokens == 2 * 3 * 1024 * 2
+    assert stage.key == key_of(stage.recipe)
 
 
 @pytest.mark.parametrize(
@@ -27,25 +29,25 @@ def test_a_fraction_is_rounded_up_as_a_person_would(
 ) -> None:
     """In binary, 0.07 * 100 is a little over 7."""
     context = make_context({"a": sequences})
-    assert context.sequences_of(dataclasses.replace(ASSIGNMENT, fraction=fraction)) == {"a": expected}
+    assert context.stage(dataclasses.replace(INSTRUCTION, fraction=fraction)).sequences == {"a": expected}
 
 
-def test_members_are_told_what_the_inventories_say(make_context) -> None:
+def test_a_strategy_knows_clients_by_their_stats(make_context) -> None:
     """b has the fewest lines, 6. Of a's six lines, each twice, 6 of 12 draws miss one with 6 * 5 / (12 * 11)."""
     splits = {"train": {"sequences": 3, "tokens": 200}}
-    prompt_stats = {
+    client_stats = {
         "a": ClientStats("a", "ta", "va", splits, (), {}, 3, ((2, 6),)),
         "b": ClientStats("b", "tb", "vb", splits, (), {}, 0, ((1, 6),)),
     }
     expected = round(6 * (1 - 6 * 5 / (12 * 11)) / 6, 9)
-    clients = dataclasses.replace(make_context({"a": 3}), client_stats=prompt_stats).federation.clients
+    clients = dataclasses.replace(make_context({"a": 3}), client_stats=client_stats).federation.clients
     assert clients == (ClientInfo("a", 3, 200, expected, 0.25), ClientInfo("b", 3, 200, 1.0, 0.0))
 
 
 def test_equal_diversities_tie(make_context) -> None:
-    """No line stands twice in any of them; the sums are rounded in another way for each size."""
+    """No line occurs twice in any of them; the sums are rounded in another way for each size."""
     context = make_context({"a": 3})
     one = context.client_stats["a"]
-    prompt_stats = {str(n): dataclasses.replace(one, line_spectrum=((1, n),)) for n in range(3, 400, 7)}
-    clients = dataclasses.replace(context, client_stats=prompt_stats).federation.clients
-    assert {member.diversity for member in clients} == {1.0}
+    client_stats = {str(n): dataclasses.replace(one, line_spectrum=((1, n),)) for n in range(3, 400, 7)}
+    clients = dataclasses.replace(context, client_stats=client_stats).federation.clients
+    assert {client.diversity for client in clients} == {1.0}

@@ -25,14 +25,14 @@ def references(tmp_path: Path) -> References:
     return References(tmp_path / "store")
 
 
-def test_a_claim_is_replaced_and_read_back(references: References, tmp_path: Path) -> None:
+def test_what_a_run_refers_to_is_replaced_and_read_back(references: References, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "run")
     assert references.of(run) is None
     references.write(run, ["a", "b"], ["a"])
     references.write(run, ["c", "b"], ["b"])
-    (claim,) = references.all()
-    assert (claim.run, claim.keys, claim.arrays, claim.alive) == (run, {"b", "c"}, {"b"}, True)
-    assert references.of(run) == claim
+    (found,) = references.all()
+    assert (found.folder, found.keys, found.arrays, found.alive) == (run, {"b", "c"}, {"b"}, True)
+    assert references.of(run) == found
 
 
 def test_others_count_as_long_as_they_are_there(references: References, tmp_path: Path) -> None:
@@ -44,20 +44,20 @@ def test_others_count_as_long_as_they_are_there(references: References, tmp_path
     shutil.rmtree(other)
     assert references.arrays_of_others(one) == frozenset()
     references.forget_gone()
-    assert [claim.run for claim in references.all()] == [one]
+    assert [found.folder for found in references.all()] == [one]
 
 
-def test_a_run_that_moves_with_its_store_keeps_its_claim(tmp_path: Path) -> None:
+def test_a_run_that_moves_with_its_store_keeps_its_references(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "run")
     (run / "store").mkdir()
     References(run / "store").write(run, ["a"], ["a"])
     run.rename(tmp_path / "moved")
-    (claim,) = References(tmp_path / "moved" / "store").all()
-    assert (claim.run, claim.alive) == (tmp_path / "moved", True)
+    (found,) = References(tmp_path / "moved" / "store").all()
+    assert (found.folder, found.alive) == (tmp_path / "moved", True)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({"run": "x"})])
-def test_a_claim_that_cannot_be_read_stops_whoever_would_tidy_up(
+def test_references_that_cannot_be_read_stop_the_garbage_collector(
     references: References, tmp_path: Path, content: str
 ) -> None:
     run = run_folder(tmp_path / "run")

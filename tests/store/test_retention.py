@@ -43,6 +43,14 @@ def test_keeping_all_lets_nothing_go() -> None:
     assert retention.kept({"a", "ab"}) == {"a", "ab"}
 
 
+def test_keeping_models_evicts_what_clients_sent_once_it_has_been_read() -> None:
+    retention = Retention("models", RECIPES, LEAVES, models={"initial", "a", "ab", "sum"})
+    gone = {work: [key for key in retention.ended(work) if "score" not in key] for work in RECIPES}
+    assert {work: keys for work, keys in gone.items() if keys} == {"sum": ["b"]}
+    assert not retention.bounded
+    assert retention.kept({"a", "ab", "b"}) == {"a", "ab"}
+
+
 @pytest.mark.parametrize(("keep", "stays"), [("leaves", {"ab"}), ("metrics", set())])
 def test_what_stays(keep: Keep, stays: set[str]) -> None:
     retention = Retention(keep, RECIPES, LEAVES)
@@ -51,11 +59,11 @@ def test_what_stays(keep: Keep, stays: set[str]) -> None:
 
 
 @given(st.permutations(list(RECIPES)), st.sampled_from(["leaves", "metrics"]), st.sets(st.sampled_from(list(RECIPES))))
-def test_in_any_order_nothing_goes_that_is_read_later_or_claimed(
-    order: list[str], keep: Keep, claimed: set[str]
+def test_in_any_order_nothing_goes_that_is_read_later_or_referenced(
+    order: list[str], keep: Keep, referenced: set[str]
 ) -> None:
-    """Against the definition: what goes has no reader to come, is no leaf that stays, and is not claimed."""
-    retention = Retention(keep, RECIPES, LEAVES, claimed=lambda: claimed)
+    """Against the definition: what goes has no reader to come, is no leaf that stays, and is not referenced."""
+    retention = Retention(keep, RECIPES, LEAVES, referenced=lambda: referenced)
     gone: set[str] = set()
     for number, work in enumerate(order):
         gone |= set(retention.ended(work))
@@ -63,8 +71,8 @@ def test_in_any_order_nothing_goes_that_is_read_later_or_claimed(
         kept = LEAVES if keep == "leaves" else set()
         for key in gone:
             assert not READERS[key] & to_come
-            assert key not in kept | claimed
-    assert gone == set(RECIPES) - claimed - (LEAVES if keep == "leaves" else set())
+            assert key not in kept | referenced
+    assert gone == set(RECIPES) - referenced - (LEAVES if keep == "leaves" else set())
 
 
 def test_work_that_begins_again_holds_on_to_its_parents() -> None:

@@ -1,4 +1,4 @@
-"""How a piece of work that was made once more is told from the one in the store."""
+"""How a piece of work that was made once more is compared with the one in the store."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -71,7 +71,7 @@ def test_arrays_that_were_let_go_are_compared_by_their_hash(make: Make) -> None:
     (stored.folder / "weights.npy").unlink()
     hollow = replace(stored, dropped=frozenset({"weights.npy"}))
     assert compare(hollow, make(), 0.0) is None
-    assert compare(hollow, make(FAR), 0.0) == "weights.npy has other bits than the array that was let go"
+    assert compare(hollow, make(FAR), 0.0) == "weights.npy has other bits than the array that was evicted"
 
 
 def test_files_that_only_one_has_are_named(make: Make) -> None:
@@ -102,7 +102,7 @@ def test_only_what_is_chosen_is_made_again_and_elsewhere(tmp_path: Path) -> None
     assert again.has(other)
     assert again.get(other) == original.get(other)
     again.put(RECIPE, {}, {"weights": FAR})
-    again.put(OTHER, {}, {"weights": WEIGHTS})  # let go there, and needed here
+    again.put(OTHER, {}, {"weights": WEIGHTS})  # evicted there, and needed here
     for key in (chosen, other):
         found = again.get(key)
         assert found is not None

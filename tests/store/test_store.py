@@ -133,7 +133,7 @@ def test_an_entry_under_another_key_is_damaged(store: Store) -> None:
 
 
 def test_torn_entry_is_none_and_is_replaced(store: Store) -> None:
-    """A folder without its facts was not finished; it does not stand in the way for ever."""
+    """A folder without its facts was not finished; it is not in the way for ever."""
     folder = store.put(RECIPE, {"from": "before"}, ARRAYS).folder
     (folder / "entry.json").unlink()
     assert store.get(KEY) is None
@@ -327,7 +327,7 @@ def test_a_writer_killed_before_the_end_leaves_no_entry(store: Store) -> None:
     assert store.put(RECIPE, {}, ARRAYS).key == KEY
 
 
-# Arrays that are let go.
+# Arrays that are evicted.
 
 
 def test_what_is_let_go_leaves_facts_tables_and_hashes(store: Store) -> None:
@@ -349,7 +349,7 @@ def test_arrays_come_back_or_come_out_otherwise(store: Store) -> None:
     weights = np.arange(6, dtype=np.float32)
     entry = store.put(RECIPE, {}, {"weights": weights, "m": weights})
     store.drop_arrays(entry.key)
-    with pytest.raises(RunError, match=r"weights\.npy of .* was let go and comes out otherwise now"):
+    with pytest.raises(RunError, match=r"weights\.npy of .* was evicted and comes out otherwise now"):
         store.put(RECIPE, {}, {"m": weights, "weights": weights + 1})
     hollow = store.peek(entry.key)
     assert hollow is not None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysim.simulation.registry import GROUP, resolve
+from raysim.simulation.registry import FAMILIES, GROUP, resolve
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State, Strategy, TrainInstruction
 from raysim.simulation.strategy_actor import NO_WEIGHTS
 
@@ -42,8 +42,10 @@ def cases() -> Iterator[Any]:
             for client_state in ("reset", "keep"):
                 clients = tuple(ClientInfo(n, c, 64 * c, 1.0, 0.0) for n, c in SEQUENCES.items())
                 federation = Federation(clients, 4, client_state)
-                _, strategy_class, chosen = resolve({name: settings}, "test")
-                yield pytest.param(strategy_class, chosen, federation, id=f"{name} {settings or ''} {client_state}")
+                config = resolve({name: settings}, "test")
+                yield pytest.param(
+                    config.strategy_class, config.settings, federation, id=f"{name} {settings or ''} {client_state}"
+                )
 
 
 every_strategy = pytest.mark.parametrize(("strategy_class", "settings", "federation"), list(cases()))
@@ -167,3 +169,21 @@ def test_assignments_name_members_and_fit_their_horizon(strategy_class, settings
                 assert 1 <= instruction.epochs <= instruction.horizon_epochs
                 assert instruction.model == state.model
                 assert instruction.client_state is None or instruction.keep_state
+
+
+@every_strategy
+def test_every_variant_says_its_family_members_and_fraction(strategy_class, settings, federation: Federation) -> None:
+    """`members` are whoever trains, in the order in which they are introduced; drawn clients may be fewer."""
+    for strategy in strategy_class.variants(settings, federation):
+        assert strategy_class.family in FAMILIES
+        instructions = [i for _, planned, *_ in walk(strategy, START) for i in planned]
+        introduced = list(dict.fromkeys(name for i in instructions for name in i.organizations))
+        if strategy.family == "federated":
+            assert set(introduced) <= set(strategy.members)
+            assert list(strategy.members) == [name for name in federation.names if name in strategy.members]
+        else:
+            assert list(strategy.members) == introduced
+        assert {i.fraction for i in instructions} == {strategy.fraction}
+        assert (strategy.family == "single") == (len(strategy.members) == 1)
+        moments = {m.moment for state, *_ in walk(strategy, START) for m in strategy.checkpoints(state)}
+        assert ("round" in moments) <= (strategy.family == "federated")

@@ -92,7 +92,7 @@ def test_latin_lets_every_number_follow_every_other_equally_often(n: int, seed: 
 
 
 def test_half_a_pair_is_not_balanced_for_carry_over() -> None:
-    """The square of five alone: ten ordered pairs stand in it twice, the other ten never."""
+    """The square of five alone: ten ordered pairs are in it twice, the other ten never."""
     follows = Counter(pair for order in latin_orders(5, 5, 1) for pair in itertools.pairwise(order))
     assert sorted(follows.values()) == [2] * 10
 

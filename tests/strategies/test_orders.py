@@ -7,7 +7,8 @@ from raysim.strategies.incremental import Incremental, IncrementalSettings
 from raysim.strategies.orders import MAX_ALL
 
 from raysim.core.errors import InputError
-from raysim.core.settings import parse_yaml, validate
+from raysim.core.settings import validate
+from raysim.core.yaml_files import parse_yaml
 from raysim.simulation.strategy import ClientInfo, Federation
 
 MEMBERS = (

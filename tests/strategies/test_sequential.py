@@ -2,25 +2,25 @@ import itertools
 
 from raysim.strategies.centralized import Centralized
 from raysim.strategies.incremental import Incremental, IncrementalSettings
-from raysim.strategies.sequential import LegSettings, SequentialStrategy
+from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 from raysim.strategies.single import Single
 
 from raysim.simulation.strategy import ClientUpdate, Federation
 
 
-def legs_of(strategy: SequentialStrategy) -> list[tuple[str, ...]]:
-    """Plays the strategy and notes who trains; each leg from the leg before."""
+def stages_of(strategy: SequentialStrategy) -> list[tuple[str, ...]]:
+    """Plays the strategy and notes who trains; each stage from the stage before."""
     state = strategy.init("initial", None)  # type: ignore[arg-type]
-    legs, model = [], "initial"
+    stages, model = [], "initial"
     while instructions := strategy.plan(state):
         (instruction,) = instructions
         assert (instruction.model, instruction.client_state, instruction.keep_state) == (model, None, False)
         assert instruction.epochs == instruction.horizon_epochs == 10
-        legs.append(instruction.organizations)
-        model = f"leg {len(legs)}"
+        stages.append(instruction.organizations)
+        model = f"stage {len(stages)}"
         state = strategy.apply(state, [ClientUpdate(instruction, model, 1)], "not used")
         assert (state.model, state.tensors) == (model, {})
-    return legs
+    return stages
 
 
 def incremental(federation: Federation, orders) -> list[Incremental]:
@@ -28,26 +28,26 @@ def incremental(federation: Federation, orders) -> list[Incremental]:
 
 
 def test_single_is_an_organization_each(federation: Federation) -> None:
-    strategies = Single.variants(LegSettings(), federation)
-    assert [legs_of(s) for s in strategies] == [[("a",)], [("b",)], [("c",)]]
+    strategies = Single.variants(SequentialSettings(), federation)
+    assert [stages_of(s) for s in strategies] == [[("a",)], [("b",)], [("c",)]]
     assert [s.order for s in strategies] == ["a", "b", "c"]
 
 
-def test_centralized_is_one_coalition(federation: Federation) -> None:
-    (strategy,) = Centralized.variants(LegSettings(), federation)
-    assert legs_of(strategy) == [("a", "b", "c")]
+def test_centralized_is_one_pooled_stage(federation: Federation) -> None:
+    (strategy,) = Centralized.variants(SequentialSettings(), federation)
+    assert stages_of(strategy) == [("a", "b", "c")]
     assert strategy.order == "a + b + c"
 
 
 def test_all_orders_of_three_are_six(federation: Federation) -> None:
     strategies = incremental(federation, "all")
     assert [s.order for s in strategies] == [" > ".join(order) for order in itertools.permutations("abc")]
-    assert legs_of(strategies[3]) == [("b",), ("c",), ("a",)]
+    assert stages_of(strategies[3]) == [("b",), ("c",), ("a",)]
 
 
 def test_listed_orders_may_leave_an_organization_out(federation: Federation) -> None:
     strategies = incremental(federation, [["c", "a"], ["b"]])
-    assert [legs_of(s) for s in strategies] == [[("c",), ("a",)], [("b",)]]
+    assert [stages_of(s) for s in strategies] == [[("c",), ("a",)], [("b",)]]
 
 
 def test_milestones_name_who_was_last(federation: Federation) -> None:
@@ -55,27 +55,27 @@ def test_milestones_name_who_was_last(federation: Federation) -> None:
     state = strategy.init("initial", None)  # type: ignore[arg-type]
     seen = list(strategy.checkpoints(state))
     while instructions := strategy.plan(state):
-        state = strategy.apply(state, [ClientUpdate(instructions[0], f"leg {state.round + 1}", 1)], "")
+        state = strategy.apply(state, [ClientUpdate(instructions[0], f"stage {state.round + 1}", 1)], "")
         seen += strategy.checkpoints(state)
-    prompt_stats = [(m.model, m.moment, m.index, m.final, m.last) for m in seen]
-    assert prompt_stats == [
+    checkpoints = [(m.model, m.moment, m.index, m.final, m.last) for m in seen]
+    assert checkpoints == [
         ("initial", "initial", 0, False, ""),
-        ("leg 1", "stage", 1, False, "b"),
-        ("leg 2", "stage", 2, True, "a"),
+        ("stage 1", "stage", 1, False, "b"),
+        ("stage 2", "stage", 2, True, "a"),
     ]
 
 
-def test_a_coalition_has_no_last(federation: Federation) -> None:
-    (strategy,) = Centralized.variants(LegSettings(), federation)
+def test_a_pooled_stage_has_no_last(federation: Federation) -> None:
+    (strategy,) = Centralized.variants(SequentialSettings(), federation)
     state = strategy.init("initial", None)  # type: ignore[arg-type]
-    state = strategy.apply(state, [ClientUpdate(strategy.plan(state)[0], "leg", 1)], "")
+    state = strategy.apply(state, [ClientUpdate(strategy.plan(state)[0], "stage", 1)], "")
     assert [m.last for m in strategy.checkpoints(state)] == [""]
 
 
-def test_a_fraction_is_of_every_leg(federation: Federation) -> None:
+def test_a_fraction_is_of_every_stage(federation: Federation) -> None:
     settings = IncrementalSettings.model_validate({"orders": [["b", "a"]], "fraction": 0.25})
     (strategy,) = Incremental.variants(settings, federation)
     state = strategy.init("initial", None)  # type: ignore[arg-type]
     while instructions := strategy.plan(state):
         assert [a.fraction for a in instructions] == [0.25]
-        state = strategy.apply(state, [ClientUpdate(instructions[0], "leg", 1)], "")
+        state = strategy.apply(state, [ClientUpdate(instructions[0], "stage", 1)], "")

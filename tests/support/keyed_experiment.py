@@ -10,22 +10,21 @@ from raysim.core.keys import Key, key_of
 from raysim.corpus.corpus import fingerprint
 from raysim.experiment.config import LoadedExperiment, load_experiment
 from raysim.experiment.plan import inline_pool
-from raysim.experiment.setup import Setup, set_up
-from raysim.measures.client_tasks import client_tasks
-from raysim.measures.memorization.measure import wanted
-from raysim.measures.pass_at_k.linting import linting_recipe
-from raysim.measures.pass_at_k.problems import fingerprint_of_prompts, fingerprint_of_tests, load_problems
-from raysim.measures.recipes import (
+from raysim.experiment.setup import Setup, eval_context, set_up
+from raysim.measures.memorization.recipes import (
     clones_recipe,
     copies_recipe,
     emissions_recipe,
-    execution_recipe,
     generation_recipe,
-    licences_recipe,
     match_recipe,
     prompts_recipe,
-    solution_recipe,
 )
+from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.measures.pass_at_k.linting import linting_recipe
+from raysim.measures.pass_at_k.problems import fingerprint_of_prompts, fingerprint_of_tests, load_problems
+from raysim.measures.pass_at_k.recipes import execution_recipe, licences_recipe, solution_recipe
+from raysim.measures.pass_at_k.settings import PassAtKSettings
+from raysim.measures.when import wanted
 from raysim.simulation.planner import Plan, plan
 from raysim.store.store import Store
 
@@ -70,7 +69,8 @@ def assembled(base: Path, raw: dict[str, Any]) -> tuple[LoadedExperiment, Setup,
 def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
     """Keys of all work of an experiment by kind; a tokenizer is named by its content."""
     loaded, setup, planned = assembled(base, raw)
-    measure, references = loaded.experiment.measure, fingerprint(setup.references)
+    experiment, references = loaded.experiment, fingerprint(setup.references)
+    evaluation = eval_context(loaded, setup)
     found: dict[str, set[Key]] = {
         "tokenizer": {setup.tokenizer.fingerprint},
         "initial": {strategy_run.context.initial_key() for strategy_run in setup.strategy_runs},
@@ -100,7 +100,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
     for model in planned.models:
         key, context = model.checkpoint.model, model.strategy_run.context
         for name in context.client_stats:
-            if settings := measure.memorization:
+            if settings := experiment.measure_settings(MemorizationSettings):
                 found["prompts"].add(key_of(prompts_recipe(context, name, settings, references)))
                 found["clones"].add(key_of(clones_recipe(context, name, settings, references)))
                 found["copies"].add(key_of(copies_recipe(context, name, settings)))
@@ -111,7 +111,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                     found["match"].add(matches)
                     emitted = emissions_recipe(context, {name: matches}, (), settings, references)
                     found["emissions"].add(key_of(emitted))
-        settings = measure.pass_at_k
+        settings = experiment.measure_settings(PassAtKSettings)
         if settings and wanted(model.checkpoint, settings):
             problems = load_problems(settings.problems, base)
             solved = key_of(solution_recipe(context, key, fingerprint_of_prompts(problems), settings))
@@ -119,8 +119,10 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
             found["execute"].add(key_of(execution_recipe(solved, fingerprint_of_tests(problems), settings)))
             found["lint"].add(key_of(linting_recipe(solved)))
             found["licences"] |= {key_of(licences_recipe(context, n, solved, settings)) for n in context.client_stats}
-        for client_task in client_tasks(loaded.experiment, setup.tokenizer, context, model.checkpoint):
-            found[client_task.recipe["kind"]].add(client_task.key)
+        for one in loaded.measures:
+            if one.wants(model.checkpoint):
+                for task in one.tasks(evaluation.at(context), model.checkpoint):
+                    found[task.recipe["kind"]].add(task.key)
     return {kind: frozenset(keys) for kind, keys in found.items()}
 
 

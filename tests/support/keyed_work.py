@@ -14,29 +14,24 @@ from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.packing import packing_key, packing_seed
 from raysim.corpus.tokenizer import TrainedTokenizerSettings
 from raysim.experiment.setup import tokenizer_recipe
-from raysim.measures.exposure import ExposureSettings
-from raysim.measures.membership import MembershipSettings
-from raysim.measures.memorization.settings import ExtractionSettings, MemorizationSettings, PromptCounts
-from raysim.measures.pass_at_k.linting import linting_recipe
-from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, fingerprint_of_tests
-from raysim.measures.pass_at_k.settings import PassAtKSettings
-from raysim.measures.perplexity import PerplexitySettings
-from raysim.measures.recipes import (
-    blind_recipe,
+from raysim.measures.exposure import ExposureSettings, exposure_recipe
+from raysim.measures.membership.measure import blind_recipe, membership_recipe
+from raysim.measures.membership.scores import MembershipSettings
+from raysim.measures.memorization.recipes import (
     clones_recipe,
     copies_recipe,
     emissions_recipe,
-    execution_recipe,
-    exposure_recipe,
     extraction_recipe,
     generation_recipe,
-    licences_recipe,
     match_recipe,
-    membership_recipe,
     prompts_recipe,
-    scoring_recipe,
-    solution_recipe,
 )
+from raysim.measures.memorization.settings import ExtractionSettings, MemorizationSettings, PromptCounts
+from raysim.measures.pass_at_k.linting import linting_recipe
+from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, fingerprint_of_tests
+from raysim.measures.pass_at_k.recipes import execution_recipe, licences_recipe, solution_recipe
+from raysim.measures.pass_at_k.settings import PassAtKSettings
+from raysim.measures.perplexity import PerplexitySettings, scoring_recipe
 from raysim.organizations.organization import ClientStats, ModelSpec
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, TrainInstruction
@@ -126,7 +121,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
     recipes = {
         "tokenizer": tokenizer_recipe(inputs.tokenizer, inputs.texts, context.split_seed),
         "initial": context.initial,
-        "train": context.stage(inputs.instruction),
+        "train": context.stage_recipe(inputs.instruction),
         "snapshot": RunContext.epoch_checkpoint(inputs.stage, inputs.epoch),
         "aggregate": context.aggregation(
             strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results

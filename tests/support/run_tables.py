@@ -20,9 +20,41 @@ EPOCHS = 10
 LEVELS = {"single": 1.1, "centralized": 0.8, "incremental": 0.35, "fedavg": 0.45, "fedyogi": 0.5}
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A setting; those of one strategy and fraction are one arm with the same models unless `variant` differs.
+
+    Attributes:
+        strategy: single, centralized, incremental, fedavg or fedyogi.
+        variant: stands for whatever else is set.
+        worse: nats a token that its models lose more than those of the usual setting.
+    """
+
+    label: str
+    strategy: str
+    fraction: float = 1.0
+    variant: str = ""
+    worse: float = 0.0
+
+    @property
+    def family(self) -> str:
+        return "federated" if self.strategy.startswith("fed") else self.strategy
+
+    @property
+    def arm(self) -> str:
+        return key("arm", self.strategy, self.fraction, self.variant)
+
+    def model(self, *parts: object) -> str:
+        """Key of a model; `parts` name it among those of the usual settings."""
+        return key(*parts, *([self.fraction, self.variant] if self.fraction < 1 or self.variant else []))
+
+
 @dataclass
 class Options:
-    """What to build. `organizations` may hold hostile names; all orders are run where `orders` names none."""
+    """What to build. `organizations` may hold hostile names; all orders are run where `orders` names none.
+
+    `more` are settings beside the usual ones, and `without` are labels of settings that are not run.
+    """
 
     organizations: tuple[str, ...] = ORGANIZATIONS
     seeds: tuple[int, ...] = (1,)
@@ -38,6 +70,8 @@ class Options:
     orders: tuple[tuple[str, ...], ...] | None = None
     probe_stages: bool = True
     leakage_weight: float | None = None
+    more: tuple[Setting, ...] = ()
+    without: tuple[str, ...] = ()
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -66,19 +100,31 @@ def build(folder: Path, options: Options) -> Path:
 
 
 def _models(seed: int, options: Options) -> list[dict[str, Any]]:
+    usual = [Setting(strategy, strategy) for strategy in LEVELS]
+    chosen = [setting for setting in [*usual, *options.more] if setting.label not in options.without]
+    return [row for setting in chosen for row in _of_setting(setting, seed, options)]
+
+
+def _of_setting(setting: Setting, seed: int, options: Options) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     organizations = options.organizations
-    tokens = dict(zip(organizations, itertools.cycle(TOKENS.values()), strict=False))
+    sizes = zip(organizations, itertools.cycle(TOKENS.values()), strict=False)
+    tokens = {name: round(count * setting.fraction) for name, count in sizes}
 
     def add(
-        strategy: str, order: str, moment: str, index: int, final: bool, model: str, seen: dict[str, int], last: str
+        members: tuple[str, ...], moment: str, index: int, final: bool, model: str, seen: dict[str, int], last: str
     ) -> None:
         steps = sum(seen.values()) // 2048
+        together = max(seen.values(), default=0) // 2048
         rows.append(
             {
                 "seed": seed,
-                "strategy": strategy,
-                "order": order,
+                "strategy": setting.label,
+                "family": setting.family,
+                "arm": setting.arm,
+                "fraction": setting.fraction,
+                "order": (" > " if setting.family == "incremental" else " + ").join(members),
+                "members": list(members),
                 "moment": moment,
                 "index": index,
                 "final": final,
@@ -88,39 +134,44 @@ def _models(seed: int, options: Options) -> list[dict[str, Any]]:
                 "last": last,
                 "tokens_seen": sorted(seen.items()),
                 "steps": steps,
+                "steps_in_sequence": together if setting.family == "federated" else steps,
                 "learning_rate_sum": steps * 1.5e-3,
                 "dropout": 0.1,
                 "parameters": 1_182_336,
+                "of": setting,  # no column
             }
         )
 
-    def begin(strategy: str, order: str) -> None:
-        add(strategy, order, "initial", 0, False, key(seed, "initial"), {}, "")
+    def begin(members: tuple[str, ...]) -> None:
+        add(members, "initial", 0, False, key(seed, "initial"), {}, "")
 
-    for name in organizations:
-        begin("single", name)
-        add("single", name, "stage", 1, True, key(seed, (name,)), {name: tokens[name] * EPOCHS}, name)
-    everyone = " + ".join(organizations)
-    begin("centralized", everyone)
-    for epoch in range(1, EPOCHS + 1):
-        seen = {name: tokens[name] * epoch for name in organizations}
-        add("centralized", everyone, "epoch", epoch, epoch == EPOCHS, key(seed, "centralized", epoch), seen, "")
-    for order in options.orders or itertools.permutations(organizations):
-        begin("incremental", " > ".join(order))
-        for stage in range(1, len(order) + 1):
-            seen = {name: tokens[name] * EPOCHS for name in order[:stage]}
-            text, last = " > ".join(order), order[stage - 1]
-            add("incremental", text, "stage", stage, stage == len(order), key(seed, order[:stage]), seen, last)
-    federations = [organizations]
-    if options.leave_one_out:
-        federations += [tuple(o for o in organizations if o != left) for left in organizations]
-    for strategy in ("fedavg", "fedyogi"):
-        for members in federations if strategy == "fedavg" else federations[:1]:
-            begin(strategy, " + ".join(members))
+    if setting.family == "single":
+        for name in organizations:
+            begin((name,))
+            model = setting.model(seed, (name,))
+            add((name,), "stage", 1, True, model, {name: tokens[name] * EPOCHS}, name)
+    elif setting.family == "centralized":
+        begin(organizations)
+        for epoch in range(1, EPOCHS + 1):
+            seen = {name: tokens[name] * epoch for name in organizations}
+            add(organizations, "epoch", epoch, epoch == EPOCHS, setting.model(seed, "centralized", epoch), seen, "")
+    elif setting.family == "incremental":
+        for order in options.orders or itertools.permutations(organizations):
+            begin(order)
+            for stage in range(1, len(order) + 1):
+                seen = {name: tokens[name] * EPOCHS for name in order[:stage]}
+                model = setting.model(seed, order[:stage])
+                add(order, "stage", stage, stage == len(order), model, seen, order[stage - 1])
+    else:
+        federations = [organizations]
+        if options.leave_one_out and setting.strategy == "fedavg":
+            federations += [tuple(o for o in organizations if o != left) for left in organizations]
+        for members in federations:
+            begin(members)
             for index in range(1, 11):
                 seen = {name: tokens[name] * index * options.federated_epochs for name in members}
-                model = key(seed, strategy, members, index)
-                add(strategy, " + ".join(members), "round", index, index == 10, model, seen, "")
+                model = setting.model(seed, setting.strategy, members, index)
+                add(members, "round", index, index == 10, model, seen, "")
     return rows
 
 
@@ -222,8 +273,8 @@ def _chance(model: dict[str, Any], prompt: dict[str, Any]) -> float:
     if owner not in model["organizations"]:
         return 0.01
     progress = model["index"] / 10 if model["moment"] in ("round", "epoch") else 1.0
-    level = LEVELS[model["strategy"]] * progress**2
-    if model["strategy"] == "incremental" or model["moment"] == "stage":
+    level = LEVELS[model["of"].strategy] * progress**2
+    if model["family"] == "incremental" or model["moment"] == "stage":
         level = 1.0 if model["last"] == owner else 0.25
     by_kind = {"function": 0.25, "prefix": 0.6, "held_out": 0.04}[prompt["kind"]]
     copies = 1.5 if prompt["copies_within"] else 1.0
@@ -241,10 +292,12 @@ def _losses(models: list[dict[str, Any]], options: Options) -> list[dict[str, An
             seen = organization in model["organizations"]
             nats = 7.0 if model["moment"] == "initial" else 2.9 if seen else 3.5
             if model["moment"] in ("round", "epoch"):
-                slow = 0.09 if model["strategy"] == "centralized" else 0.12
-                nats += slow * (10 - model["index"]) - (0.1 if model["strategy"] == "centralized" else 0.0)
-            elif model["strategy"] == "incremental" and model["last"] != organization:
+                slow = 0.09 if model["family"] == "centralized" else 0.12
+                nats += slow * (10 - model["index"]) - (0.1 if model["family"] == "centralized" else 0.0)
+            elif model["family"] == "incremental" and model["last"] != organization:
                 nats += 0.2
+            if model["moment"] != "initial":
+                nats += model["of"].worse
             for number in range(options.files):
                 tokens = 200 + 40 * number
                 rows.append(
@@ -320,7 +373,14 @@ def _manifest(options: Options) -> dict[str, Any]:
             "split_seed": 1,
             "model": {"config": {"model_type": "gpt2", "n_layer": 2, "n_embd": 192}},
             "trainer": {"epochs": EPOCHS, "learning_rate": 3e-3, "sequence_length": 256, "batch_size": 8},
-            "strategies": ["single", "centralized", {"incremental": {"orders": "all"}}, {"fedavg": {"rounds": 10}}],
+            "strategies": [
+                "single",
+                "centralized",
+                {"incremental": {"orders": "all"}},
+                {"fedavg": {"rounds": 10}},
+                "fedyogi",
+                *({s.strategy: {"label": s.label, "fraction": s.fraction}} for s in options.more),
+            ],
             "measure": {"memorization": {"samples": options.samples, "min_lines": 6, "when": "every_round"}},
             **weighed,
         },

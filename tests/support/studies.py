@@ -1,4 +1,4 @@
-"""Worlds without a corpus, and small real studies on any backend."""
+"""Run contexts without a corpus, and small real studies on any backend."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,13 +25,13 @@ from raysim.organizations.organization import (
     PreparationContext,
 )
 from raysim.simulation.executor import TrainedModel, TrainingExecutor
-from raysim.simulation.loop import StrategyRun, simulate
+from raysim.simulation.loop import StrategyRun, simulate, strategy_runs
 from raysim.simulation.planner import Plan, plan
 from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
 from raysim.store.retention import Keep, Retention
 from raysim.store.store import Store
-from raysim.store.task_log import TaskKind, TaskLog, TaskRecord, read_log
+from raysim.store.task_log import TaskLog, TaskRecord, read_log
 from raysim.tasks.executor import TaskExecutor
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
@@ -41,7 +41,7 @@ MakeContext = Callable[..., RunContext]
 
 @pytest.fixture
 def make_context() -> MakeContext:
-    """Makes a world of named organizations with so many sequences each; no corpus, no model is behind it."""
+    """Makes a run context of named organizations and their numbers of sequences; no corpus, no model is behind it."""
 
     def make(sequences: dict[str, int], seed: int = 1, **trainer: Any) -> RunContext:
         def stats(name: str, count: int) -> ClientStats:
@@ -63,15 +63,11 @@ def make_context() -> MakeContext:
 
 
 @pytest.fixture
-def instances_of() -> Callable[..., list[StrategyRun]]:
-    """The instances of entries of an experiment's list of strategies in a world."""
+def strategy_runs_of() -> Callable[..., list[StrategyRun]]:
+    """The strategy runs of entries of an experiment's list of strategies in a run context."""
 
     def make(context: RunContext, entries: list[Any]) -> list[StrategyRun]:
-        found = []
-        for entry in entries:
-            label, strategy_class, settings = resolve(entry, "strategies")
-            found += [StrategyRun(label, s, context) for s in strategy_class.variants(settings, context.federation)]
-        return found
+        return [run for entry in entries for run in strategy_runs(resolve(entry, "strategies"), context)]
 
     return make
 
@@ -84,7 +80,7 @@ class Recorder:
         self.notes: list[str] = []
         self.started_keys: list[Key] = []
 
-    def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
+    def started(self, key: Key, kind: str, label: str, tokens: int) -> None:
         self.started_keys.append(key)
 
     def progressed(self, key: Key, tokens: int, note: str) -> None:
@@ -150,7 +146,7 @@ def run_study(
         checkpoint_epochs: bool = False,
         checkpoint_every_s: float = 1e6,
         dropout: float = 0.1,
-        strategy_runs: Callable[[RunContext], list[StrategyRun]] | None = None,
+        choose: Callable[[RunContext], list[StrategyRun]] | None = None,
         **trainer: Any,
     ) -> RunResults:
         base = folder or tmp_path_factory.mktemp("study")
@@ -188,14 +184,10 @@ def run_study(
                 libraries=version("torch"),
                 bf16=True,
             )
-            if strategy_runs is not None:
-                chosen = strategy_runs(context)
+            if choose is not None:
+                chosen = choose(context)
             else:
-                chosen = []
-                for entry in entries:
-                    label, strategy_class, settings = resolve(entry, "strategies")
-                    variants = strategy_class.variants(settings, context.federation)
-                    chosen += [StrategyRun(label, strategy, context) for strategy in variants]
+                chosen = [run for entry in entries for run in strategy_runs(resolve(entry, "strategies"), context)]
             planned = await plan(chosen)
             log.unlink(missing_ok=True)
             retention = Retention(keep, planned.recipes, planned.leaves)

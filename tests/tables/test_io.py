@@ -1,6 +1,7 @@
 import hypothesis
 import hypothesis.strategies as st
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raysim.core.errors import DamagedEntry, InputError
@@ -140,3 +141,10 @@ def test_keys_are_columns_and_every_column_is_described(name):
     assert set(spec.key) <= set(spec.schema.names)
     assert all(column.description for column in spec.columns)
     assert all(f"| {column.name} |" in data_dictionary() for column in spec.columns)
+
+
+def test_a_table_of_another_version_says_how_to_write_it_anew(tmp_path):
+    path = write_table(tmp_path, "drops", pa.Table.from_pylist(DROPS))
+    pq.write_table(pa.Table.from_pylist(DROPS).drop_columns(["bytes"]), path)
+    with pytest.raises(InputError, match=r"table drops lacks bytes; .* run its command again"):
+        read_table(tmp_path, "drops")

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pytest
 
 from raysim.cluster.actor_pool import ActorPool
+from raysim.cluster.backend import InlineBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.core.errors import ActorLost
 from raysim.experiment.plan import inline_pool
@@ -16,6 +18,7 @@ from raysim.store.task_log import TaskLog, read_log
 from raysim.tasks.batch_jobs import BatchedTask, BatchJob, BatchJobs
 from raysim.tasks.executor import TaskExecutor
 from raysim.tasks.ray_data import IN_FLIGHT
+from raysim.training.model_host import ModelHost
 
 
 class Watching:
@@ -36,7 +39,7 @@ class Watching:
 
 
 class Doubling:
-    """A step that doubles a number, and is lost at the calls that it was told of."""
+    """A step that doubles a number, and is lost at chosen calls."""
 
     seen: ClassVar[list[tuple[str, int]]] = []
 
@@ -87,3 +90,67 @@ def test_a_job_goes_on_where_it_was_lost(tmp_path: Path) -> None:
     assert {label: attempts.count(label) for label in attempts} == {
         f"piece {n}": 2 if n in (2, 4, 5) else 1 for n in range(8)
     }
+
+
+class Embedded(InlineBackend):
+    """Notes which organization is called."""
+
+    embedded = True
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+
+    async def call(self, actor: Any, method: str, *args: Any) -> Any:
+        self.called.append(actor.name)
+        return await super().call(actor, method, *args)
+
+
+class Counting:
+    """A step that counts how often it is made."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Counting.made += 1
+
+    def __call__(self, work: pa.Table) -> pa.Table:
+        return work
+
+
+@pytest.mark.parametrize(
+    ("light", "called"), [("organizations", ["alpha", "alpha", "beta", "beta"]), ("server", []), (None, [])]
+)
+def test_where_light_work_is_done(light: Any, called: list[str], tmp_path: Path) -> None:
+    Counting.made, backend = 0, Embedded()
+    pool = ActorPool(
+        backend, inline_pool().slots, Retrying(RetryPolicy(1), lambda _: None, backend.await_failure_detection)
+    )
+
+    def register(name: str) -> None:
+        async def make() -> Any:
+            return ModelHost(name)
+
+        pool.register(name, make)
+
+    for name in ("alpha", "beta"):
+        register(name)
+    log = TaskLog(tmp_path / "stages.jsonl")
+    retention = Retention("all", {}, frozenset())
+    executor = TaskExecutor(Store(tmp_path / "store"), pool, retention, log, "s", Watching())
+
+    async def arguments() -> dict[str, Any]:
+        return {}
+
+    pieces = {("m", n): BatchedTask({"kind": "generate", "version": 1, "n": n}, n, 10, 2) for n in ("alpha", "beta")}
+    job = BatchJob(
+        step=Counting,
+        arguments=arguments,
+        work=lambda probe, part: pa.table({"model": [probe[0]], "organization": [probe[1]], "part": [part]}),
+        part=lambda answer: answer["part"][0].as_py(),
+        tables=lambda parts: {"generations": pa.concat_tables(parts)},
+        light=light,
+    )
+    asyncio.run(BatchJobs(executor, workers=1).run(job, pieces))
+    assert [piece.finished.table("generations")["part"].to_pylist() for piece in pieces.values()] == [[0, 1], [0, 1]]
+    assert sorted(backend.called) == called
+    assert Counting.made == 1

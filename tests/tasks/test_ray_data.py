@@ -23,7 +23,7 @@ class Refuse:
 
 
 class Count:
-    """A step that says how many tables its instance has seen, and answers nothing to tables of one row."""
+    """A step that says how many tables its object has seen, and answers nothing to tables of one row."""
 
     def __init__(self) -> None:
         self.calls = 0

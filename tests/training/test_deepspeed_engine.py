@@ -1,15 +1,14 @@
 """What the DeepSpeed backend does beside the contract of all trainers: 16 bits, offload, refusals."""
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from train_requests import make_request
 
 from raysim.core.errors import InputError, RunError
 from raysim.core.settings import validate
-from raysim.training.deepspeed_config import OWNED, decisive
 from raysim.training.deepspeed_engine import DeepSpeedTrainer, config_of
 from raysim.training.models import build_model
 from raysim.training.request import ResumeState, TrainerSettings, Update
@@ -32,7 +31,7 @@ def model(gpt2_spec):
 
 def train(model, task, sequences, weights, resume=None) -> tuple[Update, list[Any]]:
     trainer = DeepSpeedTrainer(model) if task.settings.backend == "deepspeed" else TorchTrainer(model)
-    *events, update = trainer.train(task, sequences, weights, None, resume)
+    *events, update = trainer.train(make_request(task, sequences, weights, None, resume))
     assert isinstance(update, Update)
     return update, events
 
@@ -130,42 +129,6 @@ def refused(**trainer: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("key", OWNED)
-def test_keys_that_raysim_owns_are_refused_with_advice(key: str) -> None:
-    assert f"deepspeed.{key}: raysim sets it; {OWNED[key]}" in refused(deepspeed={key: 1})
-
-
-@pytest.mark.parametrize(
-    ("trainer", "told"),
-    [
-        ({"deepspeed": {"zero_optimisation": {}}}, "deepspeed.zero_optimisation: unknown key; known here: aio,"),
-        ({"deepspeed": {"zero_optimization": {"stage": 4}}}, "zero_optimization.stage: is 4; it is 0, 1, 2 or 3"),
-        ({"deepspeed": {"zero_optimization": True}}, "write a mapping, for example {stage: 1}"),
-        ({"deepspeed": {"bf16": {"enabled": True}}}, "needs a ZeRO stage of at least 1"),
-        (
-            {"precision": "bf16", "deepspeed": {"zero_optimization": {"stage": 1}, "fp16": {"enabled": True}}},
-            "choose one of them",
-        ),
-        ({"compile": True}, "compile: is for backend: torch"),
-        (
-            {"optimizer": "adafactor", "deepspeed": {"zero_optimization": {"stage": 2}}},
-            "adafactor needs whole matrices, and ZeRO stage 2 has flat shards of them; write"
-            " deepspeed.zero_optimization.stage: 0, or optimizer: adamw or yogi",
-        ),
-        ({"batch_size": 6, "ranks": 2, "accumulation": 2}, "make it a multiple of 4"),
-        ({"backend": "torch", "deepspeed": {"zero_optimization": {}}}, "is given, but backend is torch"),
-    ],
-)
-def test_what_does_not_fit_is_refused(trainer: dict[str, Any], prompt_stats: str) -> None:
-    assert prompt_stats in refused(**trainer)
-
-
-def test_a_missing_deepspeed_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "deepspeed" else find(name, *a))
-    assert "deepspeed is not installed; pip install 'raysim[deepspeed]'" in refused()
-
-
 def test_what_deepspeed_is_told() -> None:
     settings = TrainerSettings(
         backend="deepspeed", deepspeed={"zero_optimization": {"stage": 2}}, batch_size=24, ranks=3, accumulation=2
@@ -179,19 +142,3 @@ def test_what_deepspeed_is_told() -> None:
         "zero_force_ds_cpu_optimizer": False,
     }
     assert settings.deepspeed == {"zero_optimization": {"stage": 2}}
-
-
-def test_the_decisive_part_of_a_config() -> None:
-    given = {
-        "zero_optimization": {"reduce_bucket_size": 5e8, "offload_optimizer": {"device": "cpu", "ratio": 0.5}},
-        "bf16": {"enabled": False},
-        "steps_per_print": 10,
-    }
-    zero_section = {"stage": 0, "reduce_bucket_size": 500_000_000, "offload_optimizer": {"device": "cpu", "ratio": 0.5}}
-    assert decisive(given) == {"zero_optimization": zero_section}
-    assert decisive({}) == {"zero_optimization": {"stage": 0}}
-
-
-def test_the_plainest_way_is_torch_on_one_rank() -> None:
-    settings = TrainerSettings(**zero(1), batch_size=8, ranks=2, accumulation=2, precision="bf16", threads=2)
-    assert settings.canonical() == TrainerSettings(batch_size=8, precision="bf16", threads=2)

@@ -121,13 +121,13 @@ REAL = """
 import numpy as np
 from raysim.training.rank_worker import train_here
 from raysim.training.model_host import ModelHost
-from raysim.training.request import TrainerSettings, TrainTask
+from raysim.training.request import TrainerSettings, TrainRequest, TrainTask
 from tests.training.test_dry_run import LARGE, SETTINGS, spec_of
 spec = spec_of(LARGE, 8192, 256)
 weights = np.full(spec.count_parameters().trained, 0.01, np.float32)
 sequences = np.random.default_rng(1).integers(0, 8192, (24, 256)).astype(np.int32)
 task = TrainTask("a stage", TrainerSettings(**SETTINGS), 1, 1, 1)
-*_, update = train_here(ModelHost("a"), spec, task, sequences, weights, None, None)
+*_, update = train_here(ModelHost("a"), TrainRequest(spec, task).at_client(sequences, weights))
 print(update.speed.peak_memory_bytes)
 """
 LARGE = {"model_type": "gpt2", "n_layer": 6, "n_head": 6, "n_embd": 384}

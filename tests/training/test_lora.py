@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from train_requests import make_request
 
 from raysim.core.errors import InputError
-from raysim.organizations.organization import ModelSpec
 from raysim.training.lora import LoraSettings, assign_merged, plain_state, split
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings, build_model, count_parameters
 from raysim.training.request import TrainTask, Update
 from raysim.training.torch_engine import TorchTrainer
@@ -46,7 +47,7 @@ def some_weights(model: Any) -> np.ndarray:
 
 
 def trained_to_the_end(model: Any, task: TrainTask, sequences: np.ndarray) -> Update:
-    *_, update = TorchTrainer(model).train(task, sequences, flatten(model))
+    *_, update = TorchTrainer(model).train(make_request(task, sequences, flatten(model)))
     assert isinstance(update, Update)
     return update
 

@@ -1,4 +1,4 @@
-"""What a stage took is given back when it ends, however it ends: nothing stays but the site's one model."""
+"""What a stage took is given back when it ends, however it ends: nothing stays but the host's one model."""
 
 import gc
 import weakref
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch._subclasses import FakeTensor
+from train_requests import make_request
 
 from raysim.core.errors import RunError
 from raysim.training.model_host import ModelHost, ModelSpec
@@ -46,7 +47,7 @@ def test_only_the_model_stays(
     gc.collect()
     client, before = ModelHost("a"), tensor_bytes()
     for _ in range(2):
-        *_, update = train_here(client, SPEC, make_task(**settings), sequences, weights, None, None)
+        *_, update = train_here(client, make_request(make_task(**settings), sequences, weights, spec=SPEC))
         assert isinstance(update, Update)
         assert tensor_bytes() - before < 1.2 * weights.nbytes
     model = client.model(SPEC)
@@ -58,7 +59,7 @@ def test_a_stage_that_fails_leaves_no_more(sequences: np.ndarray, make_task: Cal
     gc.collect()
     client, before = ModelHost("a"), tensor_bytes()
     with pytest.raises(RunError, match="not finite"):
-        list(train_here(client, SPEC, make_task(), sequences, weights, None, None))
+        list(train_here(client, make_request(make_task(), sequences, weights, spec=SPEC)))
     assert tensor_bytes() - before < 1.2 * weights.nbytes
 
 
@@ -66,9 +67,9 @@ def test_neither_does_one_that_is_cut_off(sequences: np.ndarray, make_task: Call
     weights = np.full(PARAMETERS, 0.01, np.float32)
     gc.collect()
     client, before = ModelHost("a"), tensor_bytes()
-    stage: Any = train_here(client, SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None)
+    stage: Any = train_here(client, make_request(make_task(checkpoint_every_s=0.0), sequences, weights, spec=SPEC))
     assert any(isinstance(event, ResumeState) for event in stage)
-    stage = train_here(client, SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None)
+    stage = train_here(client, make_request(make_task(checkpoint_every_s=0.0), sequences, weights, spec=SPEC))
     next(event for event in stage if isinstance(event, ResumeState))
     assert tensor_bytes() - before > 2.5 * weights.nbytes
     stage.close()
@@ -80,7 +81,9 @@ def test_a_checkpoint_is_the_callers_alone(sequences: np.ndarray, make_task: Cal
     weights = np.full(PARAMETERS, 0.01, np.float32)
     alive: list[bool] = []
     before: Any = None
-    for event in train_here(ModelHost("a"), SPEC, make_task(checkpoint_every_s=0.0), sequences, weights, None, None):
+    for event in train_here(
+        ModelHost("a"), make_request(make_task(checkpoint_every_s=0.0), sequences, weights, spec=SPEC)
+    ):
         if before:
             alive.append(before() is not None)
         before = weakref.ref(event.state.arrays["weights"]) if isinstance(event, ResumeState) else None

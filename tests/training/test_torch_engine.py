@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from train_requests import make_request
 
 from raysim.core.errors import RunError
 from raysim.core.keys import seed_of
-from raysim.organizations.organization import ModelSpec
-from raysim.training.batches import Batches
+from raysim.training.model_host import ModelSpec
 from raysim.training.models import build_model
 from raysim.training.optimizers import make_optimizer
 from raysim.training.request import EpochCheckpoint, Event, Progress, ResumeState, TrainState, TrainTask, Update
@@ -39,7 +39,7 @@ def model(gpt2_spec) -> "transformers.PreTrainedModel":
 
 
 def train(model, task: TrainTask, sequences, weights, client_state=None, resume=None) -> tuple[Update, list[Event]]:
-    events = list(TorchTrainer(model).train(task, sequences, weights, client_state, resume))
+    events = list(TorchTrainer(model).train(make_request(task, sequences, weights, client_state, resume)))
     assert isinstance(events[-1], Update)
     return events[-1], events
 
@@ -228,7 +228,7 @@ def test_state_leaves_only_where_it_is_kept(model, sequences, make_task) -> None
 
 
 def test_snapshots_are_the_weights_after_each_epoch(model, sequences, make_task) -> None:
-    """With a horizon that does not move, the snapshot after epoch e is the result of a task of e epochs."""
+    """With a horizon that does not move, the epoch checkpoint after epoch e is the result of a task of e epochs."""
     start = flatten(model)
     plain, _ = train(model, make_task(epochs=3, horizon_epochs=3), sequences, start)
     update, events = train(model, make_task(epochs=3, horizon_epochs=3, checkpoint_epochs=True), sequences, start)
@@ -257,17 +257,6 @@ def test_the_rates_are_those_of_the_schedule(model, sequences, make_task) -> Non
     assert update.metrics["learning_rate_sum"] == pytest.approx(
         sum(rate_at(step, 15, 3e-3, 0.25, "linear") for step in range(6))
     )
-
-
-def test_every_sequence_once_an_epoch() -> None:
-    batches = [Batches(7, 10, 4).rows(step) for step in range(3)]
-    assert [len(b) for b in batches] == [4, 4, 2]
-    assert sorted(np.concatenate(batches).tolist()) == list(range(10))
-
-
-def test_batch_order_is_what_it_has_always_been() -> None:
-    """Raise TRAIN_VERSION if a change of these numbers is meant."""
-    assert [Batches(7, 10, 4).rows(3 * epoch).tolist() for epoch in (0, 1)] == [[7, 4, 8, 9], [5, 9, 4, 0]]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor", "yogi"])

@@ -6,18 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from raysim.core.keys import Key
-from raysim.measures.memorization.measure import models_per_job
+from raysim.measures.base import PlannedEvaluation
+from raysim.measures.generation import models_per_job
+from raysim.measures.registry import work_kinds
 from raysim.simulation.planner import Plan
 from raysim.store.retention import Keep, Retention
 from raysim.training.models import Parameters
 
 _EFFICIENCY = 0.35
 """Share of the matrix-multiplication rate that training reaches. Measured in this project: 0.3 to 0.5 on CPUs."""
-
-_FLOP_PER_PARAMETER = {"train": 4, "losses": 2, "generate": 4, "solve": 4, "extract": 3, "exposure": 2, "membership": 2}
-"""FLOP a token and parameter; Kaplan et al. 2020 (arXiv 2001.08361). Training takes two more for each parameter that is
-trained, for its gradient; generation twice its two, in small steps.
-Extraction reads most of its tokens and generates the others."""
 
 
 @functools.cache
@@ -39,7 +36,7 @@ def matmul_rate(precision: str, threads: int, seconds: float = 0.3) -> float:
 
 def estimate(
     plan: Plan,
-    measures: Mapping[Key, Mapping[str, Any]],
+    evaluations: Mapping[Key, PlannedEvaluation],
     parameters: Parameters,
     pending_tokens: Mapping[str, int],
     rate: float,
@@ -50,17 +47,17 @@ def estimate(
 
     Args:
         plan: of the run.
-        measures: recipes of the work on its models.
+        evaluations: work on its models.
         parameters: of the model.
         pending_tokens: of each kind of work that is not in the store.
         rate: FLOP/s of matrix products of one slot.
         slots: at work at once.
         keep: what the store keeps.
     """
-    trained = parameters.trained
-    flop = sum(_FLOP_PER_PARAMETER[kind] * parameters.total * tokens for kind, tokens in pending_tokens.items())
+    trained, kinds = parameters.trained, work_kinds()
+    flop = sum(kinds[kind].flop_per_parameter * parameters.total * tokens for kind, tokens in pending_tokens.items())
     flop += 2 * trained * pending_tokens.get("train", 0)
-    peak, end = footprint(plan, measures, keep, slots, models_per_job(trained))
+    peak, end = footprint(plan, evaluations, keep, slots, models_per_job(trained))
     return {
         "parameters": parameters.total,
         "trained_parameters": trained,
@@ -75,25 +72,26 @@ def estimate(
 
 
 def footprint(
-    plan: Plan, measures: Mapping[Key, Mapping[str, Any]], keep: Keep, slots: int, wave: int
+    plan: Plan, evaluations: Mapping[Key, PlannedEvaluation], keep: Keep, slots: int, wave: int
 ) -> tuple[int, int]:
     """Flat buffers of the size of the model that the store holds at most, and when the run has ended.
 
-    Walks the plan, one piece of work after the other, and lets go what `keep` lets go. To the most that lie there at
+    Walks the plan, one piece of work after the other, and evicts what `keep` evicts. To the most that lie there at
     once it adds what `slots` stages side by side may hold beyond that: a checkpoint of three buffers each, and the
     models of as many branches.
 
     Args:
         plan: of the run.
-        measures: recipes of the work on its models.
+        evaluations: work on its models.
         keep: what the store keeps.
         slots: stages at once.
         wave: models that are probed together.
     """
-    retention = Retention(keep, {**plan.recipes, **measures}, plan.leaves)
     of_model: dict[Key, list[Key]] = {}
-    for key, recipe in measures.items():
-        of_model.setdefault(recipe["weights"], []).append(key)
+    for key, planned in evaluations.items():
+        of_model.setdefault(planned.recipe["weights"], []).append(key)
+    recipes = {**plan.recipes, **{key: planned.recipe for key, planned in evaluations.items()}}
+    retention = Retention(keep, recipes, plan.leaves, models=plan.reported | frozenset(of_model))
     present: dict[Key, int] = {}
     waiting: list[Key] = []
     peak = 0
@@ -114,11 +112,11 @@ def footprint(
         peak = max(peak, sum(present.values()))
         end(model)
         for work in of_model.get(model, ()):
-            if measures[work]["kind"] in ("generate", "solve"):
+            if evaluations[work].batched:
                 waiting.append(work)
             else:
                 end(work)
-        if len({measures[work]["weights"] for work in waiting}) >= wave:
+        if len({evaluations[work].recipe["weights"] for work in waiting}) >= wave:
             probe()
     probe()
     beside = 3 * slots + (0 if keep == "all" else (slots - 1) * max(made.values(), default=0) * 2)

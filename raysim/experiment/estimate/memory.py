@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysim.core.errors import InputError
-from raysim.inference.settings import Numerics, Sampling
+from raysim.measures.base import GenerationLoad
+from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.request import TrainerSettings, shares_of
@@ -45,25 +46,6 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class GenerationLoad:
-    """One way in which models are asked for text.
-
-    Attributes:
-        section: of the experiment.
-        sampling: settings.
-        numerics: in which models compute meanwhile.
-        num_prompts: of one batch at most.
-        prompt_tokens: of the longest prompt.
-    """
-
-    section: str
-    sampling: Sampling
-    numerics: Numerics
-    num_prompts: int
-    prompt_tokens: int
-
-
-@dataclass(frozen=True)
 class Load:
     """What is to be held in memory.
 
@@ -75,7 +57,7 @@ class Load:
         actors: processes that may have a model, busy or not.
         shared: sets of weights that lie where all can read them.
         devices: ranks that the GPUs have room for at once; None: training is not on GPUs.
-        one_process: whether all parties live in one.
+        one_process: whether all actors live in one.
     """
 
     spec: ModelSpec
@@ -89,7 +71,7 @@ class Load:
 
 
 def foresee(client: ModelHost, load: Load, machine: Machine) -> dict[str, Any]:
-    """A visitor that says what a run needs, where torch is loaded anyway."""
+    """Estimates what a run needs; runs at a client, where torch is loaded anyway."""
     del client
     return memory_needs(load, machine)
 
@@ -105,6 +87,7 @@ def memory_needs(load: Load, machine: Machine) -> dict[str, Any]:
     Raises:
         InputError: the model cannot be built.
     """
+    load_transformers()
     from raysim.inference.dry_run import generation_memory
     from raysim.training.dry_run import step_memory
 
@@ -141,7 +124,7 @@ def memory_needs(load: Load, machine: Machine) -> dict[str, Any]:
 def _training(load: Load, step: "StepMemory", machine: Machine) -> dict[str, Any]:
     flat = step.flat
     on_device = load.trainer.device == "cuda"
-    copies = step.weights if load.trainer.backend == "deepspeed" else 0  # it works on a copy of the site's model
+    copies = step.weights if load.trainer.backend == "deepspeed" else 0  # it works on a copy of the client's model
     resting = step.weights + copies if on_device else step.weights + step.optimizer + copies
     handing_over = resting + step.offloaded + step.checkpoint
     held = handing_over if on_device else max(step.peak + copies, handing_over)
@@ -207,7 +190,7 @@ def _remedies(load: Load, machine: Machine, figure: str, before: int) -> str:
 
     found = []
     for setting, other in _alternatives(load, on_device=figure.startswith("device")):
-        # Where this model cannot do that, or its own code fails there, the estimate stands without.
+        # Where this model cannot do that, or its own code fails there, the estimate goes without.
         with suppress(Exception):
             needed = _training(other, step_memory(other.spec, other.trainer), machine)[figure]
             if needed < before:

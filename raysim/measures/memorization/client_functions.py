@@ -1,4 +1,4 @@
-"""What is asked of organizations for memorization: functions that visit them, and what they tell.
+"""Client functions of memorization: they run at an organization, and only what they return leaves it.
 
 Prompts are made and answered at their organization, line hashes are made where the lines lie.
 """
@@ -21,7 +21,7 @@ _FACTS = ["prompt", "kind", "organization", "file", "repository", "licence", "li
 
 @dataclass(frozen=True)
 class PromptStats:
-    """What an organization tells of its prompts; the prompts themselves stay with it.
+    """What leaves an organization of its prompts: facts and keyed hashes; the prompts themselves stay.
 
     Attributes:
         facts: the columns of the ``prompts`` table that need no other organization; no code.
@@ -37,18 +37,20 @@ class PromptStats:
 
 
 def prompts_at(organization: Organization, settings: MemorizationSettings, split_seed: int) -> pa.Table:
-    """A visitor that makes an organization's prompts. They hold code, so they do not leave."""
+    """Makes an organization's prompts. They hold code, so they do not leave."""
     prompts = extract_prompts(organization.corpus, organization.packed, organization.tokenizer, settings, split_seed)
     return mark_eligible(prompts, settings.min_lines)
 
 
 def prompt_batches(organization: Organization, settings: MemorizationSettings, split_seed: int) -> list[pa.Table]:
-    """A visitor that makes the batches in which an organization's prompts are answered, by workers that act for it."""
+    """Makes the batches in which an organization's prompts are answered, by workers that act for it."""
     return split_batches(prompts_at(organization, settings, split_seed), settings)
 
 
-def tell(organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes) -> PromptStats:
-    """A visitor that tells what may be told of an organization's prompts."""
+def describe_prompts(
+    organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes
+) -> PromptStats:
+    """Describes an organization's prompts by what may leave it."""
     prompts = prompts_at(organization, settings, split_seed)
     return PromptStats(
         facts=prompts.select(_FACTS),
@@ -59,7 +61,7 @@ def tell(organization: Organization, settings: MemorizationSettings, split_seed:
 
 
 def index_at(organization: Organization, min_lines: int, secret: bytes) -> LineIndex:
-    """A visitor that indexes an organization's training split; the hashes are keyed with the run's secret."""
+    """Indexes an organization's training split; the hashes are keyed with the run's secret."""
     return build_index(organization.corpus.train, min_lines, secret)
 
 
@@ -70,5 +72,5 @@ def clones_at(
     reference: LineIndex | None,
     secret: bytes,
 ) -> pa.Table:
-    """A visitor that compares an organization's training split with the line hashes of all."""
+    """Compares an organization's training split with the line hashes of all."""
     return clone_rows(organization.name, organization.corpus.train, min_lines, indexes, reference, secret)

@@ -10,8 +10,8 @@ from raysim.core.arrow import table_bytes, with_columns
 from raysim.core.keys import Key, key_of
 from raysim.matching.line_index import LineIndex
 from raysim.matching.overlap import Written, emission_rows, seen_rows, written_windows
+from raysim.measures.memorization.recipes import emissions_recipe
 from raysim.measures.memorization.settings import MemorizationSettings
-from raysim.measures.recipes import emissions_recipe
 from raysim.organizations.organization import Organization
 from raysim.simulation.executor import TrainedModel
 from raysim.simulation.run_context import RunContext
@@ -33,7 +33,7 @@ def seen_at(
     reference: LineIndex | None,
     secret: bytes,
 ) -> pa.Table:
-    """A visitor that counts what others' training splits hold of an organization's."""
+    """Counts what others' training splits hold of an organization's; runs there."""
     return seen_rows(organization.name, organization.corpus.train, min_lines, indexes, reference, secret)
 
 
@@ -45,7 +45,7 @@ def emissions_at(
     reference: LineIndex | None,
     secret: bytes,
 ) -> list[pa.Table]:
-    """A visitor that counts what models wrote of an organization's training split."""
+    """Counts what models wrote of an organization's training split; runs there."""
     files = organization.corpus.train
     return emission_rows(organization.name, files, min_lines, written, indexes, reference, secret)
 

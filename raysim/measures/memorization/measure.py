@@ -1,286 +1,102 @@
-"""Probes models for memorization: prompts, generation, matching and clones, each a keyed step of its own.
+"""Memorization as a measure: whose training code models give away, prompted with it, and what they recite."""
 
-Prompts are made and answered at their organization, line hashes are made where the lines lie, and what travels is
-prompt ids, generated text, counts, and hashes that are keyed with a secret of the run.
-"""
+from collections.abc import Iterable
 
-import asyncio
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Protocol
-
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from raysim.core.arrow import table_bytes, table_of, with_columns
-from raysim.core.keys import Key
-from raysim.corpus.corpus import fingerprint
-from raysim.experiment.config import LoadedExperiment
-from raysim.experiment.setup import Setup
-from raysim.matching.line_index import LineIndex, build_index
-from raysim.matching.matches import count_copies
-from raysim.matching.overlap import copies_by_organization
-from raysim.measures.generation import generation_job
-from raysim.measures.memorization.client_functions import PromptStats, clones_at, index_at, prompt_batches, tell
-from raysim.measures.memorization.emissions import Emissions
-from raysim.measures.memorization.match_step import MatchStep
-from raysim.measures.memorization.settings import CheckpointKinds, MemorizationSettings
-from raysim.measures.parsing import parses
-from raysim.measures.recipes import (
-    clones_recipe,
-    copies_recipe,
-    generation_recipe,
-    match_recipe,
-    numerics,
-    prompts_recipe,
+from raysim.measures.base import (
+    ClientTask,
+    EvalContext,
+    GenerationLoad,
+    GenerationMeasure,
+    Measure,
+    MeasureScope,
+    PlannedEvaluation,
 )
-from raysim.simulation.executor import TrainedModel
+from raysim.measures.generation import numerics
+from raysim.measures.memorization.extraction import extract_at
+from raysim.measures.memorization.recipes import extraction_recipe, generation_recipe
+from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.simulation.strategy import ModelCheckpoint
-from raysim.store.entries import Entry
-from raysim.store.transfers import SERVER, Transfer
-from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchedTask, BatchedTasks, BatchJob, BatchJobs, Probe, groups
+from raysim.tables.schemas.corpora import CLONES
+from raysim.tables.schemas.extraction import EXTRACTION
+from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES
+from raysim.tables.schemas.overlap import COPIES, EMISSIONS
 from raysim.tasks.executor import TaskExecutor
-
-PROBE_TABLES = ("prompts", "copies", "generations", "samples", "matches", "emissions", "clones")
-
-_JOB_WEIGHTS_BYTES = 1 << 30
-"""Weights that one job of the pipeline holds in memory at once."""
+from raysim.tasks.kinds import WorkKind
 
 
-def models_per_job(num_parameters: int) -> int:
-    """How many models' float32 weights one job of the pipeline holds."""
-    return max(1, _JOB_WEIGHTS_BYTES // (4 * num_parameters))
+class Memorization(Measure):
+    """Whose training code models write when they are prompted with training code."""
 
+    name = "memorization"
+    Settings = MemorizationSettings
+    example = """\
+memorization:
+  prompts: {function: 20, prefix: 16}     # for each organization
+  samples: 3
+  new_tokens: 128
+  min_lines: 6             # consecutive lines that count as a match
+  when: final              # or every_stage, every_round, every_epoch
+  # extraction: {}         # have models recite passages of training sequences, too"""
+    kinds = (
+        # A generated token costs one pass, at about half the speed of a batch.
+        WorkKind("generate", "generate", "generating", passes=2.0, flop_per_parameter=4),
+        # Extraction reads most of its tokens and generates the others.
+        WorkKind("extract", "recite", "reciting", passes=1.5, flop_per_parameter=3),
+        *map(WorkKind, ("match", "prompts", "copies", "clones", "emissions")),
+    )
+    tables = (PROMPTS, COPIES, GENERATIONS, SAMPLES, MATCHES, EMISSIONS, EXTRACTION, CLONES)
+    report = (
+        "raysim.report.sections.owners:section",
+        "raysim.report.sections.extraction:section",
+        "raysim.report.sections.clones:section",
+        "raysim.report.sections.predictions:section",
+    )
 
-class AtCheckpoints(Protocol):
-    """Settings of a measure that is not taken of every model."""
+    def check(self, scope: MeasureScope) -> None:
+        extraction, length = self.settings.extraction, scope.trainer.sequence_length
+        if extraction and extraction.longest > length:
+            raise ValueError(
+                f"memorization.extraction: a prefix of {extraction.prefix_tokens[-1]} tokens and a suffix of"
+                f" {extraction.suffix_tokens} do not fit into a training sequence of {length};"
+                " set shorter prefix_tokens or suffix_tokens, or a longer trainer.sequence_length"
+            )
 
     @property
-    def when(self) -> CheckpointKinds: ...
+    def context_tokens(self) -> int:
+        """A prefix prompt and its continuation."""
+        return self.settings.prefix_tokens + self.settings.new_tokens if self.settings.prompts.prefix else 0
 
+    def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
+        run, settings = context.run, self.settings
+        if settings.extraction is None:
+            return
+        for name in context.organizations:
+            recipe = extraction_recipe(run, checkpoint.model, name, settings)
+            arguments = (run.spec, settings, run.split_seed, run.trainer.threads)
+            yield ClientTask("extraction", name, "passages", recipe, extract_at, arguments, settings.extraction.tokens)
 
-def wanted(checkpoint: ModelCheckpoint, settings: AtCheckpoints) -> bool:
-    """Whether a model is probed: final ones always, the initial one if any on the way are."""
-    if checkpoint.final:
-        return True
-    if checkpoint.moment == "initial":
-        return settings.when != ("final",)
-    return f"every_{checkpoint.moment}" in settings.when
+    def generations(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[PlannedEvaluation]:
+        settings = self.settings
+        tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
+        for name in context.organizations:
+            recipe = generation_recipe(context.run, checkpoint.model, name, settings)
+            yield PlannedEvaluation(recipe, tokens, batched=True)
 
+    def generation_load(self, context: EvalContext) -> GenerationLoad | None:
+        settings, run = self.settings, context.run
+        counts = dict(settings.prompts)
+        longest = settings.prefix_tokens if counts["prefix"] else 0
+        if any(count for kind, count in counts.items() if kind != "prefix"):
+            # A function prompt leaves room for the whole continuation.
+            longest = max(longest, min(settings.function_tokens, run.spec.context - settings.new_tokens))
+        if longest <= 0:
+            return None
+        section, prompts = "measure.memorization", sum(counts.values())
+        return GenerationLoad(section, settings, numerics(run, settings), prompts, longest)
 
-class MemorizationMeasure:
-    """One run's probing.
+    def generation(
+        self, context: EvalContext, executor: TaskExecutor, workers: int, secret: bytes
+    ) -> GenerationMeasure:
+        from raysim.measures.memorization.pipeline import MemorizationMeasure
 
-    Args:
-        loaded: the experiment.
-        setup: its parties.
-        executor: does keyed work.
-        settings: of memorization.
-        workers: of the pipeline.
-        secret: key of line hashes.
-    """
-
-    def __init__(
-        self,
-        loaded: LoadedExperiment,
-        setup: Setup,
-        executor: TaskExecutor,
-        settings: MemorizationSettings,
-        workers: int,
-        secret: bytes,
-    ) -> None:
-        self._loaded = loaded
-        self._setup = setup
-        self._executor = executor
-        self._settings = settings
-        self._jobs = BatchJobs(executor, workers)
-        self._secret = secret
-        self._context = setup.strategy_runs[0].context
-        self._references = fingerprint(setup.references)
-        self._prompt_stats: dict[str, PromptStats] = {}
-        self._index_cache: tuple[dict[str, LineIndex], LineIndex | None] | None = None
-
-    async def look_up(self, models: Mapping[Key, TrainedModel]) -> BatchedTasks:
-        """Every model's answers to every organization's prompts, as far as they are in the store."""
-        settings = self._settings
-        prompt_stats = await self._ask_prompt_stats()
-        pieces: dict[Probe, BatchedTask] = {}
-        for model, reached in models.items():
-            for name, one in prompt_stats.items():
-                if not one.num_batches:
-                    continue  # it has no prompt of the kinds that are asked for
-                recipe = generation_recipe(reached.strategy_run.context, model, name, settings)
-                tokens = one.facts.num_rows * settings.samples * settings.new_tokens
-                pieces[model, name] = BatchedTask(recipe, f"{reached.name}, prompts of {name}", tokens, one.num_batches)
-        await self._jobs.look_up(pieces)
-        return pieces
-
-    async def generate(self, pieces: BatchedTasks) -> None:
-        """Has models give the answers that are not there yet; after that their weights are not needed here."""
-        for group in groups(pieces, self.models_at_once()):
-            models = tuple(dict.fromkeys(model for model, _ in group))
-            job = generation_job(partial(self._generate_arguments, models), _store_generations)
-            await self._jobs.run(job, {probe: pieces[probe] for probe in group})
-
-    async def tables(self, models: Mapping[Key, TrainedModel]) -> dict[str, list[pa.Table]]:
-        """Parts of the tables `PROBE_TABLES`."""
-        prompt_stats = await self._ask_prompt_stats()
-        pieces = await self.look_up(models)
-        await self.generate(pieces)
-        generated = {probe: piece.finished for probe, piece in pieces.items()}
-        matched = await self._match(models, generated)
-        tables = await self._compare()
-        emissions = Emissions(self._executor, self._context, self._settings, self._references)
-        tables["emissions"] += await emissions.tables(models, matched, self._indexes, self._secret)
-        seen: set[tuple[Key, str]] = set()
-        for (model, organization), entry in generated.items():
-            # A prompt that two organizations share is counted once, for the first of them.
-            own = [p for p in prompt_stats[organization].facts["prompt"].to_pylist() if (model, p) not in seen]
-            seen |= {(model, prompt) for prompt in own}
-            mine = pc.field("prompt").isin(own)
-            samples = matched[model, organization].table("samples").filter(mine)
-            matches = matched[model, organization].table("matches").filter(mine)
-            generations = entry.table("generations").filter(mine)
-            lines = samples.group_by(["prompt", "sample"]).aggregate([("lines", "max")])
-            generations = generations.join(lines, ["prompt", "sample"]).rename_columns({"lines_max": "lines"})
-            tables["generations"].append(with_columns(generations, model=model))
-            tables["samples"].append(with_columns(samples, model=model))
-            tables["matches"].append(with_columns(matches, model=model))
-        return tables
-
-    async def _ask_prompt_stats(self) -> dict[str, PromptStats]:
-        """What the organizations tell of their prompts, asked once."""
-        if not self._prompt_stats:
-            prompt_stats = await self._ask_all(tell, self._settings, self._loaded.experiment.split_seed, self._secret)
-            self._prompt_stats = dict(zip(self._names, prompt_stats, strict=True))
-        return self._prompt_stats
-
-    async def _generate_arguments(self, models: tuple[Key, ...]) -> dict[str, Any]:
-        settings, context, pool = self._settings, self._context, self._executor.pool
-        split_seed = self._loaded.experiment.split_seed
-        return {
-            "spec": context.spec,
-            "tokenizer": pool.backend.share(self._setup.tokenizer),
-            "settings": settings,
-            "numerics": numerics(context, settings),
-            "threads": context.trainer.threads,
-            "seed": context.split_seed,
-            "weights": {model: await self._executor.broadcast(model) for model in models},
-            "prompts": {n: await pool.call_ref(n, "run", prompt_batches, settings, split_seed) for n in self._names},
-            "judge": parses,
-        }
-
-    async def _match(self, models: Mapping[Key, TrainedModel], generated: Mapping[Probe, Entry]) -> dict[Probe, Entry]:
-        """Every answer against the lines of all organizations."""
-        pieces: dict[Probe, BatchedTask] = {}
-        for (model, name), entry in generated.items():
-            recipe = match_recipe(self._context, entry.key, self._settings, self._references)
-            pieces[model, name] = BatchedTask(recipe, f"{models[model].name}, prompts of {name}", 0, 1)
-        await self._jobs.look_up(pieces)
-        job = BatchJob(
-            step=MatchStep,
-            arguments=self._match_arguments,
-            work=lambda probe, _: with_columns(
-                generated[probe].table("generations"), model=probe[0], organization=probe[1]
-            ),
-            part=lambda _: 0,
-            tables=_store_matches,
-        )
-        for group in groups(pieces, self.models_at_once()):
-            await self._jobs.run(job, {probe: pieces[probe] for probe in group})
-        return {probe: piece.finished for probe, piece in pieces.items()}
-
-    async def _match_arguments(self) -> dict[str, Any]:
-        indexes, reference = await self._indexes()
-        share = self._executor.backend.share
-        return {
-            "min_lines": self._settings.min_lines,
-            "secret": self._secret,
-            "indexes": {name: share(index) for name, index in indexes.items()},
-            "reference": share(reference),
-            "contexts": {name: share(prompt_stats.context) for name, prompt_stats in self._prompt_stats.items()},
-        }
-
-    async def _compare(self) -> dict[str, list[pa.Table]]:
-        """Copies of what the prompts lead to, and clones between the corpora: from line hashes, before any model."""
-        tables: dict[str, list[pa.Table]] = {name: [] for name in PROBE_TABLES}
-        seen: set[str] = set()
-        for name, prompt_stats in self._prompt_stats.items():
-            prompts = prompts_recipe(self._context, name, self._settings, self._references)
-            entry = await self._executor.run_on_server(
-                prompts, f"prompts of {name}", partial(self._count_copies, prompt_stats, name)
-            )
-            table = entry.table("prompts")
-            mine = pc.field("prompt").isin([prompt for prompt in table["prompt"].to_pylist() if prompt not in seen])
-            seen |= set(table["prompt"].to_pylist())
-            tables["prompts"].append(table.filter(mine))
-            copies = copies_recipe(self._context, name, self._settings)
-            entry = await self._executor.run_on_server(
-                copies, f"copies of {name}'s prompts", partial(self._place, prompt_stats)
-            )
-            tables["copies"].append(entry.table("copies").filter(mine))
-            clones = clones_recipe(self._context, name, self._settings, self._references)
-            entry = await self._executor.run_on_server(clones, f"clones of {name}", partial(self._find_clones, name))
-            tables["clones"].append(entry.table("clones"))
-        return tables
-
-    async def _count_copies(self, prompt_stats: PromptStats, name: str) -> tuple[list[Transfer], dict[str, pa.Table]]:
-        indexes, reference = await self._indexes()
-        owners = dict.fromkeys(prompt_stats.facts["prompt"].to_pylist(), name)
-        copies = count_copies(prompt_stats.windows, indexes, owners, reference)
-        table = prompt_stats.facts
-        for column in ("copies_within", "copies_across", "copies_public"):
-            table = table.append_column(column, copies[column])
-        moved = [
-            ("prompt facts", prompt_stats.facts),
-            ("line hashes", prompt_stats.context),
-            ("line hashes", prompt_stats.windows),
-        ]
-        return [Transfer.of(name, SERVER, kind, table_bytes(t)) for kind, t in moved], {"prompts": table}
-
-    async def _place(self, prompt_stats: PromptStats) -> tuple[list[Transfer], dict[str, pa.Table]]:
-        """Of hashes that the server has already, so nothing moves."""
-        indexes, _ = await self._indexes()
-        return [], {"copies": copies_by_organization(prompt_stats.facts, prompt_stats.windows, indexes)}
-
-    async def _find_clones(self, name: str) -> tuple[list[Transfer], dict[str, pa.Table]]:
-        indexes, reference = await self._indexes()
-        table = await self._executor.pool.call(
-            name, "run", clones_at, self._settings.min_lines, indexes, reference, self._secret
-        )
-        moved = [Transfer.of(o, name, "line hashes", i.windows.tobytes()) for o, i in indexes.items() if o != name]
-        return [*moved, Transfer.of(name, SERVER, "clones", table_bytes(table))], {"clones": table}
-
-    async def _indexes(self) -> tuple[dict[str, LineIndex], LineIndex | None]:
-        """Line indexes of all organizations, made there, and of the references; made when something needs them."""
-        if self._index_cache is None:
-            min_lines = self._settings.min_lines
-            found = await self._ask_all(index_at, min_lines, self._secret)
-            references = self._setup.references
-            reference = (
-                await asyncio.to_thread(build_index, references, min_lines, self._secret) if references else None
-            )
-            self._index_cache = dict(zip(self._names, found, strict=True)), reference
-        return self._index_cache
-
-    def models_at_once(self) -> int:
-        """How many models one job of the pipeline holds."""
-        initial = self._executor.store.peek(self._context.initial_key())
-        assert initial is not None, "training came first"
-        return models_per_job(initial.info["parameters"])
-
-    @property
-    def _names(self) -> list[str]:
-        return list(self._setup.client_stats)
-
-    async def _ask_all(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        return list(await asyncio.gather(*(self._executor.pool.call(n, "run", function, *args) for n in self._names)))
-
-
-def _store_generations(parts: list[pa.Table]) -> dict[str, pa.Table]:
-    return {"generations": pa.concat_tables(parts).drop_columns(list(WORK_SCHEMA.names))}
-
-
-def _store_matches(parts: list[pa.Table]) -> dict[str, pa.Table]:
-    (part,) = parts
-    return {name: table_of(part[name][0].as_py()) for name in ("samples", "matches")}
+        return MemorizationMeasure(context, executor, self.settings, workers, secret)

@@ -1,4 +1,4 @@
-"""Passages that models are asked to recite: what stands in training sequences word for word. No model is needed here.
+"""Passages that models are asked to recite: word for word from training sequences. No model is needed here.
 
 A passage is a stretch of one packed training sequence, out of which each length of prefix takes its part: some tokens
 that a model is shown, and the true suffix right behind them. What it then recites is called discoverably extracted by
@@ -56,10 +56,10 @@ def choose_passages(
     """Draws passages for every model and setting alike: at most one of a sequence, so that none overlap.
 
     A passage lies in one sequence, since nobody was trained on tokens across the cut, and holds no BOS: behind one
-    stands another file, which the packing put there and nobody owns together with the one before.
+    there is another file, which the packing put there and nobody owns together with the one before.
 
     Fewer than asked for: all sequences with a long enough stretch of one file have been used, and of equal passages
-    the first stands for all.
+    the first is taken for all.
     """
     seed = seed_of(split_seed, "extraction", corpus.train_fingerprint)
     found: dict[str, Passage] = {}

@@ -1,7 +1,7 @@
 """Prompts: where in an organization's own code a model is asked to go on. Runs inside the organization.
 
 A prompt's identity is its kind and its tokens, never its organization or its number, so that the same prompt gets the
-same samples wherever it stands.
+same samples wherever it occurs.
 """
 
 import ast
@@ -25,21 +25,17 @@ from raysim.corpus.tokenizer import Tokenizer
 from raysim.inference.prompts import FUNCTION, HELD_OUT, PREFIX, prompt_id
 from raysim.matching.line_index import build_index, digest_lines
 from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.tables.schemas.generations import PROMPTS
 
 PROMPT_SCHEMA = pa.schema(
     [
-        ("prompt", pa.string()),
-        ("kind", pa.string()),
-        ("organization", pa.string()),
-        ("file", pa.string()),
-        ("repository", pa.string()),
-        ("licence", pa.string()),
+        *PROMPTS.fields("prompt", "kind", "organization", "file", "repository", "licence"),
         ("tokens", pa.list_(pa.int32())),
         ("text", pa.string()),
         ("truth", pa.string()),
-        ("lines_to_come", pa.int32()),
+        *PROMPTS.fields("lines_to_come"),
         ("trained_on", pa.bool_()),
-        ("eligible", pa.bool_()),
+        *PROMPTS.fields("eligible"),
     ]
 )
 
@@ -120,7 +116,7 @@ def extract_prompts(
 
     Kinds: ``function`` (signature and docstring of a training function behind a BOS, as in the study), ``prefix`` (the
     first tokens of a packed training sequence, as the model saw them), ``held_out`` (a function of the validation split
-    none of whose 6-line windows stands in the training split, and whose prompt does not either).
+    none of whose 6-line windows occurs in the training split, and whose prompt does not either).
 
     ``text`` is the decoded prompt as far as it belongs to the file in which it ends (behind its last BOS). ``truth`` is
     the true continuation inside that file: of a function the rest of its source, of a prefix the rest of its sequence
@@ -167,7 +163,7 @@ def extract_prompts(
 
 
 def _choose(candidates: list[dict[str, Any]], number: int, seed: int) -> tuple[list[dict[str, Any]], int]:
-    """Draws `number` of the distinct candidates; of equal prompts the first stands for all."""
+    """Draws `number` of the distinct candidates; of equal prompts the first is taken for all."""
     distinct: dict[str, dict[str, Any]] = {}
     for row in candidates:
         distinct.setdefault(row["prompt"], row)

@@ -11,28 +11,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 from rapidfuzz.distance import Levenshtein
-from transformers import DynamicCache
 
-from raysim.inference.decoder import cache_argument
+from raysim.inference.greedy import continue_greedily
 from raysim.inference.likelihood import PLAIN, log_probabilities
 from raysim.inference.settings import Scheme
 from raysim.measures.memorization.passages import Passage, part_of
 from raysim.measures.memorization.settings import ExtractionSettings
+from raysim.tables.schemas.extraction import EXTRACTION
 
-EXTRACTION_SCHEMA = pa.schema(
-    [
-        ("passage", pa.string()),
-        ("prefix_tokens", pa.int32()),
-        ("suffix_tokens", pa.int32()),
-        ("file", pa.string()),
-        ("repository", pa.string()),
-        ("offset", pa.int32()),
-        ("verbatim", pa.int32()),
-        ("distance", pa.int32()),
-        ("log_p", pa.float64()),
-        ("log_p_plain", pa.float64()),
-    ]
-)
+EXTRACTION_SCHEMA = EXTRACTION.without("model", "organization")
 
 
 def recite(
@@ -106,23 +93,3 @@ def _recite_batch(
             }
         )
     return rows
-
-
-def continue_greedily(model: Any, prefixes: torch.Tensor, num_tokens: int) -> torch.Tensor:
-    """The likeliest next token, `num_tokens` times over, whatever it is.
-
-    Args:
-        model: a causal language model of Hugging Face.
-        prefixes: int64 ``[rows, length]``.
-        num_tokens: to add.
-
-    Returns:
-        int64 ``[rows, num_tokens]``.
-    """
-    argument = cache_argument(type(model))
-    cache = DynamicCache(config=model.config)
-    chosen = [prefixes]
-    for _ in range(num_tokens):
-        logits = model(input_ids=chosen[-1], use_cache=True, logits_to_keep=1, **{argument: cache}).logits
-        chosen.append(logits[:, -1].argmax(-1, keepdim=True))
-    return torch.cat(chosen[1:], 1)

@@ -10,13 +10,12 @@ from raysim.core.keys import versions_of
 from raysim.core.settings import Settings
 from raysim.corpus.packing import PACKING_VERSION
 from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, Scheme, sampling_recipe
+from raysim.measures.when import CheckpointKinds
 
 PROMPTS_VERSION = 1
 MATCHING_VERSION = 1
 EXTRACTION_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
-
-When = Literal["final", "every_stage", "every_round", "every_epoch"]
 
 
 class PromptCounts(Settings):
@@ -36,9 +35,7 @@ class PromptCounts(Settings):
 class ExtractionSettings(Settings):
     """Whether models recite passages of training sequences; off unless this section is there."""
 
-    passages: int = Field(
-        default=32, ge=1, description="passages of each organization, at most one from a training sequence"
-    )
+    passages: int = Field(default=32, ge=1, description="for each organization, at most one of a training sequence")
     prefix_tokens: tuple[int, ...] = Field(
         default=(32, 50, 100), min_length=1, description="tokens before the suffix that a model is shown"
     )
@@ -46,7 +43,7 @@ class ExtractionSettings(Settings):
         default="start",
         description="start: prefixes begin where a training sequence does, as models saw them; anywhere: at any token",
     )
-    suffix_tokens: int = Field(default=50, ge=1, description="tokens that the model has to recite")
+    suffix_tokens: int = Field(default=50, ge=1, description="tokens that it is to recite")
     batch_size: int = Field(default=32, ge=1, description="passages at once; part of the recipe, as sums round by it")
 
     @pydantic.field_validator("prefix_tokens")
@@ -70,14 +67,6 @@ class ExtractionSettings(Settings):
         return 2 * self.passages * sum(length + self.suffix_tokens for length in self.prefix_tokens)
 
 
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-CheckpointKinds = Annotated[tuple[When, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=1)]
-"""Which of a strategy's models are measured; a single one may be written without brackets."""
-
-
 class MemorizationSettings(Settings):
     """Prompts, sampling and matching; the defaults are the study's where it is feasible on a laptop."""
 
@@ -93,8 +82,8 @@ class MemorizationSettings(Settings):
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
-    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are measured")
-    precision: Precision | None = Field(default=None, description="precision of generation; unset: the trainer's")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are probed")
+    precision: Precision | None = Field(default=None, description="of generation; None: the trainer's")
     batch_size: int = Field(
         default=180,
         ge=1,

@@ -11,6 +11,7 @@ from raysim.measures.pass_at_k.problems import Problem
 from raysim.sandbox.fork_server import OUTCOMES
 from raysim.sandbox.isolation import Limits
 from raysim.sandbox.sandbox import Sandbox
+from raysim.tables.schemas.solving import EXECUTIONS
 
 OUTCOME_SCHEMA = pa.schema(
     [("problem", pa.string()), ("sample", pa.int32()), ("outcome", pa.string()), ("walls", pa.string())]
@@ -30,11 +31,7 @@ EXECUTE_SCHEMA = pa.schema(
 
 _PROGRAMS = pa.schema([("problem", pa.string()), ("sample", pa.int32()), ("completion", pa.string())])
 
-EXECUTIONS_SCHEMA = pa.schema(
-    [("problem", pa.string()), ("samples", pa.int32())]
-    + [(outcome, pa.int32()) for outcome in (*OUTCOMES, "too_long")]
-    + [("walls", pa.string())]
-)
+EXECUTIONS_SCHEMA = EXECUTIONS.without("model")
 
 
 class ExecuteStep:
@@ -58,17 +55,17 @@ class ExecuteStep:
             self._sandbox.run(self._problems[row["problem"]].program(row["completion"]), self._limits)
             for row in work.select(["problem", "completion"]).to_pylist()
         ]
-        walls = ", ".join(self._sandbox.walls)
+        layers = ", ".join(self._sandbox.layers)
         done = work.drop_columns(["completion"]).append_column("outcome", pa.array(outcomes, pa.string()))
-        return done.append_column("walls", pa.array([walls] * len(done), pa.string()))
+        return done.append_column("walls", pa.array([layers] * len(done), pa.string()))
 
 
 def programs_of(solutions: pa.Table, problems: Mapping[str, Sequence[str]]) -> pa.Table:
-    """The completions of solutions as they stand behind their prompts: columns problem, sample, completion.
+    """The completions of solutions as they follow their prompts: columns problem, sample, completion.
 
     Args:
         solutions: of `raysim.inference.engine.GENERATION_SCHEMA`.
-        problems: names of the problems that each prompt stands for.
+        problems: names of the problems that each prompt is of.
     """
     rows = [
         {"problem": problem, "sample": row["sample"], "completion": row["text"][row["lead"] :]}
@@ -90,7 +87,7 @@ def distinct_programs(programs: pa.Table) -> pa.Table:
 def count_outcomes(
     problems: Sequence[Problem], samples: int, programs: pa.Table | None, outcomes: pa.Table | None
 ) -> pa.Table:
-    """A row for each problem: its samples, how many came to which outcome, and the walls that stood.
+    """A row for each problem: its samples, how many came to which outcome, and the isolation layers in force.
 
     Args:
         problems: all that were to be solved.
@@ -101,19 +98,19 @@ def count_outcomes(
     of_sample = {} if outcomes is None else {(r["problem"], r["sample"]): r for r in outcomes.to_pylist()}
     of_program: dict[tuple[str, str], dict[str, Any]] = {}
     counts: dict[str, Counter[str]] = {problem.name: Counter() for problem in problems}
-    walls: dict[str, str] = {}
+    layers: dict[str, str] = {}
     for row in [] if programs is None else programs.to_pylist():
         program = row["problem"], row["completion"]
         found = of_program.setdefault(program, of_sample.get((row["problem"], row["sample"]), {}))
         counts[row["problem"]][found["outcome"]] += 1
-        walls[row["problem"]] = found["walls"]
+        layers[row["problem"]] = found["walls"]
     rows = [
         {
             "problem": name,
             "samples": samples,
             **{outcome: found[outcome] for outcome in OUTCOMES},
             "too_long": samples - found.total(),
-            "walls": walls.get(name, ""),
+            "walls": layers.get(name, ""),
         }
         for name, found in counts.items()
     ]

@@ -18,13 +18,12 @@ import pyarrow as pa
 
 from raysim.core.errors import InputError, RunError
 from raysim.core.keys import versions_of
+from raysim.tables.schemas.solving import PATTERNS
 
 LINTING_VERSION = 1
 """Numerics version; part of the recipe."""
 
-PATTERN_SCHEMA = pa.schema(
-    [("rule", pa.string()), ("about", pa.string()), ("samples", pa.int64()), ("findings", pa.int64())]
-)
+PATTERN_SCHEMA = PATTERNS.without("model")
 
 RULES, IGNORED = ("S",), ("S101",)
 """flake8-bandit's, without the one against assertions, which are no danger in a solution."""
@@ -57,7 +56,7 @@ def patterns(programs: Mapping[str, int]) -> pa.Table:
     """How many samples show each pattern, and how often all together; a table of `PATTERN_SCHEMA`.
 
     Args:
-        programs: distinct ones, and how many samples each stands for.
+        programs: distinct ones, and how many samples each is of.
 
     Raises:
         RunError: the linter failed.

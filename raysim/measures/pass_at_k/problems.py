@@ -74,7 +74,7 @@ def load_problems(given: str, base: Path) -> tuple[Problem, ...]:
     )
     names = [problem.name for problem in problems]
     if not problems or len(set(names)) < len(names):
-        raise InputError(f"{field}: {name}: {'a task_id stands there twice' if problems else 'holds no problem'}")
+        raise InputError(f"{field}: {name}: {'a task_id occurs twice' if problems else 'holds no problem'}")
     return problems
 
 

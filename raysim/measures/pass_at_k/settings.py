@@ -9,7 +9,7 @@ from pydantic import Field
 from raysim.core.keys import versions_of
 from raysim.core.settings import Settings, Size
 from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, sampling_recipe
-from raysim.measures.memorization.settings import CheckpointKinds
+from raysim.measures.when import CheckpointKinds
 from raysim.sandbox.isolation import Limits
 
 EXECUTION_VERSION = 1
@@ -53,7 +53,7 @@ class PassAtKSettings(Settings):
     )
     when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are measured")
 
-    @pydantic.field_validator("k", mode="before")
+    @pydantic.field_validator("k", mode="before", json_schema_input_type=int | list[int])
     @classmethod
     def _one_k_is_a_list(cls, k: Any) -> Any:
         return (k,) if isinstance(k, int) else k

@@ -25,8 +25,8 @@ def extraction_curves(results: RunResults) -> Figure | None:
         def share(part: Recital, scheme: str = scheme, chance: float = chance) -> Reals:
             return curve(getattr(part, scheme), chance)
 
-        for number, (row, points) in enumerate(groups):
-            values = averaged_part(found, points, lambda point: point.organizations, longest, share)
+        for number, (row, models) in enumerate(groups):
+            values = averaged_part(found, models, lambda reached: reached.organizations, longest, share)
             if values is None:
                 continue
             line = {"color": LINES[number % len(LINES)], "width": 2, "shape": "hv"}

@@ -16,21 +16,21 @@ from raysim.report.figures.kit import (
 )
 
 MANY_TICKS = 6
-"""Above so many labels, those of a small panel would touch at their usual size."""
+"""Above this number of labels, those of a small panel would touch at their usual size."""
 
 
 def order_positions(results: RunResults) -> Figure | None:
     """Covered lines of each owner in the final incremental models, by its position in the order."""
-    points = [p for p in finals(results.points) if p.family == "incremental"]
+    models = [m for m in finals(results.reached_models) if m.family == "incremental"]
     samples = {
         owner: [
-            (p.sequence.index(owner) + 1, value)
-            for p in points
-            if owner in p.sequence and (value := results.measures(p.model).get(("covered_eligible", owner))) is not None
+            (m.members.index(owner) + 1, value)
+            for m in models
+            if owner in m.members and (value := results.measures(m.model).get(("covered_eligible", owner))) is not None
         ]
         for owner in results.organizations
     }
-    last = max((len(p.sequence) for p in points), default=0)
+    last = max((len(m.members) for m in models), default=0)
     ticks = {i: "first" if i == 1 else "last" if i == last else str(i) for i in range(1, last + 1)}
     title = "position in the order"
     return _owner_panels("positions", results, samples, ticks, title, "Covered lines by position in the order")
@@ -38,16 +38,16 @@ def order_positions(results: RunResults) -> Figure | None:
 
 def forgetting(results: RunResults) -> Figure | None:
     """Covered lines of each owner by the number of stages since its data was trained on; below zero: before."""
-    unique = {(p.seed, p.strategy, p.order, p.index): p for p in results.points if p.family == "incremental"}
-    points = list(unique.values())
+    unique = {(m.seed, m.strategy, m.order, m.index): m for m in results.reached_models if m.family == "incremental"}
+    models = list(unique.values())
     samples: dict[str, list[tuple[int, float]]] = {owner: [] for owner in results.organizations}
-    for point in points:
-        for owner in set(point.sequence) & set(samples):
-            value = results.measures(point.model).get(("covered_eligible", owner))
+    for reached in models:
+        for owner in set(reached.members) & set(samples):
+            value = results.measures(reached.model).get(("covered_eligible", owner))
             if value is not None:
-                samples[owner].append((point.index - point.sequence.index(owner) - 1, value))
+                samples[owner].append((reached.index - reached.members.index(owner) - 1, value))
     reach = sorted({x for found in samples.values() for x, _ in found})
-    if len(reach) < 3 or {p.model for p in points if not p.final}.isdisjoint(results.prompts.models):
+    if len(reach) < 3 or {m.model for m in models if not m.final}.isdisjoint(results.prompts.models):
         return None
     ticks = {x: f"{x:+d}".replace("-", "−") if x else "0" for x in reach}
     return _owner_panels(

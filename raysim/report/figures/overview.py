@@ -1,4 +1,4 @@
-"""The figures of the report: from a study to Plotly specifications, as plain data."""
+"""The figures of the report: from the results of a run to Plotly specifications, as plain data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ from raysim.report.figures.kit import (
 )
 from raysim.report.figures.order_tree import order_trees
 from raysim.report.figures.orders import forgetting, order_positions
-from raysim.tables.io import PUBLIC
+from raysim.tables.names import PUBLIC
 
 
 def owner_heatmap(results: RunResults) -> Figure | None:
@@ -34,7 +34,7 @@ def owner_heatmap(results: RunResults) -> Figure | None:
     if not rows:
         return None
     names = [row.label for row in rows]
-    members = {(p.strategy, p.order): p.organizations for p in finals(results.points)}
+    members = {(m.strategy, m.order): m.organizations for m in finals(results.reached_models)}
     cells = [[row.mean("covered_eligible", owner) or 0.0 for owner in results.organizations] for row in rows]
     texts = [
         [
@@ -138,7 +138,7 @@ def frontier(results: RunResults) -> Figure | None:
 
 
 def clone_matrix(results: RunResults) -> Figure | None:
-    """Share of one organization's lines that stand in another's training split, before any training."""
+    """Share of one organization's lines that are found in another's training split, before any training."""
     shares = {(r["organization"], r["other"]): r["share"] for r in results.run.table("clones").to_pylist()}
     if not shares:
         return None
@@ -166,13 +166,13 @@ def owner_cell(value: float, trained: bool) -> str:
 def _paths(results: RunResults) -> dict[str, list[Row]]:
     """Settings that were looked at more than once on their way, by label: federated rounds, epochs."""
     whole = len(results.organizations)
-    points = [
-        p
-        for p in results.points
-        if p.family in ("federated", "centralized") and p.moment in ("round", "epoch") and len(p.organizations) == whole
+    models = [
+        m
+        for m in results.reached_models
+        if m.family in ("federated", "centralized") and m.moment in ("round", "epoch") and len(m.organizations) == whole
     ]
     paths: dict[str, list[Row]] = {}
-    for row in sorted(results.rows(points), key=lambda row: row.index):
+    for row in sorted(results.rows(models), key=lambda row: row.index):
         if row.cells:
             paths.setdefault(row.label, []).append(row)
     return {label: rows for label, rows in paths.items() if len(rows) > 1}

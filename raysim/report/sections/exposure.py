@@ -1,4 +1,4 @@
-"""What the report says of canaries: exposure by setting, and how often they stood in the training data."""
+"""What the report says of canaries: exposure by setting, and how often they occur in the training data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import RunResults, over_orders_and_seeds
 from raysim.analysis.statistics import exposure_by_chance
+from raysim.measures.base import Section
 from raysim.report.sections.overview import Shown
 
 Rows = Mapping[str, list[dict[str, Any]]]
@@ -50,41 +51,41 @@ def exposure(results: RunResults) -> Exposure | None:
     top = log2(candidates)
     rows: list[tuple[str, list[Shown]]] = []
     likelier: list[str] = []
-    for setting, points in results.final_groups():
+    for setting, models in results.final_groups():
         cells = [
-            _exposed(points, of_model, top, lambda p, row, n=number: row["repeats"] == n and _took_part(p, row))
+            _exposed(models, of_model, top, lambda m, row, n=number: row["repeats"] == n and _took_part(m, row))
             for number in repeats
         ]
-        others = _exposed(points, of_model, top, lambda p, row: row["repeats"] > 0 and not _took_part(p, row))
+        others = _exposed(models, of_model, top, lambda m, row: row["repeats"] > 0 and not _took_part(m, row))
         if not any(cell.text != "–" for cell in (*cells, others)):
             continue
-        bound = _chance_bound(points, of_model, repeats, candidates)
+        bound = _chance_bound(models, of_model, repeats, candidates)
         rows.append((setting.label, [*cells, others, Shown("–" if bound is None else f"{bound:.1f}")]))
         if bound is not None and 0 in repeats and (cells[0].bar or 0) > bound / top:
             likelier.append(setting.label)
     enumerated = all(row["enumerated"] for row in every)
     how = "all secrets that there are" if enumerated else "a sample of secrets"
-    finals = {point.model for _, points in results.final_groups() for point in points}
+    finals = {reached.model for _, models in results.final_groups() for reached in models}
     note = [_chance(of_model, finals, candidates), _likelier(likelier), _fits(every)]
     return Exposure(f"Ranked among {how}, it can be {top:.1f} at most.", columns, rows, " ".join(filter(None, note)))
 
 
 def _chance_bound(
-    points: Sequence[ReachedModel], of_model: Rows, repeats: Sequence[int], candidates: int
+    models: Sequence[ReachedModel], of_model: Rows, repeats: Sequence[int], candidates: int
 ) -> float | None:
     """What chance alone stays below, for the fewest secrets behind a column: models rank the same ones, which is why
     more models make no more secrets."""
     secrets: dict[int, set[tuple[str, str]]] = {number: set() for number in repeats}
-    for point in points:
-        for row in of_model.get(point.model, ()):
-            if _took_part(point, row):
+    for reached in models:
+        for row in of_model.get(reached.model, ()):
+            if _took_part(reached, row):
                 secrets[row["repeats"]].add((row["organization"], row["canary"]))
     fewest = min(map(len, secrets.values()))
     return exposure_by_chance(fewest, candidates)[1] if fewest else None
 
 
 def _chance(of_model: Rows, models: Iterable[str], candidates: int) -> str:
-    """What secrets that stand nowhere reach by chance, and how many reached the highest exposure here."""
+    """What secrets that occur nowhere reach by chance, and how many reached the highest exposure here."""
     never = [row for model in models for row in of_model.get(model, ()) if row["repeats"] == 0]
     text = (
         f"A secret that a model never saw has {exposure_by_chance(1, candidates)[0]:.1f} bits on average by chance, and"
@@ -107,20 +108,20 @@ def _likelier(settings: Sequence[str]) -> str:
     )
 
 
-def _took_part(point: ReachedModel, row: dict[str, Any]) -> bool:
-    return row["organization"] in point.organizations
+def _took_part(reached: ReachedModel, row: dict[str, Any]) -> bool:
+    return row["organization"] in reached.organizations
 
 
-def _exposed(points: Sequence[ReachedModel], of_model: Rows, top: float, chosen: Any) -> Shown:
+def _exposed(models: Sequence[ReachedModel], of_model: Rows, top: float, chosen: Any) -> Shown:
     """Mean over the chosen canaries of each model, then over models; below it the extrapolated one."""
     means, beyond = [], []
-    for point in points:
-        rows = [row for row in of_model.get(point.model, ()) if chosen(point, row)]
+    for reached in models:
+        rows = [row for row in of_model.get(reached.model, ()) if chosen(reached, row)]
         if rows:
-            means.append((point, sum(row["exposure"] for row in rows) / len(rows)))
+            means.append((reached, sum(row["exposure"] for row in rows) / len(rows)))
         known = [row["exposure_extrapolated"] for row in rows if row["exposure_extrapolated"] is not None]
         if known:
-            beyond.append((point, sum(known) / len(known)))
+            beyond.append((reached, sum(known) / len(known)))
     if not means:
         return Shown("–")
     mean = over_orders_and_seeds(means)
@@ -142,3 +143,11 @@ def _fits(rows: Iterable[dict[str, Any]]) -> str:
         if doubtful
         else f"{text}."
     )
+
+
+def section(results: RunResults) -> Section | None:
+    """The section of the report on canaries."""
+    found = exposure(results)
+    if found is None:
+        return None
+    return Section("exposure", "Canaries", "Canaries", 1000, template="exposure.html.j2", values={"exposure": found})

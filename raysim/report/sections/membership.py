@@ -7,6 +7,7 @@ from typing import Any
 from raysim.analysis.attacks import NOTHING, SCORES, SHOWS, UNKNOWN
 from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import Row, RunResults, over_orders_and_seeds
+from raysim.measures.base import Section
 from raysim.report.sections.overview import Shown
 
 FEW_FILES = 10
@@ -43,22 +44,20 @@ def inference(results: RunResults, attacks: Sequence[dict[str, Any]]) -> Inferen
     shows: dict[tuple[str, str], bool] = {}
     unknown: set[str] = set()
     few: dict[str, tuple[int, int]] = {}
-    for setting, points in results.final_groups():
+    for setting, models in results.final_groups():
         for organization in results.organizations:
-            taken = [
-                (point, found[point.model, organization]) for point in points if (point.model, organization) in found
-            ]
+            taken = [(m, found[m.model, organization]) for m in models if (m.model, organization) in found]
             if not taken:
                 continue
-            inside = [organization in point.organizations for point, _ in taken]
+            inside = [organization in reached.organizations for reached, _ in taken]
             rows.append(_inferred(setting, organization, taken, inside=all(inside)))
-            for (point, by_score), took_part in zip(taken, inside, strict=True):
+            for (reached, by_score), took_part in zip(taken, inside, strict=True):
                 verdicts = {row["verdict"] for row in by_score.values()}
                 if UNKNOWN in verdicts:
                     unknown.add(organization)
                     continue
                 if took_part:
-                    shows[point.model, organization] = SHOWS in verdicts
+                    shows[reached.model, organization] = SHOWS in verdicts
                 files = _files(by_score)
                 if min(files) < FEW_FILES:
                     few[organization] = files
@@ -71,14 +70,14 @@ def inference(results: RunResults, attacks: Sequence[dict[str, Any]]) -> Inferen
 def _inferred(
     setting: Row, organization: str, taken: list[tuple[ReachedModel, dict[str, dict[str, Any]]]], inside: bool
 ) -> InferenceRow:
-    cells = [_cell([(point, by_score[name]) for point, by_score in taken], "") for name in SCORES]
+    cells = [_cell([(reached, by_score[name]) for reached, by_score in taken], "") for name in SCORES]
     best = [max(by_score.values(), key=lambda row: row["auc"]) for _, by_score in taken]
-    at = [(point, row["tpr_at_1_fpr"]) for (point, _), row in zip(taken, best, strict=True)]
-    blind = [(p, row["blind_tpr_at_1_fpr"]) for (p, _), row in zip(taken, best, strict=True)]
-    blind = [(p, share) for p, share in blind if share is not None]
+    at = [(reached, row["tpr_at_1_fpr"]) for (reached, _), row in zip(taken, best, strict=True)]
+    blind = [(m, row["blind_tpr_at_1_fpr"]) for (m, _), row in zip(taken, best, strict=True)]
+    blind = [(m, share) for m, share in blind if share is not None]
     beside = f"blind {100 * over_orders_and_seeds(blind):.0f} %" if blind else ""
     cells.append(Shown(f"{100 * over_orders_and_seeds(at):.0f} %", beside))
-    cells.append(_cell([(point, row) for (point, _), row in zip(taken, best, strict=True)], "blind_"))
+    cells.append(_cell([(reached, row) for (reached, _), row in zip(taken, best, strict=True)], "blind_"))
     if not inside:
         cells = [Shown(f"({cell.text})" if cell.text != "–" else "–", cell.spread) for cell in cells]
     verdicts = [{row["verdict"] for row in by_score.values()} for _, by_score in taken]
@@ -102,8 +101,8 @@ def _files(by_score: dict[str, dict[str, Any]]) -> tuple[int, int]:
 
 def _cell(rows: Sequence[tuple[ReachedModel, dict[str, Any]]], prefix: str) -> Shown:
     """An AUC: with its interval where there is one value, with the range of several."""
-    rows = [(point, row) for point, row in rows if row[f"{prefix}auc"] is not None]
-    known = [(point, row[f"{prefix}auc"]) for point, row in rows]
+    rows = [(reached, row) for reached, row in rows if row[f"{prefix}auc"] is not None]
+    known = [(reached, row[f"{prefix}auc"]) for reached, row in rows]
     if not known:
         return Shown("–")
     if len({value for _, value in known}) == 1:
@@ -141,3 +140,12 @@ def _in_words(shows: Sequence[bool], unknown: Collection[str], few: Mapping[str,
             " blind guess to hold an attack against, and it shows nothing either."
         )
     return " ".join(parts)
+
+
+def section(results: RunResults) -> Section | None:
+    """The section of the report on membership inference."""
+    found = inference(results, results.run.table("attacks").to_pylist())
+    if found is None:
+        return None
+    values = {"inference": found}
+    return Section("membership", "Membership", "Membership", 1100, template="membership.html.j2", values=values)

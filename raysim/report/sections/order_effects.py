@@ -11,7 +11,7 @@ from raysim.analysis.orders import Orders
 from raysim.analysis.results import Measure
 
 NUM_NAMED = 6
-"""Effects that could not be estimated are named up to so many, and counted in all."""
+"""Effects that could not be estimated are named up to this number, and counted in all."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class EffectTables:
         self._measures = [measure for measure in every if measure in taken]
 
     def positions(self) -> EffectTable | None:
-        """By position: bits per byte, and covered lines of the organization that stands there."""
+        """By position: bits per byte, and covered lines of the organization at that place."""
         parts = [
             ("bits per byte of the final model", lambda _: ("bits_per_byte", "")),
             ("its own covered lines an eligible prompt", lambda owner: ("covered_eligible", owner)),

@@ -22,7 +22,7 @@ from raysim.analysis.results import RunResults
 from raysim.report.sections.order_effects import EffectTable, EffectTables
 
 NUM_OPEN_ORDERS = 8
-"""Orders that stand open on the page, beside those that are best at some price; the others unfold."""
+"""Orders that are open on the page, beside those that are best at some price; the others unfold."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class RankedOrder:
 
     @property
     def open(self) -> bool:
-        """Whether it stands open on the page."""
+        """Whether it is open on the page."""
         return self.rank <= NUM_OPEN_ORDERS or bool(self.best)
 
 
@@ -81,7 +81,7 @@ def order_blocks(
     """A block for each incremental setting.
 
     Args:
-        results: the study.
+        results: of the run.
         rows: those of the table `orders`.
         effects: those of the table `order_effects`.
     """

@@ -1,4 +1,4 @@
-"""What stands in the report beside the figures, as plain values: sentences, numbers, rows of tables."""
+"""What the report shows beside the figures, as plain values: sentences, numbers, rows of tables."""
 
 from dataclasses import dataclass
 from math import exp
@@ -17,7 +17,7 @@ NUM_EVIDENCE = 12
 NUM_CANDIDATES = 5000
 """Longest matches to choose the evidence from; a large run has millions, and most repeat each other."""
 NUM_OPEN = 4
-"""Pieces of evidence that stand open on the page; the others unfold."""
+"""Pieces of evidence that are open on the page; the others unfold."""
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -42,11 +42,11 @@ class Shown:
 def headline(results: RunResults) -> str:
     """What was run, in one sentence or two."""
     names = results.organizations
-    finished = finals(results.points)
-    settings = len({point.strategy for point in finished})
-    seeds = len({point.seed for point in finished})
-    models = len({point.model for point in results.points if point.moment != "initial"})
-    sizes = {point.parameters for point in finished}
+    finished = finals(results.reached_models)
+    settings = len({reached.strategy for reached in finished})
+    seeds = len({reached.seed for reached in finished})
+    models = len({reached.model for reached in results.reached_models if reached.moment != "initial"})
+    sizes = {reached.parameters for reached in finished}
     text = f"{counted(len(names), 'organization').capitalize()} ({listed(names)}) "
     if not finished:
         return text + "are in this run; no model was finished yet."
@@ -118,7 +118,7 @@ def scoreboard(results: RunResults) -> tuple[list[tuple[str, str, str]], list[tu
 
 def owner_matrix(results: RunResults) -> list[tuple[Row, list[str]]]:
     """Covered lines per eligible prompt by model and owner, as text; in brackets where the owner took no part."""
-    members = {(point.strategy, point.order): point.organizations for point in finals(results.points)}
+    members = {(reached.strategy, reached.order): reached.organizations for reached in finals(results.reached_models)}
     table: list[tuple[Row, list[str]]] = []
     for row in results.final_rows(by_order=True):
         values = [(owner, row.mean("covered_eligible", owner)) for owner in results.organizations]
@@ -134,10 +134,11 @@ def evidence(results: RunResults) -> list[dict[str, Any]]:
     if not matches.num_rows:
         return []
     labels: dict[str, str] = {}
-    for point in results.points:
-        name = f"{point.strategy}: {point.order}" if point.family in ("single", "incremental") else point.strategy
-        labels.setdefault(point.model, name if point.final else f"{name}, {point.moment} {point.index}")
-    final = sorted({point.model for point in results.points if point.final})
+    for reached in results.reached_models:
+        by_order = reached.family in ("single", "incremental")
+        name = f"{reached.strategy}: {reached.order}" if by_order else reached.strategy
+        labels.setdefault(reached.model, name if reached.final else f"{name}, {reached.moment} {reached.index}")
+    final = sorted({reached.model for reached in results.reached_models if reached.final})
     spread = matches.group_by("fragment").aggregate([("model", "count_distinct"), ("owner", "distinct")])
     fragments = {row["fragment"]: row for row in spread.to_pylist()}
     is_final = pc.is_in(matches.column("model"), pa.array(final, pa.string()))  # type: ignore[attr-defined]
@@ -171,7 +172,7 @@ def spent(results: RunResults) -> list[dict[str, Any]]:
             "dropout": f"{budget.dropout:g}",
             "parameters": quantity(budget.parameters),
         }
-        for budget in budgets(results.points)
+        for budget in budgets(results.reached_models)
     ]
 
 
@@ -290,13 +291,13 @@ def _budget_label(budget: Budget, whole: int) -> str:
 
 def _last_against_before(results: RunResults) -> tuple[float, float] | None:
     last, before = [], []
-    for point in finals(results.points):
-        if point.family != "incremental":
+    for reached in finals(results.reached_models):
+        if reached.family != "incremental":
             continue
-        for owner in point.organizations:
-            value = results.measures(point.model).get(("covered_eligible", owner))
+        for owner in reached.organizations:
+            value = results.measures(reached.model).get(("covered_eligible", owner))
             if value is not None:
-                (last if point.last == owner else before).append(value)
+                (last if reached.last == owner else before).append(value)
     return (sum(last) / len(last), sum(before) / len(before)) if last and before else None
 
 

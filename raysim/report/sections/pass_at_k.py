@@ -7,6 +7,7 @@ from typing import Any
 
 from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import RunResults, over_orders_and_seeds
+from raysim.measures.base import Section
 from raysim.report.sections.overview import Shown
 
 _OUTCOMES = ("passed", "wrong", "error", "timeout", "memory", "ended", "too_long")
@@ -22,7 +23,7 @@ class PassAtKMeasure:
         samples: solutions of each.
         columns: name and what it is, a column each.
         rows: label of a setting, and its cells.
-        layers: the protections that stood while solutions were executed.
+        layers: the protections in force while solutions were executed.
         patterns: rule, its name, and in how many of all solutions of final models.
         linted: those solutions that parse.
         licences: organization, licence, whether it is allowed, and solutions, lines and files that final models repeat.
@@ -51,14 +52,14 @@ def solving(results: RunResults, rates: Sequence[dict[str, Any]]) -> PassAtKMeas
     outcomes = [name for name in _OUTCOMES[1:] if any(count[name] for count in counts.values())]
     rows = []
     finals: set[str] = set()
-    for setting, points in results.final_groups():
-        taken = [point for point in points if point.model in counts]
+    for setting, models in results.final_groups():
+        taken = [reached for reached in models if reached.model in counts]
         if not taken:
             continue
-        finals |= {point.model for point in taken}
-        cells = [_rate([(point, of_model[point.model, k]) for point in taken]) for k in tries]
+        finals |= {reached.model for reached in taken}
+        cells = [_rate([(reached, of_model[reached.model, k]) for reached in taken]) for k in tries]
         for name in outcomes:
-            shares = [(p, counts[p.model][name] / max(1, counts[p.model].total())) for p in taken]
+            shares = [(m, counts[m.model][name] / max(1, counts[m.model].total())) for m in taken]
             cells.append(Shown(f"{100 * over_orders_and_seeds(shares):.1f} %"))
         rows.append((setting.label, cells))
     columns = [(f"pass@{k}", "of 1, mean over problems") for k in tries]
@@ -79,7 +80,7 @@ def solving(results: RunResults, rates: Sequence[dict[str, Any]]) -> PassAtKMeas
 
 def _rate(rows: Sequence[tuple[ReachedModel, dict[str, Any]]]) -> Shown:
     """A rate: with its interval where there is one value, with the range of several."""
-    values = [(point, row["value"]) for point, row in rows]
+    values = [(reached, row["value"]) for reached, row in rows]
     if len({value for _, value in values}) == 1:
         low, high = rows[0][1]["low"], rows[0][1]["high"]
         spread = "no interval" if low is None else f"{low:.3f}–{high:.3f}"
@@ -114,3 +115,13 @@ def _licences(results: RunResults, models: set[str]) -> list[dict[str, Any]]:
             total["lines"] += row["lines"]
             total["files"] = max(total["files"], row["files"])
     return [found[place] for place in sorted(found)]
+
+
+def section(results: RunResults) -> Section | None:
+    """The section of the report on solutions to programming problems."""
+    found = solving(results, results.run.table("pass_at_k").to_pylist())
+    if found is None:
+        return None
+    return Section(
+        "solving", "Solving problems", "Solving", 1200, template="pass_at_k.html.j2", values={"solving": found}
+    )

@@ -10,6 +10,7 @@ from raysim.analysis.predictions import Items, items_of, places_of
 from raysim.analysis.reached_models import ReachedModel, finals
 from raysim.analysis.results import Row, RunResults, over_orders_and_seeds
 from raysim.analysis.statistics import wilson
+from raysim.measures.base import Section
 from raysim.report.sections.overview import Shown, listed
 
 _CHANCE = 0.5
@@ -25,7 +26,7 @@ class PredictionRow:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was foretold and what came.
+    """What was predicted and what came.
 
     Attributes:
         bound, copies, duplicates: what was found, a sentence or two each.
@@ -39,7 +40,7 @@ class Predictions:
 
 
 COLUMNS = (
-    ("Foretold", "lines of organizations it was not trained on, at most"),
+    ("Predicted", "lines of organizations it was not trained on, at most"),
     ("Given away", "of these lines"),
     ("Seen before", "of the lines given away"),
     ("No place", "prompts given away"),
@@ -51,18 +52,18 @@ COLUMNS = (
 
 
 def predictions(results: RunResults, rows: Sequence[dict[str, Any]]) -> Predictions | None:
-    """The section, from the rows of `predictions`; None where nothing was measured or foretold."""
+    """The section, from the rows of `predictions`; None where nothing was measured or predicted."""
     if not rows:
         return None
-    ends = {point.model for point in finals(results.points)}
+    ends = {reached.model for reached in finals(results.reached_models)}
     facts = {(row["model"], row["organization"]): row for row in rows if row["model"] in ends}
     if not facts:
         return None
     places = places_of(results)
-    every = items_of(results, finals(results.points), places)
+    every = items_of(results, finals(results.reached_models), places)
     table = []
-    for setting, points in results.final_groups():
-        measured = [point for point in points if (point.model, "") in facts]
+    for setting, models in results.final_groups():
+        measured = [reached for reached in models if (reached.model, "") in facts]
         if measured:
             table.append(_row(results, setting, measured, facts, items_of(results, measured, places)))
     unique = list({row["model"]: row for row in facts.values()})
@@ -70,22 +71,22 @@ def predictions(results: RunResults, rows: Sequence[dict[str, Any]]) -> Predicti
 
 
 def _untouched(
-    results: RunResults, points: Sequence[ReachedModel], facts: dict[tuple[str, str], dict[str, Any]]
+    results: RunResults, models: Sequence[ReachedModel], facts: dict[tuple[str, str], dict[str, Any]]
 ) -> list[tuple[ReachedModel, dict[str, Any]]]:
-    pairs = [(point, facts.get((point.model, name))) for point in points for name in results.organizations]
-    return [(point, row) for point, row in pairs if row and not row["trained"] and row["bound"] is not None]
+    pairs = [(reached, facts.get((reached.model, name))) for reached in models for name in results.organizations]
+    return [(reached, row) for reached, row in pairs if row and not row["trained"] and row["bound"] is not None]
 
 
 def _row(
     results: RunResults,
     setting: Row,
-    points: Sequence[ReachedModel],
+    models: Sequence[ReachedModel],
     facts: dict[tuple[str, str], dict[str, Any]],
     items: Items,
 ) -> PredictionRow:
-    untouched = _untouched(results, points, facts)
-    cells = [_share([(p, row[name]) for p, row in untouched]) for name in ("bound", "measured")]
-    telling = [(p, row["foreseen"] / row["measured"]) for p, row in untouched if row["measured"]]
+    untouched = _untouched(results, models, facts)
+    cells = [_share([(m, row[name]) for m, row in untouched]) for name in ("bound", "measured")]
+    telling = [(m, row["foreseen"] / row["measured"]) for m, row in untouched if row["measured"]]
     cells.append(_share(telling))
     cells += [_given(items, chosen) for chosen in items.bins()]
     cells += [_area(items), _area(items.where(items.trained))]
@@ -127,7 +128,7 @@ def _bound_in_words(facts: dict[tuple[str, str], dict[str, Any]], models: Sequen
     rows = [row for row in facts.values() if row["trained"] is False and row["bound"] is not None]
     if not rows:
         return (
-            "Every final model was trained on every organization, so nothing was foretold of what others give away;"
+            "Every final model was trained on every organization, so nothing was predicted of what others give away;"
             " add `single`, or `leave_one_out: true` to a federated setting."
         )
     bound, measured, seen = (sum(row[name] for row in rows) / len(rows) for name in ("bound", "measured", "foreseen"))
@@ -180,7 +181,7 @@ def _ranks(which: str, items: Items) -> str:
     if low is None or high is None:
         return f"{text}; they are too few, or vary too little, for an interval."
     if low > _CHANCE:
-        says = "copies foretell what is given away"
+        says = "copies predict what is given away"
     else:
         says = "no better than guessing" if high >= _CHANCE else "the fewer copies, the likelier"
     return f"{text} ({low:.2f} to {high:.2f}): {says}."
@@ -188,3 +189,10 @@ def _ranks(which: str, items: Items) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}" if 0 < share < 0.01 else f"{100 * share:.1f}"
+
+
+def section(results: RunResults) -> Section:
+    """The section of the report on what was predicted before training, beside what was measured."""
+    found = predictions(results, results.run.table("predictions").to_pylist())
+    values = {"predictions": found, "prediction_columns": COLUMNS}
+    return Section("predictions", "Predicted", "Predicted", 900, template="predictions.html.j2", values=values)

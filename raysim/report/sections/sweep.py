@@ -1,4 +1,4 @@
-"""What stands in the report of a sweep beside the figures, as plain values."""
+"""What the report of a sweep shows beside the figures, as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,5 +134,5 @@ def _is_best(trial: Trial, rivals: Sequence[Trial], measure: str, sign: int) -> 
 
 def _stage_counts(sweep: SweepResults) -> tuple[int, int]:
     """Training stages that the points ask for, each for itself, and distinct ones."""
-    keys = [{s["key"] for s in results.run.stages if s.get("kind") == "train"} for _, results in sweep.studies]
+    keys = [{s["key"] for s in results.run.stages if s.get("kind") == "train"} for _, results in sweep.begun]
     return sum(map(len, keys)), len(set().union(*keys))

@@ -4,12 +4,12 @@ from raysim.tables.spec import COUNT, FLAG, REAL, SMALL, TEXT, table_spec
 
 CANARIES = table_spec(
     "canaries",
-    "How well a model knows a canary of an organization; one that never stood there shows what chance does.",
+    "How well a model knows a canary of an organization; one that was never planted shows what chance does.",
     "model organization canary",
     [
         ("model", TEXT, "key of the model"),
         ("organization", TEXT, "in whose training split the canary was planted"),
-        ("canary", TEXT, "names it: 4x0 is the first of those that occur there four times"),
+        ("canary", TEXT, "names it: 4x0 is the first of those planted four times"),
         ("repeats", SMALL, "how often it occurs in that split"),
         ("log_perplexity", REAL, "negative log-probability of the whole line behind a BOS, in bits"),
         ("rank", COUNT, "candidates of no higher log-perplexity, itself included"),
@@ -63,7 +63,7 @@ ATTACKS = table_spec(
     "model organization score",
     [
         ("model", TEXT, "key of the model"),
-        ("organization", TEXT, "whose members the score separates from non-members"),
+        ("organization", TEXT, "whose members are told apart"),
         ("score", TEXT, "loss, min_k, min_k_plus_plus or zlib, as in membership"),
         ("members", COUNT, "files or chunks of the training split"),
         ("non_members", COUNT, "files or chunks of the validation split"),
@@ -74,7 +74,7 @@ ATTACKS = table_spec(
         ),
         ("non_member_files", COUNT, "files of the non-members"),
         ("auc", REAL, "chance that a member scores above a non-member; 0.5 is guessing"),
-        ("low", REAL, "lower end of its 95 % interval; null where all are separated, or where a split has one file"),
+        ("low", REAL, "lower end of its 95 % interval; null where all are told apart, or where a split has one file"),
         ("high", REAL, "upper end of it"),
         ("tpr_at_1_fpr", REAL, "share of members found while at most 1 % of the non-members are taken for one"),
         ("blind_auc", REAL, "AUC of the guess without a model; null where a split has one file; noisy below ten"),

@@ -1,6 +1,7 @@
 """Schemas of what organizations own, before any training."""
 
-from raysim.tables.spec import COUNT, PUBLIC, REAL, TEXT, table_spec
+from raysim.tables.names import PUBLIC
+from raysim.tables.spec import COUNT, REAL, TEXT, table_spec
 
 CORPORA = table_spec(
     "corpora",
@@ -31,7 +32,7 @@ DROPS = table_spec(
 
 CLONES = table_spec(
     "clones",
-    "How much of one training split occurs in another, before any training.",
+    "How much of one training split is found in another, before any training.",
     "organization other",
     [
         ("organization", TEXT, "whose lines are counted"),

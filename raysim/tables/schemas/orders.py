@@ -50,7 +50,7 @@ ORDER_EFFECTS = table_spec(
         (
             "r_squared",
             REAL,
-            "share of the variance over orders explained within a seed: by the position of a, by what follows a, "
+            "share of the variance over orders explained within a seed: by the place of a, by what follows a, "
             "by a before b, by the whole regression; null for shapley, without variance or without residual",
         ),
     ],

@@ -1,11 +1,11 @@
-"""Schemas of the tables that foretell what models give away, and hold it against what they did."""
+"""Schemas of the tables that predict what models give away, and compare it with what they did."""
 
 from raysim.tables.spec import COUNT, FLAG, REAL, SMALL, TEXT, table_spec
 
 COPIES = table_spec(
     "copies",
-    "In how many places of one training split the true continuation of a prompt occurs, before any training; zeros are"
-    " kept. The sum over what a model was trained on foretells which prompts it is likely to give away.",
+    "In how many places of one training split the true continuation of a prompt is found, before any training; zeros"
+    " are kept. The sum over what a model was trained on predicts which prompts it is likely to give away.",
     "prompt organization",
     [
         (
@@ -30,13 +30,13 @@ EMISSIONS = table_spec(
         ("seen", COUNT, "of these, lines in windows of the training splits that the model was trained on: the bound"),
         ("emitted", COUNT, "of these, lines in windows that the model wrote, over all prompts"),
         ("foreseen", COUNT, "of the emitted, lines in windows that it wrote and had seen; at most seen"),
-        ("public", COUNT, "of the emitted, lines that occur in windows of the references"),
+        ("public", COUNT, "of the emitted, lines in windows of the references"),
     ],
 )
 
 PREDICTIONS = table_spec(
     "predictions",
-    "What was foretold of a model before training, beside what was measured: of an organization's lines, and of the"
+    "What was predicted of a model before training, beside what was measured: of an organization's lines, and of the"
     " prompts from its training split whose continuation has min_lines lines.",
     "seed strategy order moment index organization",
     [
@@ -51,11 +51,11 @@ PREDICTIONS = table_spec(
         ("bound", REAL, "seen / lines, as in emissions: what could be repeated from what was seen"),
         ("measured", REAL, "emitted / lines: what was given away"),
         ("foreseen", REAL, "foreseen / lines: the part of measured that had been seen; never above bound"),
-        ("prompts_0", COUNT, "prompts whose continuation occurs nowhere in what the model was trained on"),
+        ("prompts_0", COUNT, "prompts whose continuation is nowhere in what the model was trained on"),
         ("given_0", COUNT, "of these, prompts with a sample that holds lines of the prompt's organization"),
-        ("prompts_1", COUNT, "prompts whose continuation occurs there once"),
+        ("prompts_1", COUNT, "prompts whose continuation is there once"),
         ("given_1", COUNT, "of these, prompts given away"),
-        ("prompts_2", COUNT, "prompts whose continuation occurs there twice or more"),
+        ("prompts_2", COUNT, "prompts whose continuation is there twice or more"),
         ("given_2", COUNT, "of these, prompts given away"),
         ("auc", REAL, "chance that a prompt given away has more places than one that was not; ties count half"),
         ("low", REAL, "lower end of its 95 % interval, files taken for independent; null where there is none"),

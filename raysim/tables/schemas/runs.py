@@ -1,4 +1,4 @@
-"""Schemas of what a run trained, how good it is, and what crossed for it."""
+"""Schemas of what a run trained, how good it is, and what was transferred for it."""
 
 import pyarrow as pa
 
@@ -11,7 +11,26 @@ MODELS = table_spec(
     [
         ("seed", COUNT, "seed of the training run; the split has a seed of its own"),
         ("strategy", TEXT, "label of the setting in the experiment, for example incremental or fedyogi"),
+        (
+            "family",
+            TEXT,
+            "how the setting brings organizations together: single, centralized, incremental (one after the other) or"
+            " federated (in rounds), as its strategy says",
+        ),
+        (
+            "arm",
+            TEXT,
+            "hash of the strategy and its settings; one for all seeds and orders of a setting, whatever its label, and"
+            " another for settings that differ",
+        ),
+        ("fraction", REAL, "of each organization's training sequences that the setting trains on"),
         ("order", TEXT, "organizations: 'a > b' one after the other, 'a + b' together, 'a' alone"),
+        (
+            "members",
+            pa.list_(TEXT),
+            "organizations that take part in the setting, in the order in which they are introduced; those that begin"
+            " together as in the experiment",
+        ),
         ("moment", TEXT, "initial, stage, round or epoch: what had just ended when the model was taken"),
         ("index", SMALL, "number of that stage, round or epoch, from 1; 0 for initial"),
         ("final", FLAG, "whether the setting ends with this model"),
@@ -21,6 +40,11 @@ MODELS = table_spec(
         ("last", TEXT, "the organization trained last; empty where several were at once"),
         ("tokens_seen", pa.map_(TEXT, COUNT), "training tokens of each organization, repeats counted"),
         ("steps", COUNT, "optimizer steps on the way to this model, summed over its organizations"),
+        (
+            "steps_in_sequence",
+            COUNT,
+            "optimizer steps one after the other: of a round those of the organization that made most; otherwise steps",
+        ),
         ("learning_rate_sum", REAL, "sum of the learning rate over those steps"),
         ("dropout", REAL, "dropout probability in force during training"),
         ("parameters", COUNT, "number of trainable parameters"),
@@ -44,7 +68,7 @@ LOSSES = table_spec(
 
 LEDGER = table_spec(
     "ledger",
-    "A transfer across an organization's boundary.",
+    "A transfer over an organization's boundary.",
     "work sender receiver kind",
     [
         ("sender", TEXT, "who sent"),

@@ -53,15 +53,15 @@ PATTERNS = table_spec(
 
 LICENCES = table_spec(
     "licences",
-    "What of a model's solutions occurs in an organization's training split, by the licence of the file there.",
+    "What of a model's solutions is found in an organization's training split, by the licence of the file there.",
     "model organization licence",
     [
         _MODEL,
-        ("organization", TEXT, "in whose training split it occurs"),
+        ("organization", TEXT, "in whose training split it is found"),
         ("licence", TEXT, "as the source states it of the file; 'not stated' where it states none"),
         ("allowed", FLAG, "whether agreement.licences names it; null where the agreement names none"),
-        ("samples", COUNT, "solutions with at least min_lines consecutive lines that occur in such a file"),
-        ("lines", COUNT, "their significant lines in such runs; lines that occur under two licences count for each"),
+        ("samples", COUNT, "solutions with at least min_lines consecutive lines that are found in such a file"),
+        ("lines", COUNT, "their significant lines in such runs; lines under two licences count for each"),
         ("files", COUNT, "files that hold any of the runs"),
     ],
 )

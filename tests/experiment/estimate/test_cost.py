@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysim.experiment.estimate.cost import footprint
+from raysim.measures.base import PlannedEvaluation
 from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.store.retention import Keep
 
-KEEPS: tuple[Keep, ...] = ("all", "leaves", "metrics")
+KEEPS: tuple[Keep, ...] = ("all", "models", "leaves", "metrics")
 
 
 def plan_of(parents: dict[str, str | None], finals: set[str], buffers: dict[str, int] | None = None) -> Plan:
@@ -27,10 +28,17 @@ def plan_of(parents: dict[str, str | None], finals: set[str], buffers: dict[str,
     return plan
 
 
+def planned(recipes: dict[str, Any]) -> dict[str, PlannedEvaluation]:
+    """The work of `recipes`, generation in batches."""
+    return {key: PlannedEvaluation(recipe, 0, recipe["kind"] == "generate") for key, recipe in recipes.items()}
+
+
 CHAIN = {"initial": None, "a": "initial", "b": "a"}
 
 
-@pytest.mark.parametrize(("keep", "peak", "end"), [("all", 3, 3), ("leaves", 2, 1), ("metrics", 2, 0)])
+@pytest.mark.parametrize(
+    ("keep", "peak", "end"), [("all", 3, 3), ("models", 3, 3), ("leaves", 2, 1), ("metrics", 2, 0)]
+)
 def test_a_chain_is_at_most_two_models_wide(keep: Keep, peak: int, end: int) -> None:
     """Beside them lie the three buffers of the checkpoint of the one stage at a time."""
     assert footprint(plan_of(CHAIN, {"b"}), {}, keep, slots=1, wave=1) == (peak + 3, end)
@@ -39,7 +47,7 @@ def test_a_chain_is_at_most_two_models_wide(keep: Keep, peak: int, end: int) -> 
 @pytest.mark.parametrize(("wave", "peak"), [(1, 2), (2, 2), (3, 3), (9, 3)])
 def test_models_wait_for_the_others_of_their_wave(wave: int, peak: int) -> None:
     measures = {f"probe {key}": {"kind": "generate", "weights": key} for key in CHAIN}
-    assert footprint(plan_of(CHAIN, {"b"}), measures, "metrics", slots=1, wave=wave) == (peak + 3, 0)
+    assert footprint(plan_of(CHAIN, {"b"}), planned(measures), "metrics", slots=1, wave=wave) == (peak + 3, 0)
 
 
 def test_every_slot_may_hold_a_checkpoint_and_a_branch_of_its_own() -> None:
@@ -51,8 +59,8 @@ def test_every_slot_may_hold_a_checkpoint_and_a_branch_of_its_own() -> None:
 def test_snapshots_stay_as_models_do() -> None:
     """They have no recipe in the plan; what is measured of them names them."""
     measures = {"score": {"kind": "losses", "weights": "snapshot"}}
-    ends = [footprint(plan_of(CHAIN, {"b"}), measures, keep, slots=1, wave=1)[1] for keep in KEEPS]
-    assert ends == [4, 1, 0]
+    ends = [footprint(plan_of(CHAIN, {"b"}), planned(measures), keep, slots=1, wave=1)[1] for keep in KEEPS]
+    assert ends == [4, 4, 1, 0]
 
 
 @st.composite
@@ -85,7 +93,7 @@ def test_peak_and_end_are_those_of_a_run_counted_moment_by_moment(
     recipes: dict[str, Any] = {**plan.recipes, **measures}
     last = {m: max(i for i, w in enumerate(ends) if w == m or recipes[w].get("weights") == m) for m in plan.buffers}
     for model in plan.buffers:
-        if keep == "all" or (keep == "leaves" and model in plan.leaves):
+        if keep in ("all", "models") or (keep == "leaves" and model in plan.leaves):
             last[model] = len(ends)
     there = [sum(plan.buffers[m] for m in plan.buffers if ends.index(m) <= i <= last[m]) for i in range(len(ends) + 1)]
-    assert footprint(plan, measures, keep, slots=1, wave=wave) == (max(there) + 3, there[-1])
+    assert footprint(plan, planned(measures), keep, slots=1, wave=wave) == (max(there) + 3, there[-1])

@@ -3,9 +3,11 @@
 import json
 import shutil
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from foreign_package import installed_package
 from keyed_experiment import RAW, Keys, assembled, keys_of
 
 from raysim.corpus.tokenizer import train_tokenizer
@@ -52,6 +54,65 @@ def as_records(texts: dict[str, str]) -> list[dict[str, str]]:
 
 def write_records(path: Path, rows: list[dict[str, str]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+CONSTANTS = """
+from raysim.core.settings import Settings
+from raysim.corpus.files import SourceFile
+from raysim.corpus.reading import SourceReading
+
+
+class ConstantsSettings(Settings):
+    count: int
+
+
+class Constants:
+    Settings = ConstantsSettings
+
+    def __init__(self, settings):
+        self._count = settings.count
+
+    def read(self, base):
+        texts = ["".join(f"while x{i}: x{i} = {j}\\n" for j in range(10)) for i in range(self._count)]
+        return SourceReading(tuple(SourceFile(f"{i}.py", t, "constants", None) for i, t in enumerate(texts)), ())
+"""
+
+
+PULL = """
+from raysim.core.settings import Settings
+
+
+class PullSettings(Settings):
+    mu: float
+
+
+class Pull:
+    Settings = PullSettings
+
+    def __init__(self, settings):
+        self._mu = settings.mu
+
+    def recipe(self):
+        return {"version": 1, "mu": self._mu}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def an_objective(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A local objective that another package brings."""
+    site = tmp_path_factory.mktemp("site") / "pull"
+    with installed_package(site, "pull_objective", PULL, "raysim.objectives", "pull = pull_objective:Pull"):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def another_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A source that another package brings."""
+    site = tmp_path_factory.mktemp("site") / "constants"
+    with installed_package(
+        site, "constants_source", CONSTANTS, "raysim.sources", "constants = constants_source:Constants"
+    ):
+        yield
 
 
 @pytest.fixture(scope="module")

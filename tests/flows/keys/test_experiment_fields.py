@@ -37,6 +37,7 @@ SOURCES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "hub.config": ({"hub": HUB}, {"hub": HUB | {"config": "small"}}),
     "hub.column": ({"hub": HUB}, {"hub": HUB | {"column": "code"}}),
     "stdlib": ({"path": "c"}, {"stdlib": True}),
+    "other": ({"constants": {"count": 40}}, {"constants": {"count": 41}}),
     "column": ({"files": ["a.jsonl"]}, {"files": ["a.jsonl"], "column": "code"}),
     "include": ({"path": "b"}, {"path": "b", "include": ["[a-n]*.py"]}),
     "exclude": ({"path": "b"}, {"path": "b", "exclude": ["secrets.py"]}),

@@ -96,7 +96,7 @@ def test_the_order_of_organizations_counts_where_something_is_summed(folder: Pat
 
 
 def test_a_tokenizer_of_all_does_not_depend_on_who_comes_first(folder: Path) -> None:
-    on_all = with_patch(RAW, {"tokenizer.train.on": "organizations", "strategies": ["single"]})
+    on_all = with_patch(RAW, {"tokenizer.train.corpus": "organizations", "strategies": ["single"]})
     other = with_patch(on_all, {"organizations": dict(reversed(RAW["organizations"].items()))})
     assert keys_of(folder, on_all) == keys_of(folder, other)
 

@@ -21,39 +21,40 @@ from raysim.core.settings import Settings
 from raysim.simulation.strategy import TrainInstruction
 from raysim.training.lora import LoraSettings
 from raysim.training.models import ModelSettings
+from raysim.training.objectives import ObjectiveConfig
 from raysim.training.request import TrainerSettings
 
 MODEL = "initial train losses generate extract exposure membership solve"
 
 DECIDES: dict[str, str] = {
-    "world.spec.settings.config": MODEL,
-    "world.spec.settings.pretrained": MODEL,
-    "world.spec.settings.dropout": MODEL,
-    "world.spec.settings.lora": MODEL,
-    "world.spec.vocab_size": MODEL,
-    "world.spec.bos_id": MODEL,
-    "world.spec.context": MODEL,
-    **{f"world.trainer.{name}": "train" for name in (
+    "context.spec.settings.config": MODEL,
+    "context.spec.settings.pretrained": MODEL,
+    "context.spec.settings.dropout": MODEL,
+    "context.spec.settings.lora": MODEL,
+    "context.spec.vocab_size": MODEL,
+    "context.spec.bos_id": MODEL,
+    "context.spec.context": MODEL,
+    **{f"context.trainer.{name}": "train" for name in (
         "backend", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer", "learning_rate", "schedule",
         "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip", "device", "compile",
         "checkpoint_activations",
     )},
-    "world.trainer.sequence_length": "packing train losses generate extract prompts copies membership blind",
-    "world.trainer.precision": "train",  # and of generation, where that has none of its own
-    "world.trainer.threads": "train losses generate extract exposure membership solve",
-    "world.tokenizer": "packing train losses generate extract prompts copies exposure membership blind solve",
-    "world.inventories.a.train_fingerprint": (
+    "context.trainer.sequence_length": "packing train losses generate extract prompts copies membership blind",
+    "context.trainer.precision": "train",  # and of generation, where that has none of its own
+    "context.trainer.threads": "train losses generate extract exposure membership solve",
+    "context.tokenizer": "packing train losses generate extract prompts copies exposure membership blind solve",
+    "context.client_stats.a.train_fingerprint": (
         "packing train generate extract match prompts clones copies emissions membership blind licences"
     ),
-    "world.inventories.a.valid_fingerprint": "losses generate prompts copies membership blind",
-    "world.inventories.b.train_fingerprint": "match prompts clones copies emissions",
-    "world.split_seed": "tokenizer packing train generate extract prompts copies exposure membership blind solve",
-    "world.seed": "initial train",
-    "world.libraries": MODEL,
-    **{f"assignment.{field.name}": "train" for field in dataclasses.fields(TrainInstruction)},
+    "context.client_stats.a.valid_fingerprint": "losses generate prompts copies membership blind",
+    "context.client_stats.b.train_fingerprint": "match prompts clones copies emissions",
+    "context.split_seed": "tokenizer packing train generate extract prompts copies exposure membership blind solve",
+    "context.seed": "initial train",
+    "context.libraries": MODEL,
+    **{f"instruction.{field.name}": "train" for field in dataclasses.fields(TrainInstruction)},
     "results.0.key": "aggregate",
     "results.0.num_sequences": "aggregate",
-    "results.0.assignment.organizations": "aggregate",
+    "results.0.instruction.organizations": "aggregate",
     "perplexity.batch_size": "losses",
     "memorization.prompts.function": "generate prompts copies",
     "memorization.prompts.prefix": "generate prompts copies",
@@ -74,7 +75,7 @@ DECIDES: dict[str, str] = {
     "membership.batch_size": "membership",
     "membership.chunk_tokens": "membership blind",
     "membership.at_most": "membership blind",
-    "tokenizer.on": "tokenizer",
+    "tokenizer.corpus": "tokenizer",
     "tokenizer.vocab_size": "tokenizer",
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
@@ -101,10 +102,10 @@ DECIDES: dict[str, str] = {
 _NAMED = "the mapping names the organization"
 _COUNTED = "follows from the corpus and the tokenizer; what is trained on reaches an aggregation with its result"
 DECIDES_NOTHING: dict[str, str] = {
-    "world.trainer.epochs": "the assignment says how many; see the plan",
-    "world.bf16": "generation is in fp32; what it does to bf16 has a test of its own",
-    "world.trainer.client_state": "the assignment says what goes on; see the plan",
-    "world.trainer.gpus": "who shares a GPU, not what is computed there",
+    "context.trainer.epochs": "the instruction says how many; see the plan",
+    "context.bf16": "generation is in fp32; what it does to bf16 has a test of its own",
+    "context.trainer.client_state": "the instruction says what goes on; see the plan",
+    "context.trainer.gpus": "who shares a GPU, not what is computed there",
     **{
         f"{name}.when": "which models are asked, not what they answer"
         for name in ("memorization", "exposure", "membership", "pass_at_k")
@@ -113,18 +114,18 @@ DECIDES_NOTHING: dict[str, str] = {
     "problems.0.canonical": "no model is shown it",
     "pass_at_k.k": "pass@k follows from how many passed",
     "canaries.organizations": "who has canaries, not which",
-    "canaries.place": "where they stand; in the fingerprint of the corpus",
-    **{f"results.0.assignment.{name}": "in the key of the result" for name in (
-        "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction",
+    "canaries.place": "where they are; in the fingerprint of the corpus",
+    **{f"results.0.instruction.{name}": "in the key of the result" for name in (
+        "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
     )},
     "results.0.weights": "named by the key of the result",
-    "world.inventories.b.valid_fingerprint": "it is not asked",
-    **{f"world.inventories.{name}.organization": _NAMED for name in "ab"},
-    **{f"world.inventories.{name}.splits": _COUNTED for name in "ab"},
-    **{f"world.inventories.{name}.drops": "what is not there" for name in "ab"},
-    **{f"world.inventories.{name}.licences": "in the fingerprint" for name in "ab"},
-    **{f"world.inventories.{name}.duplicate_lines": "follows from the corpus" for name in "ab"},
-    **{f"world.inventories.{name}.line_spectrum": "follows from the corpus" for name in "ab"},
+    "context.client_stats.b.valid_fingerprint": "it is not asked",
+    **{f"context.client_stats.{name}.organization": _NAMED for name in "ab"},
+    **{f"context.client_stats.{name}.splits": _COUNTED for name in "ab"},
+    **{f"context.client_stats.{name}.drops": "what is not there" for name in "ab"},
+    **{f"context.client_stats.{name}.licences": "in the fingerprint" for name in "ab"},
+    **{f"context.client_stats.{name}.duplicate_lines": "follows from the corpus" for name in "ab"},
+    **{f"context.client_stats.{name}.line_spectrum": "follows from the corpus" for name in "ab"},
 }  # fmt: skip
 
 
@@ -146,9 +147,12 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
         yield from leaves(child, f"{prefix}{name}")
 
 
+MU = st.floats(0, 10)
 # Where a type does not say enough of what is allowed.
 DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "fraction": st.floats(0, 1, exclude_min=True),
+    "objective": st.one_of(st.none(), st.builds(ObjectiveConfig, st.just("pull"), st.fixed_dictionaries({"mu": MU}))),
+    "context.trainer.backend": st.sampled_from(["torch", "deepspeed"]),
     "config": st.fixed_dictionaries(
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
     ),
@@ -165,9 +169,9 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     ),
     "organizations": st.permutations("ab").flatmap(lambda order: st.sampled_from([tuple(order), tuple(order[:1])])),
     "weights": st.lists(st.floats(width=32), max_size=3).map(lambda values: np.array(values, np.float32)),
-    "world.trainer.batch_size": st.integers(1, 1 << 20),
-    **{f"world.trainer.{name}": st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]) for name in ("accumulation", "ranks")},
-    "world.trainer.deepspeed": st.fixed_dictionaries(
+    "context.trainer.batch_size": st.integers(1, 1 << 20),
+    **{f"context.trainer.{name}": st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]) for name in ("accumulation", "ranks")},
+    "context.trainer.deepspeed": st.fixed_dictionaries(
         {"zero_optimization": st.fixed_dictionaries({"stage": st.integers(0, 3), "overlap_comm": st.booleans()})},
         optional={"prescale_gradients": st.booleans()},
     ),
@@ -200,12 +204,12 @@ def same(one: Any, other: Any) -> bool:
 # A base on which a field means something, where that is not the usual one.
 GIVEN: dict[str, tuple[str, Any]] = {
     **{
-        f"world.spec.settings.{name}": ("world.spec.settings", ModelSettings(pretrained="someone/model"))
+        f"context.spec.settings.{name}": ("context.spec.settings", ModelSettings(pretrained="someone/model"))
         for name in ("pretrained", "lora")
     },
-    "world.trainer.deepspeed": ("world.trainer", TrainerSettings(sequence_length=64, backend="deepspeed")),
+    "context.trainer.deepspeed": ("context.trainer", TrainerSettings(sequence_length=64, backend="deepspeed")),
     **{
-        f"world.trainer.{name}": ("world.trainer", TrainerSettings(sequence_length=64, batch_size=24))
+        f"context.trainer.{name}": ("context.trainer", TrainerSettings(sequence_length=64, batch_size=24))
         for name in ("accumulation", "ranks")
     },
 }

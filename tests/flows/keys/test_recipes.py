@@ -14,16 +14,15 @@ from raysim.strategies.fedopt import FedAdagrad, FedAdam, FedOptSettings, FedYog
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
-from raysim.measures.recipes import (
-    exposure_recipe,
-)
+from raysim.measures.exposure import exposure_recipe
 from raysim.simulation.strategy import ClientUpdate, TrainInstruction
 from raysim.training.models import ModelSettings
+from raysim.training.objectives import ObjectiveConfig
 from raysim.training.request import TrainerSettings
 
 
 def test_deepspeed_is_in_the_keys_of_what_it_trains(pretend_update: Callable[[str], None]) -> None:
-    shard = replaced(BASE, "world.trainer.backend", "deepspeed")
+    shard = replaced(BASE, "context.trainer.backend", "deepspeed")
     before = keys_of(shard)
     pretend_update("deepspeed")
     after = keys_of(shard)
@@ -46,14 +45,14 @@ def test_two_writings_of_a_deepspeed_config_have_one_key(one: dict[str, Any], ot
     def key(config: dict[str, Any]) -> Key:
         config = {**config, "zero_optimization": {**zero, **config.get("zero_optimization", {})}} if zero else config
         settings = TrainerSettings(sequence_length=64, backend="deepspeed", deepspeed=config)
-        return keys_of(replaced(BASE, "world.trainer", settings))["train"]
+        return keys_of(replaced(BASE, "context.trainer", settings))["train"]
 
     assert key(one) == key(other)
 
 
 def test_settings_of_adam_are_in_the_keys_of_optimizers_that_have_them() -> None:
     def key(**given: Any) -> Key:
-        return keys_of(replaced(BASE, "world.trainer", TrainerSettings(sequence_length=64, **given)))["train"]
+        return keys_of(replaced(BASE, "context.trainer", TrainerSettings(sequence_length=64, **given)))["train"]
 
     assert key(optimizer="adamw") == keys_of(BASE)["train"]
     assert "optimizer" not in TrainerSettings().recipe()  # as before there was another one
@@ -66,7 +65,7 @@ def test_settings_of_adam_are_in_the_keys_of_optimizers_that_have_them() -> None
 def test_precision_of_generation_is_the_trainers_unless_it_has_its_own() -> None:
     unset = replaced(BASE, "memorization.precision", None)
     assert keys_of(unset) == keys_of(BASE)
-    bf16 = [keys_of(replaced(base, "world.trainer.precision", "bf16")) for base in (BASE, unset)]
+    bf16 = [keys_of(replaced(base, "context.trainer.precision", "bf16")) for base in (BASE, unset)]
     assert bf16[0]["generate"] == keys_of(BASE)["generate"]
     assert bf16[1]["generate"] != keys_of(BASE)["generate"]
 
@@ -74,28 +73,28 @@ def test_precision_of_generation_is_the_trainers_unless_it_has_its_own() -> None
 @pytest.mark.parametrize(("measure", "kind"), [("memorization", "generate"), ("pass_at_k", "solve")])
 def test_what_bf16_comes_to_on_the_drivers_processor_is_in_the_key(measure: str, kind: str) -> None:
     known = replaced(BASE, f"{measure}.precision", "bf16")
-    keys, others = keys_of(known), keys_of(replaced(known, "world.bf16", False))
+    keys, others = keys_of(known), keys_of(replaced(known, "context.bf16", False))
     assert {name for name in KINDS if keys[name] != others[name]} == {kind}
     assert others[kind] != keys_of(BASE)[kind]
 
 
 @given(st.data())
 @settings(max_examples=50, deadline=None)
-def test_equal_keys_exactly_for_equal_assignments(data: st.DataObject) -> None:
+def test_equal_keys_exactly_for_equal_instructions(data: st.DataObject) -> None:
     names = st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "a")])
     few, state = st.integers(1, 2), st.sampled_from([None, "s"])
-    drawn = st.builds(
-        TrainInstruction, names, st.sampled_from("mn"), few, few, state, st.booleans(), st.sampled_from([0.5, 1])
-    )
+    objective = st.sampled_from([None, ObjectiveConfig("pull", {"mu": 1.0}), ObjectiveConfig("pull", {"mu": 2.0})])
+    part = st.sampled_from([0.5, 1])
+    drawn = st.builds(TrainInstruction, names, st.sampled_from("mn"), few, few, state, st.booleans(), part, objective)
     one, other = data.draw(drawn), data.draw(drawn)
-    keys = [keys_of(replaced(BASE, "assignment", instruction))["train"] for instruction in (one, other)]
+    keys = [keys_of(replaced(BASE, "instruction", instruction))["train"] for instruction in (one, other)]
     assert (keys[0] == keys[1]) == (one == other)
 
 
 def test_another_name_is_another_owner() -> None:
     """Corpora are named by their content; tables of owners, and what a strategy remembers, by organization."""
     client_stats = {"a": BASE.context.client_stats["a"], "z": BASE.context.client_stats["b"]}
-    renamed = replaced(BASE, "world.inventories", client_stats)
+    renamed = replaced(BASE, "context.client_stats", client_stats)
     assert {kind for kind in KINDS if keys_of(renamed)[kind] != keys_of(BASE)[kind]} == COMPARED
     mine, another = (exposure_recipe(BASE.context, "model", name, BASE.canaries, BASE.exposure) for name in "ab")
     assert key_of(mine) != key_of(another)  # each has secrets of its own
@@ -108,7 +107,7 @@ def test_the_order_of_what_a_model_was_trained_on_does_not_count_for_what_it_has
 
 def test_other_organizations_are_not_in_the_key_of_a_stage() -> None:
     """A corpus that a stage does not train on does not decide it: sweeps over organizations share stages."""
-    more = replaced(BASE, "world.inventories", {**BASE.context.client_stats, "c": stats("c")})
+    more = replaced(BASE, "context.client_stats", {**BASE.context.client_stats, "c": stats("c")})
     assert {kind for kind in KINDS if keys_of(more)[kind] != keys_of(BASE)[kind]} == COMPARED
 
 
@@ -136,7 +135,8 @@ def test_a_local_checkpoint_is_named_by_its_content(tmp_path: Path) -> None:
         (tmp_path / name / "model.safetensors").write_bytes(b"1")
 
     def key(name: str) -> Key:
-        return keys_of(replaced(BASE, "world.spec.settings", ModelSettings(pretrained=str(tmp_path / name))))["initial"]
+        settings = ModelSettings(pretrained=str(tmp_path / name))
+        return keys_of(replaced(BASE, "context.spec.settings", settings))["initial"]
 
     first = key("one")
     assert key("two") == first
@@ -150,11 +150,11 @@ def test_a_local_checkpoint_is_named_by_its_content(tmp_path: Path) -> None:
 
 def test_a_checkpoint_folder_without_a_config(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no config\.json"):
-        keys_of(replaced(BASE, "world.spec.settings", ModelSettings(pretrained=str(tmp_path))))
+        keys_of(replaced(BASE, "context.spec.settings", ModelSettings(pretrained=str(tmp_path))))
 
 
 def test_the_order_of_a_recipe_does_not_count() -> None:
-    recipe = BASE.context.stage(ASSIGNMENT)
+    recipe = BASE.context.stage_recipe(ASSIGNMENT)
     assert key_of(dict(reversed(recipe.items()))) == key_of(recipe)
 
 

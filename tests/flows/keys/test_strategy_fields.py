@@ -10,9 +10,9 @@ from settings_fields import ORDERS, STRATEGIES, others
 from raysim.core.errors import InputError
 from raysim.core.keys import Key
 from raysim.core.settings import validate
-from raysim.simulation.loop import StrategyRun
+from raysim.simulation.loop import strategy_runs
 from raysim.simulation.planner import plan
-from raysim.simulation.registry import variants
+from raysim.simulation.registry import StrategyConfig
 from raysim.simulation.run_context import RunContext
 
 pytestmark = pytest.mark.usefixtures("few_data")
@@ -29,8 +29,7 @@ OF_NO_STRATEGY = {"label": "names the setting in tables"}
 def plan_keys(context: RunContext, name: str, settings: dict[str, Any]) -> tuple[frozenset[Key], frozenset[Key]]:
     strategy_class = STRATEGIES[name]
     chosen = validate(strategy_class.Settings, settings, "test")
-    strategies = variants(name, strategy_class, chosen, context.federation)
-    found = asyncio.run(plan([StrategyRun(name, strategy, context) for strategy in strategies]))
+    found = asyncio.run(plan(strategy_runs(StrategyConfig(name, strategy_class, chosen), context)))
     return frozenset(found.unique_stages()), frozenset(found.aggregations)
 
 
@@ -56,7 +55,7 @@ def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: 
 
 
 def test_each_setting_of_orders_changes_the_plan(context: RunContext) -> None:
-    """In a world of four organizations: two have too few orders for some of them to matter."""
+    """With four organizations: two have too few orders for some of them to matter."""
     twins = {
         f"{name}2": dataclasses.replace(i, train_fingerprint=f"{name}2") for name, i in context.client_stats.items()
     }

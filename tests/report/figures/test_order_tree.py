@@ -45,7 +45,7 @@ def test_the_tree_of_four_has_64_stages(build_run):
 
 
 def test_a_block_shows_what_its_model_measured(results):
-    model = next(p.model for p in results.points if p.order.startswith("google > meta") and p.index == 2)
+    model = next(p.model for p in results.reached_models if p.order.startswith("google > meta") and p.index == 2)
     expected = results.measures(model)["exclusive", ""]
     assert nodes_of(results)["google", "meta"].measures["exclusive", ""] == expected
     cells = tree_of(results).spec["data"][0]
@@ -56,7 +56,7 @@ def test_a_block_shows_what_its_model_measured(results):
 
 def test_a_block_is_averaged_over_seeds(build_run):
     results = study_of(build_run(seeds=(1, 2), prompts=4))
-    points = [p for p in results.points if p.order.startswith("google > meta") and p.index == 2]
+    points = [p for p in results.reached_models if p.order.startswith("google > meta") and p.index == 2]
     expected = np.mean([results.measures(point.model)["bits_per_byte", ""] for point in points])
     assert {point.seed for point in points} == {1, 2}
     assert nodes_of(results)["google", "meta"].measures["bits_per_byte", ""] == pytest.approx(expected)

@@ -3,7 +3,6 @@ import json
 import pytest
 
 from raysim.analysis.results import RunResults
-from raysim.report.figures.kit import heatmap, plain_text
 from raysim.report.figures.overview import all_figures, clone_matrix, owner_heatmap
 from raysim.tables.results import open_run
 
@@ -17,12 +16,6 @@ def results(run):
 
 def test_all_figures_are_drawn(results):
     assert set(all_figures(results)) == {"owners", "positions", "forgetting", "curves", "frontier", "clones", "tree_0"}
-
-
-@pytest.mark.parametrize(("cells", "top"), [([[0.0, None], [0.0, 0.0]], 1), ([[0.5, None], [0.0, 0.25]], 0.5)])
-def test_colours_of_a_heatmap_begin_at_nothing(cells, top) -> None:
-    figure = heatmap(["a", "b"], ["c", "d"], cells, [["", ""], ["", ""]], "lines", "")
-    assert [figure["data"][0][bound] for bound in ("zmin", "zmax")] == [0, top]
 
 
 def test_the_heatmap_has_a_row_a_model_and_a_column_an_owner(results):
@@ -46,10 +39,6 @@ def test_foreign_text_is_literal_in_figures(build_run):
     results = RunResults(open_run(build_run(organizations=(HOSTILE, "b"))))
     for figure in all_figures(results).values():
         assert "<img" not in json.dumps(figure.spec)
-
-
-def test_plain_text_escapes_what_plotly_reads():
-    assert plain_text("<b>a & b</b>") == "&lt;b&gt;a &amp; b&lt;/b&gt;"
 
 
 def test_without_memorization_what_is_left_is_drawn(build_run):

@@ -29,7 +29,7 @@ def test_evidence_is_sorted_by_length_and_names_a_file_once(results):
     found = sections.evidence(results)
     assert found
     assert len({(match["owner"], match["file"]) for match in found}) == len(found)
-    final = {p.model for p in results.points if p.final}
+    final = {p.model for p in results.reached_models if p.final}
     lengths = [match["lines"] for match in found if match["model"] in final]
     assert lengths == sorted(lengths, reverse=True)
     longest = max(r["lines"] for r in results.run.table("matches").to_pylist() if r["model"] in final)

@@ -1,0 +1,63 @@
+"""The JSON schema of an experiment file, for editors that complete and check what a person writes."""
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from raysim.core.errors import InputError
+from raysim.experiment.config import Experiment
+from raysim.simulation.registry import GROUP
+from raysim.simulation.strategy import StrategySettings
+
+
+class _Generator(GenerateJsonSchema):
+    """Leaves out titles, which would repeat the names of the settings."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def experiment_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of an experiment, with every setting's description and those of each installed strategy.
+
+    It knows types, bounds and names; what depends on several settings at once is checked when the file is read.
+
+    Raises:
+        InputError: an installed strategy cannot be loaded.
+    """
+    settings = _strategy_settings()
+    classes = [Experiment, *dict.fromkeys(settings.values())]
+    references, schema = models_json_schema([(c, "validation") for c in classes], schema_generator=_Generator)
+    definitions = schema["$defs"]
+    experiment = definitions.pop("Experiment")
+    experiment["properties"]["strategies"]["items"] = {
+        "oneOf": [
+            entry
+            for name, owner in sorted(settings.items())
+            for entry in _entries(name, references[owner, "validation"])
+        ]
+    }
+    return {"$schema": GenerateJsonSchema.schema_dialect, **experiment, "$defs": definitions}
+
+
+def _strategy_settings() -> dict[str, type[StrategySettings]]:
+    """The settings class of every installed strategy, by the strategy's name."""
+    found: dict[str, type[StrategySettings]] = {}
+    for point in entry_points(group=GROUP):
+        try:
+            found[point.name] = point.load().Settings
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"strategy {point.name!r} ({point.value}) cannot be loaded: {error}") from error
+    return found
+
+
+def _entries(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The two ways to write an entry of `strategies`: its name, or its name with settings."""
+    whole = {
+        "type": "object",
+        "properties": {name: {"anyOf": [settings, {"type": "null"}]}},
+        "required": [name],
+        "additionalProperties": False,
+    }
+    return [{"const": name}, whole]

@@ -1,0 +1,128 @@
+"""Recipes of memorization: what decides a model's answers, whose lines they are, and what the corpora share.
+
+The secret that keys a run's line hashes is in none of them: tables hold counts and places, never such a hash.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from raysim.core.keys import Key
+from raysim.matching.overlap import OVERLAP_VERSION
+from raysim.measures.generation import numerics
+from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.simulation.run_context import RunContext
+
+
+def generation_recipe(
+    context: RunContext, model: Key, organization: str, settings: MemorizationSettings
+) -> dict[str, Any]:
+    """Recipe of the answers of `model` to an organization's prompts. Its ``seed`` is the split's: never the model's."""
+    stats = context.client_stats[organization]
+    return {
+        **settings.generation_recipe(numerics(context, settings)),
+        "kind": "generate",
+        "weights": model,
+        "model": context.model_recipe,
+        "tokenizer": context.tokenizer,
+        "prompts": settings.prompt_recipe(),
+        "corpus": [stats.train_fingerprint, stats.valid_fingerprint],
+        "sequence_length": context.trainer.sequence_length,
+        "threads": context.trainer.threads,
+        "seed": context.split_seed,
+        "libraries": context.libraries,
+    }
+
+
+def extraction_recipe(
+    context: RunContext, model: Key, organization: str, settings: MemorizationSettings
+) -> dict[str, Any]:
+    """Recipe of how `model` recites an organization's passages. Its ``seed`` is the split's, as for prompts."""
+    return {
+        **settings.extraction_recipe(),
+        "weights": model,
+        "model": context.model_recipe,
+        "tokenizer": context.tokenizer,
+        "corpus": context.client_stats[organization].train_fingerprint,
+        "sequence_length": context.trainer.sequence_length,
+        "threads": context.trainer.threads,
+        "seed": context.split_seed,
+        "libraries": context.libraries,
+    }
+
+
+def match_recipe(
+    context: RunContext, generations: Key, settings: MemorizationSettings, references: str
+) -> dict[str, Any]:
+    """Recipe of whose lines the answers named by `generations` repeat; `references` is a fingerprint.
+
+    The prompts, whose last lines count as context, are in the recipe of the answers.
+    """
+    return {**_compared(context, settings, references), "kind": "match", "generations": generations}
+
+
+def prompts_recipe(
+    context: RunContext, organization: str, settings: MemorizationSettings, references: str
+) -> dict[str, Any]:
+    """Recipe of the facts about an organization's prompts, with how often their true continuation occurs elsewhere."""
+    return {**_compared(context, settings, references), **_prompted(context, organization, settings), "kind": "prompts"}
+
+
+def copies_recipe(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
+    """Recipe of where the true continuations of an organization's prompts occur in each training split."""
+    return {**_overlapping(context, settings), **_prompted(context, organization, settings), "kind": "copies"}
+
+
+def emissions_recipe(
+    context: RunContext,
+    matches: Mapping[str, Key],
+    trained_on: Sequence[str],
+    settings: MemorizationSettings,
+    references: str,
+) -> dict[str, Any]:
+    """Recipe of how much of each organization's code a model gives away, and how much of that it had seen.
+
+    Args:
+        context: of the model.
+        matches: for each organization whose prompts the model answered, the key of whose lines the answers repeat.
+        trained_on: organizations whose training splits the model has seen.
+        settings: of the matches.
+        references: a fingerprint.
+    """
+    return {
+        **_overlapping(context, settings),
+        "kind": "emissions",
+        "matches": dict(matches),
+        "trained_on": sorted(trained_on),
+        "references": references,
+    }
+
+
+def clones_recipe(
+    context: RunContext, organization: str, settings: MemorizationSettings, references: str
+) -> dict[str, Any]:
+    """Recipe of what an organization's training split shares with all others and with the references."""
+    return {**_compared(context, settings, references), "kind": "clones", "organization": organization}
+
+
+def _prompted(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
+    """An organization's prompts, beside its training split."""
+    return {
+        "organization": organization,
+        "prompts": settings.prompt_recipe(),
+        "split_seed": context.split_seed,
+        "tokenizer": context.tokenizer,
+        "sequence_length": context.trainer.sequence_length,
+        "valid": context.client_stats[organization].valid_fingerprint,
+    }
+
+
+def _overlapping(context: RunContext, settings: MemorizationSettings) -> dict[str, Any]:
+    """The training splits whose windows are looked up, by the names that the tables hold."""
+    corpora = {name: stats.train_fingerprint for name, stats in context.client_stats.items()}
+    return {**settings.matching_recipe(), "overlap": OVERLAP_VERSION, "corpora": corpora}
+
+
+def _compared(context: RunContext, settings: MemorizationSettings, references: str) -> dict[str, Any]:
+    """The lines that are compared, and how. By name, because the tables name owners."""
+    corpora = {name: stats.train_fingerprint for name, stats in context.client_stats.items()}
+    return {**settings.matching_recipe(), "corpora": corpora, "references": references}

@@ -1,0 +1,4 @@
+"""Names that tables have where an organization's would be."""
+
+PUBLIC = "(public)"
+"""The references: what they hold too is public, and nobody's own."""

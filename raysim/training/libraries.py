@@ -1,0 +1,44 @@
+"""Imports of torch and transformers, without what language models have no use for."""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+def load_transformers() -> None:
+    """Imports what every model of transformers takes, and lets scipy wait until something is computed with it.
+
+    Losses of object detection, which come with every model, import ``scipy.optimize``: an eighth of the modules that a
+    process loads before it trains. They get a function in its place that imports it when it is called.
+    """
+    if "transformers.modeling_utils" in sys.modules:
+        return
+    if name_is_free := "scipy.optimize" not in sys.modules:
+        sys.modules["scipy.optimize"] = _Postponed("scipy.optimize")
+    try:
+        import transformers.modeling_utils  # noqa: F401
+    finally:
+        if name_is_free:
+            del sys.modules["scipy.optimize"]
+
+
+def load_libraries(client: object) -> None:
+    """A client function that imports what training takes, before there is anything to train."""
+    del client
+    load_transformers()
+    import raysim.training.torch_engine  # noqa: F401
+
+
+class _Postponed(ModuleType):
+    """A module whose functions import it when they are called."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            import importlib
+
+            return getattr(importlib.import_module(self.__name__), name)(*args, **kwargs)
+
+        return call

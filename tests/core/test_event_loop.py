@@ -1,0 +1,102 @@
+"""A coroutine is run to its end whether or not a loop runs already, and a signal cancels it either way."""
+
+import asyncio
+import contextvars
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from raysim.core.event_loop import run_coroutine
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def _within_a_loop(main: Coroutine[Any, Any, Any]) -> Any:
+    async def cell() -> Any:
+        loop = asyncio.get_running_loop()
+        try:
+            return run_coroutine(main)
+        finally:
+            assert asyncio.get_running_loop() is loop
+
+    return asyncio.run(cell())
+
+
+@pytest.fixture(params=[run_coroutine, _within_a_loop], ids=["script", "notebook"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine where no loop runs, and where one does."""
+    return request.param
+
+
+async def _three() -> int:
+    await asyncio.sleep(0)
+    return 3
+
+
+def test_the_result_comes_back(run: Run) -> None:
+    assert run(_three()) == 3
+
+
+def test_an_error_comes_back_as_it_was(run: Run) -> None:
+    async def fail() -> None:
+        raise LookupError("nothing there")
+
+    with pytest.raises(LookupError, match=r"^nothing there$"):
+        run(fail())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_tidily(run: Run, number: signal.Signals) -> None:
+    before, tidied = signal.getsignal(number), []
+
+    async def killed() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            tidied.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(killed())
+    assert tidied
+    assert signal.getsignal(number) == before
+
+
+def test_what_a_coroutine_left_behind_is_ended_with_it(run: Run) -> None:
+    left = []
+
+    async def leaves() -> None:
+        left.append(asyncio.create_task(asyncio.Event().wait()))
+        await asyncio.sleep(0)
+
+    run(leaves())
+    assert left[0].cancelled()
+
+
+def test_a_thread_of_its_own_has_the_context_of_its_caller() -> None:
+    """By which a notebook knows the cell that prints."""
+    cell = contextvars.ContextVar[str]("cell", default="none")
+
+    async def printing() -> tuple[str, bool]:
+        return cell.get(), threading.current_thread() is threading.main_thread()
+
+    async def notebook() -> tuple[str, bool]:
+        cell.set("first")
+        return run_coroutine(printing())
+
+    assert asyncio.run(notebook()) == ("first", False)
+
+
+def test_any_thread_may_run_one(run: Run) -> None:
+    """No signal reaches it; none of the main thread's handlers changes."""
+    handlers, found = signal.getsignal(signal.SIGTERM), []
+    thread = threading.Thread(target=lambda: found.append(run(_three())))
+    thread.start()
+    thread.join()
+    assert found == [3]
+    assert signal.getsignal(signal.SIGTERM) == handlers

@@ -1,0 +1,85 @@
+"""Rows of tables from what a run reached; `tests/flows` has them of whole runs."""
+
+import asyncio
+
+import pytest
+
+from raysim.cluster.backend import InlineBackend
+from raysim.core.run_folder import RunFolder
+from raysim.experiment.write_tables import corpora_rows, model_rows, write_rows
+from raysim.simulation.executor import TrainedModel
+from raysim.simulation.lineage import Lineage
+from raysim.simulation.planner import plan
+from raysim.tables.io import read_table
+
+ENTRIES = [
+    {"single": {"fraction": 0.5, "label": "half"}},
+    "centralized",
+    {"incremental": {"orders": [["b", "a"]]}},
+    {"fedavg": {"rounds": 1}},
+]
+
+
+@pytest.fixture
+def rows(make_context, instances_of):
+    context = make_context({"a": 10, "b": 20})
+    planned = asyncio.run(plan(instances_of(context, ENTRIES)))
+    lineage = Lineage(("parent",), {"b": 5, "a": 7}, 12, 0.5, steps_in_sequence=8)
+    reached = [TrainedModel(model.strategy_run, model.checkpoint, lineage) for model in planned.models]
+    return model_rows(reached, {1: {"dropout": 0.1, "parameters": 99}})
+
+
+def test_a_model_has_the_facts_of_its_setting(rows):
+    found = {
+        (row["strategy"], row["family"], row["fraction"], row["order"], tuple(row["members"]))
+        for row in rows
+        if row["final"]
+    }
+    assert found == {
+        ("half", "single", 0.5, "a", ("a",)),
+        ("half", "single", 0.5, "b", ("b",)),
+        ("centralized", "centralized", 1.0, "a + b", ("a", "b")),
+        ("incremental", "incremental", 1.0, "b > a", ("b", "a")),
+        ("fedavg", "federated", 1.0, "a + b", ("a", "b")),
+    }
+    arms = {row["strategy"]: {other["arm"] for other in rows if other["strategy"] == row["strategy"]} for row in rows}
+    assert all(len(of_setting) == 1 for of_setting in arms.values())
+    assert len(set.union(*arms.values())) == 4
+
+
+def test_a_model_has_the_budget_of_its_lineage(rows, tmp_path):
+    write_rows(RunFolder(tmp_path), "models", rows)
+    row = read_table(tmp_path, "models").to_pylist(maps_as_pydicts="strict")[0]
+    assert (row["steps"], row["steps_in_sequence"], row["learning_rate_sum"]) == (12, 8, 0.5)
+    assert (row["organizations"], row["tokens_seen"], row["parents"]) == (["a", "b"], {"a": 7, "b": 5}, ["parent"])
+    assert (row["seed"], row["dropout"], row["parameters"]) == (1, 0.1, 99)
+
+
+def test_all_orders_and_seeds_of_a_setting_share_its_arm(make_context, instances_of):
+    runs = [run for seed in (1, 2) for run in instances_of(make_context({"a": 9, "b": 9}, seed=seed), ["incremental"])]
+    assert len(runs) == 4
+    assert len({run.config.arm for run in runs}) == 1
+
+
+def test_steps_in_sequence_of_a_small_run(run_study):
+    """Two clients of unequal size in two rounds; and the same organizations one after the other."""
+    entries = [{"fedavg": {"rounds": 2}}, {"incremental": {"orders": [["alpha", "beta"]]}}]
+    study = run_study(InlineBackend(), entries, epochs=2)
+    rows = model_rows(study.reached, {1: {"dropout": 0.1, "parameters": 1}})
+    federated, ordered = ([r for r in rows if r["final"] and r["family"] == f] for f in ("federated", "incremental"))
+    assert [row["steps"] for row in federated] == [row["steps"] for row in ordered]
+    per_client = [
+        sum(-(-study.context.client_stats[name].sequences // 8) for _ in range(2)) for name in ("alpha", "beta")
+    ]
+    assert [(row["steps"], row["steps_in_sequence"]) for row in federated] == [(sum(per_client), max(per_client))]
+    assert [(row["steps"], row["steps_in_sequence"]) for row in ordered] == [(sum(per_client), sum(per_client))]
+
+
+def test_corpora_and_drops_have_a_row_each(make_context):
+    stats = make_context({"a": 3, "b": 4}).client_stats.values()
+    corpora, drops = corpora_rows(stats)
+    assert [(row["organization"], row["split"], row["sequences"]) for row in corpora] == [
+        ("a", "train", 3),
+        ("b", "train", 4),
+    ]
+    assert drops == []

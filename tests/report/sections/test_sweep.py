@@ -1,0 +1,59 @@
+"""What the page of a sweep says of its points."""
+
+import pyarrow as pa
+
+from raysim.analysis.reached_models import finals
+from raysim.analysis.results import RunResults
+from raysim.analysis.sweep import open_sweep
+from raysim.report.sections.sweep import comparison, headline, key_numbers, points
+from raysim.report.sweep_page import write_sweep_page
+from raysim.tables.io import read_table, schema, write_table
+from raysim.tables.results import open_run
+
+
+def test_the_best_of_a_setting_is_marked_and_equal_ones_are_not(sweep):
+    columns, lines = comparison(sweep)
+    exclusive = [column[0] for column in columns].index("exclusive")
+    quality = [column[0] for column in columns].index("bits_per_byte")
+    for label in {line.trial.row.label for line in lines}:
+        mine = [line for line in lines if line.trial.row.label == label]
+        values = [line.trial.row.mean("exclusive") or 0.0 for line in mine]
+        assert [line.cells[exclusive][1] for line in mine] == [v == min(values) != max(values) for v in values]
+        assert not any(line.cells[quality][1] for line in mine)
+
+
+def test_solutions_are_compared_where_problems_were_given(build_sweep):
+    runs = [((rate,), {"prompts": 2, "files": 2}) for rate in ("0.1", "0.2")]
+    folder = build_sweep({"rate": "rate"}, runs)
+    outcomes = dict.fromkeys(("wrong", "error", "timeout", "memory", "ended", "too_long"), 0)
+    for number, passed in ((1, 1), (2, 3)):
+        point = folder / f"points/point-{number}"
+        models = sorted({end.model for end in finals(RunResults(open_run(point)).reached_models)})
+        rows = [
+            {"model": m, "problem": "P/0", "samples": 4, "passed": passed, **outcomes, "wrong": 4 - passed, "walls": ""}
+            for m in models
+        ]
+        write_table(point, "executions", pa.Table.from_pylist(rows, schema("executions")))
+    columns, lines = comparison(open_sweep(folder))
+    column = [name for name, *_ in columns].index("passes")
+    assert [line.cells[column][0].text for line in lines[:2]] == ["25.0 %", "75.0 %"]
+    assert [line.cells[column][1] for line in lines[:2]] == [False, True]
+    write_sweep_page(folder)
+    assert set(read_table(folder, "sweep").column("passes").to_pylist()) == {0.25, 0.75}
+
+
+def test_stages_that_points_share_count_once(sweep):
+    asked = {s["key"] for s in sweep.points[0].results.run.stages if s["kind"] == "train"}
+    number = next(n for n in key_numbers(sweep) if n.name == "Trained")
+    assert (number.value, f"the {4 * len(asked)} that" in number.detail) == (str(len(asked)), True)
+
+
+def test_points_that_are_to_come_are_said_to_be(build_sweep):
+    folder = build_sweep({"seed": "seed"}, [(("1",), {"prompts": 2, "files": 2}), (("2",), None)])
+    sweep = open_sweep(folder)
+    assert headline(sweep) == "Two points: every value of seed (1, 2). One of them finished; the same command goes on."
+    assert [(row["state"], row["report"]) for row in points(sweep)] == [
+        ("finished", "points/point-1/report.html"),
+        ("to come", ""),
+    ]
+    assert write_sweep_page(folder).is_file()

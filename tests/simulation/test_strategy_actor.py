@@ -1,0 +1,63 @@
+"""A strategy's state between rounds, on weights of two numbers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+from raysim.strategies.single import Single
+
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
+from raysim.simulation.strategy_actor import NO_WEIGHTS, StrategyActor
+
+FEDERATION = Federation((ClientInfo("a", 1, 10, 1.0, 0.0), ClientInfo("b", 3, 30, 1.0, 0.0)), 4, "reset")
+
+
+@pytest.fixture
+def fedavg() -> FedAvg:
+    return FedAvg(FedAvgSettings(rounds=2), FEDERATION)
+
+
+def updates(actor: StrategyActor) -> list[ClientUpdate]:
+    counts = {"a": 1, "b": 3}
+    return [
+        ClientUpdate(one, f"trained {one.organizations[0]}", counts[one.organizations[0]])
+        for one in actor.current_plan().instructions
+    ]
+
+
+def test_a_strategy_that_does_not_aggregate_holds_keys_alone() -> None:
+    actor = StrategyActor(Single.variants(Single.Settings(), FEDERATION)[0])  # type: ignore[arg-type]
+    plan = actor.begin("initial")
+    (instruction,) = plan.instructions
+    assert (instruction.organizations, instruction.model) == (("a",), "initial")
+    after = actor.advance([ClientUpdate(instruction, "trained a", 1)])
+    assert after.instructions == ()
+    assert after.control == {"model": "trained a", "round": 1, "client_states": {}}
+    assert [checkpoint.final for checkpoint in after.checkpoints] == [True]
+
+
+def test_an_average_by_hand(fedavg: FedAvg) -> None:
+    """1/4 of (0, 8) and 3/4 of (4, 0)."""
+    actor = StrategyActor(fedavg)
+    actor.begin("initial")
+    weights: list[Any] = [np.array([0, 8], np.float32), np.array([4, 0], np.float32)]
+    control, tensors = actor.aggregate({"weights": np.zeros(2, np.float32)}, updates(actor), "average", *weights)
+    assert tensors["weights"].tolist() == [3.0, 2.0]
+    assert control == {"model": "average", "round": 1, "client_states": {}}
+    assert [one.model for one in actor.current_plan().instructions] == ["average", "average"]
+
+
+def test_a_state_is_taken_over_with_the_tensors_that_are_there(fedavg: FedAvg) -> None:
+    one, other = StrategyActor(fedavg), StrategyActor(fedavg)
+    one.begin("initial")
+    weights: list[Any] = [np.array([2], np.float32), np.array([2], np.float32)]
+    control, _ = one.aggregate({"weights": np.zeros(1, np.float32)}, updates(one), "average", *weights)
+    assert other.restore(control) == one.restore(control)
+    again: list[Any] = [np.array([6], np.float32), np.array([6], np.float32)]
+    _, tensors = one.aggregate(None, updates(one), "second", *again)
+    assert tensors["weights"].tolist() == [6.0]
+
+
+def test_in_plans_there_are_no_weights() -> None:
+    assert NO_WEIGHTS.size == 0

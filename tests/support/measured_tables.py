@@ -1,0 +1,133 @@
+"""Tables that `run_tables` leaves out, written into run folders by hand: audits, recitals, solutions."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from raysim.analysis.reached_models import finals
+from raysim.analysis.results import RunResults
+from raysim.tables.io import schema, write_table
+from raysim.tables.results import open_run
+
+NUM_FILES = 40
+
+
+def membership_rows(model, organization, strength, rng):
+    """One chunk of each of 40 files, every second one a member, whose loss is lower by `strength`."""
+    for number in range(NUM_FILES):
+        member = number % 2 == 0
+        loss = 3 - strength * member + float(rng.standard_normal())
+        scores = {"loss": loss, "min_k": -2 * loss, "min_k_plus_plus": -loss, "zlib": float(rng.random())}
+        yield {"model": model, "organization": organization, **unit(number), "tokens": 64, **scores}
+
+
+def blind_rows(organization, strength, rng):
+    for number in range(NUM_FILES):
+        score = strength * (number % 2 == 0) + float(rng.standard_normal())
+        yield {"organization": organization, **unit(number), "fold": number // 2 % 2, "score": score}
+
+
+def unit(number):
+    return {"file": f"{number:02}.py", "chunk": 0, "member": number % 2 == 0}
+
+
+def canary_rows(model, organization, exposed, extrapolated=None):
+    for repeats in (0, 4):
+        for number in range(2):
+            bits = (exposed if repeats else 1.0) + number
+            beyond = {"exposure_extrapolated": extrapolated, "fit_p": 0.5 if extrapolated else None}
+            rank = {
+                "rank": 1 if repeats else 400,
+                "candidates": 1024,
+                "enumerated": extrapolated is None,
+                "exposure": bits,
+            }
+            named = {"canary": f"{repeats}x{number}", "repeats": repeats, "log_perplexity": 60.0}
+            yield {"model": model, "organization": organization, **named, **rank, **beyond}
+
+
+def audited(folder, blind: float | None = 0.0, canaries=None):
+    """`folder` with audits of all final models: attacks that work where the organization took part."""
+    results = RunResults(open_run(folder))
+    rng = np.random.default_rng(8)
+    rows = {"membership": [], "canaries": [], "blind": []}
+    for reached in {reached.model: reached for reached in finals(results.reached_models)}.values():
+        for organization in results.organizations:
+            took_part = organization in reached.organizations
+            rows["membership"] += membership_rows(reached.model, organization, 3.0 * took_part, rng)
+            rows["canaries"] += canary_rows(reached.model, organization, 8.0 if took_part else 0.5, canaries)
+    if blind is not None:
+        for organization in results.organizations:
+            rows["blind"] += blind_rows(organization, blind, rng)
+    for name, found in rows.items():
+        write_table(folder, name, pa.Table.from_pylist(found, schema(name)))
+    return folder
+
+
+def passage_row(
+    model: str, organization: str, passage: str, prefix: int, distance: int, log_p: float
+) -> dict[str, object]:
+    return {
+        "model": model, "organization": organization, "passage": passage, "prefix_tokens": prefix, "suffix_tokens": 50,
+        "file": "a.py" if organization == "google" else f"{passage}.py", "repository": "r",
+        "offset": prefix, "verbatim": 50 if distance == 0 else 3,
+        "distance": distance, "log_p": log_p, "log_p_plain": log_p - 1,
+    }  # fmt: skip
+
+
+def recited(folder: Path) -> RunResults:
+    """`folder`, a run at seeds 1 and 2, whose final models recite two passages of each organization.
+
+    The first one if it took part, the second nearly. Centralized models do so at one seed alone.
+    """
+    rows = []
+    for reached in {p.model: p for p in finals(RunResults(open_run(folder)).reached_models)}.values():
+        for name in ("meta", "microsoft", "google"):
+            took_part = name in reached.organizations and not (reached.strategy == "centralized" and reached.seed == 2)
+            for prefix in (32, 100):
+                first = (0, math.log(0.5)) if took_part and prefix == 100 else (44, -math.inf)
+                rows.append(passage_row(reached.model, name, f"{name} 1", prefix, *first))
+                rows.append(
+                    passage_row(reached.model, name, f"{name} 2", prefix, 5 if took_part else 6, math.log(1e-3))
+                )
+    write_table(folder, "extraction", pa.Table.from_pylist(rows, schema("extraction")))
+    return RunResults(open_run(folder))
+
+
+def execution(model, problem, **counts):
+    outcomes = dict.fromkeys(("passed", "wrong", "error", "timeout", "memory", "ended", "too_long"), 0) | counts
+    row = {"model": model, "problem": problem, "samples": sum(outcomes.values()), **outcomes}
+    return {**row, "walls": "namespaces" if row["samples"] > row["too_long"] else ""}
+
+
+def solved(folder: Path) -> Path:
+    """`folder`, whose final models solve three problems: one always, one at one of four tries, one never."""
+    models = sorted({reached.model for reached in finals(RunResults(open_run(folder)).reached_models)})
+    rows = [
+        row
+        for model in models
+        for row in (
+            execution(model, "P/0", passed=4),
+            execution(model, "P/1", passed=1, wrong=2, timeout=1),
+            execution(model, "P/2", too_long=4),
+        )
+    ]
+    patterns = [
+        {"model": m, "rule": rule, "about": about, "samples": 2, "findings": 3}
+        for m in models
+        for rule, about in (("S307", "suspicious eval usage"), ("invalid-syntax", "does not parse"))
+    ]
+    licences = [
+        {"model": m, "organization": o, "licence": "GPL-3.0", "allowed": a, "samples": 1, "lines": 7, "files": 2}
+        for m in models
+        for o, a in (("meta", False), ("google", None))
+    ]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["experiment"]["measure"]["pass_at_k"] = {"k": [1, 2]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for name, found in {"executions": rows, "patterns": patterns, "licences": licences}.items():
+        write_table(folder, name, pa.Table.from_pylist(found, schema(name)))
+    return folder

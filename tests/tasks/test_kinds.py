@@ -1,0 +1,17 @@
+from raysim.tasks.kinds import AGGREGATE, INITIAL, SNAPSHOT, TRAIN, TRAINING_KINDS
+
+
+def test_kinds_of_training_are_those_of_its_recipes(make_context) -> None:
+    from raysim.simulation.run_context import RunContext
+    from raysim.simulation.strategy import TrainInstruction
+
+    context = make_context({"a": 3})
+    assert context.stage(TrainInstruction(("a",), "m", 1, 1)).recipe["kind"] == TRAIN.name
+    assert context.initial["kind"] == INITIAL.name
+    assert RunContext.epoch_checkpoint("stage", 1)["kind"] == SNAPSHOT.name
+    assert [kind.name for kind in TRAINING_KINDS] == ["train", "initial", "aggregate", "snapshot"]
+    assert AGGREGATE.passes == 0
+
+
+def test_a_training_step_is_about_three_forward_passes() -> None:
+    assert (TRAIN.passes, TRAIN.flop_per_parameter, TRAIN.verb) == (3.0, 4, "training")
