@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # DeepSpeed would otherwise look for a CUDA compiler while it is installed; nothing here needs what it would compile.
 export DS_BUILD_OPS := 0
 
-.PHONY: help install demo test lint types quick check stress bench gpu-check clean
+.PHONY: help install demo test lint types quick check stress bench docs wheel gpu-check clean
 
 # Two workers, each of which takes one file after the other; the long ones come first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -50,8 +50,17 @@ stress: install  ## The long forms: twenty kills of one run, every strategy on R
 bench: install  ## The benchmarks, one JSON line at the end of each
 	for script in experiments/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
+docs: install  ## The documentation as a site in build/site; its generated pages are written anew
+	for page in configuration tables; do \
+		$(BIN)/python docs/generate_$$page.py > docs/.$$page && mv docs/.$$page docs/$$page.md || exit 1; done
+	$(BIN)/python docs/examples/fill.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+wheel: install  ## The package as a wheel in dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
 gpu-check: install  ## On a machine with a CUDA device: training, DeepSpeed, generation, quickstart; a table for the log
 	$(BIN)/python experiments/gpu_check.py
 
 clean:  ## Removes the environment and all runs
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs build dist *.egg-info

@@ -33,7 +33,7 @@ class FedAvgSettings(StrategySettings):
 
     CHOOSE_VARIANTS = frozenset({"leave_one_out"})
 
-    rounds: int = pydantic.Field(default=10, ge=1)
+    rounds: int = pydantic.Field(default=10, ge=1, description="rounds of training and averaging")
     local_epochs: int | None = pydantic.Field(
         default=None,
         ge=1,

@@ -25,7 +25,9 @@ class FedOptSettings(FedAvgSettings):
     beta_1: float = pydantic.Field(default=0.9, ge=0, lt=1, description="decay of the first moment")
     beta_2: float = pydantic.Field(default=0.99, ge=0, lt=1, description="decay of the second moment")
     tau: float = pydantic.Field(default=1e-3, gt=0, description="degree of adaptivity: smaller adapts more")
-    variant: Literal["paper", "flower"] = "paper"
+    variant: Literal["paper", "flower"] = pydantic.Field(
+        default="paper", description="paper: algorithm 2 as published; flower: what Flower 1.41 computes"
+    )
 
 
 class FedOpt(FedAvg, ABC):
@@ -94,7 +96,7 @@ class FedYogi(FedOpt):
 
 
 class FedAdagradSettings(FedOptSettings):
-    """As `FedOptSettings`; the paper and Flower run FedAdagrad without a first moment."""
+    """Rounds, and the server's optimizer; the paper and Flower run FedAdagrad without a first moment."""
 
     beta_1: float = pydantic.Field(default=0.0, ge=0, lt=1, description="decay of the first moment")
 

@@ -28,23 +28,35 @@ class PreparationSettings(Settings):
     )
     max_line_characters: int | None = pydantic.Field(default=1000, ge=1, description="longest line allowed")
     max_mean_line_characters: float | None = pydantic.Field(default=100, gt=0, description="longest mean line allowed")
-    min_alphanumeric_share: float = pydantic.Field(default=0.25, ge=0, le=1)
-    min_characters_per_token: float = pydantic.Field(default=1.5, ge=0)
+    min_alphanumeric_share: float = pydantic.Field(
+        default=0.25, ge=0, le=1, description="smallest share of letters and digits allowed"
+    )
+    min_characters_per_token: float = pydantic.Field(
+        default=1.5, ge=0, description="fewest characters for each token allowed"
+    )
     min_assignments: int = pydantic.Field(default=5, ge=0, description="fewest `=` characters allowed")
-    config_or_test_drop_probability: float = pydantic.Field(default=0.7, ge=0, le=1)
+    config_or_test_drop_probability: float = pydantic.Field(
+        default=0.7, ge=0, le=1, description="chance that a configuration or test file is dropped"
+    )
     no_keyword_drop_probability: float = pydantic.Field(
-        default=0.7, ge=0, le=1, description="for files without def, class, for or while"
+        default=0.7, ge=0, le=1, description="chance that a file without def, class, for or while is dropped"
     )
     near_dedup: bool = pydantic.Field(
         default=False, description="keep one of the files that are nearly equal (MinHash)"
     )
-    near_dedup_jaccard: float = pydantic.Field(default=0.85, gt=0, le=1)
-    near_dedup_min_words: int = pydantic.Field(default=10, ge=1, description="shorter files are never near-duplicates")
-    near_dedup_permutations: int = pydantic.Field(default=256, ge=16)
-    validation_share: float = pydantic.Field(
-        default=0.2, gt=0, lt=1, description="of the number of files, or of the bytes when split by repository"
+    near_dedup_jaccard: float = pydantic.Field(
+        default=0.85, gt=0, le=1, description="Jaccard index of their words from which on two files are nearly equal"
     )
-    split_by: Literal["file", "repository"] = "file"
+    near_dedup_min_words: int = pydantic.Field(default=10, ge=1, description="shorter files are never near-duplicates")
+    near_dedup_permutations: int = pydantic.Field(
+        default=256, ge=16, description="hash functions of MinHash; more find near-duplicates more surely"
+    )
+    validation_share: float = pydantic.Field(
+        default=0.2, gt=0, lt=1, description="validation's share of the files, or of the bytes when split by repository"
+    )
+    split_by: Literal["file", "repository"] = pydantic.Field(
+        default="file", description="what goes to training or validation as a whole"
+    )
 
     @classmethod
     def off(cls) -> "PreparationSettings":

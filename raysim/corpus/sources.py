@@ -36,9 +36,9 @@ _KINDS = ("packages", "path", "files", "hub", "stdlib", "other")
 class HubSettings(Settings):
     """A dataset of the Hugging Face hub, or a local dataset folder."""
 
-    name: str
-    split: str
-    config: str | None = None
+    name: str = pydantic.Field(description="name on the hub, or a folder")
+    split: str = pydantic.Field(description="which split of it, for example train")
+    config: str | None = pydantic.Field(default=None, description="which configuration of it, where it has several")
     column: str = pydantic.Field(default="content", description="the column that holds the code")
 
 

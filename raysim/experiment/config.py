@@ -69,12 +69,14 @@ else:
 
 
 class Experiment(Settings):
-    """A whole experiment file; see README for a tour."""
+    """The top level of an experiment file."""
 
-    name: str
+    name: str = pydantic.Field(description="names the run folder, runs/NAME, and the report")
     seed: list[int] = pydantic.Field(default=[1], min_length=1, description="repeats training; split_seed stays")
     split_seed: int = pydantic.Field(default=1, description="of split, packing and prompts")
-    organizations: dict[str, OrganizationSettings] = pydantic.Field(min_length=1)
+    organizations: dict[str, OrganizationSettings] = pydantic.Field(
+        min_length=1, description="who takes part, by name; the order counts where settings say so"
+    )
     references: list[Literal["stdlib"] | SourceSettings] = pydantic.Field(
         default=[], description="indexed, never trained on: what is there is public"
     )
@@ -86,7 +88,9 @@ class Experiment(Settings):
     tokenizer: TokenizerSettings
     model: ModelSettings
     trainer: TrainerSettings = TrainerSettings()
-    strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(min_length=1)
+    strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(
+        min_length=1, description="ways of training together: a name, or {name: settings}; see strategies.NAME"
+    )
     measure: MeasureSettings = MeasureSettings()
     report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()

@@ -54,7 +54,7 @@ class ExposureSettings(Settings):
         " else a sample",
     )
     batch_size: int = Field(default=64, ge=1, description="candidates scored together; sums round by it")
-    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are asked")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are measured")
 
     def recipe(self) -> dict[str, Any]:
         """The settings that decide the exposures of given canaries."""

@@ -29,9 +29,11 @@ _FROZEN = "raysim_frozen_weight"
 class LoraSettings(Settings):
     """Which adapters are trained in place of the model's own weights."""
 
-    rank: int = pydantic.Field(default=8, ge=1, description="columns of the two small matrices, r in the paper")
+    rank: int = pydantic.Field(default=8, ge=1, description="inner dimension of the two small matrices, r in the paper")
     alpha: int = pydantic.Field(default=16, ge=1, description="their product is scaled by alpha / rank")
-    dropout: float = pydantic.Field(default=0.0, ge=0, lt=1, description="of what goes into them, in training")
+    dropout: float = pydantic.Field(
+        default=0.0, ge=0, lt=1, description="dropout of the adapters' input during training"
+    )
     targets: list[str] | Literal["all-linear"] | None = pydantic.Field(
         default=None, description="names of layers that get them; unset: those that peft adapts in this type of model"
     )

@@ -40,7 +40,7 @@ class TrainerSettings(Settings):
         default={}, description="DeepSpeed's own config, for backend: deepspeed; for example zero_optimization"
     )
     epochs: int = pydantic.Field(default=10, ge=1, description="passes over the data in a stage that is not federated")
-    sequence_length: int = pydantic.Field(default=1024, ge=8)
+    sequence_length: int = pydantic.Field(default=1024, ge=8, description="tokens of a packed training sequence")
     batch_size: int = pydantic.Field(default=2, ge=1, description="sequences an optimizer step, over all ranks")
     accumulation: int = pydantic.Field(
         default=1, ge=1, description="gradients an optimizer step: the pieces that batch_size is cut into"
@@ -56,9 +56,9 @@ class TrainerSettings(Settings):
     learning_rate: float = pydantic.Field(
         default=5e-4,
         gt=0,
-        description="of adafactor: its longest step, as a share of a parameter's size; its authors take 1e-2",
+        description="peak learning rate; of adafactor: longest step relative to a parameter's size",
     )
-    schedule: Schedule = "cosine"
+    schedule: Schedule = pydantic.Field(default="cosine", description="how the learning rate falls after warm-up")
     warmup_fraction: float = pydantic.Field(default=0.05, ge=0, le=1, description="of the schedule's horizon")
     weight_decay: float = pydantic.Field(default=0.1, ge=0, description="not on biases and layer norms")
     adam_betas: tuple[float, float] = pydantic.Field(
@@ -70,7 +70,7 @@ class TrainerSettings(Settings):
     gradient_clip: float = pydantic.Field(default=1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["fp32", "bf16"] = pydantic.Field(default="fp32", description="bf16 runs under autocast")
     threads: int = pydantic.Field(default=1, ge=1, description="of a rank; fixed, because it decides bits")
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu", "cuda"] = pydantic.Field(default="cpu", description="where ranks train")
     gpus: float = pydantic.Field(
         default=1.0,
         gt=0,

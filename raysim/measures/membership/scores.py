@@ -34,7 +34,7 @@ MEMBERSHIP_SCHEMA = MEMBERSHIP.without("model", "organization")
 
 
 class MembershipSettings(Settings):
-    """What is told apart, and by which scores."""
+    """Whether scores tell training text from validation text, and how they are taken."""
 
     k: Share = Field(default=0.2, description="share of the least likely tokens that min_k and min_k_plus_plus average")
     chunk_tokens: int | None = Field(
@@ -44,7 +44,7 @@ class MembershipSettings(Settings):
         default=500, ge=2, description="members, and as many non-members, drawn from each organization"
     )
     batch_size: int = Field(default=8, ge=1, description="windows scored together; sums round by it")
-    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are asked")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are measured")
 
     def unit_recipe(self) -> dict[str, Any]:
         """The settings that decide what is told apart."""

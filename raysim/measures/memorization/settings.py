@@ -76,7 +76,7 @@ class MemorizationSettings(Settings):
     samples: int = Field(default=5, ge=1, description="continuations of each prompt")
     new_tokens: int = Field(default=128, ge=1, description="longest continuation")
     temperature: float = Field(default=0.6, ge=0, description="0 takes the likeliest token (greedy)")
-    top_p: float = Field(default=0.6, gt=0, le=1)
+    top_p: float = Field(default=0.6, gt=0, le=1, description="nucleus: the likeliest tokens with this much mass")
     repetition_penalty: float = Field(default=1.1, gt=0, description="1 is none")
     min_lines: int = Field(default=6, ge=1, description="consecutive significant lines that make a match")
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(

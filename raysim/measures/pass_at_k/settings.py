@@ -32,13 +32,13 @@ class PassAtKSettings(Settings):
         default=(1, 10), min_length=1, description="numbers of tries of which one must pass; samples at most"
     )
     temperature: float = Field(default=0.8, ge=0, description="0 takes the likeliest token (greedy)")
-    top_p: float = Field(default=0.95, gt=0, le=1)
+    top_p: float = Field(default=0.95, gt=0, le=1, description="nucleus: the likeliest tokens with this much mass")
     repetition_penalty: float = Field(default=1.0, gt=0, description="1 is none")
     new_tokens: int = Field(default=256, ge=1, description="longest solution")
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a solution ends before the first of these"
     )
-    precision: Precision | None = Field(default=None, description="of generation; None: the trainer's")
+    precision: Precision | None = Field(default=None, description="precision of generation; unset: the trainer's")
     batch_size: int = Field(
         default=180,
         ge=1,
@@ -51,7 +51,7 @@ class PassAtKSettings(Settings):
     min_lines: int = Field(
         default=6, ge=1, description="consecutive lines of a solution that make a match with licensed code"
     )
-    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are asked")
+    when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are measured")
 
     @pydantic.field_validator("k", mode="before", json_schema_input_type=int | list[int])
     @classmethod
