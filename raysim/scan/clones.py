@@ -16,7 +16,7 @@ from raysim.scan.gathering import Collision, Gathered, gather
 from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
-from raysim.scan.source import Source
+from raysim.scan.source import RereadCorpus
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def find_clones(
 
 
 def _find(corpora: Sequence[CodeCollection], length: int, workers: Workers, seed: int) -> Clones:
-    sources = [Source(corpus, workers, seed) for corpus in corpora]
+    sources = [RereadCorpus(corpus, workers, seed) for corpus in corpora]
     windows = np.concatenate([source.windows(length) for source in sources])
     windows.sort()
     twice = WindowSet(windows[1:][windows[1:] == windows[:-1]])

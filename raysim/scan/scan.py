@@ -17,7 +17,7 @@ from raysim.scan.gathering import Collision, gather
 from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
 from raysim.scan.reading import Reader
-from raysim.scan.source import Source
+from raysim.scan.source import RereadCorpus
 from raysim.tables.names import PUBLIC
 
 
@@ -102,9 +102,9 @@ def _scan(
     seed: int,
 ) -> Scan:
     sources = [*corpora, *([reference] if reference else [])]
-    code = Source(generated, workers, seed)
+    code = RereadCorpus(generated, workers, seed)
     wanted = WindowSet(code.windows(length))
-    pieces = [Source(source, workers, seed).pick(wanted, length) for source in sources]
+    pieces = [RereadCorpus(source, workers, seed).pick(wanted, length) for source in sources]
     windows = [window_hashes(piece.hashes, length) for of_source in pieces for piece in of_source]
     found = WindowSet(np.concatenate([np.zeros(0, dtype=np.uint64), *windows]))
     gathered = gather([code.pick(found, length), *pieces])

@@ -14,7 +14,7 @@ _KEPT_BYTES = 256 << 20
 """Of chunks of one corpus that are kept for another pass."""
 
 
-class Source:
+class RereadCorpus:
     """A corpus under one seed; chunks that fit in memory are made once, the rest in each pass."""
 
     def __init__(self, corpus: CodeCollection, workers: Workers, seed: int) -> None:

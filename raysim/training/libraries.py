@@ -26,7 +26,6 @@ def load_libraries(client: object) -> None:
     """A client function that imports what training takes, before there is anything to train."""
     del client
     load_transformers()
-    import raysim.training.torch_engine  # noqa: F401
 
 
 class _Postponed(ModuleType):

@@ -92,8 +92,8 @@ def misplaced_imports(root: Path) -> list[str]:
 
 
 def cycles(root: Path) -> list[str]:
-    """Modules that import each other in a circle."""
-    known = imports(root)
+    """Modules that import each other in a circle; the front door, which is all of them late, does not count."""
+    known = {module: found for module, found in imports(root).items() if module != "raysim"}
     graph = {module: {one for one in found if one in known and one != module} for module, found in known.items()}
     while leaves := {module for module, found in graph.items() if not found & graph.keys()}:
         graph = {module: found for module, found in graph.items() if module not in leaves}
@@ -131,7 +131,8 @@ def untested_modules(root: Path) -> list[str]:
         if statements(path) < LOGIC:
             continue
         parts = module.split(".")[1:] or [module]
-        if not root.joinpath("tests", *parts[:-1], f"test_{parts[-1]}.py").exists():
+        name = f"test_{parts[-1]}.py"
+        if not (root.joinpath("tests", *parts[:-1], name).exists() or (root / "tests" / "flows" / name).exists()):
             wrong.append(module)
     return wrong
 

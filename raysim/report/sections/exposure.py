@@ -19,7 +19,7 @@ _FIT_TRUSTED = 0.1
 
 
 @dataclass(frozen=True)
-class Exposure:
+class ExposureTable:
     """The table of exposures.
 
     Attributes:
@@ -35,7 +35,7 @@ class Exposure:
     note: str
 
 
-def exposure(results: RunResults) -> Exposure | None:
+def exposure(results: RunResults) -> ExposureTable | None:
     """Mean exposure by setting and number of repeats; None where no canary was ranked."""
     of_model: dict[str, list[dict[str, Any]]] = {}
     for row in results.run.table("canaries").to_pylist():
@@ -67,7 +67,9 @@ def exposure(results: RunResults) -> Exposure | None:
     how = "all secrets that there are" if enumerated else "a sample of secrets"
     finals = {reached.model for _, models in results.final_groups() for reached in models}
     note = [_chance(of_model, finals, candidates), _likelier(likelier), _fits(every)]
-    return Exposure(f"Ranked among {how}, it can be {top:.1f} at most.", columns, rows, " ".join(filter(None, note)))
+    return ExposureTable(
+        f"Ranked among {how}, it can be {top:.1f} at most.", columns, rows, " ".join(filter(None, note))
+    )
 
 
 def _chance_bound(

@@ -15,7 +15,7 @@ _SHOWN_PATTERNS = 8
 
 
 @dataclass(frozen=True)
-class PassAtKMeasure:
+class SolvingTable:
     """The section about solutions.
 
     Attributes:
@@ -39,7 +39,7 @@ class PassAtKMeasure:
     licences: list[dict[str, Any]]
 
 
-def solving(results: RunResults, rates: Sequence[dict[str, Any]]) -> PassAtKMeasure | None:
+def solving(results: RunResults, rates: Sequence[dict[str, Any]]) -> SolvingTable | None:
     """The section, from the rows of `pass_at_k` and the tables of the run; None where nothing was to be solved."""
     executions = results.run.table("executions").to_pylist()
     if not executions:
@@ -66,7 +66,7 @@ def solving(results: RunResults, rates: Sequence[dict[str, Any]]) -> PassAtKMeas
     columns += [(name.replace("_", " ").capitalize(), "of the solutions") for name in outcomes]
     asked = sum(counts[model].total() - counts[model]["too_long"] for model in finals)
     patterns, unparsable = _patterns(results, finals)
-    return PassAtKMeasure(
+    return SolvingTable(
         problems=len({row["problem"] for row in executions}),
         samples=max(row["samples"] for row in executions),
         columns=columns,
