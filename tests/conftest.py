@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from shared import made_once
 
-pytest_plugins = ["examples", "run_tables", "studies", "sweep_tables", "tiny_models", "train_requests"]
+pytest_plugins = ["examples", "federations", "run_tables", "studies", "sweep_tables", "tiny_models", "train_requests"]
 
 if TYPE_CHECKING:
     from raysim.corpus.tokenizer import CodeTokenizer
