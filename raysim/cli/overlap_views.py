@@ -38,7 +38,7 @@ def _shared(found: Mapping[str, Any], names: Sequence[str]) -> Table:
 
 def _bounds(found: Mapping[str, Any], names: Sequence[str]) -> Table:
     """Each other organization alone, and all others; the rest is in the JSON."""
-    table = _table("Foretold: lines of an organization that models could have seen that were trained on others", "of")
+    table = _table("Predicted: lines of an organization that models could have seen that were trained on others", "of")
     for name in names:
         table.add_column(Text(f"on {name}"), justify="right")
     table.add_column("on all others", justify="right")
@@ -54,7 +54,7 @@ def _bounds(found: Mapping[str, Any], names: Sequence[str]) -> Table:
 
 
 def _prompts(prompts: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = _table("Foretold: prompts by places of their true continuation; the more, the likelier given away", "of")
+    table = _table("Predicted: prompts by places of their true continuation; the more, the likelier given away", "of")
     for column in ("prompts", "in no training split", "in one place", "in more", "at others", "at others, in more"):
         table.add_column(column, justify="right")
     for name, row in prompts.items():

@@ -89,7 +89,7 @@ def verify_run(
 
 
 def draw(keys: list[Key], sample: int | None) -> frozenset[Key]:
-    """So many of `keys`, the same ones for the same keys."""
+    """Draws `sample` of `keys`, the same ones for the same keys."""
     if sample is None or sample >= len(keys):
         return frozenset(keys)
     generator = np.random.Generator(np.random.Philox(seed_of("verify", sample, *keys)))
