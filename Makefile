@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 # DeepSpeed would otherwise look for a CUDA compiler while it is installed; nothing here needs what it would compile.
 export DS_BUILD_OPS := 0
 
-.PHONY: help install demo test lint check stress bench docs wheel gpu-check clean
+.PHONY: help install demo test lint types quick check stress bench docs wheel gpu-check clean
+
+# Two workers, each of which takes one file after the other; the long ones come first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,18 +28,24 @@ demo: install  ## Installs, runs experiments/quickstart.yaml on real code, says 
 	$(BIN)/raysim run experiments/quickstart.yaml --out runs/quickstart
 
 test: install  ## All tests, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 25
+	$(PYTEST) --durations 25
 
-lint: install  ## Lint, format and types
+lint: install types  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
 
-check: lint  ## Lint, types, and the tests that take seconds
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not stress'
+check: install  ## Lint, types, and the tests that take seconds, side by side
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint quick
 
-stress: install  ## Twenty kills of processes, nodes and the driver of one run (about 7 minutes)
-	$(BIN)/python -m pytest -m stress
+quick: install
+	$(PYTEST) --hypothesis-profile check -m 'not slow and not stress'
+
+stress: install  ## The long forms: twenty kills of one run, every strategy on Ray, properties on thousands of examples
+	$(PYTEST) -m stress
+	$(PYTEST) --hypothesis-profile stress -m 'hypothesis and not stress'
 
 bench: install  ## The benchmarks, one JSON line at the end of each
 	for script in experiments/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

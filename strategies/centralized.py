@@ -4,17 +4,17 @@ Needs ``agreement: {share: data}`` of every organization. Sequences stay packed 
 """
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 
-from raysim.simulation.strategy import Federation
+from raysim.simulation.strategy import Family, Federation
 
 
 class Centralized(SequentialStrategy):
     """One stage, on the pooled data of all organizations."""
 
-    family = "centralized"
+    family: ClassVar[Family] = "centralized"
 
     @classmethod
     def variants(cls, settings: SequentialSettings, federation: Federation) -> Sequence[Self]:

@@ -5,13 +5,13 @@ Orders that begin alike share their first stages: all orders of n organizations 
 """
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import pydantic
 from raysim.strategies.orders import OrderSettings
 from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 
-from raysim.simulation.strategy import Federation
+from raysim.simulation.strategy import Family, Federation
 
 
 class IncrementalSettings(SequentialSettings):
@@ -29,7 +29,7 @@ class Incremental(SequentialStrategy):
     """One stage for each organization of an order."""
 
     Settings = IncrementalSettings
-    family = "incremental"
+    family: ClassVar[Family] = "incremental"
 
     @classmethod
     def variants(cls, settings: IncrementalSettings, federation: Federation) -> Sequence[Self]:

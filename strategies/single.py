@@ -1,17 +1,17 @@
 """Single: every organization trains alone on its own data, the baseline of no collaboration."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 
-from raysim.simulation.strategy import Federation
+from raysim.simulation.strategy import Family, Federation
 
 
 class Single(SequentialStrategy):
     """One stage, on the data of one organization."""
 
-    family = "single"
+    family: ClassVar[Family] = "single"
 
     @classmethod
     def variants(cls, settings: SequentialSettings, federation: Federation) -> Sequence[Self]:

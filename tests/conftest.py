@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from shared import made_once
 
-pytest_plugins = ["run_tables", "studies", "sweep_tables", "tiny_models", "train_requests"]
+pytest_plugins = ["examples", "run_tables", "studies", "sweep_tables", "tiny_models", "train_requests"]
 
 if TYPE_CHECKING:
     from raysim.corpus.tokenizer import CodeTokenizer
@@ -39,15 +40,43 @@ STDLIB_FILES = {
 SEQUENCE_LENGTH = 64
 
 
+LONG_FILES = (
+    "flows/test_chaos.py",
+    "cluster/test_rank_launcher.py",
+    "training/test_trainers.py",
+    "flows/test_sweep.py",
+    "flows/test_nodes.py",
+    "flows/test_run.py",
+    "flows/",
+    "cluster/",
+    "training/",
+)
+"""Files, and folders of files, whose tests take longest: they come first, so that all workers end at about one time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the files; what is in a file stays in its order."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(tests).as_posix()
+        return next((n for n, start in enumerate(LONG_FILES) if path.startswith(start)), len(LONG_FILES))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def corpus_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """For each of the organizations alpha, beta and gamma a folder with real files of the standard library."""
-    base = tmp_path_factory.mktemp("corpora")
     stdlib = Path(sysconfig.get_path("stdlib"))
-    for name, files in STDLIB_FILES.items():
-        (base / name).mkdir()
-        for file in files:
-            shutil.copy(stdlib / file, base / name / file)
+
+    def copy(base: Path) -> None:
+        for name, files in STDLIB_FILES.items():
+            (base / name).mkdir()
+            for file in files:
+                shutil.copy(stdlib / file, base / name / file)
+
+    base = made_once(tmp_path_factory, "corpora", copy)
     return {name: base / name for name in STDLIB_FILES}
 
 
@@ -122,3 +151,11 @@ def ray_session() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def ray_address(ray_session: None) -> str:
+    """Where commands join the one Ray, for tests to which it does not matter who has started it."""
+    import ray
+
+    return ray.get_runtime_context().gcs_address

@@ -44,7 +44,8 @@ def read_prefixes(model: Any, prefixes: torch.Tensor) -> tuple[torch.Tensor, Cal
         Logits of the next token ``[rows, vocabulary]``, and a function from that token (int64 ``[rows, 1]``) to those
         of the one after it.
     """
-    cache, argument = DynamicCache(config=model.config), cache_argument(type(model))
+    cache: Any = DynamicCache(config=model.config)
+    argument = cache_argument(type(model))
 
     def call(tokens: torch.Tensor) -> torch.Tensor:
         return model(input_ids=tokens, use_cache=True, logits_to_keep=1, **{argument: cache}).logits[:, -1]

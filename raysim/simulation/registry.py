@@ -15,8 +15,6 @@ GROUP = "raysim.strategies"
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
-_ARM_VERSION = 1
-
 
 @dataclass(frozen=True)
 class StrategyConfig:
@@ -39,9 +37,7 @@ class StrategyConfig:
         Models of one arm are replicates or variants of one treatment; those of two arms were treated differently.
         """
         strategy = f"{self.strategy_class.__module__}.{self.strategy_class.__qualname__}"
-        return key_of(
-            {"kind": "arm", "version": _ARM_VERSION, "strategy": strategy, "settings": self.settings.of_arm()}
-        )
+        return key_of({"kind": "arm", "version": 1, "strategy": strategy, "settings": self.settings.of_arm()})
 
     def variants(self, federation: Federation) -> list[Strategy]:
         """The variants of the setting.

@@ -4,6 +4,7 @@ Ray hands out GPUs that are declared without looking for them, so none is needed
 """
 
 import asyncio
+import json
 import subprocess
 import sys
 from typing import Any
@@ -49,7 +50,7 @@ def test_two_ranks_of_one_stage_do_not_share_a_gpu() -> None:
         on_gpu(gpus=0.5, ranks=2)
 
 
-@pytest.mark.parametrize("turns", [1, 2, None])
+@pytest.mark.parametrize("gpu_slots", [1, 2, None])
 def test_stages_take_turns_while_other_work_goes_on(gpu_slots: int | None) -> None:
     """Five organizations on four slots: as many train at once as there are turns, and scoring finds slots free."""
 
@@ -92,33 +93,32 @@ def test_stages_take_turns_while_other_work_goes_on(gpu_slots: int | None) -> No
 
 
 PLACING = """
-import ray, sys
+import json, ray, sys
 from raysim.cluster.ray_backend import RayBackend
 from raysim.cluster.rank_launcher import bundle_of
 from raysim.training.request import TrainerSettings
 ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
 backend = RayBackend(None, None)
-settings = TrainerSettings(device="cuda", gpus=float(sys.argv[1]))
-print(backend.room(settings), backend.launcher().wanted(settings))
-group = lambda: ray.util.placement_group([bundle_of(settings)], strategy="PACK")
-groups = [group() for _ in range(3)]
-print([one.wait(1) for one in groups])
-ray.util.remove_placement_group(groups[0])
-print([one.wait(20 if expected else 1) for one, expected in zip(groups[1:], map(int, sys.argv[2]))])
+wait = lambda groups, expected: [one.wait(20 if there else 1) for one, there in zip(groups, expected)]
+for share, at_first, then in json.loads(sys.argv[1]):
+    settings = TrainerSettings(device="cuda", gpus=share)
+    print(backend.room(settings), backend.launcher().wanted(settings))
+    groups = [ray.util.placement_group([bundle_of(settings)], strategy="PACK") for _ in range(3)]
+    print(wait(groups, at_first))
+    ray.util.remove_placement_group(groups[0])
+    print(wait(groups[1:], then))
+    for one in groups[1:]:
+        ray.util.remove_placement_group(one)
 ray.shutdown()
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("share", "at_first", "then"),
-    [("0.5", [True, True, False], [True, True]), ("1", [True, False, False], [True, False])],
-)
-def test_ray_places_as_many_as_fit_and_the_next_when_one_has_ended(
-    share: str, at_first: list[bool], then: list[bool]
-) -> None:
-    expected = "".join(str(int(one)) for one in then)  # how long to wait for each
-    command = [sys.executable, "-c", PLACING, share, expected]
+def test_ray_places_as_many_as_fit_and_the_next_when_one_has_ended() -> None:
+    """Halves of a GPU, and whole ones; what is to be placed is waited for longer than what is not."""
+    cases = [(0.5, [True, True, False], [True, True]), (1.0, [True, False, False], [True, False])]
+    command = [sys.executable, "-c", PLACING, json.dumps(cases)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines() == [f"{sum(at_first)} False", str(at_first), str(then)]
+    expected = [line for _, at_first, then in cases for line in (f"{sum(at_first)} False", str(at_first), str(then))]
+    assert ended.stdout.splitlines() == expected

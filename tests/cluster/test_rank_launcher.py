@@ -23,25 +23,31 @@ from raysim.training.ranks import NO_RANK_LAUNCHER
 from raysim.training.request import ResumeState, TrainerSettings, TrainTask
 
 ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}}
-ENTRIES = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedavg": {"rounds": 2}}]
+STAGES: list[Any] = [{"incremental": {"orders": [["alpha", "beta"]]}}]
+ROUNDS: list[Any] = [{"fedavg": {"rounds": 1}}]
+BOTH: list[Any] = [*STAGES, {"fedavg": {"rounds": 2}}]
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(one.astype(np.float64) - other) / np.linalg.norm(other.astype(np.float64)))
 
 
-@pytest.fixture(scope="module")
-def reference(run_study):
-    """One rank, torch, in this process. Without dropout, of which ranks have draws of their own."""
-    return run_study(InlineBackend(), ENTRIES, dropout=0.0)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("trainer", [{"ranks": 2}, {"ranks": 2, **ZERO}], ids=["torch", "deepspeed"])
-def test_a_study_with_two_ranks_comes_to_the_models_of_one(run_study, reference, ray_session: None, trainer) -> None:
+@pytest.mark.parametrize(
+    ("trainer", "entries"),
+    [
+        pytest.param({}, STAGES, id="torch"),
+        pytest.param(ZERO, ROUNDS, id="deepspeed"),
+        pytest.param({}, BOTH, id="torch, all", marks=pytest.mark.stress),
+        pytest.param(ZERO, BOTH, id="deepspeed, all", marks=pytest.mark.stress),
+    ],
+)
+def test_a_study_with_two_ranks_comes_to_the_models_of_one(run_study, ray_session: None, trainer, entries) -> None:
+    """Without dropout, of which ranks have draws of their own."""
+    reference = run_study(InlineBackend(), entries, dropout=0.0)
     backend = RayBackend(None, 2)
     try:
-        results = run_study(backend, ENTRIES, slots=2, replicas=2, dropout=0.0, **trainer)
+        results = run_study(backend, entries, slots=2, replicas=2, dropout=0.0, ranks=2, **trainer)
     finally:
         backend.close()
     assert len(results.reached) == len(reference.reached)
@@ -73,39 +79,53 @@ def ranks_now() -> list[psutil.Process]:
     return sorted(found, key=lambda process: process.pid)
 
 
-class KillingARank(RayBackend):
-    """Sends SIGKILL to one rank of a stage when that has made its first checkpoint."""
+class KillingRanks(RayBackend):
+    """Sends SIGKILL to one rank at each attempt at a stage, as long as there are ranks left to kill.
 
-    def __init__(self, rank: int) -> None:
+    It does so when the attempt has made its first checkpoint.
+    """
+
+    def __init__(self, *ranks: int) -> None:
         super().__init__(None, 2)
-        self._rank = rank
-        self.killed: list[int] = []
+        self._left = [*ranks]
 
     async def stream(self, actor: Any, method: str, *args: Any):
+        hit = False
         async for event in super().stream(actor, method, *args):
             yield event
-            if isinstance(event, ResumeState) and not self.killed:
-                self.killed.append(ranks_now()[self._rank].pid)
-                os.kill(self.killed[0], signal.SIGKILL)
+            if isinstance(event, ResumeState) and self._left and not hit:
+                hit = True
+                os.kill(ranks_now()[self._left.pop(0)].pid, signal.SIGKILL)
+
+
+LEADER, OTHER = 0, 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rank", "backend_of_ranks"), [(0, ZERO), (1, {})], ids=["leader", "other"])
+@pytest.mark.parametrize(
+    ("ranks", "backend_of_ranks"),
+    [
+        pytest.param((LEADER, OTHER), {}, id="leader, then other"),
+        pytest.param((LEADER,), ZERO, id="leader of deepspeed", marks=pytest.mark.stress),
+        pytest.param((OTHER,), {}, id="other", marks=pytest.mark.stress),
+    ],
+)
 def test_a_killed_rank_costs_an_attempt_and_changes_nothing(
-    run_study, ray_session: None, rank: int, backend_of_ranks: dict[str, Any]
+    run_study, ray_session: None, ranks: tuple[int, ...], backend_of_ranks: dict[str, Any]
 ) -> None:
     entries = [{"incremental": {"orders": [["alpha"]]}}]
     trainer = {"ranks": 2, "epochs": 24, **backend_of_ranks}
     studies = []
-    for backend in (KillingARank(rank), RayBackend(None, 2)):
+    for backend in (KillingRanks(*ranks), RayBackend(None, 2)):
         try:
             studies.append(run_study(backend, entries, slots=2, retries=2, checkpoint_every_s=0.3, **trainer))
         finally:
             backend.close()
     hit, quiet = studies
     (stage,) = [record for record in hit.observer.records if record.kind == "train"]
-    assert stage.attempts == 2
-    assert any("trying again (1 of 2)" in note for note in hit.observer.notes)
+    assert stage.attempts == 1 + len(ranks)
+    for number in range(1, 1 + len(ranks)):
+        assert any(f"trying again ({number} of 2)" in note for note in hit.observer.notes)
     ours, theirs = hit.weights(), quiet.weights()
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
@@ -135,7 +155,7 @@ def loaded(**changes: Any) -> LoadedExperiment:
 
 
 @pytest.mark.parametrize(
-    ("trainer", "told"),
+    ("trainer", "words"),
     [
         ({"ranks": 3, "batch_size": 3}, r"a stage of 3 ranks that need 1 CPUs each .* this cluster hold 2; lower"),
         ({"ranks": 2, "threads": 2}, r"a stage of 2 ranks that need 2 CPUs each .* hold 1; lower"),
@@ -143,9 +163,9 @@ def loaded(**changes: Any) -> LoadedExperiment:
     ],
 )
 def test_a_stage_that_could_never_start_is_refused_before_anything_does(
-    ray_session: None, trainer: dict[str, Any], told: str
+    ray_session: None, trainer: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=words):
         open_backend(loaded(trainer=trainer), None)
 
 

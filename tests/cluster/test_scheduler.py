@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -208,7 +209,7 @@ def _next(rules: _Rules, priorities: dict[str, int], leaves: str) -> str | None:
     return next(iter(idle or able), None)
 
 
-@settings(max_examples=400)
+@settings(max_examples=scaled(400))
 @given(
     count=st.integers(1, 3),
     per_client=st.integers(1, 3),

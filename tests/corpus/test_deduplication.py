@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import hypothesis.strategies as st
 import pytest
 from datasketch import MinHash, MinHashLSH
+from examples import scaled
 from hypothesis import given, settings
 
 from raysim.core.keys import seed_of
@@ -147,7 +148,7 @@ CORPORA = st.fixed_dictionaries({"a": FILES, "b": FILES, "c": FILES})
 
 
 @pytest.mark.parametrize("across", ["first_owner", "drop_all"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150), deadline=None)
 @given(texts=CORPORA)
 def test_exact_is_every_pair(across: Across, texts: Texts) -> None:
     found = dropped(texts, across)
@@ -155,14 +156,14 @@ def test_exact_is_every_pair(across: Across, texts: Texts) -> None:
 
 
 @pytest.mark.parametrize("across", ["first_owner", "drop_all"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60), deadline=None)
 @given(texts=CORPORA)
 def test_near_is_every_pair(across: Across, texts: Texts) -> None:
     found = dropped(texts, across, "near")
     assert {name: set(reasons) for name, reasons in found.items()} == by_every_pair(texts, across, "near")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scaled(40), deadline=None)
 @given(texts=CORPORA, secret=st.binary(min_size=1, max_size=64))
 def test_no_decision_depends_on_the_secret(texts: Texts, secret: bytes) -> None:
     for match in ("exact", "near"):

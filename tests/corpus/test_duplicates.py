@@ -1,6 +1,7 @@
 from collections import Counter
 
 import pytest
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +49,7 @@ def test_a_window_has_a_line() -> None:
         duplicate_lines([], 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(200), deadline=None)
 @given(st.lists(st.lists(st.sampled_from("ab "), max_size=14).map("\n".join), max_size=4), st.integers(1, 7))
 def test_equals_brute_force(texts: list[str], min_lines: int) -> None:
     assert duplicate_lines(files(*texts), min_lines) == brute_force(files(*texts), min_lines)

@@ -1,6 +1,7 @@
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from examples import scaled
 
 from raysim.corpus.patterns import compile_pattern, selector
 
@@ -64,7 +65,7 @@ def reads(pattern: str, path: str) -> bool:
 SYMBOLS = st.sampled_from(["a", "b", ".", "-", "+", "(", "\\", "/", "**", "*", "?", "**/", "/**", "[ab]", "[!b]"])
 
 
-@hypothesis.settings(max_examples=500, deadline=None)
+@hypothesis.settings(max_examples=scaled(500), deadline=None)
 @hypothesis.given(pattern=st.lists(SYMBOLS, max_size=7).map("".join), path=st.text("ab.-/", max_size=9))
 def test_patterns_mean_what_their_symbols_mean(pattern: str, path: str) -> None:
     assert (compile_pattern(pattern).fullmatch(path) is not None) is reads(pattern, path)

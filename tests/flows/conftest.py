@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from drive import raysim
+from shared import made_once
 
 Tiny = Callable[..., Path]
 
@@ -26,11 +27,29 @@ def tiny_writer(corpus_folders: dict[str, Path]) -> Callable[[Path], Tiny]:
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict[str, Path]) -> tuple[Path, Path]:
     """The tiny experiment, run inline to its end: its file and its run folder. Tests work on copies."""
-    folder = tmp_path_factory.mktemp("finished")
-    path = _writer(folder, corpus_folders)()
-    ended = raysim("run", path, "--out", folder / "out")
-    assert ended.returncode == 0, ended.stderr
-    return path, folder / "out"
+
+    def make(folder: Path) -> None:
+        ended = raysim("run", _writer(folder, corpus_folders)(), "--out", folder / "out")
+        assert ended.returncode == 0, ended.stderr
+
+    folder = made_once(tmp_path_factory, "finished", make)
+    return folder / "tiny.yaml", folder / "out"
+
+
+SMALL: list[Any] = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedyogi": {"rounds": 2}}]
+"""A stage behind another, and two rounds of a strategy that has a state."""
+
+
+@pytest.fixture(scope="session")
+def finished_small(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict[str, Path]) -> tuple[Path, Path]:
+    """The tiny experiment with few strategies, run inline to its end: its file and its run folder."""
+
+    def make(folder: Path) -> None:
+        ended = raysim("run", _writer(folder, corpus_folders)(strategies=SMALL), "--out", folder / "out")
+        assert ended.returncode == 0, ended.stderr
+
+    folder = made_once(tmp_path_factory, "finished_small", make)
+    return folder / "tiny.yaml", folder / "out"
 
 
 def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:

@@ -14,6 +14,8 @@ from raysim.corpus.canaries import CanarySettings, make_canaries
 from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
+pytestmark = pytest.mark.slow
+
 NUM_FILES = 100
 
 
@@ -107,7 +109,6 @@ def test_a_second_run_audits_nothing_again(audited: tuple[Path, Path]) -> None:
     assert (computed["exposure"], computed["membership"], computed["blind"]) == (3, 4, 2)
 
 
-@pytest.mark.slow
 def test_audits_are_verified(audited: tuple[Path, Path]) -> None:
     _, out = audited
     ended = raysim("verify", out)

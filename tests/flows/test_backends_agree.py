@@ -42,7 +42,8 @@ def test_two_slots_change_nothing(inline, run_study) -> None:
     assert_equal(inline, run_study(InlineBackend(), ENTRIES, slots=2))
 
 
-@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [1, 2])
 def test_ray_equals_inline(inline, run_study, ray_session: None, slots: int) -> None:
     backend = RayBackend(None, 2)
     try:

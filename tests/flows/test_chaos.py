@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chaos import DOES, Chaos, Kill, run_command, three_nodes
+from chaos import DOES, Chaos, Kill, run_on, three_nodes
 from drive import hashes, raysim
 
 from raysim.core.keys import seed_of
@@ -29,7 +29,7 @@ def check(path: Path, tmp_path: Path, kills: list[Kill]) -> None:
     """Runs `path` under `kills` on three nodes and compares with the undisturbed run in ``inline``."""
     with three_nodes() as cluster:
         out = tmp_path / "chaos"
-        chaos = Chaos(cluster, run_command(path, out, cluster), out)
+        chaos = Chaos(cluster, run_on(cluster, path, out), out)
         chaos.run(kills)
     assert chaos.done == Counter(kill.victim for kill in kills)
     assert hashes(out) == hashes(tmp_path / "inline")
@@ -45,10 +45,11 @@ def check(path: Path, tmp_path: Path, kills: list[Kill]) -> None:
 
 @pytest.mark.slow
 def test_one_kill_of_each_kind(tiny: Callable[..., Path], tmp_path: Path) -> None:
-    path = tiny()
+    path = tiny(strategies=[{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedyogi": {"rounds": 2}}])
     before, total = undisturbed(path, tmp_path / "inline")
-    training = [Kill(victim, 4 + 4 * n) for n, victim in enumerate(("organization", "strategy", "driver"))]
-    check(path, tmp_path, [*training, Kill("node", before // 2), Kill("worker", before + (total - before) // 4)])
+    victims = "organization", "strategy", "driver", "node"
+    training = [Kill(victim, before * number // 6) for number, victim in enumerate(victims, 1)]
+    check(path, tmp_path, [*training, Kill("worker", before + (total - before) // 4)])
 
 
 @pytest.mark.stress

@@ -107,6 +107,7 @@ def test_keep_moves_and_drops_nothing(sharing: Tiny, tmp_path: Path) -> None:
     assert {transfer.kind for transfer in setup.transfers} == {"texts", "inventory"}
 
 
+@pytest.mark.slow
 def test_tables_do_not_depend_on_the_secret(sharing: Tiny, tmp_path: Path) -> None:
     """Every run folder has a secret of its own; here stores are apart, too. A second run finds all of it."""
     path = sharing(strategies=["single", "centralized"], deduplication={"across": "drop_all", "match": "near"})
@@ -121,12 +122,12 @@ def test_tables_do_not_depend_on_the_secret(sharing: Tiny, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_replicas_on_ray_leave_out_the_same(sharing: Tiny, tmp_path: Path) -> None:
+def test_replicas_on_ray_leave_out_the_same(sharing: Tiny, tmp_path: Path, ray_address: str) -> None:
     one_order = {"incremental": {"orders": [["alpha", "beta", "gamma"]]}}
     path = sharing(strategies=[one_order], measure={}, deduplication={"across": "first_owner", "match": "near"})
-    for backend in ("inline", "ray"):
+    for backend, more in (("inline", []), ("ray", ["--address", ray_address])):
         changes = ["--set", f"execution={{backend: {backend}, slots: 2, replicas: 2}}"]
-        ended = raysim("run", path, "--out", tmp_path / backend, *changes)
+        ended = raysim("run", path, "--out", tmp_path / backend, *changes, *more)
         assert ended.returncode == 0, ended.stderr
     assert hashes(tmp_path / "ray") == hashes(tmp_path / "inline")
 
@@ -200,6 +201,7 @@ def fluent(tiny_writer: Callable[[Path], Tiny], tmp_path_factory: pytest.TempPat
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_emissions_keep_to_their_bounds(fluent: Path) -> None:
     """Of what a model was trained on it has seen every window; what it wrote and had seen is no more than either."""
     models = {row["model"]: set(row["organizations"]) for row in read_table(fluent, "models").to_pylist()}
@@ -216,6 +218,7 @@ def test_emissions_keep_to_their_bounds(fluent: Path) -> None:
             assert row["seen"] == 0
 
 
+@pytest.mark.slow
 def test_what_was_emitted_is_what_the_matches_hold(fluent: Path, tmp_path: Path) -> None:
     """With windows of one line an owner's emitted lines are those that equal a line of a match, wherever they stand."""
     written: dict[tuple[str, str], set[str]] = {}
@@ -259,6 +262,7 @@ def _lines(organization: Organization) -> list[str]:
     return [line for source in organization.corpus.train for line in significant_lines(source.text)[0]]
 
 
+@pytest.mark.slow
 def test_copies_add_up_to_those_of_the_prompts(fluent: Path) -> None:
     """`prompts` counts the same windows: within the organization besides its own place, and across."""
     places: dict[str, dict[str, int]] = {}

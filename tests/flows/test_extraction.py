@@ -13,6 +13,8 @@ from drive import hashes, raysim
 from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
+pytestmark = pytest.mark.slow
+
 PREFIXES, SUFFIX = [8, 16], 30
 SETTINGS: dict[str, Any] = {
     "trainer": {"epochs": 80, "sequence_length": 64, "batch_size": 4, "learning_rate": 5e-3},

@@ -132,6 +132,7 @@ def _pid(_: Any) -> int:
     return os.getpid()
 
 
+@pytest.mark.slow
 def test_killed_processes_change_nothing(run_study, quiet, ray_session: None) -> None:
     backend = Killing()
     try:

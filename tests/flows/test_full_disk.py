@@ -22,6 +22,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
     subprocess.run(["umount", mount], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small_disk", ["3m"], indirect=True)  # the weights of the tiny experiment fill it
 def test_full_disk_names_the_stage_and_resumes(
     tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, small_disk: Path
@@ -40,6 +41,7 @@ def test_full_disk_names_the_stage_and_resumes(
     assert hashes(out) == hashes(finished_once[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small_disk", ["600k"], indirect=True)
 def test_disk_that_fills_up_within_a_checkpoint(
     tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, small_disk: Path

@@ -1,15 +1,13 @@
 """Weights that are let go come back where they are needed: for waves of prompts, and after every epoch."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drive import command, hashes, raysim
+from drive import hashes, raysim, started
 
 from raysim.store.store import Store
 from raysim.store.task_log import read_log
@@ -21,10 +19,8 @@ TIMEOUT_S = 120
 NPY_HEADER_BYTES = 128
 
 SMALL_WAVES = """
-from raysim.cli.main import main
 from raysim.measures import generation
 generation._JOB_WEIGHTS_BYTES = 1
-main()
 """
 """One model to a job of the pipeline, so that a wave is full as soon as one model waits."""
 
@@ -40,8 +36,7 @@ def probing(when: str) -> dict[str, Any]:
 def bounded(path: Path, out: Path, *more: object) -> None:
     """Runs with small waves, one slot, and no weights kept."""
     keep = ("--set", "store.keep=metrics", "--set", "execution.slots=1")
-    args = [sys.executable, "-c", SMALL_WAVES, "run", *map(str, (path, "--out", out, *keep, *more))]
-    ended = subprocess.run(args, capture_output=True, text=True, timeout=TIMEOUT_S)
+    ended = raysim("run", path, "--out", out, *keep, *more, timeout=TIMEOUT_S, before=SMALL_WAVES)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -59,7 +54,8 @@ def trained(out: Path) -> Counter[str]:
     return Counter(row["key"] for row in rows if (row["kind"], row["status"]) == ("train", "computed"))
 
 
-@pytest.mark.parametrize("when", ["every_stage", pytest.param("every_epoch", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["every_stage", "every_epoch"])
 def test_what_waves_need_again_is_made_before_they_take_every_slot(
     tiny: Callable[..., Path], tmp_path: Path, when: str
 ) -> None:
@@ -99,9 +95,9 @@ def test_the_plan_says_what_the_store_holds_in_the_end(finished_once: tuple[Path
 @pytest.mark.slow
 def test_gc_spares_the_snapshots_of_a_run_that_was_killed(tiny: Callable[..., Path], tmp_path: Path) -> None:
     path, out = tiny(**ORDERS, **probing("every_epoch")), tmp_path / "out"
-    with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.PIPE, text=True) as driver:
-        assert driver.stdout is not None
-        assert any("MemorizationMeasure" in line for line in driver.stdout)
+    output = tmp_path / "output"
+    with started("run", path, "--out", out, output=output) as driver:
+        driver.until(lambda: "Evaluating the models" in output.read_text())
         driver.kill()
     store = Store(out / "store")
     epoch_checkpoints = [key for key in store if (entry := store.peek(key)) and entry.recipe["kind"] == "snapshot"]

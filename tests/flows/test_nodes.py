@@ -1,12 +1,11 @@
 """Tables do not tell how many actors or nodes made them."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos import run_command, three_nodes
+from chaos import run_on, three_nodes
 from drive import hashes, raysim
 
 from raysim.tables.io import read_table
@@ -38,6 +37,6 @@ def test_equal_tables_on_one_process_and_on_three_nodes(tiny: Callable[..., Path
     for name in ("samples", "extraction", "canaries", "membership", "blind", "clones"):
         assert read_table(tmp_path / "inline", name).num_rows, name
     with three_nodes() as cluster:
-        ended = subprocess.run(run_command(path, tmp_path / "nodes", cluster), capture_output=True, text=True)
+        ended = raysim(*run_on(cluster, path, tmp_path / "nodes"))
     assert ended.returncode == 0, ended.stderr
     assert hashes(tmp_path / "nodes") == hashes(tmp_path / "inline")

@@ -16,7 +16,7 @@ MODULES = ("bisect", "sched", "getpass", "netrc", "colorsys", "codeop", "fnmatch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "unique"), [(3, 15), (4, 64), (5, 325)])
+@pytest.mark.parametrize(("count", "unique"), [(3, 15), (4, 64), pytest.param(5, 325, marks=pytest.mark.stress)])
 def test_every_stage_of_the_tree_is_trained_once(count: int, unique: int, tmp_path: Path) -> None:
     organizations: dict[str, Any] = {}
     for number in range(count):

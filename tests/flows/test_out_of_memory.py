@@ -19,6 +19,7 @@ main()
 """A process that may have 1 GB more than its libraries take."""
 
 
+@pytest.mark.slow
 def test_an_allocation_that_fails_names_the_stage_and_the_setting(tiny: Callable[..., Path], tmp_path: Path) -> None:
     """The model takes 50 MB; its activations on 12,000 tokens at once, up to 4,096 wide, take gigabytes."""
     # One stage and nothing else: others would want memory, or threads, while there is none.

@@ -13,7 +13,10 @@ from raysim.sandbox.sandbox import enough, in_force, protections
 from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
 
-pytestmark = pytest.mark.skipif(not enough(in_force()), reason=f"this machine contains nothing: {protections()}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not enough(in_force()), reason=f"this machine contains nothing: {protections()}"),
+]
 
 PROBLEMS = {
     "Mine/anything": ("def f(x):\n    return x\n\n\ny = ", "import builtins"),
@@ -107,10 +110,9 @@ def test_solutions_visit_the_organizations_and_counts_come_back(solved: tuple[Pa
     assert {(r["licence"], r["allowed"]) for r in licences} == {("not stated", False)}
 
 
-@pytest.mark.slow
-def test_ray_gives_the_same_tables(solved: tuple[Path, Any]) -> None:
+def test_ray_gives_the_same_tables(solved: tuple[Path, Any], ray_address: str) -> None:
     out = solved[0].with_name("ray")
-    ended = raysim("run", solved[1]("ray", backend="ray", slots=2), "--out", out)
+    ended = raysim("run", solved[1]("ray", backend="ray", slots=2), "--out", out, "--address", ray_address)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert hashes(out) == hashes(solved[0])
 

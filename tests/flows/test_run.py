@@ -1,18 +1,17 @@
 """One experiment, end to end: equal tables whoever does the work, nothing computed twice, damage found and mended."""
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
-from drive import command, hashes, raysim
+from drive import hashes, raysim, started
 
 from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
@@ -105,9 +104,9 @@ def test_nan_loss_names_the_stage(tiny: Callable[..., Path], tmp_path: Path) -> 
 
 def test_second_driver_on_a_folder_is_refused(tiny: Callable[..., Path], tmp_path: Path) -> None:
     path, out = tiny(trainer={"epochs": 200, "sequence_length": 64}), tmp_path / "out"
-    with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout is not None
-        assert any("Training" in line for line in first.stdout)
+    output = tmp_path / "output"
+    with started("run", path, "--out", out, output=output) as first:
+        first.until(lambda: "Training" in output.read_text())
         second = raysim("run", path, "--out", out)
         first.kill()
     assert second.returncode == 2
@@ -115,16 +114,15 @@ def test_second_driver_on_a_folder_is_refused(tiny: Callable[..., Path], tmp_pat
 
 
 @pytest.mark.slow
-def test_killed_anywhere_goes_on_to_equal_tables(
-    finished: tuple[Path, Path], tiny: Callable[..., Path], tmp_path: Path
-) -> None:
-    """SIGKILL and Ctrl-C of the driver at ten moments spread over the stages of one run."""
+@pytest.mark.parametrize("count", [4, pytest.param(10, marks=pytest.mark.stress)])
+def test_killed_anywhere_goes_on_to_equal_tables(finished: tuple[Path, Path], tmp_path: Path, count: int) -> None:
+    """SIGKILL and Ctrl-C of the driver, in turns, at moments spread over the stages of one run."""
     path, undisturbed = finished
     out = tmp_path / "killed"
     total = len(read_log(undisturbed / "stages.jsonl"))
-    kills = [(number * total // 11, signal.SIGKILL if number % 2 else signal.SIGINT) for number in range(1, 11)]
-    for lines, kill in kills:
-        _kill_after(command("run", path, "--out", out), out / "stages.jsonl", lines, kill)
+    for number in range(1, count + 1):
+        kill = signal.SIGKILL if number % 2 else signal.SIGINT
+        _kill_after(path, out, number * total // (count + 1), kill)
     ended = raysim("run", path, "--out", out)
     assert ended.returncode == 0, ended.stderr
     assert hashes(out) == hashes(undisturbed)
@@ -132,26 +130,37 @@ def test_killed_anywhere_goes_on_to_equal_tables(
     assert max(Counter(computed).values()) == 1
 
 
-def _kill_after(args: list[str], log: Path, computed: int, kill: signal.Signals) -> None:
+def _kill_after(path: Path, out: Path, computed: int, kill: signal.Signals) -> None:
     """Starts a driver and kills it as soon as that many distinct stages are in its log."""
-    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as driver:
-        deadline_s = time.monotonic() + 120
-        while len({row["key"] for row in read_log(log)}) < computed:
-            assert driver.poll() is None, driver.communicate()[0]
-            assert time.monotonic() < deadline_s
-            os.sched_yield()
+    log, output = out / "stages.jsonl", out.with_suffix(".output")
+    with started("run", path, "--out", out, output=output) as driver:
+        driver.until(lambda: len({row["key"] for row in read_log(log)}) >= computed)
         driver.send_signal(kill)
-        output = driver.communicate(timeout=120)[0]
-    assert "Traceback" not in output
+        driver.wait()
+    assert "Traceback" not in output.read_text()
     assert driver.returncode == (3 if kill == signal.SIGINT else -signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_equal_tables_on_a_ray_of_its_own(finished: tuple[Path, Path], tmp_path: Path) -> None:
+def test_equal_tables_on_a_ray_of_its_own(finished_small: tuple[Path, Path], tmp_path: Path) -> None:
+    """Inline against Ray with two organizations at a time: a stage behind another, and rounds."""
+    path, inline = finished_small
+    ended = _run_on(path, tmp_path / "ray", "ray", slots=2)
+    assert ended.returncode == 0, ended.stderr
+    assert hashes(tmp_path / "ray") == hashes(inline)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("slots", [1, 2])
+def test_equal_tables_of_every_strategy_on_a_ray_of_its_own(
+    finished: tuple[Path, Path], tmp_path: Path, slots: int
+) -> None:
     """Inline against Ray with 1 and 2 organizations at a time."""
     path, inline = finished
-    for slots in (1, 2):
-        out = tmp_path / f"ray{slots}"
-        ended = raysim("run", path, "--out", out, "--set", "execution.backend=ray", "--set", f"execution.slots={slots}")
-        assert ended.returncode == 0, ended.stderr
-        assert hashes(out) == hashes(inline)
+    ended = _run_on(path, tmp_path / "ray", "ray", slots)
+    assert ended.returncode == 0, ended.stderr
+    assert hashes(tmp_path / "ray") == hashes(inline)
+
+
+def _run_on(path: Path, out: Path, backend: str, slots: int) -> CompletedProcess[str]:
+    return raysim("run", path, "--out", out, "--set", f"execution={{backend: {backend}, slots: {slots}}}")

@@ -106,7 +106,7 @@ def test_records_and_two_paths_of_one_owner(code: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "words"),
     [
         (["--corpus", "acme"], "expected NAME=PATH"),
         (["--corpus", "acme=nowhere"], "nowhere: no such file or folder"),
@@ -114,9 +114,9 @@ def test_records_and_two_paths_of_one_owner(code: Path) -> None:
     ],
 )
 def test_input_that_cannot_be_used_is_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], prompt_stats: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ended = raysim("clones", *args)
     assert ended.returncode == 2
-    assert prompt_stats in " ".join(ended.stderr.split())
+    assert words in " ".join(ended.stderr.split())

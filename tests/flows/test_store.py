@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drive import command, hashes, raysim
+from drive import hashes, raysim, started
 
 from raysim.store.references import References
 from raysim.store.store import Store
@@ -34,27 +33,38 @@ def arrays(store: Path) -> set[str]:
     return {entry.key for entry in entries if entry.array_names() and not entry.dropped}
 
 
+MORE = ("--set", "measure.memorization.samples=3")
+
+
+@pytest.fixture(scope="module")
+def measured_more(finished_small: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a run that has kept all weights, with more measured on them."""
+    path, out = finished_small
+    more = tmp_path_factory.mktemp("more") / "out"
+    shutil.copytree(out, more)
+    run(path, more, *MORE)
+    return more
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["leaves", "metrics"])
 def test_weights_that_go_change_nothing(
-    tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, keep: str
+    finished_small: tuple[Path, Path], measured_more: Path, tmp_path: Path, keep: str
 ) -> None:
     """Equal tables; only leaves stay, or nothing; again computes nothing; more measures make again what they need."""
-    path, out = tiny(), tmp_path / "out"
+    path, out = finished_small[0], tmp_path / "out"
     bounded = ("--set", f"store.keep={keep}", "--set", "execution.slots=1")
     run(path, out, *bounded)
-    assert hashes(out) == hashes(finished_once[1])
+    assert hashes(out) == hashes(finished_small[1])
     finals = {m["model"] for m in _models(out) if m["final"]}
     assert arrays(out / "store") == (finals if keep == "leaves" else set())
     once = computed(out)
     run(path, out, *bounded)
     assert computed(out) == once
-    more = ("--set", "measure.memorization.samples=3")
-    run(path, out, *bounded, *more)
+    run(path, out, *bounded, *MORE)
     assert computed(out)["train"] > once["train"]
     assert arrays(out / "store") == (finals if keep == "leaves" else set())
-    shutil.copytree(finished_once[1], tmp_path / "all")
-    run(path, tmp_path / "all", *more)
-    assert hashes(out) == hashes(tmp_path / "all")
+    assert hashes(out) == hashes(measured_more)
     ended = raysim("verify", out, "--sample", 12)
     assert ended.returncode == 0, ended.stderr
 
@@ -65,6 +75,7 @@ def _models(out: Path) -> list[dict[str, Any]]:
     return read_table(out, "models").to_pylist()
 
 
+@pytest.mark.slow
 def test_training_pauses_for_prompts_where_the_disk_is_bounded(
     tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +95,7 @@ def test_training_pauses_for_prompts_where_the_disk_is_bounded(
     assert hashes(tmp_path / "out") == hashes(finished_once[1])
 
 
+@pytest.mark.slow
 def test_gc_removes_what_no_run_refers_to(tiny: Callable[..., Path], tmp_path: Path) -> None:
     store, one, other = tmp_path / "store", tmp_path / "one", tmp_path / "other"
     path = tiny(**SMALL)
@@ -164,14 +176,18 @@ def test_nothing_goes_that_another_run_counts_on(tiny: Callable[..., Path], tmp_
     assert arrays(store) == set()
 
 
+@pytest.mark.slow
 def test_two_runs_share_a_store_at_once(
     tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Each stage is trained by one of them; the other waits for it."""
     path, store = tiny(), tmp_path / "store"
     outs = [tmp_path / "one", tmp_path / "other"]
-    runs = [subprocess.Popen(command("run", path, "--out", out, "--store", store)) for out in outs]
-    assert [one.wait(240) for one in runs] == [0, 0]
+    with (
+        started("run", path, "--out", outs[0], "--store", store) as one,
+        started("run", path, "--out", outs[1], "--store", store) as other,
+    ):
+        assert [one.wait(), other.wait()] == [0, 0]
     for out in outs:
         assert hashes(out) == hashes(finished_once[1])
     trained = [

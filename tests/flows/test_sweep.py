@@ -1,20 +1,17 @@
 """A sweep, end to end: shared stages computed once, every point as it would be alone, and one comparison of all."""
 
 import json
-import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drive import command, hashes, raysim
+from drive import hashes, raysim, started
 
 from raysim.store.store import Store
 from raysim.store.task_log import read_log
@@ -56,6 +53,7 @@ def _computed(out: Path) -> list[dict[str, Any]]:
     return [row for row in rows if row["status"] == "computed"]
 
 
+@pytest.mark.slow
 def test_shared_stages_are_computed_once(swept_once: tuple[Path, Path]) -> None:
     _, out = swept_once
     assert max(Counter(row["key"] for row in _computed(out)).values()) == 1
@@ -66,6 +64,7 @@ def test_shared_stages_are_computed_once(swept_once: tuple[Path, Path]) -> None:
     assert {r["setting"] for r in second if r["kind"] == "train" and r["status"] == "computed"} == {"fedyogi"}
 
 
+@pytest.mark.slow
 def test_a_point_is_what_the_experiment_gives_alone(
     swept_once: tuple[Path, Path], tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -77,6 +76,7 @@ def test_a_point_is_what_the_experiment_gives_alone(
     assert hashes(tmp_path / "alone")["models"] != hashes(_point(out, 0.01))["models"]
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing(swept: tuple[Path, Path]) -> None:
     path, out = swept
     tables, computed = [hashes(folder) for folder in (out, *(_point(out, eta) for eta in ETAS))], _computed(out)
@@ -89,18 +89,15 @@ def test_a_second_run_computes_nothing(swept: tuple[Path, Path]) -> None:
     assert [hashes(folder) for folder in (out, *(_point(out, eta) for eta in ETAS))] == tables
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on(swept_once: tuple[Path, Path], tmp_path: Path) -> None:
     """SIGKILL within the second point."""
     path, undisturbed = swept_once
     out = tmp_path / "killed"
     log = _point(out, 0.03) / "stages.jsonl"
-    with subprocess.Popen(command("run", path, "--out", out), stdout=subprocess.DEVNULL) as driver:
-        deadline_s = time.monotonic() + 120
-        while not any(row["status"] == "computed" for row in read_log(log)):
-            assert driver.poll() is None
-            assert time.monotonic() < deadline_s
-            os.sched_yield()
-        driver.send_signal(signal.SIGKILL)
+    with started("run", path, "--out", out) as driver:
+        driver.until(lambda: any(row["status"] == "computed" for row in read_log(log)))
+        driver.kill()
     before = raysim("report", out)
     assert before.returncode == 0, before.stderr
     assert "One of them finished" in before.stdout
@@ -111,6 +108,7 @@ def test_a_killed_sweep_goes_on(swept_once: tuple[Path, Path], tmp_path: Path) -
         assert hashes(out / folder) == hashes(undisturbed / folder)
 
 
+@pytest.mark.slow
 def test_the_comparison_holds_every_final_model_of_every_point(swept_once: tuple[Path, Path]) -> None:
     _, out = swept_once
     rows = read_table(out, "sweep").to_pylist(maps_as_pydicts="strict")
@@ -122,6 +120,7 @@ def test_the_comparison_holds_every_final_model_of_every_point(swept_once: tuple
     assert all(row["bits_per_byte"] > 0 and row["exclusive"] >= 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_point_is_verified_and_the_sweep_says_so(swept: tuple[Path, Path]) -> None:
     _, out = swept
     ended = raysim("verify", out)
@@ -130,6 +129,7 @@ def test_a_point_is_verified_and_the_sweep_says_so(swept: tuple[Path, Path]) -> 
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 def test_a_point_lets_nothing_go_that_a_later_one_starts_from(swept_once: tuple[Path, Path], tmp_path: Path) -> None:
     path, kept = swept_once
     ended = raysim("run", path, "--out", tmp_path / "out", "--set", "store.keep=metrics")
@@ -142,6 +142,7 @@ def test_a_point_lets_nothing_go_that_a_later_one_starts_from(swept_once: tuple[
     assert not [key for key in store if (entry := store.peek(key)) and entry.array_names() and not entry.dropped]
 
 
+@pytest.mark.slow
 def test_the_report_again_from_the_results_of_the_points(swept: tuple[Path, Path]) -> None:
     _, out = swept
     page, table = (out / "report.html").read_text(), hashes(out)["sweep"]
@@ -156,6 +157,7 @@ def test_the_report_again_from_the_results_of_the_points(swept: tuple[Path, Path
     assert hashes(out)["sweep"] == table
 
 
+@pytest.mark.slow
 def test_the_plan_counts_shared_stages_once(swept_once: tuple[Path, Path]) -> None:
     path, out = swept_once
     plan = json.loads(raysim("plan", path, "--json").stdout)
@@ -174,6 +176,7 @@ def test_the_plan_counts_shared_stages_once(swept_once: tuple[Path, Path]) -> No
     assert "a sweep of 2 points" in shown.stdout
 
 
+@pytest.mark.slow
 def test_inspect_says_that_it_shows_the_base_values(swept_once: tuple[Path, Path]) -> None:
     assert "These are the base values" in raysim("inspect", swept_once[0]).stdout
 
@@ -200,9 +203,11 @@ def test_what_is_wrong_with_a_point_is_said_before_any_training(
 
 
 @pytest.mark.slow
-def test_ray_is_opened_once_and_gives_equal_tables(swept_once: tuple[Path, Path], tmp_path: Path) -> None:
+def test_ray_is_opened_once_and_gives_equal_tables(tiny: Callable[..., Path], tmp_path: Path) -> None:
     """Counts the calls of ray.init that start or join a cluster, in a process of its own."""
-    path, inline = swept_once
+    path, inline = tiny(sweep=SWEEP, strategies=[{"fedyogi": {"rounds": 2}}]), tmp_path / "inline"
+    ended = raysim("run", path, "--out", inline)
+    assert ended.returncode == 0, ended.stderr
     out = tmp_path / "ray"
     code = (
         "import ray, sys\n"

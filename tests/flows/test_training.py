@@ -54,7 +54,7 @@ def test_deepspeed_comes_to_the_models_of_torch_and_verifies(tiny, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("trainer", "told"),
+    ("trainer", "words"),
     [
         ({**ZERO, "ranks": 2}, "execution.backend: inline has one"),
         (
@@ -64,8 +64,8 @@ def test_deepspeed_comes_to_the_models_of_torch_and_verifies(tiny, tmp_path: Pat
         ({"ranks": 3}, "make it a multiple of 3"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_starts(tiny, tmp_path: Path, trainer, told: str) -> None:
+def test_what_cannot_be_is_said_before_anything_starts(tiny, tmp_path: Path, trainer, words: str) -> None:
     ended = raysim("run", tiny(trainer={**TRAINER, **trainer}), "--out", tmp_path / "out")
     assert ended.returncode == 2
-    assert told in " ".join(ended.stderr.split())
+    assert words in " ".join(ended.stderr.split())
     assert not (tmp_path / "out" / "stages.jsonl").exists()

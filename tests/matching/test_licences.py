@@ -1,5 +1,6 @@
 """Licences of what generated code repeats, against counts by hand and against brute force over lines."""
 
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ def test_a_run_does_not_reach_across_files() -> None:
 LINES = st.lists(st.sampled_from("abc"), max_size=6).map("\n".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(200), deadline=None)
 @given(
     st.lists(LINES, max_size=4),
     st.lists(st.tuples(LINES, st.sampled_from(["MIT", "GPL-3.0", None])), max_size=4),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import hypothesis.strategies as st
 import pyarrow as pa
+from examples import scaled
 from hypothesis import given, settings
 
 from raysim.corpus.files import SourceFile
@@ -75,7 +76,7 @@ def test_the_bound_by_hand() -> None:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150), deadline=None)
 @given(CORPORA, st.lists(TEXT, max_size=2), st.integers(1, 3))
 def test_the_bound_is_every_window_of_the_others(corpora: Corpora, public: list[str], min_lines: int) -> None:
     reference = build_index(files(public), min_lines, SECRET)
@@ -120,7 +121,7 @@ def test_only_what_the_model_wrote_of_that_owner_counts() -> None:
     )  # a run that began in the prompt: no window is all the model's
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150), deadline=None)
 @given(CORPORA, TEXT, st.sampled_from(["", "y", "z", "yz", "xy"]), st.integers(1, 3), st.binary(min_size=1, max_size=9))
 def test_emissions_are_every_window(corpora: Corpora, text: str, members: str, min_lines: int, secret: bytes) -> None:
     wrote = Written(tuple(members), written_windows(matches([text]), "x", min_lines, secret))
@@ -160,7 +161,7 @@ def test_copies_by_hand() -> None:
     assert by_places(table, {}) == [2, 0, 0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scaled(100), deadline=None)
 @given(CORPORA, st.lists(st.tuples(TEXT, st.sampled_from(["prefix", "held_out"])), min_size=1, max_size=3),
        st.integers(1, 3))  # fmt: skip
 def test_copies_are_every_place(corpora: Corpora, asked: list[tuple[str, str]], min_lines: int) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ def runs_of(suffixes: SuffixArray, num_asked: int, min_length: int) -> Runs:
     return maximal_runs(suffixes, queries, suffixes.longest(queries, part), part, min_length)
 
 
-@settings(max_examples=400)
+@settings(max_examples=scaled(400))
 @given(asked=SEGMENTS, part=SEGMENTS, min_length=st.integers(1, 4))
 def test_runs_are_those_that_a_search_over_all_pairs_finds(
     asked: list[list[int]], part: list[list[int]], min_length: int

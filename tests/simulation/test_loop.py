@@ -4,10 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 
 from raysim.core.errors import InputError
-from raysim.simulation.loop import StrategyRun, simulate, strategy_runs
+from raysim.simulation.loop import simulate, strategy_runs
 from raysim.simulation.planner import Planner
 from raysim.simulation.registry import resolve
 
@@ -39,7 +38,7 @@ class Recording(Planner):
 
 def test_instructions_of_a_round_run_at_once_and_are_applied_in_order(make_context) -> None:
     context = make_context({"a": 3, "b": 4})
-    strategy_run = StrategyRun("fedavg", FedAvg(FedAvgSettings(rounds=2), context.federation), context)
+    (strategy_run,) = strategy_runs(resolve({"fedavg": {"rounds": 2}}, "s"), context)
     executor = Recording()
     asyncio.run(simulate(strategy_run, executor))
     one_round = ["begin a", "begin b", "end a", "end b", "apply a b"]

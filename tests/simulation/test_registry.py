@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings
-from raysim.strategies.fedopt import FedAdam, FedYogi
 from raysim.strategies.sequential import SequentialSettings
 from raysim.strategies.single import Single
 
@@ -82,7 +81,7 @@ def test_an_arm_is_the_strategy_and_its_settings_and_never_the_label() -> None:
 
 
 def test_two_strategies_with_equal_settings_are_two_arms() -> None:
-    one, other = (StrategyConfig("x", c, c.Settings()) for c in (FedAdam, FedYogi))
+    one, other = resolve("fedadam", "s"), resolve("fedyogi", "s")
     assert one.settings == other.settings
     assert one.arm != other.arm
 

@@ -6,7 +6,6 @@ under way then, of the kinds that the victim does.
 
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,14 +16,19 @@ from typing import Any
 
 import numpy as np
 import psutil
-from drive import command
+from drive import Driver, started
 
 from raysim.core.keys import seed_of
 from raysim.store.task_log import read_log
 
 TITLES = {
-    "organization": ("ray::Organization.train", "ray::Coalition.train", "ray::Organization", "ray::Coalition"),
-    "strategy": ("ray::StrategyHost",),
+    "organization": (
+        "ray::Organization.train",
+        "ray::PooledOrganization.train",
+        "ray::Organization",
+        "ray::PooledOrganization",
+    ),
+    "strategy": ("ray::StrategyActor",),
     "worker": ("ray::MapWorker",),
 }
 """How the processes of a kind of victim are named; the first name that is found is taken."""
@@ -38,6 +42,10 @@ DOES = {
 
 PATIENCE_S = 240.0
 RESUMABLE = 3
+_PAUSE_S = 0.02
+
+FAILURE_DETECTION = {"health_check_period_ms": 500}
+"""A node that has ended is missed after five periods, of 3 s by Ray's default; a slow one has 10 s for each answer."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Chaos:
     """
 
     cluster: Any
-    args: list[str]
+    args: list[object]
     out: Path
     hits: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
@@ -68,7 +76,7 @@ class Chaos:
         """Gives the command until it ends with exit code 0, and performs `kills` meanwhile; returns all its output."""
         pending = list(kills)
         while True:
-            with self._log.open("a") as log, subprocess.Popen(self.args, stdout=log, stderr=log) as driver:
+            with started(*self.args, output=self._log) as driver:
                 killed = self._disturb(driver, pending)
                 driver.wait(PATIENCE_S)
             output = self._log.read_text()
@@ -86,12 +94,11 @@ class Chaos:
     def _log(self) -> Path:
         return self.out.with_suffix(".log")
 
-    def _disturb(self, driver: "subprocess.Popen[bytes]", pending: list[Kill]) -> bool:
+    def _disturb(self, driver: Driver, pending: list[Kill]) -> bool:
         """Kills what is due until the driver ends; whether it was killed itself."""
         deadline_s = time.monotonic() + PATIENCE_S
-        while driver.poll() is None:
+        while not driver.ends_within(_PAUSE_S):
             assert time.monotonic() < deadline_s, self._log.read_text()
-            os.sched_yield()
             if not pending or len({row["key"] for row in self._ended()}) < pending[0].after:
                 continue
             if self._kill(driver, pending[0].victim):
@@ -100,7 +107,7 @@ class Chaos:
                     return True
         return False
 
-    def _kill(self, driver: "subprocess.Popen[bytes]", victim: str) -> bool:
+    def _kill(self, driver: Driver, victim: str) -> bool:
         """Kills one process or node; False if there is none of that kind right now."""
         kinds = DOES.get(victim)
         before = self._under_way()
@@ -154,7 +161,8 @@ def three_nodes() -> Iterator[Any]:
     """A Ray cluster of a head and two worker nodes on this machine, of one CPU each."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": FAILURE_DETECTION}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(2):
             cluster.add_node(num_cpus=1)
@@ -163,6 +171,6 @@ def three_nodes() -> Iterator[Any]:
         cluster.shutdown()
 
 
-def run_command(experiment: Path, out: Path, cluster: Any, *more: object) -> list[str]:
-    """The command of a run on `cluster`."""
-    return command("run", experiment, "--out", out, "--address", cluster.address, *more)
+def run_on(cluster: Any, experiment: Path, out: Path, *more: object) -> list[object]:
+    """The arguments of a run on `cluster`."""
+    return ["run", experiment, "--out", out, "--address", cluster.address, *more]

@@ -68,8 +68,8 @@ def test_what_a_stage_goes_on_from(task) -> None:
     start, middle = np.zeros(3, np.float32), np.ones(3, np.float32)
     past, resume = TrainState({}, {"past_steps": 4}), TrainState({"weights": middle}, {"step": 1})
 
-    def request(*states: TrainState | None) -> TrainRequest:
-        return make_request(task, np.ones((2, 8), np.int32), start, *states)
+    def request(client_state: TrainState | None = None, resume: TrainState | None = None) -> TrainRequest:
+        return make_request(task, np.ones((2, 8), np.int32), start, client_state, resume)
 
     assert request().initial_state is None
     assert request().current_weights is start

@@ -13,6 +13,7 @@ import annotated_types
 import numpy as np
 import pydantic
 import pytest
+from examples import scaled
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from keyed_work import BASE, KINDS, Inputs, choices, get, keys_of, replaced
@@ -222,7 +223,7 @@ def test_every_field_has_been_decided_on() -> None:
 
 
 @pytest.mark.parametrize("path", [*DECIDES, *DECIDES_NOTHING])
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=scaled(8), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_a_field_changes_the_keys_that_it_decides_and_no_other(path: str, data: st.DataObject) -> None:
     base = replaced(BASE, *GIVEN[path]) if path in GIVEN else BASE

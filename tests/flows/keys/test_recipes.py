@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyed_work import ASSIGNMENT, BASE, COMPARED, FEDERATION, KINDS, keys_of, replaced, stats
@@ -79,7 +80,7 @@ def test_what_bf16_comes_to_on_the_drivers_processor_is_in_the_key(measure: str,
 
 
 @given(st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=scaled(50), deadline=None)
 def test_equal_keys_exactly_for_equal_instructions(data: st.DataObject) -> None:
     names = st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "a")])
     few, state = st.integers(1, 2), st.sampled_from([None, "s"])
