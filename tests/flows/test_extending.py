@@ -68,7 +68,9 @@ def losses_after(run_dir: Path, strategy: str) -> dict[int, float]:
 def test_a_strategy_from_outside_is_planned_run_and_measured(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = tiny(strategies=[{"fedavg": {"rounds": 2}}, {"fedavgm": {"rounds": 2, "momentum": 0.5}}])
+    path = tiny(
+        strategies=[{"fedavg": {"rounds": 2}}, {"fedavgm": {"rounds": 2, "momentum": 0.5}}], store={"keep": "all"}
+    )
     planned = json.loads(raysim_with(installed, "plan", path, "--json"))["strategies"]
     assert planned["fedavgm"]["unique"] == planned["fedavg"]["unique"] == 6
     raysim_with(installed, "run", path, "--out", tmp_path / "out", "--set", "measure.memorization=null")

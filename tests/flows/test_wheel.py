@@ -58,8 +58,8 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     expected: set[str] = set()
     for name, folder in packages_on_disk(ROOT).items():
         expected |= {f"{name.replace('.', '/')}/{path.name}" for path in folder.glob("*.py")}
-    templates = ROOT / "raysim" / "report" / "templates"
-    expected |= {f"raysim/report/templates/{path.name}" for path in templates.iterdir()}
+    templates = [path for path in (ROOT / "raysim" / "report" / "templates").rglob("*") if path.is_file()]
+    expected |= {path.relative_to(ROOT).as_posix() for path in templates}
     assert "raysim/strategies/fedavg.py" in expected
     assert {name for name in names if ".dist-info/" not in name} == expected
 
