@@ -65,6 +65,7 @@ def losses_after(run_dir: Path, strategy: str) -> dict[int, float]:
     return found
 
 
+@pytest.mark.slow
 def test_a_strategy_from_outside_is_planned_run_and_measured(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def stored(store: Store, key: str) -> Mapping[str, Any]:
     return entry.arrays()
 
 
+@pytest.mark.slow
 def test_a_local_objective_from_outside_changes_training_and_its_keys(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -112,6 +114,7 @@ def test_a_local_objective_from_outside_changes_training_and_its_keys(
     assert len(set(models)) == 3
 
 
+@pytest.mark.slow
 def test_a_training_backend_from_outside_trains_and_resumes(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -124,6 +127,7 @@ def test_a_training_backend_from_outside_trains_and_resumes(
     assert "computed" not in again.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_source_from_outside_is_read_and_counts_what_it_skips(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -141,6 +145,7 @@ def test_a_source_from_outside_is_read_and_counts_what_it_skips(
     assert {drop["reason"]: drop["files"] for drop in found["drops"]} == {"no notebook": 1}
 
 
+@pytest.mark.slow
 def test_a_measure_from_outside_is_planned_stored_and_reported(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
