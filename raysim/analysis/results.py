@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from raysim.analysis.arrays import LossArrays, PromptArrays, loss_arrays, prompt_arrays
 from raysim.analysis.reached_models import ReachedModel, finals, read_reached_models
+from raysim.analysis.scores import SCORES
 from raysim.analysis.statistics import rarefied
 from raysim.simulation.registry import label_of, name_and_settings
 from raysim.tables.results import Results
@@ -125,7 +126,12 @@ class RunResults:
     def measures(self, model: str) -> dict[Measure, float]:
         """Every measure that was taken of a model."""
         if model not in self._measures:
-            self._measures[model] = {**self._quality(model), **self._memorization(model), **self._extras(model)}
+            self._measures[model] = {
+                **self._quality(model),
+                **self._memorization(model),
+                **self._extras(model),
+                **self._other_scores(model),
+            }
         return self._measures[model]
 
     def counts(self, model: str) -> tuple[int, int]:
@@ -229,6 +235,11 @@ class RunResults:
                 found["covered_eligible", owner] = arrays.covered[i, eligible, o].sum() / num_eligible
                 found["exclusive_eligible", owner] = arrays.exclusive[i, eligible, o].sum() / num_eligible
         return {name: float(value) for name, value in found.items()}
+
+    def _other_scores(self, model: str) -> dict[Measure, float]:
+        """Scores that say themselves how they are computed."""
+        found = {score.name: score.value(self, model) for score in SCORES if score.value}
+        return {(name, ""): value for name, value in found.items() if value is not None}
 
     def _extras(self, model: str) -> dict[Measure, float]:
         found: dict[Measure, float] = {}

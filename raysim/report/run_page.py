@@ -69,11 +69,11 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
 
 def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> list[Section]:
     """The sections that every report has, whatever was measured."""
-    columns, rows = overview.scoreboard(results)
+    scores, rows = overview.scoreboard(results)
     blocks = orders.order_blocks(results, derived["orders"], derived["order_effects"])
     experiment = json.dumps(results.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False)
     return [
-        _own(100, "scoreboard", "Scoreboard", columns=columns, rows=rows, rarefaction_size=results.rarefaction_size),
+        _own(100, "scoreboard", "Scoreboard", scores=scores, rows=rows, rarefaction_size=results.rarefaction_size),
         _own(400, "order", "The order", order_blocks=blocks),
         _own(500, "along", "Along the way"),
         _own(600, "frontier", "Utility and leakage"),

@@ -24,7 +24,7 @@ def write_sweep_page(folder: Path | str) -> Path:
 
 def render(sweep: SweepResults) -> str:
     """The page of a sweep, as text."""
-    columns, lines = sweep_sections.comparison(sweep)
+    scores, lines = sweep_sections.comparison(sweep)
     drawn = sweep_figures(sweep)
     along = [(path, figure_name(sweep, path)) for path in sweep.parameters]
     return render_page(
@@ -37,7 +37,7 @@ def render(sweep: SweepResults) -> str:
         numbers=sweep_sections.key_numbers(sweep),
         parameters=sweep.parameters,
         along=[(path, name) for path, name in along if name in drawn],
-        columns=columns,
+        scores=scores,
         lines=lines,
         points=sweep_sections.points(sweep),
         min_lines=sweep.run.setting("measure", "memorization", "min_lines") or 6,

@@ -14,25 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 WIDTH = 100
-_SHORT = {
-    "bits_per_byte": "Bits/byte",
-    "log_perplexity": "Perplexity",
-    "accuracy": "Next token",
-    "parses": "Parses",
-    "passes": "pass@1",
-    "exclusive": "Exclusive",
-    "ratio": "Ratio",
-    "matched_share": "Matched",
-}
-"""The columns of the scoreboard for which 100 characters leave room."""
-_SWEPT = {
-    "bits_per_byte": "Bits/byte",
-    "passes": "pass@1",
-    "exclusive": "Exclusive",
-    "ratio_eligible": "Covered",
-    "matched_share": "Matched",
-}
-"""Those of a sweep, beside its parameters."""
 
 
 def summary_table(run_dir: Path | str) -> "Group":
@@ -65,16 +46,16 @@ def sweep_summary(folder: Path | str) -> "Group":
     from rich.text import Text
 
     sweep = open_sweep(folder)
-    columns, lines = sweep_sections.comparison(sweep)
+    scores, lines = sweep_sections.comparison(sweep)
     parts: list[object] = [Text(sweep_sections.headline(sweep)), Text("")]
-    if lines and columns:
+    if lines and scores:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
         for short in sweep.parameters.values():
             table.add_column(Text(short), no_wrap=True, overflow="ellipsis", max_width=14)
         table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1, min_width=16)
-        shown = [i for i, column in enumerate(columns) if column[0] in _SWEPT]
+        shown = [i for i, score in enumerate(scores) if score.swept_short]
         for i in shown:
-            table.add_column(_SWEPT[columns[i][0]], justify="right", no_wrap=True)
+            table.add_column(scores[i].swept_short, justify="right", no_wrap=True)
         for line in lines:
             cells = [(line.cells[i][0].text, "bold" if line.cells[i][1] else "") for i in shown]
             values = map(Text, line.values)
@@ -98,14 +79,14 @@ def _scoreboard(results: RunResults) -> list[object]:
     from rich.table import Table
     from rich.text import Text
 
-    columns, rows = sections.scoreboard(results)
-    if not rows or not columns:
+    scores, rows = sections.scoreboard(results)
+    if not rows or not scores:
         return [Text("No final model was measured yet."), Text("")]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", width=WIDTH)
     table.add_column("Setting", overflow="ellipsis", no_wrap=True, ratio=1)
-    shown = [i for i, (measure, _, _) in enumerate(columns) if measure in _SHORT]
+    shown = [i for i, score in enumerate(scores) if score.short]
     for i in shown:
-        table.add_column(_SHORT[columns[i][0]], justify="right", no_wrap=True)
+        table.add_column(scores[i].short, justify="right", no_wrap=True)
     for row, cells in rows:
         table.add_row(Text(row.label), *(Text(cells[i].text) for i in shown))
     return [table, Text("")]

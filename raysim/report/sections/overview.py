@@ -1,7 +1,7 @@
 """What the report shows beside the figures, as plain values: sentences, numbers, rows of tables."""
 
-from dataclasses import dataclass
-from math import exp
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from raysim.analysis.budgets import Budget, budgets
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Cell, Row, RunResults
+from raysim.analysis.results import Row, RunResults
+from raysim.analysis.scores import SCORES, Score
 from raysim.analysis.statistics import wilson
 from raysim.report.figures.overview import owner_cell
 
@@ -94,26 +95,11 @@ def key_numbers(results: RunResults) -> list[Number]:
     return numbers
 
 
-SCOREBOARD: tuple[tuple[str, str, str], ...] = (
-    ("bits_per_byte", "Bits per byte", "joint validation; lower is better"),
-    ("log_perplexity", "Perplexity", "of a token; lower is better"),
-    ("accuracy", "Next token", "ranked first"),
-    ("parses", "Parses", "function samples"),
-    ("passes", "pass@1", "solutions that pass"),
-    ("exclusive", "Exclusive lines", "one owner's alone, a prompt"),
-    ("ratio", "Ratio", "covered lines a prompt"),
-    ("ratio_eligible", "Ratio, eligible", "an eligible prompt"),
-    ("matched_share", "Samples matched", "with a covered line; 95 % Wilson interval"),
-    ("fragments", "Fragments", "distinct, at equal samples"),
-)
-
-
-def scoreboard(results: RunResults) -> tuple[list[tuple[str, str, str]], list[tuple[Row, list[Shown]]]]:
-    """The columns that were measured, and a row a setting."""
+def scoreboard(results: RunResults) -> tuple[list[Score], list[tuple[Row, list[Shown]]]]:
+    """The scores that were measured, and a row a setting."""
     rows = results.final_rows()
-    columns = [column for column in SCOREBOARD if any(row.mean(column[0]) is not None for row in rows)]
-    top = max((row.mean("exclusive") or 0.0 for row in rows), default=0.0)
-    return columns, [(row, [shown(row, name, top) for name, _, _ in columns]) for row in rows]
+    scores = [score for score in SCORES if any(row.mean(score.name) is not None for row in rows)]
+    return scores, [(row, cells) for row, cells in zip(rows, shown_cells(rows, scores), strict=True)]
 
 
 def owner_matrix(results: RunResults) -> list[tuple[Row, list[str]]]:
@@ -253,31 +239,25 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def shown(row: Row, name: str, top: float) -> Shown:
-    cell = row.cells.get((name, ""))
+def shown_cells(rows: Sequence[Row], scores: Sequence[Score]) -> list[list[Shown]]:
+    """For each row the cells of `scores`; bars are parts of the largest mean."""
+    tops = {score.name: max((row.mean(score.name) or 0.0 for row in rows), default=0.0) for score in scores}
+    return [[_shown(row, score, tops[score.name]) for score in scores] for row in rows]
+
+
+def _shown(row: Row, score: Score, top: float) -> Shown:
+    cell = row.cells.get((score.name, ""))
     if cell is None:
         return Shown("–")
-    digits, scale, unit = {
-        "bits_per_byte": (3, 1.0, ""),
-        "accuracy": (1, 100.0, " %"),
-        "parses": (1, 100.0, " %"),
-        "passes": (1, 100.0, " %"),
-        "matched_share": (1, 100.0, " %"),
-        "fragments": (1, 1.0, ""),
-    }.get(name, (2, 1.0, ""))
-    if name == "log_perplexity":
-        cell = Cell(*(exp(value) for value in (cell.mean, cell.low, cell.high, cell.orders_low, cell.orders_high)))
-    text = f"{cell.mean * scale:.{digits}f}{unit}"
-    if name == "matched_share":
+    mean, *spread = (score.scale * score.transform(value) for value in astuple(cell))
+    text = f"{mean:.{score.digits}f}{score.unit}"
+    if score.spread == "wilson":
         low, high = wilson(row.matched, row.samples)
-        return Shown(text, _range(100 * low, 100 * high, 1))
-    parts = []
-    if row.num_seeds > 1:
-        parts.append(_range(cell.low * scale, cell.high * scale, digits))
-    if row.num_orders > 1:
-        parts.append(_range(cell.orders_low * scale, cell.orders_high * scale, digits))
-    bar = (cell.mean / top if top else 0.0) if name == "exclusive" else None
-    return Shown(text, "\n".join(parts), bar)
+        return Shown(text, _range(score.scale * low, score.scale * high, score.digits))
+    low, high, orders_low, orders_high = spread
+    parts = [_range(low, high, score.digits)] * (row.num_seeds > 1)
+    parts += [_range(orders_low, orders_high, score.digits)] * (row.num_orders > 1)
+    return Shown(text, "\n".join(parts), (cell.mean / top if top else 0.0) if score.bar else None)
 
 
 def _range(low: float, high: float, digits: int) -> str:

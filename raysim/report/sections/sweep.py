@@ -4,19 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raysim.analysis.scores import SCORES, Score
 from raysim.analysis.sweep import SweepResults, Trial, plain_value
-from raysim.report.sections.overview import WORDS, Number, Shown, counted, duration, listed, quantity, shown
-
-COLUMNS: tuple[tuple[str, str, str, int], ...] = (
-    ("bits_per_byte", "Bits per byte", "joint validation", -1),
-    ("log_perplexity", "Perplexity", "of a token", -1),
-    ("accuracy", "Next token", "ranked first", 1),
-    ("passes", "pass@1", "of the solutions", 1),
-    ("exclusive", "Exclusive lines", "one owner's, a prompt", -1),
-    ("ratio_eligible", "Covered lines", "an eligible prompt", -1),
-    ("matched_share", "Matched", "of the samples; 95 %", -1),
-)
-"""Measure, heading, what it is, and the sign of what is better."""
+from raysim.report.sections.overview import WORDS, Number, Shown, counted, duration, listed, quantity, shown_cells
 
 
 @dataclass(frozen=True)
@@ -38,21 +28,21 @@ class Line:
     first: bool
 
 
-def comparison(sweep: SweepResults) -> tuple[list[tuple[str, str, str, int]], list[Line]]:
-    """The columns that were measured, and a line for every setting at every point, equal ones once."""
+def comparison(sweep: SweepResults) -> tuple[list[Score], list[Line]]:
+    """The scores that were measured, and a line for every setting at every point, equal ones once."""
     trials = [trial for trial in sweep.trials if trial.row.cells]
-    columns = [column for column in COLUMNS if any(trial.row.mean(column[0]) is not None for trial in trials)]
-    top = max((trial.row.mean("exclusive") or 0.0 for trial in trials), default=0.0)
+    scores = [s for s in SCORES if s.swept and any(trial.row.mean(s.name) is not None for trial in trials)]
     lines: list[Line] = []
     before = ""
-    for trial in trials:
+    for trial, shown in zip(trials, shown_cells([trial.row for trial in trials], scores), strict=True):
         label = trial.row.label
         rivals = [other for other in trials if other.row.label == label]
-        cells = [(shown(trial.row, name, top), _is_best(trial, rivals, name, sign)) for name, _, _, sign in columns]
+        best = [_is_best(trial, rivals, score.name, score.better) for score in scores]
         values = [sweep.shown(path, trial.values(path)) for path in sweep.parameters]
+        cells = list(zip(shown, best, strict=True))
         lines.append(Line(trial, values, cells, quantity(trial.tokens), label != before))
         before = label
-    return columns, lines
+    return scores, lines
 
 
 def headline(sweep: SweepResults) -> str:

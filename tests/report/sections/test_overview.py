@@ -82,6 +82,6 @@ def test_no_number_without_a_measure(build_run):
 
 
 def test_columns_that_were_not_measured_are_left_out(build_run):
-    columns, rows = sections.scoreboard(RunResults(open_run(build_run(memorization=False))))
-    assert [name for name, _, _ in columns] == ["bits_per_byte", "log_perplexity", "accuracy"]
+    scores, rows = sections.scoreboard(RunResults(open_run(build_run(memorization=False))))
+    assert [score.name for score in scores] == ["bits_per_byte", "log_perplexity", "accuracy"]
     assert len(rows) == 7

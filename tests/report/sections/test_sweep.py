@@ -12,9 +12,9 @@ from raysim.tables.results import open_run
 
 
 def test_the_best_of_a_setting_is_marked_and_equal_ones_are_not(sweep):
-    columns, lines = comparison(sweep)
-    exclusive = [column[0] for column in columns].index("exclusive")
-    quality = [column[0] for column in columns].index("bits_per_byte")
+    scores, lines = comparison(sweep)
+    exclusive = [score.name for score in scores].index("exclusive")
+    quality = [score.name for score in scores].index("bits_per_byte")
     for label in {line.trial.row.label for line in lines}:
         mine = [line for line in lines if line.trial.row.label == label]
         values = [line.trial.row.mean("exclusive") or 0.0 for line in mine]
@@ -34,8 +34,8 @@ def test_solutions_are_compared_where_problems_were_given(build_sweep):
             for m in models
         ]
         write_table(point, "executions", pa.Table.from_pylist(rows, schema("executions")))
-    columns, lines = comparison(open_sweep(folder))
-    column = [name for name, *_ in columns].index("passes")
+    scores, lines = comparison(open_sweep(folder))
+    column = [score.name for score in scores].index("passes")
     assert [line.cells[column][0].text for line in lines[:2]] == ["25.0 %", "75.0 %"]
     assert [line.cells[column][1] for line in lines[:2]] == [False, True]
     write_sweep_page(folder)
