@@ -176,7 +176,8 @@ def test_one_process_has_one_rank() -> None:
     settings = experiment.experiment.trainer
     assert NO_RANK_LAUNCHER.wanted(settings)
     with pytest.raises(InputError, match=r"trainer\.ranks: 2 ranks need processes of their own"):
-        NO_RANK_LAUNCHER.train(make_request(TrainTask("t", settings, 1, 1, 1), np.ones((1, 8), np.int32), np.ones(1)))
+        task, sequences, weights = TrainTask("t", settings, 1, 1, 1), np.ones((1, 8), np.int32), np.ones(1, np.float32)
+        NO_RANK_LAUNCHER.train(make_request(task, sequences, weights))
 
 
 def test_a_stage_takes_a_slot_for_each_of_its_ranks() -> None:

@@ -11,6 +11,7 @@ from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 from raysim.cluster.backend import InlineBackend
 from raysim.core.errors import InputError
 from raysim.simulation.loop import StrategyRun
+from raysim.simulation.registry import StrategyConfig
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import State, TrainInstruction
 from raysim.training.objectives import ObjectiveConfig
@@ -57,15 +58,16 @@ class FedProx(FedAvg):
 
 
 def strategy_run(context: RunContext, objective: ObjectiveConfig | None) -> StrategyRun:
-    strategy = FedProx(FedAvgSettings(rounds=1), context.federation)
+    settings = FedAvgSettings(rounds=1)
+    strategy = FedProx(settings, context.federation)
     strategy.objective = objective
-    return StrategyRun("fedprox", strategy, context)
+    return StrategyRun(StrategyConfig("fedprox", FedProx, settings), strategy, context)
 
 
 def test_it_changes_keys_and_models(run_study) -> None:
     configs = [None, ObjectiveConfig("pull", {"mu": 1e-3}), ObjectiveConfig("pull", {"mu": 1e3})]
     results = run_study(
-        InlineBackend(), [], strategy_runs=lambda context: [strategy_run(context, config) for config in configs]
+        InlineBackend(), [], choose=lambda context: [strategy_run(context, config) for config in configs]
     )
     assert len({stage.key for stage in results.plan.stages}) == len(results.plan.stages) == 3 * 2
     weights = results.weights()
@@ -91,7 +93,7 @@ def test_one_that_is_not_installed_is_refused_before_anything_trains(run_study) 
         (ObjectiveConfig("pull"), r"^strategies: fedprox: objective\.pull: mu: missing"),
     ):
         with pytest.raises(InputError, match=told):
-            run_study(InlineBackend(), [], strategy_runs=lambda context, c=config: [strategy_run(context, c)])
+            run_study(InlineBackend(), [], choose=lambda context, c=config: [strategy_run(context, c)])
 
 
 def test_a_backend_that_cannot_apply_it_refuses_it(make_context) -> None:

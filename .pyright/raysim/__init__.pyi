@@ -1,0 +1,1 @@
+../../raysim/__init__.py
