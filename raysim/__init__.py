@@ -58,7 +58,7 @@ _HOMES = {
 
 def load_experiment(
     experiment: str | Path | Mapping[str, Any], overrides: str | Sequence[str] = ()
-) -> LoadedExperiment:
+) -> "LoadedExperiment":
     """Reads and validates an experiment; nothing is started.
 
     Args:
@@ -103,7 +103,7 @@ def run(
     overrides: str | Sequence[str] = (),
     address: str | None = None,
     progress: bool = True,
-) -> Results:
+) -> "Results":
     """Runs an experiment, or its sweep, to its end and writes its report, as ``raysim run`` does.
 
     The same call again goes on where an earlier one stopped, be it by an interrupt.
@@ -142,7 +142,7 @@ def run(
     return open_results(outcome.folder.path)
 
 
-def open_results(folder: str | Path) -> Results:
+def open_results(folder: str | Path) -> "Results":
     """Opens the folder of a run or a sweep, finished or not.
 
     Raises:
@@ -159,7 +159,7 @@ def _options(
     store: str | Path | None,
     overrides: str | Sequence[str],
     address: str | None = None,
-) -> Options:
+) -> "Options":
     from raysim.experiment.run import Options
 
     return Options(

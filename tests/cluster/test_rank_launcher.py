@@ -175,8 +175,8 @@ def test_one_process_has_one_rank() -> None:
         open_backend(experiment, None)
     settings = experiment.experiment.trainer
     assert NO_RANK_LAUNCHER.wanted(settings)
+    task, sequences, weights = TrainTask("t", settings, 1, 1, 1), np.ones((1, 8), np.int32), np.ones(1, np.float32)
     with pytest.raises(InputError, match=r"trainer\.ranks: 2 ranks need processes of their own"):
-        task, sequences, weights = TrainTask("t", settings, 1, 1, 1), np.ones((1, 8), np.int32), np.ones(1, np.float32)
         NO_RANK_LAUNCHER.train(make_request(task, sequences, weights))
 
 
