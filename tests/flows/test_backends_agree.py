@@ -51,32 +51,3 @@ def test_ray_equals_inline(inline, run_study, ray_session: None, slots: int) -> 
     finally:
         backend.close()
     assert_equal(inline, results)
-
-
-def test_errors_of_actors_are_raised_as_they_are(ray_session: None) -> None:
-    import asyncio
-
-    from raysim.core.errors import BoundaryError
-
-    backend = RayBackend(None, 2)
-    try:
-        actor = backend.spawn(Refuser)
-        with pytest.raises(BoundaryError, match=r"^not allowed$"):
-            asyncio.run(backend.call(actor, "refuse"))
-    finally:
-        backend.close()
-
-
-def _refuser() -> type:
-    """A class that lives in no module, so that an actor's process takes it by value."""
-
-    class Refuser:
-        def refuse(self) -> None:
-            from raysim.core.errors import BoundaryError
-
-            raise BoundaryError("not allowed")
-
-    return Refuser
-
-
-Refuser = _refuser()

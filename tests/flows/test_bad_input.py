@@ -95,11 +95,6 @@ def test_broken_yaml(text: str, words: list[str], tmp_path: Path) -> None:
     assert all(word in ended.stderr for word in words), ended.stderr
 
 
-def test_missing_file(tmp_path: Path) -> None:
-    ended = raysim("run", tmp_path / "none.yaml")
-    assert (ended.returncode, "no such file" in ended.stderr) == (2, True)
-
-
 def test_bad_override(tiny: Callable[..., Path]) -> None:
     ended = raysim("plan", tiny(), "--set", "trainer.epochs")
     assert (ended.returncode, "expected name=value" in ended.stderr) == (2, True)

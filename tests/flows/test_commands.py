@@ -1,22 +1,11 @@
 """The commands beside `run`."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import yaml
-from drive import raysim, raysim_anew
-
-
-def test_help_comes_within_a_second() -> None:
-    fastest_s = 60.0
-    for _ in range(3):
-        started_s = time.monotonic()
-        assert raysim_anew("--help").returncode == 0
-        fastest_s = min(fastest_s, time.monotonic() - started_s)
-    assert fastest_s < 1
+from drive import raysim
 
 
 def test_init_writes_an_experiment_that_plans(corpus_folders: dict[str, Path], tmp_path: Path) -> None:
@@ -55,30 +44,3 @@ def test_inspect_tells_the_diversity_of_the_lines(tiny: Callable[..., Path]) -> 
         assert 0 < one["diversity"] < 1 < one["line_entropy_bits"]
         assert f"{one['diversity']:.3f}" in shown
         assert f"{one['line_entropy_bits']:.2f}" in shown
-
-
-def test_doctor_knows_the_versions() -> None:
-    facts = json.loads(raysim("doctor", "--json").stdout)
-    import torch
-
-    assert (
-        facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
-    )
-
-
-def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from raysim.cli import doctor
-    from raysim.sandbox import sandbox
-
-    assert doctor.examine()["walls_around_programs"] == (", ".join(sandbox.in_force()) or "none")
-    reasons = dict.fromkeys(("namespaces", "files"), "no such kernel")
-    monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.LAYERS) | reasons)
-    facts = doctor.examine()
-    assert facts["walls_around_programs"] == "system calls"
-    assert "no wall of namespaces around generated programs: no such kernel" in facts["problems"]
-    assert any("measure.pass_at_k will not run here" in problem for problem in facts["problems"])
-
-
-def test_report_of_no_run(tmp_path: Path) -> None:
-    ended = raysim("report", tmp_path)
-    assert (ended.returncode, "no run folder" in ended.stderr) == (2, True)

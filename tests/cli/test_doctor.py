@@ -1,0 +1,28 @@
+"""What `raysim doctor` says of this machine."""
+
+import json
+
+import pytest
+from drive import raysim
+
+
+def test_doctor_knows_the_versions() -> None:
+    facts = json.loads(raysim("doctor", "--json").stdout)
+    import torch
+
+    assert (
+        facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
+    )
+
+
+def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from raysim.cli import doctor
+    from raysim.sandbox import sandbox
+
+    assert doctor.examine()["isolation_layers"] == (", ".join(sandbox.in_force()) or "none")
+    reasons = dict.fromkeys(("namespaces", "files"), "no such kernel")
+    monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.LAYERS) | reasons)
+    facts = doctor.examine()
+    assert facts["isolation_layers"] == "system calls"
+    assert "no isolation layer of namespaces around generated programs: no such kernel" in facts["problems"]
+    assert any("measure.pass_at_k will not run here" in problem for problem in facts["problems"])

@@ -1,0 +1,108 @@
+"""The backend whose clients are Ray actors."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from raysim.cluster.ray_backend import RayBackend
+from raysim.core.errors import ActorLost
+
+
+def test_errors_of_actors_are_raised_as_they_are(ray_session: None) -> None:
+    import asyncio
+
+    from raysim.core.errors import BoundaryError
+
+    backend = RayBackend(None, 2)
+    try:
+        actor = backend.spawn(Refuser)
+        with pytest.raises(BoundaryError, match=r"^not allowed$"):
+            asyncio.run(backend.call(actor, "refuse"))
+    finally:
+        backend.close()
+
+
+def _refuser() -> type:
+    """A class that lives in no module, so that an actor's process takes it by value."""
+
+    class Refuser:
+        def refuse(self) -> None:
+            from raysim.core.errors import BoundaryError
+
+            raise BoundaryError("not allowed")
+
+    return Refuser
+
+
+Refuser = _refuser()
+
+
+def _counter() -> type:
+    """As `_refuser`."""
+
+    class Counter:
+        def __init__(self, start: int) -> None:
+            self.value = start
+
+        def add(self, number: int) -> int:
+            self.value += number
+            return self.value
+
+        def several(self, count: int) -> Any:
+            for _ in range(count):
+                yield self.add(1)
+
+    return Counter
+
+
+@pytest.fixture
+def backend(ray_session: None) -> Iterator[RayBackend]:
+    backend = RayBackend(None, 2)
+    yield backend
+    backend.close()
+
+
+def test_an_actor_keeps_its_state_between_calls_and_streams(backend: RayBackend) -> None:
+    counter = backend.spawn(_counter(), 3)
+
+    async def scene() -> tuple[Any, ...]:
+        first = await backend.call(counter, "add", 1)
+        items = [item async for item in backend.stream(counter, "several", 2)]
+        reference = await backend.call_ref(counter, "add", 10)
+        return first, items, await reference, await backend.call(counter, "add", backend.share(4))
+
+    assert asyncio.run(scene()) == (4, [5, 6], 16, 20)
+
+
+def test_a_killed_actor_answers_no_more(backend: RayBackend) -> None:
+    one, other = backend.spawn(_counter(), 1), backend.spawn(_counter(), 2)
+
+    async def scene() -> None:
+        assert await backend.ping(one)
+        backend.kill(one)
+        assert not await backend.ping(one)
+        with pytest.raises(ActorLost):
+            await backend.call(one, "add", 1)
+        await backend.await_failure_detection()
+        assert await backend.call(other, "add", 1) == 3
+
+    asyncio.run(scene())
+
+
+def test_the_session_has_one_node_of_two_cpus(backend: RayBackend) -> None:
+    assert backend.cpus() == 2
+    (size,) = backend.nodes_bytes()
+    assert size > 100 << 20
+
+
+def test_closing_ends_the_actors_and_leaves_a_ray_that_was_there(ray_session: None) -> None:
+    import ray
+
+    backend = RayBackend(None, 2)
+    counter = backend.spawn(_counter(), 1)
+    assert asyncio.run(backend.ping(counter))
+    backend.close()
+    assert ray.is_initialized()
+    assert not asyncio.run(backend.ping(counter))
