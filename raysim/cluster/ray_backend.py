@@ -86,7 +86,7 @@ class RayBackend:
         return True
 
     def kill(self, actor: Any) -> None:
-        self._actors = [actor for actor in self._actors if actor is not actor]
+        self._actors = [one for one in self._actors if one is not actor]
         with suppress(self._ray.exceptions.RayError):  # it is gone
             self._ray.kill(actor)
 

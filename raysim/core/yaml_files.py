@@ -58,10 +58,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 def yaml_text(text: str) -> str:
-    """`text` as it can be written inside a YAML mapping or list: plain if it reads as itself, else quoted."""
+    """`text` as a key or a value of YAML mappings and lists: plain if it reads as itself everywhere, else quoted."""
     try:
-        plain = parse_yaml(f"[{text}]", "") == [text]
-    except InputError:
+        in_flow, in_block = parse_yaml(f"{{{text}: [{text}]}}", ""), parse_yaml(f"a:\n  {text}: {text}", "")
+        plain = in_flow == {text: [text]} and in_block == {"a": {text: text}}
+    except (InputError, TypeError):  # a key may be something that is no key
         plain = False
     if plain:
         return text

@@ -21,9 +21,9 @@ ENTRIES = [
 
 
 @pytest.fixture
-def rows(make_context, instances_of):
+def rows(make_context, strategy_runs_of):
     context = make_context({"a": 10, "b": 20})
-    planned = asyncio.run(plan(instances_of(context, ENTRIES)))
+    planned = asyncio.run(plan(strategy_runs_of(context, ENTRIES)))
     lineage = Lineage(("parent",), {"b": 5, "a": 7}, 12, 0.5, steps_in_sequence=8)
     reached = [TrainedModel(model.strategy_run, model.checkpoint, lineage) for model in planned.models]
     return model_rows(reached, {1: {"dropout": 0.1, "parameters": 99}})
@@ -55,8 +55,8 @@ def test_a_model_has_the_budget_of_its_lineage(rows, tmp_path):
     assert (row["seed"], row["dropout"], row["parameters"]) == (1, 0.1, 99)
 
 
-def test_all_orders_and_seeds_of_a_setting_share_its_arm(make_context, instances_of):
-    runs = [run for seed in (1, 2) for run in instances_of(make_context({"a": 9, "b": 9}, seed=seed), ["incremental"])]
+def test_all_orders_and_seeds_of_a_setting_share_its_arm(make_context, strategy_runs_of):
+    runs = [run for seed in (1, 2) for run in strategy_runs_of(make_context({"a": 9, "b": 9}, seed=seed), ["incremental"])]
     assert len(runs) == 4
     assert len({run.config.arm for run in runs}) == 1
 

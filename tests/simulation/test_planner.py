@@ -133,8 +133,8 @@ def test_models_of_a_federation(make_context, strategy_runs_of) -> None:
     assert [m.checkpoint.model for m in planned.models][1:] == planned.aggregations
 
 
-def test_a_strategy_that_trains_at_others_than_its_members_is_refused(make_context, instances_of) -> None:
-    (strategy_run,) = instances_of(make_context(sequences(2)), ["centralized"])
+def test_a_strategy_that_trains_at_others_than_its_members_is_refused(make_context, strategy_runs_of) -> None:
+    (strategy_run,) = strategy_runs_of(make_context(sequences(2)), ["centralized"])
     strategy_run.strategy.members = ("o0",)
     with pytest.raises(InputError, match=r"strategies: centralized: trains at o1, whom its `members` do not name: o0"):
         plan_of([strategy_run])

@@ -52,7 +52,7 @@ def test_a_strategy_without_a_family_is_refused(code: str, tmp_path: Path, monke
     (metadata / "entry_points.txt").write_text(f"[{GROUP}]\nodd = odd_strategy:Odd\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "odd_strategy", raising=False)
-    message = r"strategies\[0\]: strategy 'odd' \(odd_strategy:Odd\) has the family .*; set `family` of its class"
+    message = r"strategies\[0\]: strategy 'odd' \(odd_strategy\) has the family .*; set `family` of its class"
     with pytest.raises(InputError, match=message):
         resolve("odd", "strategies[0]")
 

@@ -48,7 +48,7 @@ def test_every_table_is_an_attribute_and_an_item(run: Path) -> None:
         assert getattr(results, name) is results[name] is results.table(name)
         assert table_hash(results[name]) == table_hash(read_table(run, name))
     assert results.models.to_pandas()["strategy"].nunique() == 5
-    assert results.strategies == ["single", "centralized", "incremental", "fedavg"]
+    assert results.strategies == ["single", "centralized", "incremental", "fedavg", "fedyogi"]
 
 
 def test_no_attribute_hides_a_table() -> None:
