@@ -56,7 +56,8 @@ def test_a_model_has_the_budget_of_its_lineage(rows, tmp_path):
 
 
 def test_all_orders_and_seeds_of_a_setting_share_its_arm(make_context, strategy_runs_of):
-    runs = [run for seed in (1, 2) for run in strategy_runs_of(make_context({"a": 9, "b": 9}, seed=seed), ["incremental"])]
+    contexts = [make_context({"a": 9, "b": 9}, seed=seed) for seed in (1, 2)]
+    runs = [run for context in contexts for run in strategy_runs_of(context, ["incremental"])]
     assert len(runs) == 4
     assert len({run.config.arm for run in runs}) == 1
 
