@@ -55,10 +55,11 @@ class MeasuredModels:
         pool, client_stats = inline_pool(), {}
         self.organizations: dict[str, Organization] = {}
         for name, files in texts.items():
-            (folder / name).mkdir()
+            code = folder / name / "code"  # named alike, so that equal files are split alike
+            code.mkdir(parents=True)
             for path, text in files.items():
-                (folder / name / path).write_text(text, encoding="utf-8")
-            settings = OrganizationSettings(source=SourceSettings(path=str(folder / name)))
+                (code / path).write_text(text, encoding="utf-8")
+            settings = OrganizationSettings(source=SourceSettings(path=str(code)))
             organization = Organization(name, settings, folder, folder / "cache" / name)
             client_stats[name] = organization.prepare(prepared)
             self.organizations[name] = organization

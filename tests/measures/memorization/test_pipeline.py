@@ -60,6 +60,7 @@ def test_a_prompt_of_two_organizations_is_counted_once(tmp_path: Path) -> None:
     models = MeasuredModels(tmp_path, {"alpha": SHARED, "beta": SHARED})
     (tables,) = measured(models)
     prompts = rows(tables["prompts"])
+    # Nothing is left of beta's.
     assert [row["organization"] for row in prompts] == ["alpha", "alpha"]
     assert len(rows(tables["generations"])) == 2 * 2
     assert {row["places"] for row in rows(tables["copies"])} == {1}
