@@ -123,7 +123,7 @@ class MemorizationMeasure:
             # A prompt that two organizations share is counted once, for the first of them.
             own = [p for p in prompt_stats[organization].facts["prompt"].to_pylist() if (model, p) not in seen]
             seen |= {(model, prompt) for prompt in own}
-            mine = pc.field("prompt").isin(own)
+            mine = _prompt_in(own)
             samples = matched[model, organization].table("samples").filter(mine)
             matches = matched[model, organization].table("matches").filter(mine)
             generations = entry.table("generations").filter(mine)
@@ -199,7 +199,7 @@ class MemorizationMeasure:
                 prompts, f"prompts of {name}", partial(self._count_copies, prompt_stats, name)
             )
             table = entry.table("prompts")
-            mine = pc.field("prompt").isin([prompt for prompt in table["prompt"].to_pylist() if prompt not in seen])
+            mine = _prompt_in([prompt for prompt in table["prompt"].to_pylist() if prompt not in seen])
             seen |= set(table["prompt"].to_pylist())
             tables["prompts"].append(table.filter(mine))
             copies = copies_recipe(self._context, name, self._settings)
@@ -276,3 +276,8 @@ def _store_generations(parts: list[pa.Table]) -> dict[str, pa.Table]:
 def _store_matches(parts: list[pa.Table]) -> dict[str, pa.Table]:
     (part,) = parts
     return {name: table_of(part[name][0].as_py()) for name in ("samples", "matches")}
+
+
+def _prompt_in(prompts: list[str]) -> pc.Expression:
+    """Rows of these prompts. There may be none, and an empty list has no type that compares with text."""
+    return pc.field("prompt").isin(pa.array(prompts, pa.string()))

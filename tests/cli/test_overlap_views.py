@@ -1,0 +1,74 @@
+"""The overlap report for people, of numbers made up here."""
+
+from typing import Any
+
+from printed import printed, rows
+from rich.console import Group
+
+from raysim.cli.overlap_views import overlap_views
+from raysim.tables.names import PUBLIC
+
+
+def clone(organization: str, other: str, covered: int) -> dict[str, Any]:
+    return {"organization": organization, "other": other, "lines": 40, "covered": covered}
+
+
+def bound(organization: str, others: list[str], seen: int, public: int) -> dict[str, Any]:
+    return {"organization": organization, "others": others, "lines": 40, "seen": seen, "public": public}
+
+
+def policy(organization: str, across: str, files: int) -> dict[str, Any]:
+    sizes = {"files": files, "of_files": 8, "bytes": 25 * files, "of_bytes": 200}
+    return {"organization": organization, "across": across, "match": "near", **sizes}
+
+
+FOUND: dict[str, Any] = {
+    "min_lines": 6,
+    "clones": [clone(a, b, number) for number, (a, b) in enumerate([("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")])],
+    "bounds": [bound("a", ["b"], 10, 4), bound("b", ["a"], 20, 0)],
+    "policies": [policy("a", "first_owner", 2), policy("a", "drop", 4), policy("b", "first_owner", 0),
+                 policy("b", "drop", 1)],
+    "prompts": {"a": {"asked": 9, "everywhere": [1, 5, 3], "elsewhere": [4, 3, 2]}},
+}  # fmt: skip
+
+
+def shown(organizations: tuple[str, ...] = ("a", "b"), across: str = "keep", **changes: Any) -> str:
+    deduplication = {"across": across, "match": "near"}
+    inspected = {"xray": FOUND | changes, "organizations": dict.fromkeys(organizations), "deduplication": deduplication}
+    return printed(Group(*overlap_views(inspected)))
+
+
+def test_who_shares_what_is_a_row_an_owner() -> None:
+    assert ["a", "0 (0.0%)", "1 (2.5%)"] in rows(shown())
+    assert ["b", "2 (5.0%)", "3 (7.5%)"] in rows(shown())
+    assert PUBLIC not in shown()
+
+
+def test_public_code_has_a_column_where_there_is_some() -> None:
+    public = [clone("a", PUBLIC, 8), clone("b", PUBLIC, 40)]
+    text = shown(clones=FOUND["clones"] + public)
+    assert PUBLIC in text
+    assert ["b", "2 (5.0%)", "3 (7.5%)", "40 (100.0%)"] in rows(text)
+
+
+def test_bounds_are_shown_for_each_other_and_for_all() -> None:
+    assert ["a", "", "10 (25.0%)", "10 (25.0%)", "4"] in rows(shown())
+    assert ["b", "20 (50.0%)", "", "20 (50.0%)", "0"] in rows(shown())
+
+
+def test_prompts_are_counted_by_places() -> None:
+    assert ["a", "9", "1", "5", "3", "5", "2"] in rows(shown())
+    assert "prompts" not in shown(prompts={})
+
+
+def test_policies_are_columns_and_shares_are_of_bytes() -> None:
+    assert ["a", "2 of 8 (25.0% of bytes)", "4 of 8 (50.0% of bytes)"] in rows(shown())
+    assert ["b", "0 of 8", "1 of 8 (12.5% of bytes)"] in rows(shown())
+    assert "In force: keep." in shown()
+    assert "In force: drop, near;" in shown(across="drop")
+
+
+def test_one_organization_is_compared_with_nobody() -> None:
+    text = shown(("a",), clones=[clone("a", "a", 5)], bounds=[], policies=[], prompts={})
+    assert rows(text) == [["a", "5 (12.5%)"]]
+    assert "In force" not in text

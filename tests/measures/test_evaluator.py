@@ -1,0 +1,153 @@
+"""What is measured of models as they come: tasks at once, and generation in waves or at the end."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from measured_models import MeasuredModels
+
+from raysim.core.settings import Settings
+from raysim.measures.base import ClientTask, EvalContext, Measure
+from raysim.measures.evaluator import Evaluator
+from raysim.organizations.organization import Organization
+from raysim.simulation.executor import TrainedModel
+from raysim.simulation.strategy import ModelCheckpoint
+from raysim.tables.spec import REAL, TEXT, table_spec
+from raysim.tasks.batch_jobs import BatchedTasks
+from raysim.tasks.executor import TaskExecutor
+from raysim.tasks.task import TaskOutput
+
+TEXTS = {name: {f"{i}.py": f"{name}_{i} = {i}\n" * 9 for i in range(3)} for name in ("alpha", "beta")}
+
+
+def norm(organization: Organization, weights: np.ndarray, power: int) -> TaskOutput:
+    return TaskOutput(tables={"rows": pa.table({"value": [float((weights.astype(float) ** power).sum())]})})
+
+
+def files(organization: Organization) -> TaskOutput:
+    return TaskOutput(tables={"rows": pa.table({"value": [float(len(organization.corpus.train))]})})
+
+
+class Norms(Measure):
+    """A number of each model, and one of each corpus."""
+
+    name = "norms"
+    Settings = Settings
+    tables = (table_spec("rows", "numbers", "model", [("model", TEXT, "its key"), ("value", REAL, "a number")]),)
+
+    def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
+        for name in context.organizations:
+            recipe = {"kind": "losses", "version": 1, "weights": checkpoint.model, "organization": name}
+            yield ClientTask("rows", name, "norm", recipe, norm, (2,))
+            yield ClientTask("rows", name, "files", {"kind": "losses", "version": 1, "of": name}, files)
+
+
+class Waves:
+    """Notes which models are asked at once."""
+
+    def __init__(self) -> None:
+        self.waves: list[list[str]] = []
+
+    def models_at_once(self) -> int:
+        return 2
+
+    async def look_up(self, models: Mapping[str, TrainedModel], /) -> BatchedTasks:
+        self.waves.append(list(models))
+        return {}
+
+    async def generate(self, tasks: BatchedTasks, /) -> None: ...
+
+    async def tables(self, models: Mapping[str, TrainedModel], /) -> Mapping[str, Sequence[pa.Table]]:
+        return {"names": [pa.table({"model": list(models)})]}
+
+
+class Names(Measure):
+    """Has models write nothing, and lists them."""
+
+    name = "names"
+    Settings = Settings
+    tables = (table_spec("names", "models", "model", [("model", TEXT, "its key")]),)
+
+    def generation(self, context: EvalContext, executor: TaskExecutor, workers: int, secret: bytes) -> Waves:
+        self.asked = Waves()
+        return self.asked
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> MeasuredModels:
+    return MeasuredModels(tmp_path, TEXTS)
+
+
+def evaluator_of(models: MeasuredModels, measure: Measure, in_waves: bool = False) -> Evaluator:
+    return Evaluator([measure], models.context, models.executor, 1, b"secret", in_waves)
+
+
+def test_rows_say_which_model_and_organization_they_are_about(models: MeasuredModels) -> None:
+    evaluator, model = evaluator_of(models, Norms(Settings())), models.model()
+
+    async def work() -> None:
+        evaluator.take(model)
+        await evaluator.finish()
+
+    models.run(work)
+    found = [row for table in evaluator.tables["rows"] for row in table.to_pylist()]
+    weights = models.executor.store.get(model.checkpoint.model)
+    assert weights is not None
+    total = float((weights.array("weights").astype(float) ** 2).sum())
+    about = {"model": model.checkpoint.model, "value": total}
+    assert [row for row in found if "model" in row] == [about | {"organization": name} for name in ("alpha", "beta")]
+    assert [row for row in found if "model" not in row] == [
+        {"value": float(len(models.organizations[name].corpus.train)), "organization": name} for name in TEXTS
+    ]
+
+
+def test_a_model_that_comes_twice_is_measured_once(models: MeasuredModels) -> None:
+    evaluator = evaluator_of(models, Norms(Settings()))
+
+    async def work() -> None:
+        evaluator.take(models.model())
+        evaluator.take(models.model())
+        await evaluator.finish()
+
+    models.run(work)
+    assert len(evaluator.reached) == 2
+    assert len(evaluator.tables["rows"]) == 4
+    assert (models.done(), models.done("cached")) == (["losses"] * 4, [])
+
+
+@pytest.mark.parametrize(("in_waves", "waves"), [(True, [["a", "b"]]), (False, [])])
+def test_generation_comes_in_waves_or_at_the_end(models: MeasuredModels, in_waves: bool, waves: list[Any]) -> None:
+    """Of three models two fill a wave; the third is asked at the end, as all are without waves."""
+    measure = Names(Settings())
+    evaluator = evaluator_of(models, measure, in_waves)
+
+    async def work() -> None:
+        for key in ("a", "a", "b", "c"):
+            evaluator.take(models.model(key))
+            for _ in range(20):
+                await asyncio.sleep(0)
+        assert measure.asked.waves == waves
+        await evaluator.finish()
+
+    models.run(work)
+    assert evaluator.generates
+    assert measure.asked.waves == waves
+    assert [table["model"].to_pylist() for table in evaluator.tables["names"]] == [["a", "b", "c"]]
+
+
+def test_what_is_abandoned_is_not_done(models: MeasuredModels) -> None:
+    evaluator = evaluator_of(models, Norms(Settings()))
+
+    async def work() -> None:
+        evaluator.take(models.model())
+        evaluator.abandon()
+        with pytest.raises(asyncio.CancelledError):
+            await evaluator.finish()
+
+    models.run(work)
+    assert not evaluator.generates
+    assert models.done() == []
