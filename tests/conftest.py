@@ -43,7 +43,7 @@ SEQUENCE_LENGTH = 64
 LONG_FILES = (
     "flows/test_chaos.py",
     "cluster/test_rank_launcher.py",
-    "training/test_trainers.py",
+    "flows/test_trainers.py",
     "flows/test_sweep.py",
     "flows/test_nodes.py",
     "flows/test_run.py",
