@@ -42,8 +42,8 @@ def export_model(run_dir: Path, key: str, target: Path) -> Key:
     entry = store.get(_whole_key(run_dir, key))
     if entry is None or entry.dropped:
         raise InputError(
-            f"{run_dir}: the weights of {key} are not in the store any more; run its command again with --set"
-            " store.keep=models, or keep=leaves for final models"
+            f"{run_dir}: the weights of {key} are not in the store any more, and a finished run does not compute them"
+            " again; run its command with another --out and --store and --set store.keep=models: the key stays the same"
         )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: is there already; name a new folder, or an empty one")

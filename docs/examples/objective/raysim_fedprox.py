@@ -1,4 +1,4 @@
-"""FedProx: FedAvg whose clients pay for moving away from the server's weights.
+"""FedProx: FedAvg whose clients are penalized for moving away from the server's weights.
 
 Li, Sahu, Zaheer, Sanjabi, Talwalkar & Smith: Federated Optimization in Heterogeneous Networks, MLSys 2020, arXiv
 1812.06127: each client minimizes its loss plus ``mu / 2 * |w - w_server|^2``.

@@ -50,7 +50,7 @@ class ExecuteStep:
         weakref.finalize(self, self._sandbox.close)
 
     def __call__(self, work: pa.Table) -> pa.Table:
-        """Work of `EXECUTE_SCHEMA` to the same rows with ``outcome`` and ``layers`` instead of ``completion``."""
+        """Work of `EXECUTE_SCHEMA` to the same rows with ``outcome`` and ``walls`` instead of ``completion``."""
         outcomes = [
             self._sandbox.run(self._problems[row["problem"]].program(row["completion"]), self._limits)
             for row in work.select(["problem", "completion"]).to_pylist()

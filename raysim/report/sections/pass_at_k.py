@@ -23,7 +23,7 @@ class SolvingTable:
         samples: solutions of each.
         columns: name and what it is, a column each.
         rows: label of a setting, and its cells.
-        layers: the protections in force while solutions were executed.
+        walls: the layers of isolation in force while solutions were executed.
         patterns: rule, its name, and in how many of all solutions of final models.
         linted: those solutions that parse.
         licences: organization, licence, whether it is allowed, and solutions, lines and files that final models repeat.
