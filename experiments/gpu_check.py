@@ -96,7 +96,7 @@ def training(backend: str, options: argparse.Namespace, compiled: bool = False, 
 
 def generation(device: str) -> str:
     """Text from a GPU is the text that the CPU gives, where both compute in float32 and take the likeliest token."""
-    text = (ROOT / "raysim/recipe.py").read_text(encoding="utf-8")
+    text = (ROOT / "raysim/core/keys.py").read_text(encoding="utf-8")
     tokenizer = train_tokenizer([text], 512)
     settings = MemorizationSettings(
         prompts=PromptCounts(prefix=8), samples=2, new_tokens=32, temperature=0.0, precision="fp32"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from shared import made_once
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and so all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["examples", "federations", "run_tables", "studies", "sweep_tables", "tiny_models", "train_requests"]
 

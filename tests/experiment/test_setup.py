@@ -14,7 +14,7 @@ from raysim.experiment.setup import Setup, asks_for_bf16, check_agreements, set_
 from raysim.simulation.planner import plan
 from raysim.store.store import Store
 
-OPEN = {"tokenizer": {"train": {"corpus": "organizations", "vocab_size": 300}}}
+OPEN: dict[str, Any] = {"tokenizer": {"train": {"corpus": "organizations", "vocab_size": 300}}}
 
 
 def experiment(folders: dict[str, Path], share: str = "data", **changes: Any) -> LoadedExperiment:
