@@ -20,7 +20,7 @@ PLANTED: dict[Check, tuple[str, str]] = {
     floor_plan.loose_modules: ("raysim/helpers.py", ""),
     floor_plan.upward_imports: ("raysim/core/early.py", "def f():\n    from raysim.cli import main\n"),
     floor_plan.misplaced_imports: ("raysim/report/fast.py", "import ray\n"),
-    floor_plan.cycles: ("raysim/core/errors.py", "import raysim.core.keys\n"),
+    floor_plan.cycles: ("raysim/core/errors.py", "import raysim.core.settings\n"),
     floor_plan.doubled_classes: ("raysim/store/again.py", "class Settings: ...\n"),
     floor_plan.unmirrored_tests: ("tests/core/test_nothing.py", ""),
     floor_plan.untested_modules: (

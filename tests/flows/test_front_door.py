@@ -174,7 +174,7 @@ def test_a_notebook_interrupts_a_run_from_a_dict_and_goes_on_to_the_tables_of_th
     assert before <= _computed(out)
     # Plain lines: no cursor is moved, nothing is coloured, and no line stands in an output of its own.
     assert [line for line in ended["out"].splitlines() if re.fullmatch("[A-Z][a-z ]+", line)] == [
-        "Preparing the corpora", "Training", "Probing for memorization", "Writing the tables", "Writing the report",
+        "Preparing the corpora", "Training", "Evaluating the models", "Writing the tables", "Writing the report",
     ]  # fmt: skip
     assert "\x1b" not in ended["out"]
     assert ended["html"] == ""
