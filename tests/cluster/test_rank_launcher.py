@@ -109,7 +109,7 @@ def test_a_killed_rank_costs_an_attempt_and_changes_nothing(
     run_study, ray_session: None, ranks: tuple[int, ...], backend_of_ranks: dict[str, Any]
 ) -> None:
     entries = [{"incremental": {"orders": [["alpha"]]}}]
-    trainer = {"ranks": 2, "epochs": 24, **backend_of_ranks}
+    trainer = {"ranks": 2, "epochs": 12, **backend_of_ranks}
     studies = []
     for backend in (KillingRanks(*ranks), RayBackend(None, 2)):
         try:

@@ -19,7 +19,12 @@ from raysim.tables.io import read_table
 
 ETAS = (0.01, 0.03)
 SWEEP = {"strategies.fedyogi.eta": list(ETAS)}
-STRATEGIES = ["single", "incremental", {"fedavg": {"rounds": 2}}, {"fedyogi": {"rounds": 2}}]
+STRATEGIES = [
+    "single",
+    {"incremental": {"orders": [["alpha", "beta"], ["beta", "alpha"]]}},
+    {"fedavg": {"rounds": 1}},
+    {"fedyogi": {"rounds": 2}},
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +62,9 @@ def _computed(out: Path) -> list[dict[str, Any]]:
 def test_shared_stages_are_computed_once(swept_once: tuple[Path, Path]) -> None:
     _, out = swept_once
     assert max(Counter(row["key"] for row in _computed(out)).values()) == 1
-    # 15 stages of orders, of which 3 are the single ones; 2 rounds of 3 for fedavg; the second round for each eta,
-    # since the first starts from the same weights in all of them.
-    assert Counter(row["setting"] for row in _computed(out) if row["kind"] == "train").total() == 15 + 6 + 3 + 3
+    # 3 single stages, with which the orders begin; 2 second stages of orders; the first round, which all federations
+    # begin with; the second round for each eta.
+    assert Counter(row["setting"] for row in _computed(out) if row["kind"] == "train").total() == 3 + 2 + 3 + 3 + 3
     second = read_log(_point(out, 0.03) / "stages.jsonl")
     assert {r["setting"] for r in second if r["kind"] == "train" and r["status"] == "computed"} == {"fedyogi"}
 
@@ -112,8 +117,8 @@ def test_a_killed_sweep_goes_on(swept_once: tuple[Path, Path], tmp_path: Path) -
 def test_the_comparison_holds_every_final_model_of_every_point(swept_once: tuple[Path, Path]) -> None:
     _, out = swept_once
     rows = read_table(out, "sweep").to_pylist(maps_as_pydicts="strict")
-    # 3 organizations alone, 6 orders, and one federation of each kind, at both points.
-    assert len(rows) == 2 * (3 + 6 + 1 + 1)
+    # 3 organizations alone, 2 orders, and one federation of each kind, at both points.
+    assert len(rows) == 2 * (3 + 2 + 1 + 1)
     assert {row["parameters"]["strategies.fedyogi.eta"] for row in rows} == {"0.01", "0.03"}
     models = {r["model"] for eta in ETAS for r in read_table(_point(out, eta), "models").to_pylist() if r["final"]}
     assert {row["model"] for row in rows} == models
@@ -161,10 +166,10 @@ def test_the_report_again_from_the_results_of_the_points(swept: tuple[Path, Path
 def test_the_plan_counts_shared_stages_once(swept_once: tuple[Path, Path]) -> None:
     path, out = swept_once
     plan = json.loads(raysim("plan", path, "--json").stdout)
-    assert plan["strategies"]["incremental"] == {"naive": 36, "unique": 15, "cached": 0}
+    assert plan["strategies"]["incremental"] == {"naive": 8, "unique": 4, "cached": 0}
     assert plan["strategies"]["fedyogi"] == {"naive": 12, "unique": 9, "cached": 0}
-    assert plan["stages"] == {"naive": 2 * (3 + 18 + 6 + 6), "unique": 15 + 6 + 3 + 3, "cached": 0}
-    assert [point["new"] for point in plan["points"]] == [15 + 6 + 3, 3]
+    assert plan["stages"] == {"naive": 2 * (3 + 4 + 3 + 6), "unique": 3 + 2 + 3 + 3 + 3, "cached": 0}
+    assert [point["new"] for point in plan["points"]] == [3 + 2 + 3 + 3, 3]
     assert plan["tokens"]["train"] == sum(row["tokens"] for row in _computed(out) if row["kind"] == "train")
     assert plan["models"] == len(
         {r["model"] for eta in ETAS for r in read_table(_point(out, eta), "models").to_pylist()}

@@ -95,6 +95,7 @@ def test_rows_say_which_model_and_organization_they_are_about(models: MeasuredMo
 
     models.run(work)
     found = [row for table in evaluator.tables["rows"] for row in table.to_pylist()]
+    found.sort(key=lambda row: row["organization"])  # rows come as their tasks end
     weights = models.executor.store.get(model.checkpoint.model)
     assert weights is not None
     total = float((weights.array("weights").astype(float) ** 2).sum())
