@@ -11,7 +11,10 @@ import pydantic
 from pydantic_core import CoreSchema
 
 from raysim.core.errors import InputError
-from raysim.core.yaml_files import parse_yaml
+from raysim.core.yaml_files import parse_yaml, short
+
+_MOST_PROBLEMS = 20
+"""That are told of at once."""
 
 
 class Settings(pydantic.BaseModel):
@@ -161,7 +164,9 @@ def validate(settings_class: type[S], raw: Any, origin: str) -> S:
     try:
         return settings_class.model_validate(raw)
     except pydantic.ValidationError as error:
-        lines = [_describe(problem, settings_class) for problem in error.errors()]
+        problems = error.errors()
+        lines = [_describe(problem, settings_class) for problem in problems[:_MOST_PROBLEMS]]
+        lines += [f"and {len(problems) - _MOST_PROBLEMS} problems more"] if len(problems) > _MOST_PROBLEMS else []
         raise InputError("\n".join(f"{origin}: {line}" for line in lines)) from None
 
 
@@ -173,12 +178,7 @@ def _describe(problem: Any, settings_class: type[Settings]) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{field}: unknown key; {_allowed(problem['loc'][:-1], settings_class)}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{field}: {message[0].lower()}{message[1:]} (given: {_short(given)})"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return f"{field}: {message[0].lower()}{message[1:]} (given: {short(given)})"
 
 
 def _allowed(parent: tuple[Any, ...], settings_class: type[Settings]) -> str:

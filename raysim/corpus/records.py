@@ -2,7 +2,6 @@
 
 import gzip
 import itertools
-import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError
+from raysim.core.json_text import parse_json
 from raysim.corpus.encoding import decode_source, without_bom
 from raysim.corpus.files import SourceFile
 from raysim.corpus.reading import DropCounter, text_problem
@@ -182,10 +182,10 @@ def _json_rows(file: Path) -> Rows:
 
 def _parse_line(data: bytes) -> Mapping[str, Any] | Broken:
     try:
-        value = json.loads(data.decode())
+        value = parse_json(data.decode())
     except UnicodeDecodeError:
         return Broken("not UTF-8", len(data))
-    except (ValueError, RecursionError):
+    except ValueError:
         return Broken("line is not valid JSON", len(data))
     return value if isinstance(value, dict) else Broken("line is no JSON object", len(data))
 

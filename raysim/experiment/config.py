@@ -27,7 +27,7 @@ from raysim.store.retention import StoreSettings
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class ExecutionSettings(Settings):
@@ -45,6 +45,13 @@ class ExecutionSettings(Settings):
     checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
     retries: int = pydantic.Field(
         default=3, ge=0, description="of work whose process or node was lost; then the run ends, resumable"
+    )
+    private: str | None = pydantic.Field(
+        default=None,
+        min_length=1,
+        description="folder, on the machine of each organization, for its packed sequences, which are its code in"
+        " another writing: nobody but its user may look into it; unset: raysim in that user's cache (XDG_CACHE_HOME,"
+        " else ~/.cache). It may be deleted; the sequences are made again",
     )
 
 
@@ -116,7 +123,7 @@ class Experiment(Settings):
     @pydantic.field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise ValueError("use letters, digits, '.', '_' and '-'")
         return name
 
@@ -124,7 +131,7 @@ class Experiment(Settings):
     @classmethod
     def _plain_organizations(cls, organizations: dict[str, Any]) -> dict[str, Any]:
         for name in organizations:
-            if not _NAME.match(name) or name == "server":
+            if not _NAME.fullmatch(name) or name == "server":
                 raise ValueError(f"{name!r} names no organization; use letters, digits, '.', '_' and '-', not 'server'")
         return organizations
 
