@@ -37,7 +37,6 @@ os.environ.update(
 )
 
 
-
 def pytest_configure(config: pytest.Config) -> None:
     """Private folders of organizations lie where they go with the session, whose workers share them."""
     if not hasattr(config, "workerinput"):

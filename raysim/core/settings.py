@@ -5,6 +5,7 @@ Each component owns its settings class and derives it from `Settings`.
 
 import re
 from collections.abc import Sequence
+from math import isfinite
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import pydantic
@@ -168,6 +169,24 @@ def validate(settings_class: type[S], raw: Any, origin: str) -> S:
         lines = [_describe(problem, settings_class) for problem in problems[:_MOST_PROBLEMS]]
         lines += [f"and {len(problems) - _MOST_PROBLEMS} problems more"] if len(problems) > _MOST_PROBLEMS else []
         raise InputError("\n".join(f"{origin}: {line}" for line in lines)) from None
+
+
+def require_json(value: Any, origin: str, path: str = "") -> None:
+    """Checks what no settings class has looked into: it is going to be in recipes and manifests, which are JSON.
+
+    Raises:
+        InputError: a date, a number that is not finite, a key that is no text; with the path of the field.
+    """
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise InputError(f"{origin}: {path or '(top level)'}: the key {short(name)} is no text; quote it")
+            require_json(inner, origin, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            require_json(inner, origin, f"{path}.{number}")
+    elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))):
+        raise InputError(f"{origin}: {path}: is neither text nor a finite number (given: {short(value)}); quote a text")
 
 
 def _describe(problem: Any, settings_class: type[Settings]) -> str:

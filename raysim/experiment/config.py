@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pydantic
 
 from raysim.core.errors import InputError, RenamedSetting
-from raysim.core.settings import S, Settings, apply_overrides, validate
+from raysim.core.settings import S, Settings, apply_overrides, require_json, validate
 from raysim.core.yaml_files import load_yaml
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
@@ -221,6 +221,7 @@ def _as_from_yaml(value: Any) -> Any:
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
+    require_json(raw, origin)
     _check_canaries(experiment, origin)
     settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):
