@@ -17,6 +17,9 @@ from raysim.core.yaml_files import parse_yaml, short
 _MOST_PROBLEMS = 20
 """That are told of at once."""
 
+_SHOWN = 200
+"""Characters of an override in an error."""
+
 
 class Settings(pydantic.BaseModel):
     """Base of all settings: frozen, strict about unknown keys, documented by field; no number is infinite or NaN."""
@@ -87,6 +90,25 @@ Share = Annotated[
 """A part of a whole, written as ``0.2`` or as ``20 %``."""
 
 
+def _only_json(value: Any, path: str = "") -> Any:
+    """Raises a `ValueError` at what has no JSON: a date, a number that is not finite, a key that is no text."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise ValueError(f"{path}the key {short(name)} is no text; quote it")
+            _only_json(inner, f"{path}{name}: ")
+    elif isinstance(value, list):
+        for inner in value:
+            _only_json(inner, path)
+    elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))):
+        raise ValueError(f"{path}{short(value)} is neither text nor a finite number; quote a text")
+    return value
+
+
+OnlyJson = pydantic.AfterValidator(_only_json)
+"""For fields that take any settings of others: they are going to be in recipes and manifests, which are JSON."""
+
+
 def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Applies ``a.b=c`` assignments (``c`` is YAML) to a copy of `raw`.
 
@@ -99,9 +121,11 @@ def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
     result = _copy(raw)
     for override in overrides:
         path, separator, text = override.partition("=")
+        shown = override if len(override) <= _SHOWN else f"{override[:_SHOWN]}..."
+        origin = f"--set {' '.join(shown.split())}"
         if not separator or not path.strip():
-            raise InputError(f"--set {override}: expected name=value, for example --set trainer.epochs=5")
-        _assign(result, path.strip().split("."), parse_yaml(text, f"--set {override}"), f"--set {override}")
+            raise InputError(f"{origin}: expected name=value, for example --set trainer.epochs=5")
+        _assign(result, path.strip().split("."), parse_yaml(text, origin), origin)
     return result
 
 
@@ -169,24 +193,6 @@ def validate(settings_class: type[S], raw: Any, origin: str) -> S:
         lines = [_describe(problem, settings_class) for problem in problems[:_MOST_PROBLEMS]]
         lines += [f"and {len(problems) - _MOST_PROBLEMS} problems more"] if len(problems) > _MOST_PROBLEMS else []
         raise InputError("\n".join(f"{origin}: {line}" for line in lines)) from None
-
-
-def require_json(value: Any, origin: str, path: str = "") -> None:
-    """Checks what no settings class has looked into: it is going to be in recipes and manifests, which are JSON.
-
-    Raises:
-        InputError: a date, a number that is not finite, a key that is no text; with the path of the field.
-    """
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if not isinstance(name, str):
-                raise InputError(f"{origin}: {path or '(top level)'}: the key {short(name)} is no text; quote it")
-            require_json(inner, origin, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            require_json(inner, origin, f"{path}.{number}")
-    elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))):
-        raise InputError(f"{origin}: {path}: is neither text nor a finite number (given: {short(value)}); quote a text")
 
 
 def _describe(problem: Any, settings_class: type[Settings]) -> str:

@@ -5,12 +5,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 
 from raysim.core.errors import InputError, RenamedSetting
-from raysim.core.settings import S, Settings, apply_overrides, require_json, validate
+from raysim.core.settings import OnlyJson, S, Settings, apply_overrides, validate
 from raysim.core.yaml_files import load_yaml
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
@@ -95,14 +95,14 @@ class Experiment(Settings):
     tokenizer: TokenizerSettings
     model: ModelSettings
     trainer: TrainerSettings = TrainerSettings()
-    strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(
+    strategies: Annotated[list[str | dict[str, dict[str, Any] | None]], OnlyJson] = pydantic.Field(
         min_length=1, description="ways of training together: a name, or {name: settings}; see strategies.NAME"
     )
     measure: MeasureSettings = MeasureSettings()
     report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()
     store: StoreSettings = StoreSettings()
-    sweep: dict[str, list[Any]] = pydantic.Field(
+    sweep: Annotated[dict[str, list[Any]], OnlyJson] = pydantic.Field(
         default={}, description="values for settings, by path as for --set: a run for every combination"
     )
 
@@ -221,7 +221,6 @@ def _as_from_yaml(value: Any) -> Any:
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
-    require_json(raw, origin)
     _check_canaries(experiment, origin)
     settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):

@@ -29,7 +29,7 @@ def test_anything_is_read_or_refused(text: str | bytes) -> None:
     try:
         value = parse_json(text)
     except ValueError:
-        with pytest.raises(ValueError, match=""):
+        with pytest.raises(ValueError, match=r"."):
             json.loads(text)
     else:
         assert json.dumps(value) == json.dumps(json.loads(text))

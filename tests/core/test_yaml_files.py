@@ -87,7 +87,7 @@ def test_anchors_and_merges() -> None:
         ("{a: " * 5000, ["nested too deeply"]),
         ("- " * 5000 + "a", ["nested too deeply"]),
         ("? " * 5000 + "a", ["nested too deeply"]),
-        ("".join(f"{' ' * n}a:\n" for n in range(200)), ["line 51", "nested too deeply"]),
+        ("".join(f"{' ' * n}a:\n" for n in range(200)), ["nested too deeply"]),
         (aliases("[{}]"), ["aliases repeat more than 100,000 characters"]),
         (aliases("{{{}}}", "k{}: "), ["aliases repeat more than 100,000 characters"]),
         (aliases("{{<<: [{}]}}"), ["aliases repeat more than 100,000 characters"]),
@@ -95,7 +95,7 @@ def test_anchors_and_merges() -> None:
         ("a" * 300_001, ["longer than 300,000 characters"]),
         ("a: 0x" + "F" * 4000, ["line 1, column 4", "'0xFFF", "...", "is no int"]),
         ("a: " + "9" * 4000, ["line 1, column 4", "'9999", "...", "is no int"]),
-        (f"{'k' * 5000}: 1\n{'k' * 5000}: 2", ["line 2", "'kkk", "...", "is named twice"]),
+        (f"{'k' * 900}: 1\n{'k' * 900}: 2", ["line 2", "'kkk", "...", "is named twice"]),
     ],
 )
 def test_what_is_broken_says_where(text: str, words: list[str]) -> None:

@@ -120,7 +120,7 @@ RAW: dict[str, Any] = {
     "organizations": {name: {"source": {"path": "."}} for name in ("a", "b")},
     "tokenizer": {"train": {"vocab_size": 300}},
     "model": {"config": {"model_type": "gpt2"}},
-    "trainer": {"epochs": 1, "deepspeed": {}},
+    "trainer": {"epochs": 1, "backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 1}}},
     "strategies": ["single", {"incremental": {"orders": [["a", "b"]]}}, {"fedyogi": {"rounds": 2}}],
     "measure": {"memorization": {"prompts": {"prefix": 1}}},
     "execution": {"backend": "inline"},
@@ -174,18 +174,17 @@ def test_any_tree_at_any_place_is_read_or_refused_in_lines(path: tuple[Any, ...]
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        (
-            "model.config.n_layer=2026-01-01",
-            "model.config.n_layer: is neither text nor a finite number (given: datetime",
-        ),
-        ("model.config.dropout=.nan", "model.config.dropout: is neither text nor a finite number (given: nan)"),
-        ("trainer.deepspeed={a: [.inf]}", "trainer.deepspeed.a.0: is neither text nor a finite number (given: inf)"),
-        ("trainer.deepspeed={a: {1: 2}}", "trainer.deepspeed.a: the key 1 is no text; quote it"),
+        ("model.config.n_layer=2026-01-01", "model.config: n_layer: datetime.date(2026, 1, 1) is neither text nor"),
+        ("model.config.dropout=.nan", "model.config: dropout: nan is neither text nor a finite number"),
+        ("trainer.deepspeed={a: [.inf]}", "trainer.deepspeed: a: inf is neither text nor a finite number"),
+        ("trainer.deepspeed={a: {1: 2}}", "trainer.deepspeed: a: the key 1 is no text; quote it"),
+        ("strategies=[{fedavg: {rounds: 2026-01-01}}]", "strategies: fedavg: rounds: datetime.date"),
+        ("sweep={trainer.epochs: [.nan]}", "sweep: trainer.epochs: nan is neither text nor a finite number"),
         ("trainer.epochs=" + "[" * 5000, "nested too deeply"),
         ("trainer.epochs=[&a [x, x], " + "*a, " * 99 + "]", "trainer.epochs"),
         ("split_seed=0x" + "F" * 5000, "is no int"),
-        ("organizations={'a\nb': {source: {path: .}}}", "names no organization"),
-        ("name='a\n\n'", "use letters"),
+        ('organizations={"a\\n": {source: {path: .}}}', "names no organization"),
+        ('name="a\\n"', "use letters"),
     ],
 )
 def test_what_is_no_setting_is_told_in_a_line(override: str, words: str) -> None:
