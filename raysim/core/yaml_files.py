@@ -14,6 +14,8 @@ from raysim.core.errors import InputError
 _MOST_CHARACTERS = 300_000
 """Of a document: seconds of parsing."""
 
+_MOST_BYTES = 4 * _MOST_CHARACTERS
+
 _DEEPEST = 50
 """Levels of a document: the parser needs several frames of Python's stack for each."""
 
@@ -78,7 +80,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(4 * _MOST_CHARACTERS + 1).decode()
+            content = file.read(_MOST_BYTES + 1)
+        text = content.decode(errors="strict" if len(content) <= _MOST_BYTES else "replace")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

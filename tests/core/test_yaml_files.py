@@ -176,11 +176,15 @@ def test_a_file_must_be_readable_and_hold_a_mapping(tmp_path: Path) -> None:
     assert load_yaml(tmp_path / "good.yaml") == {"name": "é"}
     (tmp_path / "latin.yaml").write_bytes("name: é".encode("latin-1"))
     (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "long.yaml").write_text("é" * 1_000_001)
+    (tmp_path / "endless.yaml").symlink_to("/dev/zero")
     for name, words in (
         ("none.yaml", "no such file"),
         ("latin.yaml", "cannot be read"),
         ("list.yaml", "expected a mapping of settings, found list"),
         (".", "cannot be read"),
+        ("long.yaml", "longer than 300,000 characters"),
+        ("endless.yaml", "longer than 300,000 characters"),
     ):
         with pytest.raises(InputError, match=words):
             load_yaml(tmp_path / name)
