@@ -58,7 +58,7 @@ class Marks:
             if not path.is_file():
                 continue
             name = str(path.relative_to(folder))
-            if self.in_bytes(path.read_bytes()) or self.in_bytes(name.encode()):
+            columns = self.in_table(pq.read_table(path)) if path.suffix == ".parquet" else []
+            yield from (f"{name}:{column}" for column in columns)
+            if not columns and (self.in_bytes(path.read_bytes()) or self.in_bytes(name.encode())):
                 yield name
-            elif path.suffix == ".parquet":
-                yield from (f"{name}:{column}" for column in self.in_table(pq.read_table(path)))
