@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +35,21 @@ os.environ.update(
     RAY_AUTH_MODE="token",
     RAY_AUTH_TOKEN="0f" * 32,
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Private folders of organizations lie where they go with the session, whose workers share them."""
+    if not hasattr(config, "workerinput"):
+        config.stash[_CACHE] = tempfile.TemporaryDirectory(prefix="raysim-tests-")
+        os.environ["XDG_CACHE_HOME"] = config.stash[_CACHE].name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if cache := config.stash.get(_CACHE, None):
+        cache.cleanup()
+
+
+_CACHE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 STDLIB_FILES = {
     "alpha": ("bisect.py", "sched.py", "fnmatch.py", "stat.py", "reprlib.py"),

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raysim.core.json_text import parse_json
+
 
 def append_json_line(path: Path, row: Mapping[str, Any]) -> None:
     """Appends `row` as one line."""
@@ -26,7 +28,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for line in path.read_bytes().split(b"\n"):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError:
             continue
         if isinstance(row, dict):

@@ -7,11 +7,14 @@ takes its seed from the recipe and a purpose.
 import functools
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+_KEY = re.compile("[0-9a-f]{32}")
 
 Key = str
 """32 hexadecimal digits: the first half of the SHA-256 of a recipe's canonical JSON."""
@@ -32,6 +35,11 @@ def key_of(recipe: Mapping[str, Any]) -> Key:
     if "kind" not in recipe or "version" not in recipe:
         raise ValueError(f"a recipe needs 'kind' and 'version', this one has {sorted(recipe)}")
     return hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:32]
+
+
+def is_key(name: str) -> bool:
+    """Whether `name` can be a key: what it comes from may be a file that somebody else wrote."""
+    return _KEY.fullmatch(name) is not None
 
 
 def seed_of(*parts: str | int) -> int:

@@ -5,14 +5,16 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError, RunError
+from raysim.core.json_text import parse_json
 from raysim.core.locks import try_lock
+from raysim.core.names import is_plain
 
 _PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy")
 
@@ -93,7 +95,7 @@ class RunFolder:
             InputError: there is none, or it cannot be read.
         """
         try:
-            manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
+            manifest = parse_json(self.manifest.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(
                 f"{self.path}: no run folder (it has no manifest.json); give the --out folder of a run, or begin one:"
@@ -103,6 +105,8 @@ class RunFolder:
             raise InputError(f"{self.manifest}: cannot be read ({error}); run again to write it anew") from None
         if not isinstance(manifest, dict):
             raise InputError(f"{self.manifest}: expected a JSON object; run again to write it anew")
+        if not _names_folders(manifest):
+            raise InputError(f"{self.manifest}: names a store or points that are none; run again to write it anew")
         return manifest
 
     def write_manifest(self, **facts: Any) -> None:
@@ -117,6 +121,17 @@ class RunFolder:
             draft.replace(self.manifest)
         except OSError as error:
             raise RunError(f"{self.manifest}: cannot be written: {error.strerror or error}; free some room") from error
+
+
+def _names_folders(manifest: Mapping[str, Any]) -> bool:
+    """Whether the store of a manifest is text that may be a path, and its points lie below it."""
+    store = manifest.get("store") or ""
+    if not isinstance(store, str) or "\0" in store:
+        return False
+    try:
+        return all(map(is_plain, (part for row in manifest.get("points") or () for part in row["folder"].split("/"))))
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 def now() -> str:

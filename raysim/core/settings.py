@@ -5,13 +5,20 @@ Each component owns its settings class and derives it from `Settings`.
 
 import re
 from collections.abc import Sequence
+from math import isfinite
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import pydantic
 from pydantic_core import CoreSchema
 
 from raysim.core.errors import InputError
-from raysim.core.yaml_files import parse_yaml
+from raysim.core.yaml_files import parse_yaml, short
+
+_MOST_PROBLEMS = 20
+"""That are told of at once."""
+
+_SHOWN = 200
+"""Characters of an override in an error."""
 
 
 class Settings(pydantic.BaseModel):
@@ -83,6 +90,25 @@ Share = Annotated[
 """A part of a whole, written as ``0.2`` or as ``20 %``."""
 
 
+def _only_json(value: Any, path: str = "") -> Any:
+    """Raises a `ValueError` at what has no JSON: a date, a number that is not finite, a key that is no text."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise ValueError(f"{path}the key {short(name)} is no text; quote it")
+            _only_json(inner, f"{path}{name}: ")
+    elif isinstance(value, list):
+        for inner in value:
+            _only_json(inner, path)
+    elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))):
+        raise ValueError(f"{path}{short(value)} is neither text nor a finite number; quote a text")
+    return value
+
+
+OnlyJson = pydantic.AfterValidator(_only_json)
+"""For fields that take any settings of others: they are going to be in recipes and manifests, which are JSON."""
+
+
 def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Applies ``a.b=c`` assignments (``c`` is YAML) to a copy of `raw`.
 
@@ -95,9 +121,11 @@ def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
     result = _copy(raw)
     for override in overrides:
         path, separator, text = override.partition("=")
+        shown = override if len(override) <= _SHOWN else f"{override[:_SHOWN]}..."
+        origin = f"--set {' '.join(shown.split())}"
         if not separator or not path.strip():
-            raise InputError(f"--set {override}: expected name=value, for example --set trainer.epochs=5")
-        _assign(result, path.strip().split("."), parse_yaml(text, f"--set {override}"), f"--set {override}")
+            raise InputError(f"{origin}: expected name=value, for example --set trainer.epochs=5")
+        _assign(result, path.strip().split("."), parse_yaml(text, origin), origin)
     return result
 
 
@@ -161,7 +189,9 @@ def validate(settings_class: type[S], raw: Any, origin: str) -> S:
     try:
         return settings_class.model_validate(raw)
     except pydantic.ValidationError as error:
-        lines = [_describe(problem, settings_class) for problem in error.errors()]
+        problems = error.errors()
+        lines = [_describe(problem, settings_class) for problem in problems[:_MOST_PROBLEMS]]
+        lines += [f"and {len(problems) - _MOST_PROBLEMS} problems more"] if len(problems) > _MOST_PROBLEMS else []
         raise InputError("\n".join(f"{origin}: {line}" for line in lines)) from None
 
 
@@ -173,12 +203,7 @@ def _describe(problem: Any, settings_class: type[Settings]) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{field}: unknown key; {_allowed(problem['loc'][:-1], settings_class)}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{field}: {message[0].lower()}{message[1:]} (given: {_short(given)})"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return f"{field}: {message[0].lower()}{message[1:]} (given: {short(given)})"
 
 
 def _allowed(parent: tuple[Any, ...], settings_class: type[Settings]) -> str:

@@ -1,6 +1,7 @@
 """Packs files into training sequences of one length, and keeps them as memory-mapped arrays."""
 
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysim.core.errors import DamagedEntry, InputError
+from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, key_of, seed_of, versions_of
 from raysim.corpus.corpus import Packed
 from raysim.corpus.files import SourceFile
@@ -103,13 +105,18 @@ def _with_bos(source: SourceFile, tokenizer: CodeTokenizer) -> npt.NDArray[np.in
 
 
 def store_packed(packed: Packed, folder: Path) -> None:
-    """Writes `packed` as `folder`, which appears whole or not at all; one that is there already stays."""
+    """Writes `packed` as `folder`, which appears whole or not at all; one that is there already stays.
+
+    Only this user may read it: it is code in another writing.
+    """
     if folder.exists():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    partial.mkdir()
+    partial.mkdir(mode=0o700)
     try:
+        for name in (_SEQUENCES, _REST):
+            (partial / name).touch(mode=0o600)
         np.save(partial / _SEQUENCES, packed.sequences, allow_pickle=False)
         rest = {
             "shape": list(packed.sequences.shape),
@@ -128,14 +135,15 @@ def store_packed(packed: Packed, folder: Path) -> None:
 
 
 def load_packed(folder: Path) -> Packed:
-    """Opens what `store_packed` wrote; the sequences are memory-mapped and read-only.
+    """Opens what `store_packed` wrote, and marks it as used now; the sequences are memory-mapped and read-only.
 
     Raises:
         DamagedEntry: a file is missing or is not what was written.
     """
     try:
-        rest = json.loads((folder / _REST).read_text(encoding="utf-8"))
+        rest = parse_json((folder / _REST).read_text(encoding="utf-8"))
         sequences = np.load(folder / _SEQUENCES, mmap_mode="r", allow_pickle=False)
+        os.utime(folder)
         spans = tuple((str(path), int(start), int(end)) for path, start, end in rest["file_spans"])
         if list(sequences.shape) != rest["shape"] or sequences.dtype != np.int32:
             raise ValueError(

@@ -2,7 +2,6 @@
 
 import gzip
 import itertools
-import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError
+from raysim.core.json_text import parse_json
 from raysim.corpus.encoding import decode_source, without_bom
 from raysim.corpus.files import SourceFile
 from raysim.corpus.reading import DropCounter, text_problem
@@ -18,6 +18,8 @@ RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv
 _NAMES = ("path", "repo_name", "license")
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_CSV_BLOCK_BYTES = 2**31 - 1
+_MOST_LINE_BYTES = 256 << 20
+"""Of a record in JSON; a small file may unpack to any length."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,12 @@ def _json_rows(file: Path) -> Rows:
         zipped = raw.read(2) == _GZIP_MAGIC  # by content: some downloads arrive unpacked under a name in .gz
         raw.seek(0)
         stream = gzip.GzipFile(fileobj=raw) if zipped else raw
-        for number, line in enumerate(stream, start=1):
+        lines = iter(lambda: stream.readline(_MOST_LINE_BYTES + 1), b"")
+        for number, line in enumerate(lines, start=1):
+            if len(line) > _MOST_LINE_BYTES:
+                raise InputError(
+                    f"{file}: line {number} has more than {_MOST_LINE_BYTES >> 20} MiB; no record is as long"
+                )
             data = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if data.strip():
                 yield number, _parse_line(data)
@@ -182,10 +189,10 @@ def _json_rows(file: Path) -> Rows:
 
 def _parse_line(data: bytes) -> Mapping[str, Any] | Broken:
     try:
-        value = json.loads(data.decode())
+        value = parse_json(data.decode())
     except UnicodeDecodeError:
         return Broken("not UTF-8", len(data))
-    except (ValueError, RecursionError):
+    except ValueError:
         return Broken("line is not valid JSON", len(data))
     return value if isinstance(value, dict) else Broken("line is no JSON object", len(data))
 

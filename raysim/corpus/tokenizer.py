@@ -13,6 +13,7 @@ import numpy as np
 import pydantic
 
 from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.json_text import parse_json
 from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Size
 
@@ -203,7 +204,7 @@ def load_tokenizer(settings: TokenizerSettings, base: Path) -> CodeTokenizer:
     origin = f"tokenizer.pretrained {given}"
     try:
         text = files[0].read_text(encoding="utf-8")
-        config = json.loads(files[1].read_text(encoding="utf-8")) if files[1] and files[1].exists() else {}
+        config = parse_json(files[1].read_text(encoding="utf-8")) if files[1] and files[1].exists() else {}
     except FileNotFoundError:
         raise InputError(f"{origin}: {files[0].name} is missing; save it with save_pretrained of a fast one") from None
     except (OSError, ValueError) as error:
@@ -249,7 +250,7 @@ def _build(text: str) -> "BpeTokenizer":
 def _from_json(text: str, bos: str, origin: str) -> CodeTokenizer:
     try:
         # A stored truncation would shorten files in silence; padding would add to them.
-        text = json.dumps({**json.loads(text), "truncation": None, "padding": None}, ensure_ascii=False)
+        text = json.dumps({**parse_json(text), "truncation": None, "padding": None}, ensure_ascii=False)
         built = _build(text)
     except Exception as error:  # the library raises bare Exception
         raise InputError(f"{origin}: no tokenizer of the tokenizers library: {error}") from None

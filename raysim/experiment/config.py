@@ -5,12 +5,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 
 from raysim.core.errors import InputError, RenamedSetting
-from raysim.core.settings import S, Settings, apply_overrides, validate
+from raysim.core.settings import OnlyJson, S, Settings, apply_overrides, validate
 from raysim.core.yaml_files import load_yaml
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
@@ -27,7 +27,7 @@ from raysim.store.retention import StoreSettings
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class ExecutionSettings(Settings):
@@ -45,6 +45,13 @@ class ExecutionSettings(Settings):
     checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
     retries: int = pydantic.Field(
         default=3, ge=0, description="of work whose process or node was lost; then the run ends, resumable"
+    )
+    private: str | None = pydantic.Field(
+        default=None,
+        min_length=1,
+        description="folder, on the machine of each organization, for its packed sequences, which are its code in"
+        " another writing: nobody but its user may look into it; unset: raysim in that user's cache (XDG_CACHE_HOME,"
+        " else ~/.cache). It may be deleted; the sequences are made again",
     )
 
 
@@ -88,14 +95,14 @@ class Experiment(Settings):
     tokenizer: TokenizerSettings
     model: ModelSettings
     trainer: TrainerSettings = TrainerSettings()
-    strategies: list[str | dict[str, dict[str, Any] | None]] = pydantic.Field(
+    strategies: Annotated[list[str | dict[str, dict[str, Any] | None]], OnlyJson] = pydantic.Field(
         min_length=1, description="ways of training together: a name, or {name: settings}; see strategies.NAME"
     )
     measure: MeasureSettings = MeasureSettings()
     report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()
     store: StoreSettings = StoreSettings()
-    sweep: dict[str, list[Any]] = pydantic.Field(
+    sweep: Annotated[dict[str, list[Any]], OnlyJson] = pydantic.Field(
         default={}, description="values for settings, by path as for --set: a run for every combination"
     )
 
@@ -116,7 +123,7 @@ class Experiment(Settings):
     @pydantic.field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise ValueError("use letters, digits, '.', '_' and '-'")
         return name
 
@@ -124,7 +131,7 @@ class Experiment(Settings):
     @classmethod
     def _plain_organizations(cls, organizations: dict[str, Any]) -> dict[str, Any]:
         for name in organizations:
-            if not _NAME.match(name) or name == "server":
+            if not _NAME.fullmatch(name) or name == "server":
                 raise ValueError(f"{name!r} names no organization; use letters, digits, '.', '_' and '-', not 'server'")
         return organizations
 

@@ -1,6 +1,7 @@
 """Sets an experiment up: references, tokenizer, organizations, the run contexts of all seeds."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -64,9 +65,11 @@ class Setup:
 class _Recruiter:
     """Makes actors of one organization; from the second on they must have the statistics of the first."""
 
-    def __init__(self, pool: ActorPool, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
+    def __init__(
+        self, pool: ActorPool, name: str, settings: OrganizationSettings, base: Path, private: str | None
+    ) -> None:
         self._pool = pool
-        self._arguments = name, settings, base, cache
+        self._arguments = name, settings, base, private
         self.preparation_context: PreparationContext | None = None
         self.stats: ClientStats | None = None
 
@@ -88,7 +91,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     Args:
         loaded: the experiment.
         pool: the organizations are enlisted in.
-        store: may hold the tokenizer, and token shards.
+        store: may hold the tokenizer.
         secret: keys the hashes of files that organizations compare; None: one that is used for nothing else. No result
             depends on it.
 
@@ -96,9 +99,13 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         InputError: something that the experiment names is missing, empty or too short.
     """
     experiment = loaded.experiment
-    cache = store.folder / "shards"
+    private = experiment.execution.private
+    if private and (loaded.base / os.path.expanduser(private)).resolve().is_relative_to(store.folder.resolve()):
+        raise InputError(
+            f"execution.private: {private} lies in the store, which holds nobody's code; name another folder"
+        )
     recruiters = {
-        name: _Recruiter(pool, name, settings, loaded.base, cache / name)
+        name: _Recruiter(pool, name, settings, loaded.base, private)
         for name, settings in experiment.organizations.items()
     }
     for name, recruiter in recruiters.items():

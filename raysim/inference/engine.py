@@ -28,7 +28,6 @@ GENERATION_SCHEMA = pa.schema(
     [
         *GENERATIONS.fields("prompt", "sample"),
         ("text", pa.string()),
-        ("lead", pa.int32()),
         *GENERATIONS.fields("new_tokens", "ended"),
     ]
 )
@@ -95,10 +94,9 @@ class Generator:
             seed: the number behind every sample, together with the prompt and the sample's number.
 
         Returns:
-            a table of `GENERATION_SCHEMA`, a row for each prompt and sample. ``text`` begins at the start of the line
-            in which the continuation begins, so its first ``lead`` characters are the prompt's; it ends before the
-            first stop string (not for prefix prompts) or the token that ends a file. ``new_tokens`` counts the tokens
-            up to there, those of the stop string included.
+            a table of `GENERATION_SCHEMA`, a row for each prompt and sample. ``text`` is the continuation alone, up to
+            the first stop string (not for prefix prompts) or the token that ends a file. ``new_tokens`` counts the
+            tokens up to there, those of the stop string included.
 
         Raises:
             InputError: a prompt that fills the model's context.

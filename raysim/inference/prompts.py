@@ -10,6 +10,19 @@ from raysim.inference.settings import Sampling
 
 FUNCTION, PREFIX, HELD_OUT = "function", "prefix", "held_out"
 
+_UNDECODED = "\ufffd"
+
+
+def open_line(text: str) -> tuple[str, str]:
+    """The line in which a continuation of the prompt `text` begins, as far as it is the prompt's.
+
+    Returns:
+        its whole characters, and what stands for the bytes of one that the end of the prompt cuts.
+    """
+    line = text[text.rfind("\n") + 1 :]
+    whole = line.rstrip(_UNDECODED)
+    return whole, line[len(whole) :]
+
 
 def prompt_id(kind: str, tokens: Sequence[int]) -> str:
     """16 hexadecimal digits that name a prompt by its content."""

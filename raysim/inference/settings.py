@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-GENERATION_VERSION = 3
+GENERATION_VERSION = 4
 """Numerics version: raised whenever the same recipe would give other samples."""
 
 Precision = Literal["fp32", "bf16"]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from raysim.corpus.tokenizer import Tokenizer
+from raysim.inference.prompts import open_line
 
 STOP, END_OF_FILE, LENGTH = "stop", "end of file", "length"
 
@@ -32,14 +33,14 @@ class Endings:
 
     def stopped(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> bool:
         """Whether one of `stops` occurs in the continuation."""
-        return self._read(tail, generated, stops)[2] is not None
+        return self._read(tail, generated, stops)[1] is not None
 
     def finish(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> dict[str, Any]:
-        """The columns text, lead, new_tokens and ended of `raysim.inference.engine.GENERATION_SCHEMA`."""
+        """The columns text, new_tokens and ended of `raysim.inference.engine.GENERATION_SCHEMA`."""
         end = next((i for i, token in enumerate(generated) if token in self.tokens), None)
         ended = LENGTH if end is None else END_OF_FILE
         tokens = generated[:end]
-        text, lead, cut = self._read(tail, tokens, stops)
+        text, cut = self._read(tail, tokens, stops)
         if cut is not None:
             ended = STOP
             text = text[:cut]
@@ -51,17 +52,14 @@ class Endings:
                 else:
                     low = middle + 1
             tokens = tokens[:low]
-        return {"text": text, "lead": lead, "new_tokens": len(tokens), "ended": ended}
+        return {"text": text, "new_tokens": len(tokens), "ended": ended}
 
-    def _read(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> tuple[str, int, int | None]:
-        """Text from the start of the line, its lead, and where in the text the first stop string begins, if any."""
-        prompt = self._tokenizer.decode(tail)
-        begin = prompt.rfind("\n") + 1
-        text = self._tokenizer.decode([*tail, *generated])[begin:]
-        lead = prompt[begin:]
-        num_lead = len(lead)
-        if not text.startswith(lead):
-            # The prompt ended inside a character, which the continuation completed or not.
-            num_lead = next((i for i, (x, y) in enumerate(zip(lead, text, strict=False)) if x != y), len(text))
-        found = [at for at in (text.find(stop, num_lead) for stop in stops) if at >= 0]
-        return text, num_lead, min(found, default=None)
+    def _read(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> tuple[str, int | None]:
+        """The continuation, nothing of the prompt in it, and where in it the first stop string begins, if any."""
+        prompt, whole = self._tokenizer.decode(tail), self._tokenizer.decode([*tail, *generated])
+        # A character that the prompt ends inside is the continuation's.
+        kept = prompt.removesuffix(open_line(prompt)[1])
+        # Some tokenizers decode tokens otherwise where more follow, which makes no text of the prompt generated.
+        text = whole[len(kept) :] if whole.startswith(kept) else self._tokenizer.decode(generated)
+        found = [at for at in map(text.find, stops) if at >= 0]
+        return text, min(found, default=None)

@@ -11,12 +11,14 @@ reordered or reflowed lines, nor copies shorter than the window.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.corpus.lines import significant_lines
+from raysim.inference.prompts import open_line
 from raysim.matching.line_index import (
     DIGEST_BYTES,
     Digests,
@@ -29,7 +31,14 @@ from raysim.matching.line_index import (
 from raysim.matching.windows import inside_one, spread
 from raysim.tables.schemas.generations import MATCHES, PROMPTS, SAMPLES
 
-CONTEXT_SCHEMA = pa.schema([("prompt", pa.string()), ("context", pa.list_(pa.binary(DIGEST_BYTES)))])
+CONTEXT_SCHEMA = pa.schema(
+    [
+        ("prompt", pa.string()),
+        ("context", pa.list_(pa.binary(DIGEST_BYTES))),
+        ("line", pa.string()),
+        ("cut", pa.string()),
+    ]
+)
 SAMPLE_SCHEMA = SAMPLES.without("model")
 MATCH_SCHEMA = MATCHES.without("model")
 WINDOW_SCHEMA = pa.schema([("prompt", pa.string()), ("window", pa.binary(DIGEST_BYTES))])
@@ -43,20 +52,21 @@ def fragment_id(stripped_lines: list[str]) -> str:
 
 
 def prompt_context(prompts: pa.Table, min_lines: int, secret: bytes) -> pa.Table:
-    """Keyed digests of what comes before each continuation; runs inside the organization.
+    """What comes before each continuation. It holds code, so it does not leave the organization.
 
     Returns:
-        a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: the last ``min_lines - 1`` significant lines
-        before the line in which the continuation begins.
+        a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: ``context``, keyed digests of the last
+        ``min_lines - 1`` significant lines before the line in which the continuation begins; ``line`` and ``cut``, the
+        beginning of that line (see `raysim.inference.prompts.open_line`).
     """
     keep = min_lines - 1
-    contexts: list[list[bytes]] = []
-    for text in prompts["text"].to_pylist():
+    rows = []
+    for prompt, text in zip(prompts["prompt"].to_pylist(), prompts["text"].to_pylist(), strict=True):
         lines = significant_lines(text[: text.rfind("\n") + 1])[0]
-        contexts.append(to_binary(digest_lines(lines[max(0, len(lines) - keep) :], secret)))
-    return pa.table(
-        [prompts["prompt"], pa.array(contexts, CONTEXT_SCHEMA.field("context").type)], schema=CONTEXT_SCHEMA
-    )
+        context = to_binary(digest_lines(lines[max(0, len(lines) - keep) :], secret))
+        line, cut = open_line(text)
+        rows.append({"prompt": prompt, "context": context, "line": line, "cut": cut})
+    return pa.Table.from_pylist(rows, schema=CONTEXT_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -68,28 +78,33 @@ class _Lines:
         generated: bool ``[num_lines]``, the continuation contributed a character to it; a tail of each sample.
         starts: int64 ``[num_samples + 1]``, where each sample's lines begin.
         own: for each sample, position of its first significant line of its own (behind its context).
+        texts: of each sample, from the start of the line in which it begins: the prompt's part, and the continuation.
     """
 
     digests: Digests
     generated: npt.NDArray[np.bool_]
     starts: npt.NDArray[np.int64]
     own: npt.NDArray[np.int64]
+    texts: list[str]
 
 
-def _gather(generations: pa.Table, contexts: Mapping[str, list[bytes]], secret: bytes) -> _Lines:
+def _gather(generations: pa.Table, contexts: Mapping[str, Mapping[str, Any]], secret: bytes) -> _Lines:
     lines: list[str] = []
     before: list[bytes] = []
     is_context: list[bool] = []
     generated: list[bool] = []
-    starts, own = [0], []
-    for prompt, text, lead in zip(*(generations[name].to_pylist() for name in ("prompt", "text", "lead")), strict=True):
-        context = contexts[prompt]
-        sample_lines, numbers = significant_lines(text)
+    starts, own, texts = [0], [], []
+    for prompt, text in zip(generations["prompt"].to_pylist(), generations["text"].to_pylist(), strict=True):
+        row = contexts[prompt]
+        context = row["context"]
+        texts.append(row["line"] + text)
+        sample_lines, numbers = significant_lines(texts[-1])
         before += context
         lines += sample_lines
         is_context += [True] * len(context) + [False] * len(sample_lines)
         # The line in which the continuation begins is the prompt's if all of its characters are.
-        first_is_prompts = bool(numbers) and numbers[0] == 1 and not text.partition("\n")[0][lead:].strip()
+        first = text.partition("\n")[0].removeprefix(row["cut"])
+        first_is_prompts = bool(numbers) and numbers[0] == 1 and not first.strip()
         own_generated = [True] * len(sample_lines)
         if first_is_prompts:
             own_generated[0] = False
@@ -101,7 +116,11 @@ def _gather(generations: pa.Table, contexts: Mapping[str, list[bytes]], secret: 
     digests[from_context] = from_binary(before)
     digests[~from_context] = digest_lines(lines, secret)
     return _Lines(
-        digests, np.array(generated, dtype=np.bool_), np.array(starts, dtype=np.int64), np.array(own, dtype=np.int64)
+        digests,
+        np.array(generated, dtype=np.bool_),
+        np.array(starts, dtype=np.int64),
+        np.array(own, dtype=np.int64),
+        texts,
     )
 
 
@@ -113,11 +132,10 @@ def match(
     min_lines: int,
     secret: bytes,
 ) -> tuple[pa.Table, pa.Table]:
-    """Attributes generated lines to organizations.
+    """Attributes generated lines to organizations; runs at the organization whose prompts were answered.
 
     Args:
-        generations: columns ``prompt``, ``sample``, ``text`` (from the start of the line in which the continuation
-            begins) and ``lead`` (how many characters of it are the prompt's).
+        generations: columns ``prompt``, ``sample`` and ``text``, the continuation alone.
         prompts_context: see `prompt_context`; a prompt that is in it twice has the same context both times.
         indexes: line index of each organization's training split, by name.
         reference: line index of public code, or None.
@@ -128,9 +146,9 @@ def match(
         *samples*, a row for each generation and organization, zeros included (`SAMPLE_SCHEMA`): ``lines`` counts the
         significant lines generated, ``covered`` those that the organization covers, which is the sum of ``exclusive``,
         ``shared`` and ``public``. *matches*, a row for each maximal run of generated lines that an organization covers
-        (`MATCH_SCHEMA`): ``start`` is its line in ``text`` from 1, ``lines`` its significant lines, ``file`` and
-        ``line`` where its first line is in the first place of its first window, ``places`` how many of those there
-        are.
+        (`MATCH_SCHEMA`): ``start`` is its line in the continuation from 1, ``lines`` its significant lines, ``text``
+        what the continuation has of them, ``file`` and ``line`` where its first line is in the first place of its first
+        window, ``places`` how many of those there are.
 
     Raises:
         ValueError: an index of another window length.
@@ -138,7 +156,7 @@ def match(
     for name, index in [*indexes.items(), *([("the reference", reference)] if reference is not None else [])]:
         if index.min_lines != min_lines:
             raise ValueError(f"the index of {name} has windows of {index.min_lines} lines, not of {min_lines}")
-    contexts = dict(zip(prompts_context["prompt"].to_pylist(), prompts_context["context"].to_pylist(), strict=True))
+    contexts = {row["prompt"]: row for row in prompts_context.to_pylist()}
     lines = _gather(generations, contexts, secret)
 
     windows = digest_windows(lines.digests, min_lines)
@@ -222,7 +240,7 @@ def _match_rows(
     rows: list[dict[str, object]] = []
     for begin, end, window in zip(begins.tolist(), ends.tolist(), first_window.tolist(), strict=True):
         sample = int(sample_of[begin])
-        own, numbers = significant_lines(texts[sample])
+        own, numbers = significant_lines(lines.texts[sample])
         low, high = begin - int(lines.own[sample]), end - int(lines.own[sample])
         position, count = int(places[0][window]), int(places[1][window])
         file, line = index.locate(position + begin - window)

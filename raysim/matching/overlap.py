@@ -140,13 +140,22 @@ class Written:
     windows: Digests
 
 
-def written_windows(matches: pa.Table, owner: str, min_lines: int, secret: bytes) -> Digests:
+def written_windows(matches: pa.Table, begun: Mapping[str, str], owner: str, min_lines: int, secret: bytes) -> Digests:
     """Distinct digests of the windows in the generated runs of lines that `owner` covers: uint64 ``[n, 2]``.
 
-    A window counts if the model wrote all of it; one that begins in the prompt does not.
+    A window counts if the model wrote all of its lines, or went on with its first one; one that begins in an earlier
+    line of the prompt does not. Runs at the organization whose prompts were answered.
+
+    Args:
+        matches: of `raysim.matching.matches.match`.
+        begun: for each prompt the beginning of the line that its continuations go on with.
+        owner: whose lines are meant.
+        min_lines: significant lines of a window.
+        secret: the key of all line digests.
     """
     found = [np.zeros((0, 2), dtype=np.uint64)]
-    texts = matches.filter(pc.field("owner") == owner)["text"].unique().to_pylist()
+    runs = matches.filter(pc.field("owner") == owner).select(["prompt", "start", "text"]).to_pylist()
+    texts = {(begun[run["prompt"]] if run["start"] == 1 else "") + run["text"] for run in runs}
     found += [digest_windows(digest_lines(significant_lines(text)[0], secret), min_lines) for text in sorted(texts)]
     return distinct(np.concatenate(found))
 

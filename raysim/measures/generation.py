@@ -81,9 +81,9 @@ class GenerateStep:
         kinds = dict(zip(prompts["prompt"].to_pylist(), prompts["kind"].to_pylist(), strict=True))
         texts = dict(zip(prompts["prompt"].to_pylist(), prompts["text"].to_pylist(), strict=True))
         verdicts: list[bool | None] = []
-        for answer in answers.select(["prompt", "text", "lead"]).to_pylist():
+        for answer in answers.select(["prompt", "text"]).to_pylist():
             prompt = answer["prompt"]
-            whole = texts[prompt] + answer["text"][answer["lead"] :]
+            whole = texts[prompt] + answer["text"]
             verdicts.append(None if kinds[prompt] == "prefix" else self._judge(whole))
         return verdicts
 
@@ -93,10 +93,7 @@ def generation_job(
     tables: Callable[[list[pa.Table]], dict[str, pa.Table]],
     light: bool = False,
 ) -> BatchJob:
-    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `BatchJob`.
-
-    Organizations do what is `light` by themselves.
-    """
+    """How models are asked for text: a part of a piece is a batch of its prompts. Arguments are those of `BatchJob`."""
     return BatchJob(
         step=GenerateStep,
         arguments=arguments,
@@ -105,7 +102,7 @@ def generation_job(
         ),
         part=lambda answer: answer["batch"][0].as_py(),
         tables=tables,
-        light="organizations" if light else None,
+        light=light,
     )
 
 

@@ -27,6 +27,7 @@ from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, 
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer
+from raysim.organizations.private_folder import private_folder
 from raysim.training.model_host import ModelHost
 from raysim.training.model_host import ModelSpec as ModelSpec  # re-exported for measures
 from raysim.training.rank_worker import train_here
@@ -147,15 +148,16 @@ class Organization(TrainingClient):
         name: of the organization.
         settings: source, limit and agreement.
         base: folder that relative paths of the source start from.
-        cache: folder for its token shards, on the machine where it runs.
+        private: where the private folders of organizations lie on the machine where it runs, its token shards among
+            them; see `raysim.organizations.private_folder`.
     """
 
-    def __init__(self, name: str, settings: OrganizationSettings, base: Path, cache: Path) -> None:
+    def __init__(self, name: str, settings: OrganizationSettings, base: Path, private: str | None = None) -> None:
         super().__init__(name)
         self.agreement = settings.agreement
         self._settings = settings
         self._base = base
-        self._cache = cache
+        self._private = private
         self._reading: SourceReading | None = None
         self._corpus: Corpus | None = None
         self._packed: Packed | None = None
@@ -267,7 +269,7 @@ class Organization(TrainingClient):
             preparation_context.tokenizer.fingerprint,
             preparation_context.sequence_length,
         )
-        shard = self._cache / packing_key(seed)
+        shard = private_folder(self._base, self._private, self.name) / packing_key(seed)
         if not shard.exists():
             store_packed(
                 pack(corpus.train, preparation_context.tokenizer, preparation_context.sequence_length, seed), shard

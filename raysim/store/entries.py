@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysim.core.errors import DamagedEntry
+from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, canonical_json, file_sha256, key_of
+from raysim.core.names import is_plain
 
 FACTS_FILE = "entry.json"
 _FORMAT = 1
@@ -65,22 +67,27 @@ class Entry:
 def read_entry(place: Path, key: Key, verify: bool = True) -> Entry | None:
     """The entry of `key` in the folder `place`, its facts verified and, with `verify`, its every byte; None: not there.
 
+    Whoever can write into the store can write facts whose hash is right, so names are checked too: files that are
+    evicted are deleted.
+
     Raises:
         DamagedEntry: it is not what was written.
     """
     try:
+        if is_link(place):
+            raise DamagedEntry(f"store entry {key}: is a link to another place")
         content = (place / FACTS_FILE).read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
     try:
-        body = json.loads(content)
+        body = parse_json(content)
         digest = body.pop("sha256")
         if digest != _digest(body) or body["key"] != key or key_of(body["recipe"]) != key:
             raise DamagedEntry(f"store entry {key}: {FACTS_FILE} is not what was written")
-        dropped = frozenset(body.get("dropped", ()))
-        entry = Entry(key, place, body["recipe"], body["info"], body["files"], dropped)
+        entry = _entry(key, place, body)
+        dropped = entry.dropped
         if verify:
             for name, facts in entry.files.items():
                 if name not in dropped and file_sha256(place / name) != facts["sha256"]:
@@ -88,6 +95,30 @@ def read_entry(place: Path, key: Key, verify: bool = True) -> Entry | None:
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
     return entry
+
+
+def _entry(key: Key, place: Path, body: Mapping[str, Any]) -> Entry:
+    """The entry of facts whose hash is right.
+
+    Raises:
+        ValueError: they are none that `write_facts` writes.
+    """
+    files, info, dropped = body["files"], body["info"], frozenset(body.get("dropped", ()))
+    sizes = [facts["bytes"] for facts in files.values()]
+    texts = [facts["sha256"] for facts in files.values()] + [body["recipe"]["kind"]]
+    if not (all(type(size) is int and size >= 0 for size in sizes) and all(isinstance(text, str) for text in texts)):
+        raise ValueError(f"{FACTS_FILE} is of another form")
+    for name in files:
+        _check_name(name)
+    if not isinstance(info, dict) or not dropped <= {name for name in files if is_array(name)}:
+        raise ValueError(f"{FACTS_FILE} is of another form")
+    return Entry(key, place, body["recipe"], info, files, dropped)
+
+
+def _check_name(name: str) -> None:
+    """Raises a `ValueError` unless `name` is that of an array or a table, right in the folder of its entry."""
+    if not is_plain(name) or not name.endswith((".npy", ".parquet")):
+        raise ValueError(f"{name!r} names no array and no table of an entry")
 
 
 def write_entry(
@@ -103,6 +134,8 @@ def write_entry(
     Raises:
         OSError: the disk is full or cannot be written.
     """
+    for name in (*(f"{name}.npy" for name in arrays), *(f"{name}.parquet" for name in tables)):
+        _check_name(name)
     folder.mkdir(parents=True)
     files = {}
     for name, array in arrays.items():
@@ -137,6 +170,11 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data)
     return _facts(path)
+
+
+def is_link(place: Path) -> bool:
+    """Whether the folder of an entry leads elsewhere; raysim makes no links, and deletes nothing through them."""
+    return place.is_symlink() or place.parent.is_symlink()
 
 
 def is_array(file: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import DamagedEntry, InputError
-from raysim.core.keys import Key
+from raysim.core.keys import Key, is_key
 from raysim.core.run_folder import RunFolder
 from raysim.store.entries import Entry
 from raysim.store.references import References, RunReferences
@@ -42,10 +42,10 @@ def find_store(path: Path) -> Path:
     Raises:
         InputError: neither.
     """
-    if (path / "objects").is_dir():
-        return path
-    if (path / "manifest.json").is_file():
-        return RunFolder.reopen(path).store
+    of_run = not (path / "objects").is_dir() and (path / "manifest.json").is_file()
+    store = RunFolder.reopen(path).store if of_run else path
+    if (store / "objects").is_dir():
+        return store
     raise InputError(f"{path}: neither a store (a folder with 'objects' in it) nor the folder of a run that has one")
 
 
@@ -101,8 +101,9 @@ def collect_garbage(path: Path, dry_run: bool) -> dict[str, Any]:
         ]
         freed = sum(contents.entries[key].num_bytes() for key in removed)
         freed += sum(int(e.files[f"{name}.npy"]["bytes"]) for e in dropped for name in e.array_names())
-        leftovers = [p for p in (folder / "partial").glob("*") if p.name in contents.entries or p.name not in referred]
-        leftovers += [p for p in (folder / "damaged").glob("*") if p.is_dir()]
+        unfinished = [place for place in (folder / "partial").glob("*") if is_key(place.name)]
+        leftovers = [place for place in unfinished if place.name in contents.entries or place.name not in referred]
+        leftovers += [p for p in (folder / "damaged").glob("*-*") if p.is_dir() and is_key(p.name.partition("-")[0])]
         leftovers += contents.damaged
         stray = contents.left_over()
         freed += sum(file.stat().st_size for p in leftovers for file in p.rglob("*") if file.is_file())
@@ -146,7 +147,7 @@ def _whole(run: RunReferences) -> RunReferences:
     folder = RunFolder(run.folder)
     if folder.is_finished():
         return run
-    done = frozenset(row["key"] for row in read_log(folder.stages))
+    done = frozenset(key for row in read_log(folder.stages) if isinstance(key := row.get("key"), str))
     return RunReferences(run.folder, run.keys | done, run.arrays | done)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysim.core.errors import InputError, RunError
+from raysim.core.json_text import parse_json
 from raysim.core.keys import Key
 from raysim.core.locks import try_lock
 
@@ -130,7 +131,7 @@ class References:
 
     def _read(self, path: Path) -> RunReferences:
         try:
-            body = json.loads(path.read_text(encoding="utf-8"))
+            body = parse_json(path.read_text(encoding="utf-8"))
             run = (self._store / body["run"]).resolve()
             return RunReferences(run, frozenset(body["keys"]), frozenset(body["arrays"]))
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -5,6 +5,7 @@ reader sees all of it or nothing; two runs that write the same key write the sam
 The arrays of an entry may be evicted: its facts, its tables and the hashes of its arrays stay.
 """
 
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.core.errors import DamagedEntry, InputError, RunError
-from raysim.core.keys import Key, key_of
+from raysim.core.keys import Key, is_key, key_of
 from raysim.core.locks import try_lock
-from raysim.store.entries import FACTS_FILE, Entry, is_array, read_entry, write_array, write_entry, write_facts
+from raysim.store.entries import (
+    FACTS_FILE,
+    Entry,
+    is_array,
+    is_link,
+    read_entry,
+    write_array,
+    write_entry,
+    write_facts,
+)
+
+_DRAFT = re.compile(r"\.[0-9a-f]{10,32}\.[0-9a-f]{32}")
+"""Beside the place of an entry, or of a checkpoint, while it is being written."""
 
 
 class Store:
@@ -102,7 +115,8 @@ class Store:
 
     def places(self) -> Iterator[Path]:
         """The folders of all entries, each named by its key."""
-        return (file.parent for file in self._objects.glob(f"*/[!.]*/{FACTS_FILE}"))
+        places = (file.parent for file in self._objects.glob(f"*/[!.]*/{FACTS_FILE}"))
+        return (place for place in places if is_key(place.name) and not is_link(place))
 
     def remove(self, key: Key) -> None:
         """Deletes an entry: first its facts, so that a kill leaves none that looks whole."""
@@ -111,10 +125,16 @@ class Store:
         shutil.rmtree(place, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Removes what kills left half-written. Only for whoever has the store alone: a draft may be at work."""
-        for draft in (*self._objects.glob("*/.*"), *self._partial.glob("*/.*")):
-            shutil.rmtree(draft, ignore_errors=True)
-        for draft in (*self._objects.glob(f"*/*/.{FACTS_FILE}.*"), *self._leases.glob("*")):
+        """Removes what kills left half-written, and the code of organizations that earlier versions put here.
+
+        Only for whoever has the store alone: a draft may be at work.
+        """
+        shutil.rmtree(self.folder / "shards", ignore_errors=True)
+        for draft in (*self._objects.glob("*/.*.*"), *self._partial.glob("*/.*.*")):
+            if _DRAFT.fullmatch(draft.name):
+                shutil.rmtree(draft, ignore_errors=True)
+        leases = (lease for lease in self._leases.glob("*") if is_key(lease.name))
+        for draft in (*(file for place in self.places() for file in place.glob(f".{FACTS_FILE}.*")), *leases):
             draft.unlink(missing_ok=True)
 
     @contextmanager
@@ -209,6 +229,8 @@ class Store:
             place.rename(self._trash / f"{key}-{uuid.uuid4().hex[:8]}")
 
     def _place(self, key: Key) -> Path:
+        if not is_key(key):
+            raise DamagedEntry(f"store {self.folder}: {key!r} is no key; whatever names it is not what was written")
         return self._objects / key[:2] / key
 
     def _checkpoints(self, key: Key) -> list[Path]:

@@ -40,6 +40,7 @@ class BatchedTask:
         label: names it for people.
         tokens: that it takes.
         num_parts: answers that it is made of.
+        sent: what it takes to the organization, beside weights.
         entry: in the store, once it is there.
         parts: that have come, by number.
     """
@@ -48,6 +49,7 @@ class BatchedTask:
     label: str
     tokens: int
     num_parts: int
+    sent: tuple[Transfer, ...] = ()
     entry: Entry | None = None
     parts: dict[int, pa.Table] = field(default_factory=dict)
 
@@ -75,8 +77,8 @@ class BatchJob:
         work: the table that asks for one part of a probe's piece.
         part: which part an answer is.
         tables: what is stored of a piece, from its parts in order.
-        light: where it is done if it takes less than workers of the pipeline take to start, and Ray is our own, in this
-            machine: by the server, or by each probe's organization, whose processes have all modules loaded.
+        light: it takes less than workers of the pipeline take to start. Where Ray is our own, in this machine, each
+            probe's organization does it by itself: its processes have all modules loaded.
     """
 
     step: type
@@ -84,7 +86,7 @@ class BatchJob:
     work: Callable[[Probe, int], pa.Table]
     part: Callable[[pa.Table], int]
     tables: Callable[[list[pa.Table]], dict[str, pa.Table]]
-    light: Literal["server", "organizations"] | None = None
+    light: bool = False
 
 
 class BatchJobs:
@@ -145,11 +147,11 @@ class BatchJobs:
 
         hand_out()
         retries = self._executor.pool.retrying.policy.retries
-        if job.light == "organizations" and self._backend.embedded:
+        if job.light and self._backend.embedded:
             answers = self._from_organizations(job, arguments, [probe[1] for probe, _ in missing], tables)
         else:
-            place = "inline" if job.light and self._backend.embedded else self._backend.name
-            answers = self._answers(map_tables(job.step, arguments, tables, self._workers, place, retries=retries))
+            steps = map_tables(job.step, arguments, tables, self._workers, self._backend.name, retries=retries)
+            answers = self._answers(steps)
         async for answer in answers:
             under_way -= 1
             hand_out()
@@ -164,8 +166,8 @@ class BatchJobs:
             content = b"".join(table_bytes(table) for table in results.values())
             info: dict[str, Any] = {}
             if probe[1] != SERVER:
-                transfer = Transfer.of(probe[1], SERVER, piece.recipe["kind"], content)
-                info = {"site": probe[1], "crossings": [transfer.to_json()]}
+                transfers = *piece.sent, Transfer.of(probe[1], SERVER, piece.recipe["kind"], content)
+                info = {"site": probe[1], "crossings": [transfer.to_json() for transfer in transfers]}
             piece.entry = await asyncio.to_thread(self._executor.store.put, piece.recipe, info, None, results)
             piece.parts.clear()
             now_s = time.monotonic()

@@ -3,13 +3,13 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 
 from raysim.core.errors import InputError
 from raysim.core.keys import file_sha256, key_of, seed_of
-from raysim.core.settings import Settings
+from raysim.core.settings import OnlyJson, Settings
 from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings, add_adapters
 from raysim.training.weights import Flat, flatten, layout_of
@@ -33,7 +33,7 @@ _DROPOUT_FIELDS = (
 class ModelSettings(Settings):
     """Which model is trained."""
 
-    config: dict[str, Any] | None = pydantic.Field(
+    config: Annotated[dict[str, Any], OnlyJson] | None = pydantic.Field(
         default=None, description="model_type and its Hugging Face config fields; random weights"
     )
     pretrained: str | None = pydantic.Field(default=None, description="folder or hub name of a checkpoint")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import pydantic
 
 from raysim.core.errors import InputError
 from raysim.core.extensions import load_extension
-from raysim.core.settings import Settings
+from raysim.core.settings import OnlyJson, Settings
 from raysim.training.model_host import ModelSpec
 from raysim.training.objectives import ObjectiveConfig
 from raysim.training.process_group import ALONE, ProcessGroup
@@ -36,7 +36,7 @@ class TrainerSettings(Settings):
         default="torch",
         description="torch, deepspeed, or one that another package brings",
     )
-    deepspeed: dict[str, Any] = pydantic.Field(
+    deepspeed: Annotated[dict[str, Any], OnlyJson] = pydantic.Field(
         default={}, description="DeepSpeed's own config, for backend: deepspeed; for example zero_optimization"
     )
     epochs: int = pydantic.Field(default=10, ge=1, description="passes over the data in a stage that is not federated")

@@ -16,7 +16,20 @@ def test_a_manifest_keeps_when_its_run_was_created(tmp_path):
     assert folder.is_finished()
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "cannot be read"), ("[]", "expected a JSON object")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read .*nested more than 100 levels"),
+        ("[]", "expected a JSON object"),
+        ('{"store": 7}', "names a store or points that are none"),
+        ('{"store": "a\\u0000b"}', "names a store or points that are none"),
+        ('{"points": [{"name": "p", "folder": "../p"}]}', "names a store or points that are none"),
+        ('{"points": [{"name": "p", "folder": "/p"}]}', "names a store or points that are none"),
+        ('{"points": [{"name": "p"}]}', "names a store or points that are none"),
+        ('{"points": 7}', "names a store or points that are none"),
+    ],
+)
 def test_a_broken_manifest_is_named(tmp_path, text, words):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=words):

@@ -4,15 +4,26 @@ import contextlib
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from examples import scaled
 
 from raysim.core.errors import InputError
 from raysim.core.yaml_files import load_yaml, parse_yaml, yaml_text
+
+
+def aliases(form: str, key: str = "") -> str:
+    """Nine nested levels of nine aliases each: 9 to the power of 9 once written out."""
+    lines = ["a0: &a0 {x: 1}"]
+    for level in range(9):
+        inner = ", ".join(key.format(n) + f"*a{level}" for n in range(9))
+        lines.append(f"a{level + 1}: &a{level + 1} {form.format(inner)}")
+    return "\n".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -71,13 +82,50 @@ def test_anchors_and_merges() -> None:
         ("a: &b {c: *b}", ["line 1", "inside itself"]),
         ("? {a: 1}\n: 2", ["line 1, column 3", "unhashable"]),
         ('"\\U00110000"', ["x.yaml: not valid YAML"]),
-        ("[" * 1200, ["nested too deeply"]),
+        ("[" * 1200, ["line 1, column 51", "nested too deeply; at most 50 levels"]),
+        ("[" * 5000, ["nested too deeply"]),
+        ("{a: " * 5000, ["nested too deeply"]),
+        ("- " * 5000 + "a", ["nested too deeply"]),
+        ("? " * 5000 + "a", ["nested too deeply"]),
+        ("".join(f"{' ' * n}a:\n" for n in range(200)), ["nested too deeply"]),
+        (aliases("[{}]"), ["aliases repeat more than 100,000 characters"]),
+        (aliases("{{{}}}", "k{}: "), ["aliases repeat more than 100,000 characters"]),
+        (aliases("{{<<: [{}]}}"), ["aliases repeat more than 100,000 characters"]),
+        (f"a: &a {'x' * 1000}\nb: [{'*a, ' * 200}]", ["line 2", "aliases repeat more than 100,000 characters"]),
+        ("a" * 300_001, ["longer than 300,000 characters"]),
+        ("a: 0x" + "F" * 4000, ["line 1, column 4", "'0xFFF", "...", "is no int"]),
+        ("a: " + "9" * 4000, ["line 1, column 4", "'9999", "...", "is no int"]),
+        (f"{'k' * 900}: 1\n{'k' * 900}: 2", ["line 2", "'kkk", "...", "is named twice"]),
     ],
 )
 def test_what_is_broken_says_where(text: str, words: list[str]) -> None:
     with pytest.raises(InputError) as raised:
         parse_yaml(text, "x.yaml")
     assert all(word in str(raised.value) for word in ["x.yaml", *words]), raised.value
+    assert len(str(raised.value)) < 300
+
+
+def test_aliases_and_depth_as_people_use_them() -> None:
+    text = f"a: &a {{k: {'x' * 50}}}\n" + "".join(f"b{n}: *a\nc{n}: {{<<: *a}}\n" for n in range(300))
+    assert parse_yaml(text, "here")["c299"] == {"k": "x" * 50}
+    value = parse_yaml("[" * 49 + "1" + "]" * 49, "here")
+    for _ in range(49):
+        (value,) = value
+    assert value == 1
+
+
+@hypothesis.settings(max_examples=scaled(100), deadline=timedelta(seconds=5))
+@hypothesis.given(
+    st.lists(st.tuples(st.sampled_from(["[{}]", "{{k: {}}}", "{{<<: {}}}"]), st.integers(1, 9)), max_size=30)
+)
+def test_trees_of_aliases_are_small_or_refused(levels: list[tuple[str, int]]) -> None:
+    """What is read can be written out at once."""
+    lines = ["a0: &a0 {x: 1}"]
+    for number, (form, count) in enumerate(levels):
+        inner = ", ".join([f"*a{number}"] * count) if form == "[{}]" else f"[{', '.join([f'*a{number}'] * count)}]"
+        lines.append(f"a{number + 1}: &a{number + 1} {form.format(inner)}")
+    with contextlib.suppress(InputError):
+        assert len(repr(parse_yaml("\n".join(lines), "here"))) < 2_000_000
 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.getcwd []", "!!python/name:os.system x", "!mine {}"])
@@ -128,11 +176,15 @@ def test_a_file_must_be_readable_and_hold_a_mapping(tmp_path: Path) -> None:
     assert load_yaml(tmp_path / "good.yaml") == {"name": "é"}
     (tmp_path / "latin.yaml").write_bytes("name: é".encode("latin-1"))
     (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "long.yaml").write_text("é" * 1_000_001)
+    (tmp_path / "endless.yaml").symlink_to("/dev/zero")
     for name, words in (
         ("none.yaml", "no such file"),
         ("latin.yaml", "cannot be read"),
         ("list.yaml", "expected a mapping of settings, found list"),
         (".", "cannot be read"),
+        ("long.yaml", "longer than 300,000 characters"),
+        ("endless.yaml", "longer than 300,000 characters"),
     ):
         with pytest.raises(InputError, match=words):
             load_yaml(tmp_path / name)

@@ -105,7 +105,7 @@ def test_an_organization_prepares_from_it_what_it_would_from_the_same_files(
 ) -> None:
     def prepared(source: dict[str, Any]) -> tuple[set[str], int, dict[str, int]]:
         settings = validate(OrganizationSettings, {"source": source}, "x.yaml")
-        organization = Organization("o", settings, base, tmp_path / "cache")
+        organization = Organization("o", settings, base, str(tmp_path / "cache"))
         stats = organization.prepare(preparation_context)
         files = (*organization.corpus.train, *organization.corpus.valid)
         return {file.path for file in files}, stats.sequences, stats.licences
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_said_before_anything_is_read(raw: dict[str, Any], 
 def test_its_errors_name_the_organization(tmp_path: Path, preparation_context: PreparationContext) -> None:
     settings = validate(OrganizationSettings, {"source": {"notebooks": {"folder": "."}}}, "x.yaml")
     with pytest.raises(InputError, match=r"^organizations\.o\.source: notebooks\.folder: \.: no notebooks"):
-        Organization("o", settings, tmp_path, tmp_path / "cache").prepare(preparation_context)
+        Organization("o", settings, tmp_path, "cache").prepare(preparation_context)
 
 
 def test_a_path_that_two_files_have_is_refused(base: Path) -> None:

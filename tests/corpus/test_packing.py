@@ -87,6 +87,12 @@ def test_many_writers_leave_one_whole_folder(tokenizer: CodeTokenizer, tmp_path:
     assert load_packed(tmp_path / "shard").file_spans == packed.file_spans
 
 
+def test_only_this_user_may_read_it(tokenizer: CodeTokenizer, tmp_path: Path) -> None:
+    store_packed(pack(FILES, tokenizer, 8, 1), tmp_path / "shard")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"shard": 0o700, "sequences.npy": 0o600, "packing.json": 0o600}
+
+
 def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     unwritable = Packed(np.zeros((1, 2), np.int32), 0, (("a", 1, object()),))  # type: ignore[arg-type]
     with pytest.raises(TypeError):

@@ -156,6 +156,24 @@ def test_broken_record_files_are_named(tmp_path: Path) -> None:
             read(tmp_path, name)
 
 
+def test_a_line_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysim.corpus.records._MOST_LINE_BYTES", 1 << 20)
+    good = json_lines([{"content": "x" * 1_000_000}])
+    (tmp_path / "r.jsonl").write_bytes(good)
+    assert len(read(tmp_path, "r.jsonl").files) == 1
+    (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(good + bytes(10 << 20)))
+    with pytest.raises(InputError, match=r"bomb\.json\.gz: line 2 has more than 1 MiB"):
+        read(tmp_path, "bomb.json.gz")
+
+
+def test_a_deep_record_costs_itself_alone(tmp_path: Path) -> None:
+    deep = [b'{"content": "y", "more": ' + b"[" * n + b"]" * n + b"}\n" for n in (101, 100_000)]
+    (tmp_path / "r.jsonl").write_bytes(b"".join([*deep, *json_lines([{"content": "x"}]).splitlines(keepends=True)]))
+    reading = read(tmp_path, "r.jsonl")
+    assert [file.text for file in reading.files] == ["x"]
+    assert {drop.reason: drop.files for drop in reading.skipped} == {"line is not valid JSON": 2}
+
+
 def test_hub_reads_a_local_dataset_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datasets import config
 

@@ -1,16 +1,22 @@
 """An experiment is the same whether it comes from a file, a mapping or the manifest of its run."""
 
+import copy
 import json
 import shlex
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import yaml
+from examples import scaled
 
 from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.keys import canonical_json
 from raysim.core.yaml_files import load_yaml
 from raysim.experiment.config import load_experiment, restore_experiment
 from raysim.experiment.run import Options
@@ -107,3 +113,82 @@ def test_options_of_no_file_are_told_as_a_call() -> None:
     assert Options({"name": "x"}).equivalent() == "raysim.run(experiment)"
     told = Options({}, Path("out"), None, ("seed=2",), "auto").equivalent()
     assert told == "raysim.run(experiment, out='out', address='auto', overrides=['seed=2'])"
+
+
+RAW: dict[str, Any] = {
+    "name": "x",
+    "organizations": {name: {"source": {"path": "."}} for name in ("a", "b")},
+    "tokenizer": {"train": {"vocab_size": 300}},
+    "model": {"config": {"model_type": "gpt2"}},
+    "trainer": {"epochs": 1, "backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 1}}},
+    "strategies": ["single", {"incremental": {"orders": [["a", "b"]]}}, {"fedyogi": {"rounds": 2}}],
+    "measure": {"memorization": {"prompts": {"prefix": 1}}},
+    "execution": {"backend": "inline"},
+    "sweep": {"trainer.epochs": [1, 2]},
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in parts:
+        yield from places(inner, (*path, name))
+
+
+KEYS = st.sampled_from(["path", "train", "orders", "source", "rounds", "a", "model_type", "n_layer", 1, None, True, ""])
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.dates()
+    | st.text("aé0.:# -'\"\0", max_size=4)
+    | st.sampled_from(["all", "a", "40 KB", "20 %", "data", 10**400])
+)
+TREES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
+)
+
+
+@hypothesis.settings(max_examples=scaled(100), deadline=None)
+@hypothesis.given(st.sampled_from([path for path in places(RAW) if path]), TREES)
+def test_any_tree_at_any_place_is_read_or_refused_in_lines(path: tuple[Any, ...], tree: Any) -> None:
+    """What is read has a manifest and can be in recipes."""
+    raw = copy.deepcopy(RAW)
+    node: Any = raw
+    for name in path[:-1]:
+        node = node[name]
+    node[path[-1]] = tree
+    try:
+        loaded = load_experiment(raw, [])
+    except InputError as error:
+        lines = str(error).splitlines()
+        assert len(lines) <= 21
+        assert all(len(line) < 1000 for line in lines)
+    else:
+        manifest = loaded.experiment.model_dump(mode="json")
+        canonical_json(manifest)
+        assert restore_experiment({"experiment": manifest, "base": str(loaded.base)}) == loaded
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.config.n_layer=2026-01-01", "model.config: n_layer: datetime.date(2026, 1, 1) is neither text nor"),
+        ("model.config.dropout=.nan", "model.config: dropout: nan is neither text nor a finite number"),
+        ("trainer.deepspeed={a: [.inf]}", "trainer.deepspeed: a: inf is neither text nor a finite number"),
+        ("trainer.deepspeed={a: {1: 2}}", "trainer.deepspeed: a: the key 1 is no text; quote it"),
+        ("strategies=[{fedavg: {rounds: 2026-01-01}}]", "strategies: fedavg: rounds: datetime.date"),
+        ("sweep={trainer.epochs: [.nan]}", "sweep: trainer.epochs: nan is neither text nor a finite number"),
+        ("trainer.epochs=" + "[" * 5000, "nested too deeply"),
+        ("trainer.epochs=[&a [x, x], " + "*a, " * 99 + "]", "trainer.epochs"),
+        ("split_seed=0x" + "F" * 5000, "is no int"),
+        ('organizations={"a\\n": {source: {path: .}}}', "names no organization"),
+        ('name="a\\n"', "use letters"),
+    ],
+)
+def test_what_is_no_setting_is_told_in_a_line(override: str, words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        load_experiment(RAW, [override])
+    assert words in str(raised.value)
+    assert max(map(len, str(raised.value).splitlines())) < 1000

@@ -84,14 +84,21 @@ def test_one_readable_error(case: str, tiny: Callable[..., Path], tmp_path: Path
         ("name: a\norganizations:\n  a: {}\n  a: {}\n", ["line 4", "'a' is named twice"]),
         ("- just\n- a list\n", ["expected a mapping"]),
         ("", ["expected a mapping"]),
+        ("name: " + "[" * 5000, ["line 1, column", "nested too deeply"]),
+        (
+            "a0: &a0 {x: 1}\n" + "".join(f"a{n + 1}: &a{n + 1} [{f'*a{n}, ' * 9}]\n" for n in range(9)),
+            ["line 6", "aliases repeat more than"],
+        ),
     ],
+    ids=["unclosed", "named twice", "a list", "empty", "brackets", "aliases"],
 )
 def test_broken_yaml(text: str, words: list[str], tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(text)
-    ended = raysim("plan", path)
+    ended = raysim("plan", path, timeout=60)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
+    assert len(ended.stderr) < 1000
     assert all(word in ended.stderr for word in words), ended.stderr
 
 

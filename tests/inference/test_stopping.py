@@ -1,9 +1,13 @@
 """Where continuations end, with a tokenizer whose tokens are characters."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from raysim.inference.prompts import open_line
 from raysim.inference.stopping import END_OF_FILE, LENGTH, STOP, Endings
 
 
@@ -27,10 +31,10 @@ def test_the_tail_is_the_file_that_goes_on(endings: Endings) -> None:
 @pytest.mark.parametrize(
     ("prompt", "continuation", "expected"),
     [
-        ("ab\ncd", "ef", {"text": "cdef", "lead": 2, "new_tokens": 2, "ended": LENGTH}),
-        ("ab\ncd", "ef\nif x", {"text": "cdef", "lead": 2, "new_tokens": 5, "ended": STOP}),
-        ("ab\nif", "x", {"text": "ifx", "lead": 2, "new_tokens": 1, "ended": LENGTH}),
-        ("ab", "", {"text": "ab", "lead": 2, "new_tokens": 0, "ended": LENGTH}),
+        ("ab\ncd", "ef", {"text": "ef", "new_tokens": 2, "ended": LENGTH}),
+        ("ab\ncd", "ef\nif x", {"text": "ef", "new_tokens": 5, "ended": STOP}),
+        ("ab\nif", "x", {"text": "x", "new_tokens": 1, "ended": LENGTH}),
+        ("ab", "", {"text": "", "new_tokens": 0, "ended": LENGTH}),
     ],
 )
 def test_a_continuation_by_hand(
@@ -45,9 +49,53 @@ def test_a_continuation_by_hand(
 def test_an_end_of_file_cuts_what_follows(endings: Endings, characters: Any) -> None:
     generated = [*characters.encode("ef"), 0, *characters.encode("\nif")]
     found = endings.finish(characters.encode("cd"), generated, ("\nif",))
-    assert found == {"text": "cdef", "lead": 2, "new_tokens": 2, "ended": END_OF_FILE}
+    assert found == {"text": "ef", "new_tokens": 2, "ended": END_OF_FILE}
 
 
 def test_recent_tokens_say_whether_to_look_closer(endings: Endings, characters: Any) -> None:
     assert endings.may_stop(characters.encode("x\nif"), ("\nif",))
     assert not endings.may_stop(characters.encode("x if"), ("\nif",))
+
+
+class Bytes:
+    """A token a byte, as of byte-level tokenizers; id 0 is BOS."""
+
+    bos_id, vocab_size = 0, 256
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(i for i in ids if i).decode(errors="replace")
+
+
+class Words(Bytes):
+    """Words, and a full stop that swallows the space before it, as decoders that clean up do."""
+
+    words = ("", "secret", "word", ".")
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return " ".join(self.words[i] for i in ids if i).replace(" .", ".") + " "
+
+
+@pytest.mark.parametrize(
+    ("continuation", "expected"), [(b"\xa9!", "é!"), (b"!", "\ufffd!"), (b"", "\ufffd"), (b"\n", "\ufffd\n")]
+)
+def test_a_character_that_the_prompt_cuts_is_the_continuations(continuation: bytes, expected: str) -> None:
+    prompt = list(b"key = 'caf\xc3")
+    assert Endings(Bytes(), None).finish(prompt, list(continuation), ())["text"] == expected
+    assert open_line(Bytes().decode(prompt)) == ("key = 'caf", "\ufffd")
+
+
+def test_nothing_of_the_prompt_is_generated_where_decoding_changes_it() -> None:
+    assert Words().decode([1, 2, 3]) == "secret word. "
+    assert Endings(Words(), None).finish([1, 2], [3], ())["text"] == ". "
+
+
+@given(st.lists(st.integers(1, 255), max_size=12), st.lists(st.integers(1, 255), max_size=12))
+def test_prompt_and_continuation_are_the_whole_text(prompt: list[int], continuation: list[int]) -> None:
+    whole, tokens = Bytes().decode(prompt + continuation), Bytes()
+    text = Endings(tokens, None).finish(prompt, continuation, ())["text"]
+    kept = tokens.decode(prompt).removesuffix(open_line(tokens.decode(prompt))[1])
+    assert kept + text == whole
+    assert len(text.lstrip("\ufffd")) <= len(continuation)

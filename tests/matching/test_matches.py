@@ -18,18 +18,18 @@ def prompts(**texts: str) -> pa.Table:
     return pa.table({"prompt": list(texts), "text": list(texts.values())})
 
 
-def generations(*rows: tuple[str, int, str, int]) -> pa.Table:
-    names = ["prompt", "sample", "text", "lead"]
+def generations(*rows: tuple[str, int, str]) -> pa.Table:
+    names = ["prompt", "sample", "text"]
     columns = [list(column) for column in zip(*rows, strict=True)]
-    schema = pa.schema([("prompt", pa.string()), ("sample", pa.int32()), ("text", pa.string()), ("lead", pa.int32())])
+    schema = pa.schema([("prompt", pa.string()), ("sample", pa.int32()), ("text", pa.string())])
     return pa.table(dict(zip(names, columns, strict=True)), schema=schema)
 
 
 def run(
-    text: str, lead: int, prompt: str, indexes: dict[str, LineIndex], reference: LineIndex | None, min_lines: int
+    text: str, prompt: str, indexes: dict[str, LineIndex], reference: LineIndex | None, min_lines: int
 ) -> tuple[dict[str, tuple[int, ...]], list[dict[str, object]]]:
     samples, matches = match(
-        generations(("p", 0, text, lead)),
+        generations(("p", 0, text)),
         prompt_context(prompts(p=prompt), min_lines, SECRET),
         indexes,
         reference,
@@ -44,7 +44,6 @@ def test_exclusive_shared_and_public_by_hand() -> None:
     # a b c d e f: X owns a-d, Y owns c-f, the reference has e-f; windows of 2.
     samples, _ = run(
         "a\nb\nc\nd\ne\nf\nnobody's",
-        0,
         "",
         {"X": index(2, "a\nb\nc\nd"), "Y": index(2, "c\nd\ne\nf"), "Z": index(2, "a\nz\nb")},
         index(2, "e\nf"),
@@ -54,7 +53,7 @@ def test_exclusive_shared_and_public_by_hand() -> None:
 
 
 def test_a_window_may_begin_in_the_prompt_but_prompt_lines_do_not_count() -> None:
-    samples, matches = run("c\nd", 0, "a\nb\n", {"X": index(4, "# head\n\na\nb\nc\nd\n")}, None, 4)
+    samples, matches = run("c\nd", "a\nb\n", {"X": index(4, "# head\n\na\nb\nc\nd\n")}, None, 4)
     assert samples == {"X": (2, 2, 2, 0, 0)}
     assert [(m["start"], m["lines"], m["text"], m["file"], m["line"], m["places"]) for m in matches] == [
         (1, 2, "c\nd", "f0.py", 5, 1)
@@ -62,29 +61,38 @@ def test_a_window_may_begin_in_the_prompt_but_prompt_lines_do_not_count() -> Non
 
 
 def test_prompt_alone_is_no_match() -> None:
-    assert run("\nzzz", 0, "a\nb\nc\n", {"X": index(3, "a\nb\nc")}, None, 3)[0] == {"X": (1, 0, 0, 0, 0)}
+    assert run("\nzzz", "a\nb\nc\n", {"X": index(3, "a\nb\nc")}, None, 3)[0] == {"X": (1, 0, 0, 0, 0)}
 
 
 def test_line_that_the_prompt_finished_is_not_generated_but_belongs_to_windows() -> None:
     # The prompt ends in "b", the continuation begins with the line end.
-    samples, matches = run("b\nc", 1, "a\nb", {"X": index(3, "a\nb\nc")}, None, 3)
+    samples, matches = run("\nc", "a\nb", {"X": index(3, "a\nb\nc")}, None, 3)
     assert samples == {"X": (1, 1, 1, 0, 0)}
     assert [(m["start"], m["text"]) for m in matches] == [(2, "c")]
-    assert run("b\nz", 1, "a\nb", {"X": index(2, "a\nb")}, None, 2)[0] == {"X": (1, 0, 0, 0, 0)}
+    assert run("\nz", "a\nb", {"X": index(2, "a\nb")}, None, 2)[0] == {"X": (1, 0, 0, 0, 0)}
 
 
 def test_line_that_the_continuation_finished_is_generated() -> None:
-    samples, _ = run("    return x", 8, "def f():\n    ret", {"X": index(2, "def f():\n  return x")}, None, 2)
+    """Its beginning, which is the prompt's, is matched and named by its hash, and is in no text."""
+    samples, matches = run("urn x", "def f():\n    ret", {"X": index(2, "def f():\n  return x")}, None, 2)
     assert samples == {"X": (1, 1, 1, 0, 0)}
+    assert [(m["start"], m["text"], m["fragment"]) for m in matches] == [(1, "urn x", fragment_id(["return x"]))]
+
+
+def test_character_that_the_prompt_cuts_is_generated_if_the_continuation_completes_it() -> None:
+    owner = {"X": index(1, "a = 'é'")}
+    assert run("é'", "a = '\ufffd", owner, None, 1)[0] == {"X": (1, 1, 1, 0, 0)}
+    # What it does not complete stands for bytes of the prompt.
+    assert run("\ufffd\nb", "a = '\ufffd", owner, None, 1)[0] == {"X": (1, 0, 0, 0, 0)}
 
 
 def test_white_space_alone_does_not_make_a_line_generated() -> None:
-    assert run("b  \nc", 1, "b", {"X": index(1, "b")}, None, 1)[0] == {"X": (1, 0, 0, 0, 0)}
+    assert run("  \nc", "b", {"X": index(1, "b")}, None, 1)[0] == {"X": (1, 0, 0, 0, 0)}
 
 
 def test_match_row_names_fragment_first_place_and_number_of_places() -> None:
     x = index(2, "q\na\nb", "a\n\nb\nc", "a\nb")
-    _, matches = run("z\n  a\n\n  b\n  c\nz", 0, "", {"X": x}, None, 2)
+    _, matches = run("z\n  a\n\n  b\n  c\nz", "", {"X": x}, None, 2)
     assert matches == [
         {
             "prompt": "p",
@@ -103,11 +111,11 @@ def test_match_row_names_fragment_first_place_and_number_of_places() -> None:
 
 def test_index_of_other_windows_is_refused() -> None:
     with pytest.raises(ValueError, match="windows of 3 lines, not of 2"):
-        run("a", 0, "", {"X": index(3, "a")}, None, 2)
+        run("a", "", {"X": index(3, "a")}, None, 2)
 
 
 def test_no_generations_give_empty_tables() -> None:
-    empty = generations(("p", 0, "", 0)).slice(0, 0)
+    empty = generations(("p", 0, "")).slice(0, 0)
     samples, matches = match(empty, prompt_context(prompts(), 2, SECRET), {"X": index(2)}, None, 2, SECRET)
     assert (len(samples), len(matches)) == (0, 0)
 
@@ -131,9 +139,7 @@ def brute_covered(context: list[str], lines: list[str], generated: list[bool], o
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=4), LINES, LINES, LINES, st.integers(1, 3))
 def test_counts_equal_brute_force(samples: list[tuple[str, str]], x: str, y: str, public: str, m: int) -> None:
     # Prompts of whole characters only: the continuation begins in the middle of a line if the prompt has no line end.
-    table = generations(
-        *((f"p{i}", i, p[p.rfind("\n") + 1 :] + c, len(p) - p.rfind("\n") - 1) for i, (p, c) in enumerate(samples))
-    )
+    table = generations(*((f"p{i}", i, c) for i, (_, c) in enumerate(samples)))
     contexts = prompt_context(prompts(**{f"p{i}": p for i, (p, _) in enumerate(samples)}), m, SECRET)
     indexes = {"X": index(m, x), "Y": index(m, y)}
     rows, matches = match(table, contexts, indexes, index(m, public), m, SECRET)
@@ -186,7 +192,7 @@ def test_another_secret_gives_the_same_tables() -> None:
     for secret in (b"one", b"another"):
         indexes = {name: build_index([SourceFile("f.py", text, "r")], 2, secret) for name, text in owners.items()}
         reference = build_index([SourceFile("f.py", "e\nf", "r")], 2, secret)
-        answers = generations(("p", 0, "b\nc\nq\n", 0), ("q", 0, "d\ne\nf\n", 0))
+        answers = generations(("p", 0, "b\nc\nq\n"), ("q", 0, "d\ne\nf\n"))
         context = prompt_context(asked, 2, secret)
         copies = count_copies(truth_windows(asked, 2, secret), indexes, {"p": "X", "q": "Y"}, reference)
         prompt_stats.append((*match(answers, context, indexes, reference, 2, secret), copies))

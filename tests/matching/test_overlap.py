@@ -9,8 +9,8 @@ from hypothesis import given, settings
 
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
-from raysim.matching.line_index import LineIndex, build_index
-from raysim.matching.matches import truth_windows
+from raysim.matching.line_index import LineIndex, build_index, digest_lines, digest_windows
+from raysim.matching.matches import MATCH_SCHEMA, truth_windows
 from raysim.matching.overlap import (
     Written,
     by_places,
@@ -91,16 +91,15 @@ def test_the_bound_is_every_window_of_the_others(corpora: Corpora, public: list[
 
 
 def matches(runs: Sequence[str], owner: str = "x") -> pa.Table:
-    return pa.table(
-        [[owner] * len(runs), list(runs)], schema=pa.schema([("owner", pa.string()), ("text", pa.string())])
-    )
+    rows = [{"prompt": "p", "owner": owner, "start": 2, "text": text} for text in runs]
+    return pa.Table.from_pylist(rows, schema=MATCH_SCHEMA)
 
 
 def test_emissions_by_hand() -> None:
     """A model of y wrote ab, which y has, and de, which it has not and which is public; both lines of each are x's."""
     corpora = {"x": ["a\nb\nc\nq\nd\ne"], "y": ["b\nc", "a\nb"]}
     reference = build_index(files(["d\ne"]), 2, SECRET)
-    wrote = written_windows(matches(["  a\n\n\tb", "d\ne", "a\nb"]), "x", 2, SECRET)
+    wrote = written_windows(matches(["  a\n\n\tb", "d\ne", "a\nb"]), {}, "x", 2, SECRET)
     assert len(wrote) == 2
     of = [Written(("y",), wrote), Written((), wrote), Written(("x",), wrote), Written(("y",), wrote[:0])]
     tables = emission_rows("x", files(corpora["x"]), 2, of, indexes(corpora, 2), reference, SECRET)
@@ -114,17 +113,27 @@ def test_emissions_by_hand() -> None:
 
 def test_only_what_the_model_wrote_of_that_owner_counts() -> None:
     both = pa.concat_tables([matches(["a\nb"]), matches(["c\nd\ne"], "y")])
-    assert len(written_windows(both, "x", 2, SECRET)) == 1
-    assert len(written_windows(both, "y", 2, SECRET)) == 2
+    assert len(written_windows(both, {}, "x", 2, SECRET)) == 1
+    assert len(written_windows(both, {}, "y", 2, SECRET)) == 2
     assert (
-        len(written_windows(both, "y", 4, SECRET)) == 0
+        len(written_windows(both, {}, "y", 4, SECRET)) == 0
     )  # a run that began in the prompt: no window is all the model's
+
+
+def test_a_first_line_counts_from_where_the_prompt_began_it() -> None:
+    """But not a line further down that begins like the end of one."""
+    runs = pa.Table.from_pylist(
+        [{"prompt": "p", "owner": "x", "start": start, "text": "urn 1\nb"} for start in (1, 3)], schema=MATCH_SCHEMA
+    )
+    wrote = written_windows(runs, {"p": "  ret"}, "x", 2, SECRET)
+    whole, part = (digest_windows(digest_lines([line, "b"], SECRET), 2) for line in ("return 1", "urn 1"))
+    assert sorted(wrote.tolist()) == sorted([*whole.tolist(), *part.tolist()])
 
 
 @settings(max_examples=scaled(150), deadline=None)
 @given(CORPORA, TEXT, st.sampled_from(["", "y", "z", "yz", "xy"]), st.integers(1, 3), st.binary(min_size=1, max_size=9))
 def test_emissions_are_every_window(corpora: Corpora, text: str, members: str, min_lines: int, secret: bytes) -> None:
-    wrote = Written(tuple(members), written_windows(matches([text]), "x", min_lines, secret))
+    wrote = Written(tuple(members), written_windows(matches([text]), {}, "x", min_lines, secret))
     x = files(corpora["x"])
     (table,) = emission_rows("x", x, min_lines, [wrote], indexes(corpora, min_lines, secret), None, secret)
     (row,) = table.to_pylist()

@@ -25,7 +25,7 @@ def organization(
     corpus_folders: dict[str, Path], preparation_context: PreparationContext, tmp_path: Path
 ) -> Organization:
     settings = OrganizationSettings(source=SourceSettings(path=str(corpus_folders["alpha"])))
-    organization = Organization("alpha", settings, tmp_path, tmp_path / "cache")
+    organization = Organization("alpha", settings, tmp_path, "cache")
     stats: ClientStats = organization.prepare(preparation_context)
     assert stats.splits["valid"]["files"] > 0
     return organization

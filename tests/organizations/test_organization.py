@@ -29,7 +29,7 @@ def make(corpus_folders: dict[str, Path], tmp_path: Path):
         source = SourceSettings(path=os.path.relpath(corpus_folders[name], tmp_path))
         agreement = DataPolicy.model_validate({"share": share})
         chosen = OrganizationSettings(source=source, agreement=agreement, **settings)
-        return Organization(name, chosen, tmp_path, tmp_path / "cache" / name)
+        return Organization(name, chosen, tmp_path, "cache")
 
     return organization
 
@@ -113,7 +113,7 @@ def test_duplicate_lines_are_counted(tmp_path: Path, preparation_context: Prepar
         body = "".join(f"x{number}_{i} = {number * 100 + i}\n" for i in range(60))
         (tmp_path / "code" / f"{number}.py").write_text(body + same)
     settings = OrganizationSettings(source=SourceSettings(path="code"))
-    organization = Organization("o", settings, tmp_path, tmp_path / "cache")
+    organization = Organization("o", settings, tmp_path, "cache")
     stats = organization.prepare(preparation_context)
     in_training = sum(same in f.text for f in organization.corpus.train)
     assert in_training >= 2

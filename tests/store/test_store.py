@@ -279,7 +279,13 @@ def test_keys_and_removal(store: Store) -> None:
 
 def test_half_written_things_go_when_nobody_is_at_work(store: Store) -> None:
     entry = store.put(RECIPE, {}, {"weights": np.zeros(2, np.float32)})
-    drafts = [entry.folder.with_name(".draft"), store.folder / "partial" / "key" / ".0001.x"]
+    drafts = [
+        entry.folder.with_name(f".{KEY}.{'0' * 32}"),
+        store.folder / "partial" / KEY / f".0000000001.{'0' * 32}",
+    ]
+    others = entry.folder.with_name(".git"), store.folder / "partial" / ".mine", store.folder / "leases" / "notes"
+    for other in others:
+        other.mkdir()
     for draft in drafts:
         draft.mkdir(parents=True)
         (draft / "weights.npy").write_bytes(b"half")
@@ -288,6 +294,7 @@ def test_half_written_things_go_when_nobody_is_at_work(store: Store) -> None:
     assert all(draft.exists() for draft in drafts)  # another run may be writing them
     store.sweep()
     assert not any(draft.exists() for draft in drafts)
+    assert all(other.exists() for other in others)  # raysim names nothing so
     assert sorted(path.name for path in entry.folder.iterdir()) == ["entry.json", "weights.npy"]
     assert store.get(entry.key) == entry
 

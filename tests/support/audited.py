@@ -25,7 +25,7 @@ def organization_of(folder: Path, texts: Mapping[str, str], canaries: CanarySett
         (folder / "code" / name).write_text(text, encoding="utf-8")
     preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.34})
     source = OrganizationSettings(source=SourceSettings(path=str(folder / "code")))
-    organization = Organization("alpha", source, folder, folder / "cache")
+    organization = Organization("alpha", source, folder, "cache")
     organization.prepare(PreparationContext(preparation, 1, tokenizer_of(list(texts.values())), LENGTH, 3, canaries))
     return organization
 

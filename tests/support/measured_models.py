@@ -60,7 +60,7 @@ class MeasuredModels:
             for path, text in files.items():
                 (code / path).write_text(text, encoding="utf-8")
             settings = OrganizationSettings(source=SourceSettings(path=str(code)))
-            organization = Organization(name, settings, folder, folder / "cache" / name)
+            organization = Organization(name, settings, folder, "cache")
             client_stats[name] = organization.prepare(prepared)
             self.organizations[name] = organization
             pool.register(name, _maker(organization))

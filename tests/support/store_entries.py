@@ -1,11 +1,14 @@
 """A small entry of a store, with arrays, a table and facts."""
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from raysim.core.keys import key_of
+from raysim.core.keys import canonical_json, key_of
 from raysim.store.entries import Entry
 
 RECIPE = {"kind": "train", "version": 1, "seed": 1}
@@ -17,6 +20,20 @@ INFO = {"site": "a", "rate": 1.0e-05, "nested": [{"x": None}]}
 
 def facts(entry: Entry) -> tuple:
     return entry.key, entry.recipe, entry.info, entry.files
+
+
+def forge(place: Path, **changes: Any) -> None:
+    """Changes facts of the entry in `place`, and renews their hash as anyone can: it has no key."""
+    body = json.loads((place / "entry.json").read_text())
+    del body["sha256"]
+    body |= changes
+    digest = hashlib.sha256(canonical_json(body).encode()).hexdigest()
+    (place / "entry.json").write_text(json.dumps(body | {"sha256": digest}))
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Content of all files below `folder`, and None for its folders."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
 
 
 def everything(folder: Path) -> set[str]:

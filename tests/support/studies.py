@@ -164,7 +164,7 @@ def run_study(
                 async def make() -> Any:
                     source = SourceSettings(path=str(corpus_folders[name]))
                     settings = OrganizationSettings(source=source, agreement=DataPolicy(share="data"))
-                    actor = backend.spawn(Organization, name, settings, base, shards / name)
+                    actor = backend.spawn(Organization, name, settings, base, str(shards))
                     client_stats[name] = await backend.call(actor, "prepare", preparation_context)
                     return actor
 

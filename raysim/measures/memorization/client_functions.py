@@ -25,13 +25,11 @@ class PromptStats:
 
     Attributes:
         facts: the columns of the ``prompts`` table that need no other organization; no code.
-        context: see `raysim.matching.matches.prompt_context`; keyed hashes.
         windows: see `raysim.matching.matches.truth_windows`; keyed hashes.
         num_batches: of prompts that are generated together.
     """
 
     facts: pa.Table
-    context: pa.Table
     windows: pa.Table
     num_batches: int
 
@@ -47,6 +45,11 @@ def prompt_batches(organization: Organization, settings: MemorizationSettings, s
     return split_batches(prompts_at(organization, settings, split_seed), settings)
 
 
+def contexts_at(organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes) -> pa.Table:
+    """Makes what comes before the continuations, for workers that act for the organization; see `prompt_context`."""
+    return prompt_context(prompts_at(organization, settings, split_seed), settings.min_lines, secret)
+
+
 def describe_prompts(
     organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes
 ) -> PromptStats:
@@ -54,7 +57,6 @@ def describe_prompts(
     prompts = prompts_at(organization, settings, split_seed)
     return PromptStats(
         facts=prompts.select(_FACTS),
-        context=prompt_context(prompts, settings.min_lines, secret),
         windows=truth_windows(prompts, settings.min_lines, secret),
         num_batches=len(split_batches(prompts, settings)),
     )

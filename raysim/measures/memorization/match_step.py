@@ -17,7 +17,8 @@ class MatchStep:
         secret: key of all line hashes.
         indexes: by organization, made there; or references to them.
         reference: of public code, or a reference to it.
-        contexts: by organization: see `raysim.matching.matches.prompt_context`; or references to them.
+        contexts: by organization: see `raysim.matching.matches.prompt_context`; or references to them. Code, so a
+            worker acts for the organization whose prompts were answered.
     """
 
     def __init__(
@@ -32,16 +33,15 @@ class MatchStep:
         self._secret = secret
         self._indexes = {name: fetch(index) for name, index in indexes.items()}
         self._reference = fetch(reference)
-        self._contexts = {name: fetch(context) for name, context in contexts.items()}
+        self._contexts = contexts
 
     def __call__(self, generations: pa.Table) -> pa.Table:
         """Generations of one model at one organization, which two columns name, to one row of packed tables."""
         from raysim.matching.matches import match
 
         model, organization = generations["model"][0].as_py(), generations["organization"][0].as_py()
-        samples, matches = match(
-            generations, self._contexts[organization], self._indexes, self._reference, self._min_lines, self._secret
-        )
+        context = fetch(self._contexts[organization])
+        samples, matches = match(generations, context, self._indexes, self._reference, self._min_lines, self._secret)
         row = {
             "model": model,
             "organization": organization,

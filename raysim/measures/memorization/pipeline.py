@@ -1,7 +1,8 @@
 """Probes models for memorization: prompts, generation, matching and clones, each a keyed step of its own.
 
-Prompts are made and answered at their organization, line hashes are made where the lines lie, and what travels is
-prompt ids, generated text, counts, and hashes that are keyed with a secret of the run.
+Prompts are made and answered at their organization, and their answers are matched there, since a match may begin in the
+prompt. Line hashes are made where the lines lie. What travels is prompt ids, generated text without a character of its
+prompt, counts, and hashes that are keyed with a secret of the run.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from raysim.measures.generation import generation_job, models_per_job, numerics
 from raysim.measures.memorization.client_functions import (
     PromptStats,
     clones_at,
+    contexts_at,
     describe_prompts,
     index_at,
     prompt_batches,
@@ -161,7 +163,9 @@ class MemorizationMeasure:
         pieces: dict[Probe, BatchedTask] = {}
         for (model, name), entry in generated.items():
             recipe = match_recipe(self._context, entry.key, self._settings, self._references)
-            pieces[model, name] = BatchedTask(recipe, f"{models[model].name}, prompts of {name}", 0, 1)
+            came = (Transfer.from_json(row) for row in entry.info["crossings"])
+            sent = tuple(replace(transfer, sender=SERVER, receiver=name) for transfer in came)
+            pieces[model, name] = BatchedTask(recipe, f"{models[model].name}, prompts of {name}", 0, 1, sent)
         await self._jobs.look_up(pieces)
         job = BatchJob(
             step=MatchStep,
@@ -174,19 +178,21 @@ class MemorizationMeasure:
         )
         for group in groups(pieces, self.models_at_once()):
             light = sum(generated[probe].num_bytes() for probe in group) <= _LIGHT_MATCHING_BYTES
-            one = replace(job, light="server") if light else job
-            await self._jobs.run(one, {probe: pieces[probe] for probe in group})
+            await self._jobs.run(replace(job, light=light), {probe: pieces[probe] for probe in group})
         return {probe: piece.finished for probe, piece in pieces.items()}
 
     async def _match_arguments(self) -> dict[str, Any]:
         indexes, reference = await self._indexes()
-        share = self._executor.backend.share
+        share, pool = self._executor.backend.share, self._executor.pool
+        settings, split_seed, secret = self._settings, self._context.split_seed, self._secret
         return {
-            "min_lines": self._settings.min_lines,
-            "secret": self._secret,
+            "min_lines": settings.min_lines,
+            "secret": secret,
             "indexes": {name: share(index) for name, index in indexes.items()},
             "reference": share(reference),
-            "contexts": {name: share(prompt_stats.context) for name, prompt_stats in self._prompt_stats.items()},
+            "contexts": {
+                n: await pool.call_ref(n, "run", contexts_at, settings, split_seed, secret) for n in self._names
+            },
         }
 
     async def _compare(self) -> dict[str, list[pa.Table]]:
@@ -221,7 +227,6 @@ class MemorizationMeasure:
             table = table.append_column(column, copies[column])
         moved = [
             ("prompt facts", prompt_stats.facts),
-            ("line hashes", prompt_stats.context),
             ("line hashes", prompt_stats.windows),
         ]
         return [Transfer.of(name, SERVER, kind, table_bytes(t)) for kind, t in moved], {"prompts": table}

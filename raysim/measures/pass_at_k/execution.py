@@ -68,8 +68,8 @@ def programs_of(solutions: pa.Table, problems: Mapping[str, Sequence[str]]) -> p
         problems: names of the problems that each prompt is of.
     """
     rows = [
-        {"problem": problem, "sample": row["sample"], "completion": row["text"][row["lead"] :]}
-        for row in solutions.select(["prompt", "sample", "text", "lead"]).to_pylist()
+        {"problem": problem, "sample": row["sample"], "completion": row["text"]}
+        for row in solutions.select(["prompt", "sample", "text"]).to_pylist()
         for problem in problems[row["prompt"]]
     ]
     rows.sort(key=lambda row: (row["problem"], row["sample"]))

@@ -67,7 +67,7 @@ def _example(assertion: Any, name: str) -> list[Any] | None:
         calls = [node for node in ast.walk(ast.parse(assertion)) if isinstance(node, ast.Call)]
         found = next(call for call in calls if isinstance(call.func, ast.Name) and call.func.id == name)
         return [ast.literal_eval(argument) for argument in found.args]
-    except (SyntaxError, ValueError, StopIteration):
+    except (SyntaxError, ValueError, StopIteration, RecursionError, MemoryError):
         return None
 
 

@@ -1,7 +1,6 @@
 """Programming problems with tests, as HumanEval has them (Chen et al. 2021, arXiv 2107.03374)."""
 
 import gzip
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError
+from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, key_of
 from raysim.measures.pass_at_k.plus import plus_test
 
@@ -92,7 +92,7 @@ def fingerprint_of_tests(problems: Iterable[Problem]) -> Key:
 
 def _problem(line: str, origin: str) -> Problem:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         raise InputError(f"{origin}: not JSON: {error}") from None
     if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in _NEEDED):

@@ -71,7 +71,11 @@ MATCHES = table_spec(
         ("start", SMALL, "first line of the match in the continuation, from 1"),
         ("lines", SMALL, "significant lines matched"),
         ("fragment", TEXT, "hash of the matched lines, each stripped"),
-        ("text", TEXT, "the matched lines as the model generated them"),
+        (
+            "text",
+            TEXT,
+            "the matched lines as the model generated them; what the prompt has of the first one is left out",
+        ),
         ("file", TEXT, "first place of the lines in the owner's training split: the file"),
         ("line", SMALL, "first place of the lines: the line, from 1"),
         ("places", SMALL, "how many places in the owner's training split hold the lines"),

@@ -125,6 +125,7 @@ DECIDES_NOTHING = {
     "execution.slots": "how much at once",
     "execution.replicas": "how much at once",
     "execution.checkpoint_every_s": "training goes on from a checkpoint to the same bits",
+    "execution.private": "where a copy of what is read lies",
     "execution.retries": "a fault costs time and changes nothing",
     "store.keep": "what was let go is made again to the same bits",
     "report.leakage_weight": "of the report, which is no keyed work",

@@ -8,9 +8,11 @@ import pytest
 from measured_models import MeasuredModels
 
 from raysim.corpus.lines import significant_lines
-from raysim.matching.line_index import LineIndex, build_index
+from raysim.inference.prompts import open_line
+from raysim.matching.line_index import LineIndex, build_index, digest_lines, digest_windows
 from raysim.matching.overlap import Written, written_windows
-from raysim.measures.memorization.emissions import Emissions, emissions_at, seen_at
+from raysim.measures.memorization.client_functions import prompts_at
+from raysim.measures.memorization.emissions import Emissions, emissions_at, seen_at, written_at
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 
 SECRET = b"secret"
@@ -18,7 +20,7 @@ TEXTS = {
     name: {f"{i}.py": "".join(f"{name}_{i}_{j} = {j}\n" for j in range(5)) for i in range(3)}
     for name in ("alpha", "beta")
 }
-SETTINGS = MemorizationSettings(prompts=PromptCounts(prefix=1), min_lines=2)
+SETTINGS = MemorizationSettings(prompts=PromptCounts(prefix=1), prefix_tokens=8, min_lines=2)
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def indexes_of(models: MeasuredModels) -> dict[str, LineIndex]:
     return {name: build_index(one.corpus.train, 2, SECRET) for name, one in models.organizations.items()}
 
 
-def wrote(text: str, owner: str) -> pa.Table:
-    return pa.table({"owner": [owner], "text": [text]})
+def wrote(text: str, owner: str, prompt: str = "p", start: int = 2) -> pa.Table:
+    return pa.table({"prompt": [prompt], "owner": [owner], "start": [start], "text": [text]})
 
 
 def test_others_without_a_common_line_have_seen_nothing(models: MeasuredModels) -> None:
@@ -51,11 +53,27 @@ def test_lines_that_are_given_away_are_counted_at_their_owner(models: MeasuredMo
     """Three of ten lines, by a model that was trained on them and by one that was not."""
     alpha = models.organizations["alpha"]
     text = "".join(alpha.corpus.train[0].text.splitlines(keepends=True)[1:4])
-    windows = written_windows(wrote(text, "alpha"), "alpha", 2, SECRET)
+    windows = written_windows(wrote(text, "alpha"), {}, "alpha", 2, SECRET)
     written = [Written(("alpha",), windows), Written(("beta",), windows)]
     one, other = (t.to_pylist() for t in emissions_at(alpha, 2, written, indexes_of(models), None, SECRET))
     assert one == [{"owner": "alpha", "lines": 10, "seen": 10, "emitted": 3, "foreseen": 3, "public": 0}]
     assert other == [{"owner": "alpha", "lines": 10, "seen": 0, "emitted": 3, "foreseen": 0, "public": 0}]
+
+
+def test_a_line_that_a_prompt_begins_is_digested_where_the_prompt_is(models: MeasuredModels) -> None:
+    """What comes back holds neither the line nor a hash of its end alone."""
+    alpha = models.organizations["alpha"]
+    for tokens in range(4, 12):
+        settings = SETTINGS.model_copy(update={"prefix_tokens": tokens})
+        (prompt,) = prompts_at(alpha, settings, 1).to_pylist()
+        begun, (end, following, *_) = open_line(prompt["text"])[0], prompt["truth"].split("\n")
+        if begun and end:
+            break
+    assert begun
+    assert end
+    matches = {"m": wrote(f"{end}\n{following}", "alpha", prompt["prompt"], 1)}
+    (windows,) = written_at(alpha, settings, 1, matches, ["alpha"], SECRET)["m"].values()
+    assert windows.tolist() == digest_windows(digest_lines([begun + end, following], SECRET), 2).tolist()
 
 
 def test_emissions_are_keyed_work_with_every_owner(models: MeasuredModels) -> None:
@@ -86,7 +104,9 @@ def test_emissions_are_keyed_work_with_every_owner(models: MeasuredModels) -> No
     moved = [(row["sender"], row["receiver"], row["kind"]) for row in store.get(key).info["crossings"]]  # type: ignore[union-attr]
     assert sorted(moved) == [
         ("alpha", "server", "emissions"),
+        ("alpha", "server", "line hashes"),
         ("beta", "server", "emissions"),
         ("server", "alpha", "line hashes"),
+        ("server", "alpha", "match"),
         ("server", "beta", "line hashes"),
     ]

@@ -95,13 +95,12 @@ SOLUTIONS = pa.table(
     {
         "prompt": ["p", "p", "p", "q"],
         "sample": [0, 1, 2, 0],
-        "text": ["def f(): return 1", "def f(): return 2", "def f(): return 1", "x = 1"],
-        "lead": [9, 9, 9, 0],
+        "text": ["return 1", "return 2", "return 1", "x = 1"],
     }
 )
 
 
-def test_completions_begin_behind_the_prompt() -> None:
+def test_completions_of_each_problem_of_a_prompt() -> None:
     programs = programs_of(SOLUTIONS, {"p": ["A", "B"], "q": ["C"]})
     rows = [tuple(row.values()) for row in programs.to_pylist()]
     one, two = "return 1", "return 2"
