@@ -4,15 +4,15 @@ import gzip
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError
-from raysim.corpus.encoding import decode_source, without_bom
+from raysim.corpus.encoding import wide_encoding
 from raysim.corpus.files import SourceFile
-from raysim.corpus.reading import DropCounter, text_problem
+from raysim.corpus.reading import DropCounter, is_lfs_pointer, read_as_text
 
 RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
 _NAMES = ("path", "repo_name", "license")
@@ -31,6 +31,9 @@ class Broken:
 Rows = Iterator[tuple[int, Mapping[str, Any] | Broken]]
 """Records with their number, counted from 1 (in JSON lines: the line number)."""
 
+Selected = Callable[[str | None, int], bool]
+"""Whether a record of this path and of so many bytes is wanted; None: it has no path. Counts what is not, by path."""
+
 
 def is_record_file(name: str) -> bool:
     """Whether `name` ends like a record file."""
@@ -38,7 +41,7 @@ def is_record_file(name: str) -> bool:
 
 
 def read_record_file(
-    file: Path, name: str, column: str, selected: Callable[[str | None], bool], counter: DropCounter
+    file: Path, name: str, column: str, selected: Selected, counter: DropCounter
 ) -> list[tuple[str, SourceFile]]:
     """Reads one record file.
 
@@ -48,7 +51,7 @@ def read_record_file(
         file: the file.
         name: how records of this file are named.
         column: the column that holds the code.
-        selected: whether a path is wanted; it is asked with None for a record that has no path.
+        selected: whether a record is wanted.
         counter: takes what is skipped.
 
     Returns:
@@ -59,6 +62,7 @@ def read_record_file(
     """
     lowered = file.name.lower().removesuffix(".gz")
     try:
+        _check_start(file)
         if lowered.endswith(".parquet"):
             rows = _parquet_rows(file, column)
         elif lowered.endswith(".csv"):
@@ -80,7 +84,7 @@ def read_hub(
     split: str,
     column: str,
     label: str,
-    selected: Callable[[str | None], bool],
+    selected: Selected,
     counter: DropCounter,
 ) -> list[tuple[str, SourceFile]]:
     """Reads a dataset that `datasets.load_dataset` finds: on the hub, or in a local folder.
@@ -107,11 +111,11 @@ def _take(
     origin: Path | str,
     name: str,
     column: str,
-    selected: Callable[[str | None], bool],
+    selected: Selected,
     counter: DropCounter,
 ) -> list[tuple[str, SourceFile]]:
     taken: list[tuple[str, SourceFile]] = []
-    num_records = num_broken = num_without = 0
+    num_records = num_broken = num_without = num_unnamed = 0
     seen_columns: set[str] = set()
     reasons_seen: set[str] = set()
     for number, row in rows:
@@ -130,13 +134,14 @@ def _take(
         path, repository, licence = (_as_name(row.get(key)) for key in _NAMES)
         full_path = f"{repository}/{path}" if path and repository else path
         num_bytes = len(text) if isinstance(text, bytes) else len(text.encode(errors="surrogatepass"))
-        if not selected(full_path):
-            counter.add("path left out by include or exclude", num_bytes)
+        if not selected(full_path, num_bytes):
+            if not full_path:
+                num_unnamed += 1
+                counter.add("record without a path, by which include chooses", num_bytes)
             continue
-        decoded = without_bom(text) if isinstance(text, str) else decode_source(text)
-        problem = text_problem(decoded)
-        if decoded is None or problem:
-            counter.add(problem or "", num_bytes)
+        decoded, problem = read_as_text(text)
+        if decoded is None:
+            counter.add(problem, num_bytes)
             continue
         tag = f"{name}#{number}"
         taken.append((tag, SourceFile(full_path or tag, decoded, repository or name, licence)))
@@ -146,7 +151,26 @@ def _take(
     if num_records == num_broken + num_without and num_records:
         _require_column(column, seen_columns, origin, "column")
         raise InputError(f"{origin}: column {column!r} holds no text in {num_records} records; name another column")
+    if num_unnamed and num_records == num_broken + num_without + num_unnamed:
+        raise InputError(f"{origin}: include chooses records by their path, and none has one; leave include out")
     return taken
+
+
+def _check_start(file: Path) -> None:
+    """Refuses what is no record file whatever its name says."""
+    with file.open("rb") as opened:
+        start = opened.read(200)
+    if is_lfs_pointer(start):
+        raise InputError(f"{file}: a Git LFS pointer, not the file; fetch it with git lfs pull")
+    if encoding := wide_encoding(start):
+        raise InputError(f"{file}: is {encoding.upper()}; save it as UTF-8")
+
+
+def _require_once(names: Sequence[str], column: str, origin: Path) -> None:
+    """Refuses a table that has one of the columns that are read twice."""
+    for name in (column, *_NAMES):
+        if names.count(name) > 1:
+            raise InputError(f"{origin}: has the column {name!r} {names.count(name)} times; keep one of them")
 
 
 def _require_column(column: str, found: Any, origin: Path | str, setting: str) -> None:
@@ -159,9 +183,9 @@ def _as_text(value: Any) -> str | bytes | None:
 
 
 def _as_name(value: Any) -> str | None:
-    """A repository, path or licence as text; lists (of licences) are joined, anything odd reads as absent."""
+    """A repository, path or licence as text; a list (of licences) is joined, anything odd reads as absent."""
     if isinstance(value, list):
-        return "; ".join(part for part in map(_as_name, value) if part) or None
+        return "; ".join(part for inner in value if not isinstance(inner, list) and (part := _as_name(inner))) or None
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if not isinstance(value, str) or not value.strip():
@@ -198,6 +222,7 @@ def _parquet_rows(file: Path, column: str) -> Rows:
         with pq.ParquetFile(file) as table:
             names = table.schema_arrow.names
             _require_column(column, names, file, "column")
+            _require_once(names, column, file)
             number = 0
             for batch in table.iter_batches(batch_size=256, columns=[c for c in (column, *_NAMES) if c in names]):
                 for row in _batch_rows(pa.Table.from_batches([batch])):
@@ -233,6 +258,7 @@ def _csv_rows(file: Path, column: str) -> Rows:
     except pa.ArrowException as error:
         raise InputError(f"{file}: broken CSV file: {error}") from None
     _require_column(column, table.column_names, file, "column")
+    _require_once(table.column_names, column, file)
     kept = table.select([c for c in (column, *_NAMES) if c in table.column_names])
     yield from broken.items()
     yield from zip((number for number in itertools.count(1) if number not in broken), _batch_rows(kept), strict=False)

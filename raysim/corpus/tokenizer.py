@@ -23,6 +23,9 @@ END_OF_TEXT = "<|endoftext|>"
 MIN_VOCAB_SIZE = 257
 """Every byte and the special token."""
 
+_LONGEST_LINE = 1_000_000
+"""Characters of a line beyond which a text is data; a single word of many megabytes takes minutes to learn from."""
+
 # What a tokenizer must give back as it was: indentation, operators, line ends, runs of blanks, letters of any script.
 _PROBE = "def F(a):\n\tif a != b and not c:  # é 漢\r\n        return  {'x': -1} ;\n\n\n"
 
@@ -163,6 +166,11 @@ def train_tokenizer(
     )
     tokenizer.train_from_iterator(texts, trainer=trainer, length=len(texts))
     return _from_json(tokenizer.to_str(), END_OF_TEXT, "tokenizer.train")
+
+
+def is_learnable(text: str) -> bool:
+    """Whether a tokenizer should learn from `text`: no line of it is longer than any line of code."""
+    return len(text) <= _LONGEST_LINE or max(map(len, text.split("\n"))) <= _LONGEST_LINE
 
 
 def _sample(texts: Iterable[str], sample_bytes: int | None, seed: int) -> list[str]:

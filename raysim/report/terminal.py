@@ -27,6 +27,8 @@ def summary_table(run_dir: Path | str) -> "Group":
 
     results = RunResults(open_run(run_dir))
     parts: list[object] = [Text(sections.headline(results)), Text("")]
+    if results.run.progress:
+        parts.insert(0, Text(f"Unfinished: {results.run.progress}.", style="yellow"))
     warnings = budgets.warnings(results.reached_models)
     parts += [Text(f"Budgets differ: {warning}.", style="yellow") for warning in warnings]
     parts += _scoreboard(results)
