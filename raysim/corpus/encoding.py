@@ -32,7 +32,7 @@ def decode_source(data: bytes) -> str | None:
         if encoding:
             return None
     try:
-        text = data.decode(tokenize.detect_encoding(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)).readline)[0])
+        text = data.decode(tokenize.detect_encoding(io.BytesIO(data).readline)[0])
         text.encode()
     except (SyntaxError, LookupError, ValueError):  # none declared, an unknown one, or bytes that it does not have
         return None

@@ -1,5 +1,6 @@
 """Record files: JSON lines (also gzipped), Parquet, CSV, and datasets of the Hugging Face hub; a record is a file."""
 
+import csv
 import gzip
 import itertools
 import json
@@ -16,8 +17,8 @@ from raysim.corpus.reading import DropCounter, is_lfs_pointer, read_as_text
 
 RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
 _NAMES = ("path", "repo_name", "license")
+_SHOWN_COLUMNS = 20
 _GZIP_MAGIC = b"\x1f\x8b"
-_MAX_CSV_BLOCK_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def read_record_file(
     except FileNotFoundError:
         raise InputError(f"{file}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file}: cannot be read, it may be incomplete; fetch it again: {error}") from None
+        raise InputError(f"{file}: cannot be read, it may be incomplete; fetch it again: {_said(error)}") from None
 
 
 def read_hub(
@@ -175,7 +176,13 @@ def _require_once(names: Sequence[str], column: str, origin: Path) -> None:
 
 def _require_column(column: str, found: Any, origin: Path | str, setting: str) -> None:
     if column not in found:
-        raise InputError(f"{origin}: no column {column!r}; it has {', '.join(sorted(found)) or 'none'}; set {setting}")
+        names = " ".join(", ".join(sorted(found)[:_SHOWN_COLUMNS]).split()) or "none"
+        raise InputError(f"{origin}: no column {column!r}; it has {names}; set {setting}")
+
+
+def _said(error: Exception) -> str:
+    """What a library says, in one line."""
+    return " ".join(str(error).split())[:300]
 
 
 def _as_text(value: Any) -> str | bytes | None:
@@ -228,40 +235,36 @@ def _parquet_rows(file: Path, column: str) -> Rows:
                 for row in _batch_rows(pa.Table.from_batches([batch])):
                     number += 1
                     yield number, row
-    except pa.ArrowException as error:
-        raise InputError(f"{file}: broken Parquet file: {error}") from None
+    except InputError:
+        raise
+    except Exception as error:  # the library raises many kinds, each because of what is in the file
+        raise InputError(f"{file}: broken Parquet file: {_said(error)}") from None
 
 
 def _csv_rows(file: Path, column: str) -> Rows:
-    import pyarrow as pa
-    import pyarrow.csv as pc
-
-    num_bytes = file.stat().st_size
-    if num_bytes > _MAX_CSV_BLOCK_BYTES:
-        raise InputError(f"{file}: larger than 2 GiB; split it, or turn it into Parquet or JSON lines")
-    broken: dict[int, Broken] = {}
-
-    def skip(row: Any) -> str:
-        num_text_bytes = len((row.text or "").encode(errors="replace"))
-        broken[row.number - 1] = Broken("CSV row with the wrong number of columns", num_text_bytes)  # 1: the header
-        return "skip"
-
-    try:
-        table = pc.read_csv(
-            file,
-            # One block, since a row must not be cut by the end of a block; one thread keeps the rows in order.
-            read_options=pc.ReadOptions(use_threads=False, block_size=max(num_bytes + 1, 1024)),
-            parse_options=pc.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-            # Bytes, so that one row that is not UTF-8 costs only itself.
-            convert_options=pc.ConvertOptions(column_types=dict.fromkeys((column, *_NAMES), pa.binary())),
-        )
-    except pa.ArrowException as error:
-        raise InputError(f"{file}: broken CSV file: {error}") from None
-    _require_column(column, table.column_names, file, "column")
-    _require_once(table.column_names, column, file)
-    kept = table.select([c for c in (column, *_NAMES) if c in table.column_names])
-    yield from broken.items()
-    yield from zip((number for number in itertools.count(1) if number not in broken), _batch_rows(kept), strict=False)
+    """Rows of cells as bytes, so that one that is not UTF-8 costs only itself."""
+    csv.field_size_limit(2**31 - 1)
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+        rows = csv.reader(opened, strict=True)
+        try:
+            names = next(rows, [])
+        except csv.Error as error:
+            raise InputError(f"{file}: broken CSV file: its first row: {error}") from None
+        _require_column(column, names, file, "column")
+        _require_once(names, column, file)
+        wanted = {name: names.index(name) for name in (column, *_NAMES) if name in names}
+        for number in itertools.count(1):
+            try:
+                row = next(row for row in rows if row)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield number, Broken(f"CSV row that ends wrongly: {error}", 0)
+                continue
+            if len(row) == len(names):
+                yield number, {name: row[place].encode(errors="surrogateescape") for name, place in wanted.items()}
+            else:
+                yield number, Broken("CSV row with the wrong number of columns", sum(map(len, row)))
 
 
 def _batch_rows(table: Any) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ from raysim.experiment.overlap_report import overlap_report
 from raysim.experiment.plan import RunPlan, inline_pool, memory_load, plan_run, plan_run_inline
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
-from raysim.experiment.write_tables import corpora_rows, drop_rows, model_rows, write_joined, write_rows
+from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.registry import measures
 from raysim.store.references import References
@@ -262,7 +262,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
         "references": {
             "files": len(setup.references),
             "bytes": sum(f.num_bytes for f in setup.references),
-            "drops": drop_rows(setup.reference_drops),
+            "drops": [drop.to_json() for drop in setup.reference_drops],
         },
         "deduplication": loaded.experiment.deduplication.model_dump(),
         "xray": seen_through,

@@ -230,11 +230,11 @@ def _read_references(loaded: LoadedExperiment) -> tuple[tuple[SourceFile, ...], 
         try:
             reading = read_source(settings, loaded.base)
         except InputError as error:
-            raise InputError(f"references[{number}]: {error}") from None
+            raise InputError(f"references: {error}") from None
         files += reading.files
         if not reading.files:
             reasons = "; ".join(f"{drop.files} {drop.reason}" for drop in reading.skipped) or "it is empty"
-            raise InputError(f"references[{number}]: no file of it can be used: {reasons}; leave it out, or mend it")
+            raise InputError(f"references: references[{number}] gives no file: {reasons}; mend it, or leave it out")
         drops = DropCounter([*drops.drops(), *reading.skipped])
     return tuple(files), drops.drops()
 

@@ -57,17 +57,12 @@ def corpora_rows(
     client_stats: Iterable[ClientStats], reference_drops: Iterable[Drop] = ()
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of ``corpora`` and of ``drops``."""
-    corpora, drops = [], [{"organization": PUBLIC, **drop} for drop in drop_rows(reference_drops)]
+    corpora, drops = [], [{"organization": PUBLIC, **drop.to_json()} for drop in reference_drops]
     for stats in client_stats:
         for split, counts in stats.splits.items():
             corpora.append({"organization": stats.organization, "split": split, **counts})
         drops += [{"organization": stats.organization, **drop} for drop in stats.drops]
     return corpora, drops
-
-
-def drop_rows(drops: Iterable[Drop]) -> list[dict[str, Any]]:
-    """Rows of ``drops`` without the organization."""
-    return [{"reason": drop.reason, "files": drop.files, "bytes": drop.num_bytes} for drop in drops]
 
 
 def write_rows(folder: RunFolder, name: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -221,7 +221,7 @@ class Organization(TrainingClient):
                     "sequences": 0,
                 },
             },
-            drops=tuple({"reason": d.reason, "files": d.files, "bytes": d.num_bytes} for d in corpus.drops),
+            drops=tuple(drop.to_json() for drop in corpus.drops),
             licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
             duplicate_lines=duplicated,
             line_spectrum=line_spectrum(corpus.train),

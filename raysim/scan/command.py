@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def _with_drops(found: dict[str, Any], corpora: Mapping[str, CodeCollection]) ->
     """
     for corpus in corpora.values():
         corpus.require_something()
-    drops = {name: [asdict(drop) for drop in corpus.skipped.drops()] for name, corpus in corpora.items()}
+    drops = {name: [drop.to_json() for drop in corpus.skipped.drops()] for name, corpus in corpora.items()}
     return {**found, "left_out": {name: of_corpus for name, of_corpus in drops.items() if of_corpus}}
 
 
