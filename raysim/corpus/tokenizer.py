@@ -34,7 +34,8 @@ class TrainedTokenizerSettings(Settings):
     """A byte-level BPE tokenizer that is trained at the start of a run."""
 
     corpus: Literal["references", "organizations"] = pydantic.Field(
-        default="references", description="whose code; organizations needs every agreement to share data"
+        default="references",
+        description="whose code; organizations: what preparation keeps of it, which needs every agreement to share data",
     )
     vocab_size: int = pydantic.Field(default=1024, ge=MIN_VOCAB_SIZE, description="at most; few texts give fewer")
     sample: Size | None = pydantic.Field(
