@@ -15,6 +15,7 @@ import pydantic
 from raysim.core.errors import InputError, RenamedSetting
 from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Size
+from raysim.corpus.reading import is_lfs_pointer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as BpeTokenizer
@@ -35,7 +36,7 @@ class TrainedTokenizerSettings(Settings):
 
     corpus: Literal["references", "organizations"] = pydantic.Field(
         default="references",
-        description="whose code; organizations: what preparation keeps of it, which needs every agreement to share data",
+        description="whose code; of organizations what preparation keeps, if every agreement shares data",
     )
     vocab_size: int = pydantic.Field(default=1024, ge=MIN_VOCAB_SIZE, description="at most; few texts give fewer")
     sample: Size | None = pydantic.Field(
@@ -217,6 +218,8 @@ def load_tokenizer(settings: TokenizerSettings, base: Path) -> CodeTokenizer:
         raise InputError(f"{origin}: {files[0].name} is missing; save it with save_pretrained of a fast one") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{origin}: cannot be read: {error}") from None
+    if is_lfs_pointer(text):
+        raise InputError(f"{origin}: {files[0].name} is a Git LFS pointer, not the file; fetch it with git lfs pull")
     return _from_json(text, _bos_of(config), origin)
 
 
