@@ -1,6 +1,7 @@
 """Which files of a folder, a package or a record file are wanted, and what the others are."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
@@ -11,6 +12,9 @@ from raysim.corpus.reading import DropCounter
 _NOT_INCLUDED = "not matched by include"
 _MOST_ENDINGS = 12
 """That are counted by themselves."""
+_OTHERS = "other endings"
+_ENDING = re.compile("[A-Za-z0-9_+-]{1,10}")
+"""What a kind of file is known by; what is longer or odd may be part of a name, which stays at its organization."""
 
 
 class Selection:
@@ -39,8 +43,7 @@ class Selection:
             if included:
                 self._counter.add("left out by exclude", num_bytes)
             else:
-                stem, dot, ending = path.rpartition("/")[2].rpartition(".")
-                self._endings.add(f".{ending}" if dot and stem else "no ending", num_bytes)
+                self._endings.add(_ending(path), num_bytes)
         return False
 
     def __enter__(self) -> Self:
@@ -48,10 +51,16 @@ class Selection:
 
     def __exit__(self, *_: object) -> None:
         found = sorted(self._endings.drops(), key=lambda drop: (-drop.files, drop.reason))
-        for drop in found[:_MOST_ENDINGS]:
-            self._counter.add(f"{_NOT_INCLUDED}: {drop.reason}", drop.num_bytes, drop.files)
-        for drop in found[_MOST_ENDINGS:]:
-            self._counter.add(f"{_NOT_INCLUDED}: other endings", drop.num_bytes, drop.files)
+        for place, drop in enumerate(found):
+            ending = drop.reason if place < _MOST_ENDINGS else _OTHERS
+            self._counter.add(f"{_NOT_INCLUDED}: {ending}", drop.num_bytes, drop.files)
+
+
+def _ending(path: str) -> str:
+    stem, dot, ending = path.rpartition("/")[2].rpartition(".")
+    if not (dot and stem):
+        return "no ending"
+    return f".{ending}" if _ENDING.fullmatch(ending) else _OTHERS
 
 
 def size_of(location: str | os.PathLike[str]) -> int | None:

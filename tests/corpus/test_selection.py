@@ -10,13 +10,23 @@ from raysim.corpus.selection import Selection, size_of
 def test_what_is_not_wanted_is_counted_when_all_is_seen() -> None:
     counter = DropCounter()
     with Selection(["**/*.py"], ["old/**"], counter) as selection:
-        names = ["a.py", "old/b.py", "old/c.txt", "d.txt", "e/.txt", "__pycache__/f.pyc", "g/Makefile"]
+        names = [
+            "a.py",
+            "old/b.py",
+            "old/c.txt",
+            "d.txt",
+            "e/.txt",
+            "__pycache__/f.pyc",
+            "g/Makefile",
+            "h.the secret plan",
+        ]
         assert [name for name in names if selection.takes(name, lambda: 3)] == ["a.py"]
         assert not selection.takes("gone.txt", lambda: None)
         assert counter.drops() == (Drop("left out by exclude", 1, 3),)
     assert counter.drops()[1:] == (
         Drop("not matched by include: no ending", 2, 6),
         Drop("not matched by include: .txt", 1, 3),
+        Drop("not matched by include: other endings", 1, 3),
     )
 
 
