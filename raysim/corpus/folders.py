@@ -12,7 +12,7 @@ DEFAULT_EXCLUDE = ("**/.*/**", "**/site-packages/**")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """A file below a folder.
 
     Attributes:
@@ -26,7 +26,9 @@ class Found:
     real: str
 
 
-def walk(root: Path | str, counter: DropCounter, skip: Callable[[str], bool] = lambda folder: False) -> Iterator[Found]:
+def walk(
+    root: Path | str, counter: DropCounter, skip: Callable[[str], bool] = lambda folder: False
+) -> Iterator[FoundFile]:
     """Files below `root`, each real folder once; a linked file comes under each of its names.
 
     Real folders come before linked ones, so a link to a folder inside `root` adds nothing, and a link back up ends.
@@ -55,7 +57,7 @@ def walk(root: Path | str, counter: DropCounter, skip: Callable[[str], bool] = l
             if not _is_folder(child):
                 # Not a pipe or a socket, which would be waited for; a dead link is yielded, to be counted.
                 if _is_file(child) or not os.path.exists(child.path):
-                    yield Found(path, child.path, _real(real, child))
+                    yield FoundFile(path, child.path, _real(real, child))
             elif not skip(path):
                 if child.is_symlink():
                     linked.append(path)

@@ -100,7 +100,7 @@ def _owners(results: RunResults) -> list[object]:
 
     rows = sections.owner_matrix(results)
     if not rows:
-        return [Text("Memorization was not measured: add `measure: {memorization: {}}` and run again."), Text("")]
+        return [Text(sections.why_no_owners(results)), Text("")]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
     table.add_column("Covered lines per eligible prompt, by owner", overflow="ellipsis", no_wrap=True, ratio=1)
     for owner in results.organizations:

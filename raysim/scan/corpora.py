@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from raysim.core.errors import InputError
-from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, Found, walk
+from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, FoundFile, walk
 from raysim.corpus.reading import DropCounter, is_lfs_pointer, read_as_text
 from raysim.corpus.selection import Selection, size_of
 
@@ -89,7 +89,7 @@ def open_corpus(
         with Selection(include, DEFAULT_EXCLUDE, counter) as selection:
             files = [f for f in walk(location, counter) if selection.takes(f.path, partial(size_of, f.location))]
     else:
-        files = [Found(location.name, str(location), os.path.realpath(location))]
+        files = [FoundFile(location.name, str(location), os.path.realpath(location))]
     if not files:
         raise InputError(f"{name}: {path}: holds no file that matches {', '.join(include)} (--include)")
     new = _new(files, set() if seen is None else seen, counter)
@@ -112,9 +112,9 @@ def combine(name: str, corpora: Sequence[CodeCollection], folders: Sequence[str]
     return CodeCollection(name, [paths[number] for number in order], read, skipped, parts=corpora)
 
 
-def _new(files: Sequence[Found], seen: set[str], counter: DropCounter) -> list[Found]:
+def _new(files: Sequence[FoundFile], seen: set[str], counter: DropCounter) -> list[FoundFile]:
     """The files that are not in `seen`, by path; of several names of one file the first."""
-    new: list[Found] = []
+    new: list[FoundFile] = []
     for file in sorted(files, key=lambda file: file.path):
         if file.real in seen:
             counter.add("the same file under a second name", 0)
@@ -124,7 +124,7 @@ def _new(files: Sequence[Found], seen: set[str], counter: DropCounter) -> list[F
     return new
 
 
-def _files(name: str, files: Sequence[Found], counter: DropCounter) -> CodeCollection:
+def _files(name: str, files: Sequence[FoundFile], counter: DropCounter) -> CodeCollection:
     unread: dict[int, str] = {}
 
     def read(number: int) -> bytes:

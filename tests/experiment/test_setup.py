@@ -98,7 +98,7 @@ def test_a_reference_that_gives_nothing_would_make_all_code_somebodys_own(
 
 def test_no_file_that_is_dropped_trains_the_tokenizer(corpus_folders: dict[str, Path], tmp_path: Path) -> None:
     """Neither numbers on one line, nor a copy that deduplication leaves out, nor what is over a limit."""
-    folders = {name: tmp_path / name for name in ("alpha", "beta")}
+    folders = {name: tmp_path / name for name in corpus_folders}
     for name, folder in folders.items():
         shutil.copytree(corpus_folders[name], folder)
     changes = OPEN | {"deduplication": {"across": "first_owner"}}

@@ -63,10 +63,13 @@ def test_shared_texts_are_the_files_that_are_kept(
     context = dataclasses.replace(preparation_context, tokenizer=None)
     texts = {path.name: path.read_text(encoding="utf-8") for path in corpus_folders["alpha"].glob("*.py")}
     assert sorted(make(share="data").share_texts(context)) == sorted(texts.values())
-    few_lines = context.preparation.model_copy(update={"max_line_characters": 75})
-    kept = [text for text in texts.values() if max(map(len, text.splitlines())) <= 75]
-    assert 0 < len(kept) < len(texts)
-    assert sorted(make(share="data").share_texts(dataclasses.replace(context, preparation=few_lines))) == sorted(kept)
+    longest = {name: max(map(len, text.splitlines())) for name, text in texts.items()}
+    short = dataclasses.replace(
+        context, preparation=context.preparation.model_copy(update={"max_line_characters": max(longest.values()) - 1})
+    )
+    kept = [text for name, text in texts.items() if longest[name] < max(longest.values())]
+    assert 1 < len(kept) < len(texts)
+    assert sorted(make(share="data").share_texts(short)) == sorted(kept)
     limited = make(share="data", limit=sum(map(len, texts.values())) // 2)
     assert len(limited.share_texts(context)) < len(texts)
     limited.prepare(preparation_context)

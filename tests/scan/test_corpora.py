@@ -54,7 +54,10 @@ def test_a_file_counts_once_however_many_links_lead_to_it(tmp_path: Path) -> Non
     corpus = open_corpus("o", str(tmp_path / "code"))
     found = contents(corpus)
     assert found == {"a.py": b"code/a.py", "again.py": b"disk/deep/b.py", "shown.py": b"code/.hidden/h.py"}
-    assert corpus.skipped.drops() == (Drop("the same file under a second name", 1, 0),)
+    assert corpus.skipped.drops() == (
+        Drop("left out by exclude", 1, len("code/.hidden/h.py")),
+        Drop("the same file under a second name", 1, 0),
+    )
 
 
 def test_a_file_counts_once_in_all_paths_of_an_owner(tmp_path: Path) -> None:
