@@ -102,7 +102,7 @@ def test_client_stats_count_what_is_there(make, preparation_context: Preparation
         assert counted["files"] == len(files)
         assert counted["bytes"] == sum(len(f.text.encode()) for f in files)
         assert counted["lines"] == sum(1 for f in files for line in f.text.split("\n") if line.strip())
-        assert counted["tokens"] == sum(len(preparation_context.tokenizer.encode(f.text)) for f in files)
+        assert counted["tokens"] == sum(len(organization.tokenizer.encode(f.text)) for f in files)
     train = stats.splits["train"]
     stream = train["tokens"] + train["files"]  # a BOS before each file
     assert stats.sequences == train["sequences"] == stream // preparation_context.sequence_length
