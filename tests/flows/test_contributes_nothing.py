@@ -19,7 +19,7 @@ HEADER = "# Copyright (c) the authors of this file.\n# Licensed under the Apache
 ODD: dict[str, Callable[[int], str]] = {
     "no docstring": lambda number: f"# {number}\n{FUNCTIONS}",
     "Python 2": lambda number: f"# {number}\n{FUNCTIONS.replace('return', 'print')}",
-    "one line a file": lambda number: f"x = {[number * i for i in range(180)]}\n",
+    "one line a file": lambda number: f"x = {[number * i for i in range(20)]}\n",
     "headers": lambda number: f"{HEADER}# {number}\n",
 }
 """Files without a function to ask about; some without a window of lines of their own."""
@@ -35,7 +35,7 @@ NONE: dict[str, tuple[dict[str, str], str]] = {
 """What an organization has of which nothing can be trained on, and what is said of it."""
 
 
-def _experiment(tiny: Callable[..., Path], folder: Path, sources: dict[str, Path]) -> Path:
+def _experiment(tiny: Callable[..., Path], folder: Path, sources: dict[str, Path], canaries: bool = True) -> Path:
     """Of these organizations, with all measures that there are."""
     write(folder / "problems.jsonl", ADD)
     memorization = {
@@ -52,7 +52,7 @@ def _experiment(tiny: Callable[..., Path], folder: Path, sources: dict[str, Path
             name: {"source": {"path": str(path)}, "agreement": {"share": "data"}} for name, path in sources.items()
         },
         strategies=["single", "centralized", {"incremental": {"orders": [list(sources)]}}, {"fedavg": {"rounds": 1}}],
-        canaries={"repeats": [0, 1], "count": 1},
+        canaries={"repeats": [0, 1], "count": 1} if canaries else None,
         measure=measure | ({"pass_at_k": solving} if enough(in_force()) else {}),
     )
 
@@ -67,12 +67,13 @@ def test_every_measure_works_with_an_organization_that_gives_nothing_to_ask_abou
         folder.mkdir()
         for number in range(4):
             (folder / f"m{number}.py").write_text(ODD[odd](number))
-    path = _experiment(tiny, tmp_path, {"alpha": corpus_folders["alpha"], "odd": folder})
+    # Canaries would make the splits of one path two.
+    path = _experiment(tiny, tmp_path, {"alpha": corpus_folders["alpha"], "odd": folder}, canaries=odd in ODD)
     out = tmp_path / "out"
     ended = raysim("run", path, "--out", out)
     assert ended.returncode == 0, ended.stderr
     assert {row["organization"] for row in read_table(out, "prompts").to_pylist()} == {"alpha"}
-    for name in ("losses", "membership", "canaries", "clones"):
+    for name in ("losses", "membership", "clones", *(["canaries"] if odd in ODD else ["extraction"])):
         assert {row["organization"] for row in read_table(out, name).to_pylist()} == {"alpha", "odd"}, name
     for name in ("samples", "emissions", "extraction"):
         assert read_table(out, name).num_rows, name
