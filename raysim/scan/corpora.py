@@ -93,7 +93,8 @@ def open_corpus(
     if not files:
         raise InputError(f"{name}: {path}: holds no file that matches {', '.join(include)} (--include)")
     new = _new(files, set() if seen is None else seen, counter)
-    return (new and _records(name, path, column)) or _files(name, new, counter)
+    records = _records(name, path, column) if new else None
+    return records or _files(name, new, counter)
 
 
 def combine(name: str, corpora: Sequence[CodeCollection], folders: Sequence[str]) -> CodeCollection:

@@ -233,13 +233,17 @@ def test_pointers_marks_and_line_ends_are_known_in_every_format(tmp_path: Path) 
         assert [(drop.reason[:17], drop.files) for drop in reading.skipped] == [("a Git LFS pointer", 1)], name
 
 
+def _write_good_files(folder: Path) -> None:
+    write_all_formats(folder)
+
+
 @given(data=st.data())
 @settings(max_examples=scaled(100), deadline=None)
 def test_damaged_record_files_are_read_or_refused_in_a_line(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """No other error, whatever bytes of a good file are others, gone, there twice, or new."""
-    folder = made_once(tmp_path_factory, "records", write_all_formats)
+    folder = made_once(tmp_path_factory, "records", _write_good_files)
     name = data.draw(st.sampled_from(sorted(file.name for file in folder.iterdir())))
     content = bytearray((folder / name).read_bytes())
     for _ in range(data.draw(st.integers(0, 5))):

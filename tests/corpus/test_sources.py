@@ -102,7 +102,8 @@ def test_include_and_exclude_choose_paths(tmp_path: Path) -> None:
 
 def test_what_no_pattern_asks_for_is_counted_by_ending(tmp_path: Path) -> None:
     names = ("a.py", "a.ipynb", "b/c.ipynb", "b/stub.pyi", "run", "b/.bashrc", "b/test/t.py", "b/test/t.pyi")
-    write(tmp_path, dict.fromkeys((*names, ".git/objects/ab", "b/__pycache__/a.pyc"), "xy"))
+    for name in (*names, ".git/objects/ab", "b/__pycache__/a.pyc"):
+        write(tmp_path, {name: "xy"})
     (tmp_path / "dead.txt").symlink_to(tmp_path / "gone.txt")
     expected = {"left out by exclude": 1, ".ipynb": 2, ".pyi": 1, "no ending": 2}
     reading = read(tmp_path, path=".", exclude=["**/test/**", "**/.git/**"])
@@ -118,7 +119,8 @@ def test_packages_are_counted_by_ending_too(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_many_endings_are_counted_together(tmp_path: Path) -> None:
-    write(tmp_path, {f"page.{number}": "x" for number in range(30)} | {"a.txt": "x", "b.txt": "x"})
+    for name in (*(f"page.{number}" for number in range(30)), "a.txt", "b.txt"):
+        write(tmp_path, {name: "x"})
     skipped = read(tmp_path, path=".").skipped
     assert len(skipped) == 13
     assert Drop("not matched by include: .txt", 2, 2) in skipped

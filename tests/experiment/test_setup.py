@@ -101,12 +101,12 @@ def test_no_file_that_is_dropped_trains_the_tokenizer(corpus_folders: dict[str, 
     folders = {name: tmp_path / name for name in corpus_folders}
     for name, folder in folders.items():
         shutil.copytree(corpus_folders[name], folder)
-    changes = OPEN | {"deduplication": {"across": "first_owner"}}
+    changes: dict[str, Any] = OPEN | {"deduplication": {"across": "first_owner"}}
     before = prepared(experiment(folders, **changes), tmp_path / "store").tokenizer
     (folders["alpha"] / "numbers.py").write_text(f"n = {list(range(50_000))}\n")
     shutil.copy(folders["alpha"] / "bisect.py", folders["beta"] / "bisect.py")
     assert prepared(experiment(folders, **changes), tmp_path / "store").tokenizer == before
-    kept = OPEN | {"deduplication": {"across": "keep"}}
+    kept: dict[str, Any] = OPEN | {"deduplication": {"across": "keep"}}
     assert prepared(experiment(folders, **kept), tmp_path / "store").tokenizer != before
 
 
