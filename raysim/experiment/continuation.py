@@ -23,6 +23,13 @@ _DATA = {"organizations", "references", "preparation", "deduplication", "tokeniz
 """Settings that decide which code there is, and nothing else; but see `_fixed`."""
 
 
+_ROWS: dict[str, Any] = {
+    **dict.fromkeys(("when", "prompts", "samples", "k", "at_most"), True),
+    "extraction": {"passages": True},
+}
+"""Settings of measures that only say how many rows there are: each is drawn by a seed of its own, whatever the others."""
+
+
 def content_of_setup(setup: Setup) -> dict[str, Any]:
     """What came of the settings of data: fingerprints of splits, references and tokenizer."""
     organizations = {
@@ -69,10 +76,11 @@ def check_settings(folder: RunFolder, loaded: LoadedExperiment) -> list[str]:
     changed = sorted(_differences(_fixed(before), _fixed(loaded)))
     for kind, old, new in zip(("strategies", "measure"), _additive(before), _additive(loaded), strict=True):
         for name in old.keys() & new.keys():
-            # In a measure what was unset before is an addition, too.
-            ours = {key: value for key, value in old[name].items() if kind == "strategies" or value is not None}
-            theirs = {key: new[name].get(key) for key in ours} if kind == "measure" else new[name]
-            changed += sorted(_differences(ours, theirs, f"{kind}.{name}"))
+            for key in sorted(old[name].keys() | new[name].keys()):
+                one, other = old[name].get(key), new[name].get(key)
+                # A part of a measure that was unset, or is now, adds or takes rows alone.
+                if kind == "strategies" or not (one is None or other is None):
+                    changed += sorted(_differences(one, other, f"{kind}.{name}.{key}"))
     if "content" not in known:
         changed += data
     if changed:
@@ -135,7 +143,7 @@ def _additive(loaded: LoadedExperiment) -> tuple[dict[str, dict[str, Any]], dict
         config.label: {"strategy": config.strategy_class.__qualname__, **config.settings.of_arm()}
         for config in loaded.settings
     }
-    measures = {measure.name: measure.settings.model_dump(mode="json", exclude={"when"}) for measure in loaded.measures}
+    measures = {measure.name: measure.settings.model_dump(mode="json", exclude=_ROWS) for measure in loaded.measures}
     return strategies, measures
 
 
