@@ -27,7 +27,7 @@ _ROWS: dict[str, Any] = {
     **dict.fromkeys(("when", "prompts", "samples", "k", "at_most"), True),
     "extraction": {"passages": True},
 }
-"""Settings of measures that only say how many rows there are: each is drawn by a seed of its own, whatever the others."""
+"""Settings of measures that only say how many rows there are; each row is drawn by a seed of its own."""
 
 
 def content_of_setup(setup: Setup) -> dict[str, Any]:
