@@ -93,6 +93,7 @@ def test_nobody_gives_anything_to_ask_about(tiny: Callable[..., Path], tmp_path:
     assert ended.returncode == 0, ended.stderr
     assert read_table(tmp_path / "out", "losses").num_rows
     assert not read_table(tmp_path / "out", "prompts").num_rows
+    assert "no organization has a prompt of the kinds that were asked for" in " ".join(ended.stdout.split())
 
 
 @pytest.mark.parametrize("corpus", ["organizations", "references"])
