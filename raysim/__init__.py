@@ -102,6 +102,7 @@ def run(
     store: str | Path | None = None,
     overrides: str | Sequence[str] = (),
     address: str | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> "Results":
     """Runs an experiment, or its sweep, to its end and writes its report, as ``raysim run`` does.
@@ -114,6 +115,7 @@ def run(
         store: the store of results, which runs may share; by default within the run folder.
         overrides: settings to replace, for example ``["trainer.epochs=2", "seed=[1,2,3]"]``, as for ``--set``.
         address: of a Ray cluster, for example ``"auto"``; by default Ray is started on this machine.
+        overwrite: whether results of another experiment in the run folder are replaced; else they are an error.
         progress: whether to print what is going on.
 
     Returns:
@@ -131,7 +133,7 @@ def run(
     from raysim.experiment.sweep import run as run_all
     from raysim.report.write import write_report
 
-    options = _options(experiment, out, store, overrides, address)
+    options = _options(experiment, out, store, overrides, address, overwrite)
     try:
         with ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
             outcome = run_all(options, observer, write_report)
@@ -159,6 +161,7 @@ def _options(
     store: str | Path | None,
     overrides: str | Sequence[str],
     address: str | None = None,
+    overwrite: bool = False,
 ) -> "Options":
     from raysim.experiment.run import Options
 
@@ -168,6 +171,7 @@ def _options(
         Path(store) if store else None,
         (overrides,) if isinstance(overrides, str) else tuple(overrides),
         address,
+        overwrite=overwrite,
     )
 
 

@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -88,6 +89,9 @@ def run(
     store: StoreOption = None,
     overrides: SetOption = None,
     address: AddressOption = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replaces results of another experiment in the run folder.")
+    ] = False,
 ) -> None:
     """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
     from raysim.cli.progress import ConsoleObserver
@@ -96,7 +100,7 @@ def run(
     from raysim.report.write import write_report
 
     without_pandas()
-    options = _options(experiment, out, store, overrides, address)
+    options = replace(_options(experiment, out, store, overrides, address), overwrite=overwrite)
     with ConsoleObserver(_out) as observer:
         outcome = run_all(options, observer, write_report)
     _print_summary(outcome.folder.path)
@@ -324,6 +328,8 @@ def _present(
 
     if json_file and str(json_file) == "-":
         typer.echo(as_json(finding.found))
+        for sentence in finding.notes:
+            _err.print(f"Note: {sentence}.", markup=False, soft_wrap=True)
     else:
         _out.print((scan_view if command == "scan" else clones_view)(finding, unit))
     if json_file and str(json_file) != "-":

@@ -134,6 +134,8 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
             drops.add_row(Text(name), Text(drop["reason"]), f"{drop['files']:,}", f"{drop['bytes']:,}")
         for licence, files in sorted(one["licences"].items()):
             licences.add_row(Text(name), Text(licence), f"{files:,}")
+    for drop in inspected.get("references", {}).get("drops", ()):
+        drops.add_row("(references)", Text(drop["reason"]), f"{drop['files']:,}", f"{drop['bytes']:,}")
     note = (
         f"Diversity is the share of distinct lines to expect among {inspected['diversity_lines']:,} lines, as many as"
         " the smallest organization has; entropy grows with the size of a corpus."

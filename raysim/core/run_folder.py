@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -80,6 +81,13 @@ class RunFolder:
             unfinished.write_bytes(secrets.token_bytes(32))
             unfinished.replace(self.secret)
         return self.secret.read_bytes()
+
+    def clear(self) -> None:
+        """Removes what a run has written here besides its store and its secret."""
+        shutil.rmtree(self.results, ignore_errors=True)
+        logs = self.stages, self.stages.with_name("attempts.jsonl")
+        for file in (self.ledger, self.report, *logs, self.manifest):
+            file.unlink(missing_ok=True)
 
     def is_finished(self) -> bool:
         """Whether a run has come to its end here before."""

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,10 @@ class Drop:
     reason: str
     files: int
     num_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of the table ``drops``, without the organization."""
+        return {"reason": self.reason, "files": self.files, "bytes": self.num_bytes}
 
 
 @dataclass(frozen=True)

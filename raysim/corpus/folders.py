@@ -1,7 +1,8 @@
-"""The files below a folder, each once, in the same order on every disk."""
+"""The files below a folder, in the same order on every disk."""
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from raysim.corpus.reading import DropCounter
@@ -10,10 +11,25 @@ DEFAULT_INCLUDE = "**/*.py"
 DEFAULT_EXCLUDE = ("**/.*/**", "**/site-packages/**")
 
 
+@dataclass(frozen=True)
+class FoundFile:
+    """A file below a folder.
+
+    Attributes:
+        path: from that folder, with ``/``.
+        location: where to open it.
+        real: the same without links, by which a file is known that is found twice.
+    """
+
+    path: str
+    location: str
+    real: str
+
+
 def walk(
     root: Path | str, counter: DropCounter, skip: Callable[[str], bool] = lambda folder: False
-) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Files below `root`, with their paths from `root` with ``/``, each real folder once.
+) -> Iterator[FoundFile]:
+    """Files below `root`, each real folder once; a linked file comes under each of its names.
 
     Real folders come before linked ones, so a link to a folder inside `root` adds nothing, and a link back up ends.
     """
@@ -41,14 +57,18 @@ def walk(
             if not _is_folder(child):
                 # Not a pipe or a socket, which would be waited for; a dead link is yielded, to be counted.
                 if _is_file(child) or not os.path.exists(child.path):
-                    yield path, child
+                    yield FoundFile(path, child.path, _real(real, child))
             elif not skip(path):
                 if child.is_symlink():
                     linked.append(path)
-                else:
-                    below = os.path.join(real, child.name)  # what is no link is where its folder is
+                elif (below := _real(real, child)) not in seen:  # a link to it may have come before
                     seen.add(below)
                     pending.append((path, below))
+
+
+def _real(folder: str, child: os.DirEntry[str]) -> str:
+    """Where a child really is: what is no link is where its folder is."""
+    return os.path.realpath(child.path) if child.is_symlink() else os.path.join(folder, child.name)
 
 
 def _is_folder(child: os.DirEntry[str]) -> bool:

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from raysim.core.errors import InputError
 from raysim.core.extensions import load_extension
 from raysim.core.settings import Settings, validate
-from raysim.corpus.reading import SourceReading
+from raysim.corpus.files import SourceFile
+from raysim.corpus.reading import DropCounter, SourceReading, read_as_text
 
 SOURCES = "raysim.sources"
 """Entry-point group of sources; each is a class that implements `Source`."""
@@ -29,7 +31,7 @@ class Source(Protocol):
         """Reads all files; the result depends on the content alone, not on the order in which a disk lists it.
 
         Runs at the organization. What is no usable text is counted by reason, for which
-        `raysim.corpus.reading.DropCounter` and `text_problem` are there.
+        `raysim.corpus.reading.DropCounter` and `text_problem` are there; texts are looked at once more behind it.
 
         Args:
             base: the folder that relative paths start from.
@@ -60,5 +62,11 @@ def read_installed_source(name: str, settings: Mapping[str, Any] | None, base: P
     for path, count in sorted(Counter(file.path for file in reading.files).items()):
         if count > 1:
             raise InputError(f"{name}: gives {count} files the path {path}; each needs a path of its own")
-    files = sorted(reading.files, key=lambda file: file.path)
-    return SourceReading(tuple(files), tuple(sorted(reading.skipped, key=lambda drop: drop.reason)))
+    counter, files = DropCounter(reading.skipped), list[SourceFile]()
+    for file in sorted(reading.files, key=lambda file: file.path):
+        text, problem = read_as_text(file.text)
+        if text is None:
+            counter.add(problem, len(file.text.encode(errors="surrogatepass")))
+        else:
+            files.append(replace(file, text=text))
+    return SourceReading(tuple(files), tuple(sorted(counter.drops(), key=lambda drop: drop.reason)))

@@ -29,12 +29,13 @@ def _translate(token: str) -> str:
     return re.escape(token)
 
 
+def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a path matches one of `patterns`."""
+    compiled = [compile_pattern(pattern) for pattern in patterns]
+    return lambda path: any(pattern.fullmatch(path) for pattern in compiled)
+
+
 def selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
     """Whether a path matches one of `include` and none of `exclude`."""
-    wanted = [compile_pattern(pattern) for pattern in include]
-    unwanted = [compile_pattern(pattern) for pattern in exclude]
-
-    def selected(path: str) -> bool:
-        return any(p.fullmatch(path) for p in wanted) and not any(p.fullmatch(path) for p in unwanted)
-
-    return selected
+    wanted, unwanted = matcher(include), matcher(exclude)
+    return lambda path: wanted(path) and not unwanted(path)

@@ -1,23 +1,24 @@
 """Record files: JSON lines (also gzipped), Parquet, CSV, and datasets of the Hugging Face hub; a record is a file."""
 
+import csv
 import gzip
 import itertools
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError
 from raysim.core.json_text import parse_json
-from raysim.corpus.encoding import decode_source, without_bom
+from raysim.corpus.encoding import wide_encoding
 from raysim.corpus.files import SourceFile
-from raysim.corpus.reading import DropCounter, text_problem
+from raysim.corpus.reading import DropCounter, is_lfs_pointer, read_as_text
 
 RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
 _NAMES = ("path", "repo_name", "license")
+_SHOWN_COLUMNS = 20
 _GZIP_MAGIC = b"\x1f\x8b"
-_MAX_CSV_BLOCK_BYTES = 2**31 - 1
 _MOST_LINE_BYTES = 256 << 20
 """Of a record in JSON; a small file may unpack to any length."""
 
@@ -33,6 +34,9 @@ class Broken:
 Rows = Iterator[tuple[int, Mapping[str, Any] | Broken]]
 """Records with their number, counted from 1 (in JSON lines: the line number)."""
 
+Selected = Callable[[str | None, int], bool]
+"""Whether a record of this path and of so many bytes is wanted; None: it has no path. Counts what is not, by path."""
+
 
 def is_record_file(name: str) -> bool:
     """Whether `name` ends like a record file."""
@@ -40,7 +44,7 @@ def is_record_file(name: str) -> bool:
 
 
 def read_record_file(
-    file: Path, name: str, column: str, selected: Callable[[str | None], bool], counter: DropCounter
+    file: Path, name: str, column: str, selected: Selected, counter: DropCounter
 ) -> list[tuple[str, SourceFile]]:
     """Reads one record file.
 
@@ -50,7 +54,7 @@ def read_record_file(
         file: the file.
         name: how records of this file are named.
         column: the column that holds the code.
-        selected: whether a path is wanted; it is asked with None for a record that has no path.
+        selected: whether a record is wanted.
         counter: takes what is skipped.
 
     Returns:
@@ -61,6 +65,7 @@ def read_record_file(
     """
     lowered = file.name.lower().removesuffix(".gz")
     try:
+        _check_start(file)
         if lowered.endswith(".parquet"):
             rows = _parquet_rows(file, column)
         elif lowered.endswith(".csv"):
@@ -73,7 +78,7 @@ def read_record_file(
     except FileNotFoundError:
         raise InputError(f"{file}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file}: cannot be read, it may be incomplete; fetch it again: {error}") from None
+        raise InputError(f"{file}: cannot be read, it may be incomplete; fetch it again: {_said(error)}") from None
 
 
 def read_hub(
@@ -82,7 +87,7 @@ def read_hub(
     split: str,
     column: str,
     label: str,
-    selected: Callable[[str | None], bool],
+    selected: Selected,
     counter: DropCounter,
 ) -> list[tuple[str, SourceFile]]:
     """Reads a dataset that `datasets.load_dataset` finds: on the hub, or in a local folder.
@@ -109,11 +114,11 @@ def _take(
     origin: Path | str,
     name: str,
     column: str,
-    selected: Callable[[str | None], bool],
+    selected: Selected,
     counter: DropCounter,
 ) -> list[tuple[str, SourceFile]]:
     taken: list[tuple[str, SourceFile]] = []
-    num_records = num_broken = num_without = 0
+    num_records = num_broken = num_without = num_unnamed = 0
     seen_columns: set[str] = set()
     reasons_seen: set[str] = set()
     for number, row in rows:
@@ -132,13 +137,14 @@ def _take(
         path, repository, licence = (_as_name(row.get(key)) for key in _NAMES)
         full_path = f"{repository}/{path}" if path and repository else path
         num_bytes = len(text) if isinstance(text, bytes) else len(text.encode(errors="surrogatepass"))
-        if not selected(full_path):
-            counter.add("path left out by include or exclude", num_bytes)
+        if not selected(full_path, num_bytes):
+            if not full_path:
+                num_unnamed += 1
+                counter.add("record without a path, by which include chooses", num_bytes)
             continue
-        decoded = without_bom(text) if isinstance(text, str) else decode_source(text)
-        problem = text_problem(decoded)
-        if decoded is None or problem:
-            counter.add(problem or "", num_bytes)
+        decoded, problem = read_as_text(text)
+        if decoded is None:
+            counter.add(problem, num_bytes)
             continue
         tag = f"{name}#{number}"
         taken.append((tag, SourceFile(full_path or tag, decoded, repository or name, licence)))
@@ -148,12 +154,37 @@ def _take(
     if num_records == num_broken + num_without and num_records:
         _require_column(column, seen_columns, origin, "column")
         raise InputError(f"{origin}: column {column!r} holds no text in {num_records} records; name another column")
+    if num_unnamed and num_records == num_broken + num_without + num_unnamed:
+        raise InputError(f"{origin}: include chooses records by their path, and none has one; leave include out")
     return taken
+
+
+def _check_start(file: Path) -> None:
+    """Refuses what is no record file whatever its name says."""
+    with file.open("rb") as opened:
+        start = opened.read(200)
+    if is_lfs_pointer(start):
+        raise InputError(f"{file}: a Git LFS pointer, not the file; fetch it with git lfs pull")
+    if encoding := wide_encoding(start):
+        raise InputError(f"{file}: is {encoding.upper()}; save it as UTF-8")
+
+
+def _require_once(names: Sequence[str], column: str, origin: Path) -> None:
+    """Refuses a table that has one of the columns that are read twice."""
+    for name in (column, *_NAMES):
+        if names.count(name) > 1:
+            raise InputError(f"{origin}: has the column {name!r} {names.count(name)} times; keep one of them")
 
 
 def _require_column(column: str, found: Any, origin: Path | str, setting: str) -> None:
     if column not in found:
-        raise InputError(f"{origin}: no column {column!r}; it has {', '.join(sorted(found)) or 'none'}; set {setting}")
+        names = " ".join(", ".join(sorted(found)[:_SHOWN_COLUMNS]).split()) or "none"
+        raise InputError(f"{origin}: no column {column!r}; it has {names}; set {setting}")
+
+
+def _said(error: Exception) -> str:
+    """What a library says, in one line."""
+    return " ".join(str(error).split())[:300]
 
 
 def _as_text(value: Any) -> str | bytes | None:
@@ -161,9 +192,9 @@ def _as_text(value: Any) -> str | bytes | None:
 
 
 def _as_name(value: Any) -> str | None:
-    """A repository, path or licence as text; lists (of licences) are joined, anything odd reads as absent."""
+    """A repository, path or licence as text; a list (of licences) is joined, anything odd reads as absent."""
     if isinstance(value, list):
-        return "; ".join(part for part in map(_as_name, value) if part) or None
+        return "; ".join(part for inner in value if not isinstance(inner, list) and (part := _as_name(inner))) or None
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if not isinstance(value, str) or not value.strip():
@@ -205,44 +236,42 @@ def _parquet_rows(file: Path, column: str) -> Rows:
         with pq.ParquetFile(file) as table:
             names = table.schema_arrow.names
             _require_column(column, names, file, "column")
+            _require_once(names, column, file)
             number = 0
             for batch in table.iter_batches(batch_size=256, columns=[c for c in (column, *_NAMES) if c in names]):
                 for row in _batch_rows(pa.Table.from_batches([batch])):
                     number += 1
                     yield number, row
-    except pa.ArrowException as error:
-        raise InputError(f"{file}: broken Parquet file: {error}") from None
+    except InputError:
+        raise
+    except Exception as error:  # the library raises many kinds, each because of what is in the file
+        raise InputError(f"{file}: broken Parquet file: {_said(error)}") from None
 
 
 def _csv_rows(file: Path, column: str) -> Rows:
-    import pyarrow as pa
-    import pyarrow.csv as pc
-
-    num_bytes = file.stat().st_size
-    if num_bytes > _MAX_CSV_BLOCK_BYTES:
-        raise InputError(f"{file}: larger than 2 GiB; split it, or turn it into Parquet or JSON lines")
-    broken: dict[int, Broken] = {}
-
-    def skip(row: Any) -> str:
-        num_text_bytes = len((row.text or "").encode(errors="replace"))
-        broken[row.number - 1] = Broken("CSV row with the wrong number of columns", num_text_bytes)  # 1: the header
-        return "skip"
-
-    try:
-        table = pc.read_csv(
-            file,
-            # One block, since a row must not be cut by the end of a block; one thread keeps the rows in order.
-            read_options=pc.ReadOptions(use_threads=False, block_size=max(num_bytes + 1, 1024)),
-            parse_options=pc.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-            # Bytes, so that one row that is not UTF-8 costs only itself.
-            convert_options=pc.ConvertOptions(column_types=dict.fromkeys((column, *_NAMES), pa.binary())),
-        )
-    except pa.ArrowException as error:
-        raise InputError(f"{file}: broken CSV file: {error}") from None
-    _require_column(column, table.column_names, file, "column")
-    kept = table.select([c for c in (column, *_NAMES) if c in table.column_names])
-    yield from broken.items()
-    yield from zip((number for number in itertools.count(1) if number not in broken), _batch_rows(kept), strict=False)
+    """Rows of cells as bytes, so that one that is not UTF-8 costs only itself."""
+    csv.field_size_limit(2**31 - 1)
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+        rows = csv.reader(opened, strict=True)
+        try:
+            names = next(rows, [])
+        except csv.Error as error:
+            raise InputError(f"{file}: broken CSV file: its first row: {error}") from None
+        _require_column(column, names, file, "column")
+        _require_once(names, column, file)
+        wanted = {name: names.index(name) for name in (column, *_NAMES) if name in names}
+        for number in itertools.count(1):
+            try:
+                row = next(row for row in rows if row)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield number, Broken(f"CSV row that ends wrongly: {error}", 0)
+                continue
+            if len(row) == len(names):
+                yield number, {name: row[place].encode(errors="surrogateescape") for name, place in wanted.items()}
+            else:
+                yield number, Broken("CSV row with the wrong number of columns", sum(map(len, row)))
 
 
 def _batch_rows(table: Any) -> Iterator[dict[str, Any]]:

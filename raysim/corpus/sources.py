@@ -6,8 +6,9 @@ import importlib.util
 import os
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,13 +17,13 @@ import pydantic
 from raysim.core.errors import InputError
 from raysim.core.extensions import installed
 from raysim.core.settings import Settings
-from raysim.corpus.encoding import decode_source
 from raysim.corpus.files import SourceFile
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.installed_sources import SOURCES, make_source, read_installed_source
 from raysim.corpus.patterns import selector
-from raysim.corpus.reading import DropCounter, SourceReading, text_problem
-from raysim.corpus.records import is_record_file, read_hub, read_record_file
+from raysim.corpus.reading import DropCounter, SourceReading, read_as_text
+from raysim.corpus.records import Selected, is_record_file, read_hub, read_record_file
+from raysim.corpus.selection import Selection, size_of
 
 _STDLIB_LICENCE = "PSF-2.0"
 # Tests, an editor, a converter and demos are no reference for library code; _sysconfigdata describes one machine.
@@ -134,23 +135,22 @@ def read_source(settings: SourceSettings, base: Path) -> SourceReading:
     if settings.other is not None:
         return read_installed_source(*next(iter(settings.other.items())), base)
     counter = DropCounter()
-    selected = _selection(settings)
-    if settings.files is not None:
-        files = _read_record_files(settings.files, settings.column, base, selected, counter)
-    elif settings.hub is not None:
-        files = _read_hub(settings.hub, base, selected, counter)
-    else:
-        files = _read_entries([e for e in _list_entries(settings, base, counter) if selected(e.path)], counter)
+    include = [f"{pattern}/*.py" if pattern.endswith("**") else pattern for pattern in settings.include or ()]
+    with Selection(include or [DEFAULT_INCLUDE], settings.exclude, counter) as selection:
+
+        def selected(path: str | None, num_bytes: int) -> bool:
+            return settings.include is None if path is None else selection.takes(path, lambda: num_bytes)
+
+        if settings.files is not None:
+            files = _read_record_files(settings.files, settings.column, base, selected, counter)
+        elif settings.hub is not None:
+            files = _read_hub(settings.hub, base, selected, counter)
+        else:
+            entries = _list_entries(settings, base, counter)
+            wanted = [e for e in entries if selection.takes(e.path, partial(size_of, e.location))]
+            files = _read_entries(wanted, counter)
     drops = sorted(counter.drops(), key=lambda drop: drop.reason)
     return SourceReading(tuple(sorted(files, key=lambda f: f.path)), tuple(drops))
-
-
-def _selection(settings: SourceSettings) -> Callable[[str | None], bool]:
-    given = settings.include or [DEFAULT_INCLUDE]
-    include = [f"{pattern}/*.py" if pattern.endswith("**") else pattern for pattern in given]
-    matches = selector(include, settings.exclude)
-    keep_unnamed = settings.include is None
-    return lambda path: keep_unnamed if path is None else matches(path)
 
 
 def _list_entries(settings: SourceSettings, base: Path, counter: DropCounter) -> Iterator[_Entry]:
@@ -162,9 +162,9 @@ def _list_entries(settings: SourceSettings, base: Path, counter: DropCounter) ->
     else:
         root = Path(sysconfig.get_path("stdlib"))
         keep = selector(["**"], _STDLIB_JUNK)
-        for path, entry in walk(root, counter, skip=lambda folder: not keep(f"{folder}/x")):
-            if keep(path):
-                yield _Entry(path, Path(entry.path), "stdlib", _STDLIB_LICENCE)
+        for found in walk(root, counter, skip=lambda folder: not keep(f"{folder}/x")):
+            if keep(found.path):
+                yield _Entry(found.path, Path(found.location), "stdlib", _STDLIB_LICENCE)
 
 
 def _resolve(path: str, base: Path) -> Path:
@@ -191,10 +191,9 @@ def _read_entries(entries: Sequence[_Entry], counter: DropCounter) -> list[Sourc
         except UnicodeEncodeError:
             counter.add("name is not UTF-8", len(data))
             continue
-        text = decode_source(data)
-        problem = text_problem(text)
-        if text is None or problem:
-            counter.add(problem or "", len(data))
+        text, problem = read_as_text(data)
+        if text is None:
+            counter.add(problem, len(data))
             continue
         files[entry.path] = SourceFile(entry.path, text, entry.repository, entry.licence)
     return list(files.values())
@@ -237,8 +236,8 @@ def _module_entries(name: str, licence: str | None, counter: DropCounter) -> Ite
     if spec is None:
         return
     for folder in spec.submodule_search_locations or []:
-        for path, entry in walk(folder, counter):
-            yield _Entry(f"{name}/{path}", Path(entry.path), name, licence)
+        for found in walk(folder, counter):
+            yield _Entry(f"{name}/{found.path}", Path(found.location), name, licence)
     if not spec.submodule_search_locations and spec.origin and spec.has_location:
         yield _Entry(f"{name}.py", Path(spec.origin), name, licence)
 
@@ -262,16 +261,16 @@ def _folder_entries(given: str, folder: Path, counter: DropCounter) -> Iterator[
             raise InputError(f"path: {given} is a record file; write files: [{given}]")
         yield _Entry(folder.name, folder, folder.resolve().parent.name, None)
         return
-    for path, entry in walk(folder, counter):
-        top, separator, _ = path.partition("/")
-        yield _Entry(path, Path(entry.path), top if separator else folder.resolve().name, None)
+    for found in walk(folder, counter):
+        top, separator, _ = found.path.partition("/")
+        yield _Entry(found.path, Path(found.location), top if separator else folder.resolve().name, None)
 
 
 def _read_record_files(
     given: Sequence[str],
     column: str,
     base: Path,
-    selected: Callable[[str | None], bool],
+    selected: Selected,
     counter: DropCounter,
 ) -> list[SourceFile]:
     locations = [_resolve(path, base) for path in given]
@@ -284,9 +283,7 @@ def _read_record_files(
     return _with_unique_paths(tagged)
 
 
-def _read_hub(
-    hub: HubSettings, base: Path, selected: Callable[[str | None], bool], counter: DropCounter
-) -> list[SourceFile]:
+def _read_hub(hub: HubSettings, base: Path, selected: Selected, counter: DropCounter) -> list[SourceFile]:
     local = _resolve(hub.name, base)
     name, label = (str(local), local.name) if local.is_dir() else (hub.name, hub.name)
     return _with_unique_paths(read_hub(name, hub.config, hub.split, hub.column, label, selected, counter))

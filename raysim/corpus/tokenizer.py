@@ -16,6 +16,7 @@ from raysim.core.errors import InputError, RenamedSetting
 from raysim.core.json_text import parse_json
 from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Size
+from raysim.corpus.reading import is_lfs_pointer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as BpeTokenizer
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 MIN_VOCAB_SIZE = 257
 """Every byte and the special token."""
+
+_LONGEST_LINE = 1_000_000
+"""Characters of a line beyond which a text is data; a single word of many megabytes takes minutes to learn from."""
 
 # What a tokenizer must give back as it was: indentation, operators, line ends, runs of blanks, letters of any script.
 _PROBE = "def F(a):\n\tif a != b and not c:  # é 漢\r\n        return  {'x': -1} ;\n\n\n"
@@ -32,7 +36,8 @@ class TrainedTokenizerSettings(Settings):
     """A byte-level BPE tokenizer that is trained at the start of a run."""
 
     corpus: Literal["references", "organizations"] = pydantic.Field(
-        default="references", description="whose code; organizations needs every agreement to share data"
+        default="references",
+        description="whose code; of organizations what preparation keeps, if every agreement shares data",
     )
     vocab_size: int = pydantic.Field(default=1024, ge=MIN_VOCAB_SIZE, description="at most; few texts give fewer")
     sample: Size | None = pydantic.Field(
@@ -166,6 +171,11 @@ def train_tokenizer(
     return _from_json(tokenizer.to_str(), END_OF_TEXT, "tokenizer.train")
 
 
+def is_learnable(text: str) -> bool:
+    """Whether a tokenizer should learn from `text`: no line of it is longer than any line of code."""
+    return len(text) <= _LONGEST_LINE or max(map(len, text.split("\n"))) <= _LONGEST_LINE
+
+
 def _sample(texts: Iterable[str], sample_bytes: int | None, seed: int) -> list[str]:
     ordered = sorted(texts)
     if sample_bytes is None:
@@ -209,6 +219,8 @@ def load_tokenizer(settings: TokenizerSettings, base: Path) -> CodeTokenizer:
         raise InputError(f"{origin}: {files[0].name} is missing; save it with save_pretrained of a fast one") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{origin}: cannot be read: {error}") from None
+    if is_lfs_pointer(text):
+        raise InputError(f"{origin}: {files[0].name} is a Git LFS pointer, not the file; fetch it with git lfs pull")
     return _from_json(text, _bos_of(config), origin)
 
 

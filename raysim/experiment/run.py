@@ -15,6 +15,7 @@ from raysim.core.event_loop import run_coroutine
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.corpus.diversity import diversities, line_entropy, smallest
 from raysim.experiment.config import LoadedExperiment, load_experiment
+from raysim.experiment.continuation import check_content, check_settings, content_of_setup, experiment_hash
 from raysim.experiment.estimate.cost import estimate, matmul_rate
 from raysim.experiment.estimate.memory import foresee, memory_needs, this_machine
 from raysim.experiment.execute import execute
@@ -44,6 +45,7 @@ class Options:
         address: of a Ray cluster; None: a Ray of our own.
         command: as it was typed, for the manifest; empty: `equivalent` to these options.
         point: which point of a sweep this is, for the manifest; empty: none.
+        overwrite: whether results of another experiment in the run folder are replaced.
     """
 
     experiment: Path | Mapping[str, Any]
@@ -53,6 +55,7 @@ class Options:
     address: str | None = None
     command: str = ""
     point: str = ""
+    overwrite: bool = False
 
     def load(self) -> tuple[LoadedExperiment, RunFolder]:
         """The validated experiment and its run folder.
@@ -103,7 +106,8 @@ def run(
         opener: of the backend, which is closed when the run ends.
 
     Raises:
-        InputError: something is wrong with the experiment; nothing was trained.
+        InputError: something is wrong with the experiment, or the folder holds results of another; nothing was
+            trained.
         RunError: the run could not go on; the same command resumes.
     """
     started_s = time.monotonic()
@@ -119,16 +123,28 @@ def run(
         **provenance(),
     }
     with folder.locked():
+        changed = None if options.overwrite else check_settings(folder, loaded)
         store, references = Store(folder.store), References(folder.store)
         with suppress(InputError), references.alone():
             store.sweep()
         with references.at_work():
             nothing_to_do = folder.is_finished() and not any(plan_run_inline(loaded, store).pending.values())
-            folder.write_manifest(**facts, finished=None)
+
+            def begin(run_plan: RunPlan) -> None:
+                """Writes the manifest, when all is known to be right and nothing has been trained."""
+                content = content_of_setup(run_plan.setup)
+                if changed is None:
+                    folder.clear()
+                else:
+                    check_content(folder, content, changed)
+                stages = list(run_plan.plan.unique_stages())
+                facts.update(hash=experiment_hash(loaded, content), content=content, stages=stages)
+                folder.write_manifest(**facts, finished=None)
+
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
             backend = InlineBackend() if nothing_to_do else opener(loaded, options.address)
             try:
-                run_coroutine(_run(loaded, folder, store, references, backend, observer))
+                run_coroutine(_run(loaded, folder, store, references, backend, observer, begin))
             finally:
                 backend.close()
         folder.write_manifest(**facts, finished=now())
@@ -144,12 +160,14 @@ async def _run(
     references: References,
     backend: Backend,
     observer: RunObserver,
+    begin: Callable[[RunPlan], None],
 ) -> None:
     keep = loaded.experiment.store.keep
     observer.phase("Preparing the corpora")
     pool = open_actor_pool(loaded, backend, observer.note)
     secret = folder.read_secret()
     run_plan = await plan_run(loaded, pool, store, secret)
+    begin(run_plan)
     setup, planned = run_plan.setup, run_plan.plan
     observer.expect(run_plan.pending)
     recipes = {**planned.recipes, **{key: one.recipe for key, one in run_plan.evaluations.items()}}
@@ -172,7 +190,7 @@ async def _run(
     observer.phase("Writing the tables")
     initial = {i.context.seed: (await done.trainer.initial(i.context)).info for i in setup.strategy_runs}
     write_rows(folder, "models", model_rows(done.evaluator.reached, initial))
-    corpora, drops = corpora_rows(setup.client_stats.values())
+    corpora, drops = corpora_rows(setup.client_stats.values(), setup.reference_drops)
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
     for measure in measures().values():
@@ -241,7 +259,11 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
             for name, stats in setup.client_stats.items()
         },
         "diversity_lines": smallest(spectra),
-        "references": {"files": len(setup.references), "bytes": sum(f.num_bytes for f in setup.references)},
+        "references": {
+            "files": len(setup.references),
+            "bytes": sum(f.num_bytes for f in setup.references),
+            "drops": [drop.to_json() for drop in setup.reference_drops],
+        },
         "deduplication": loaded.experiment.deduplication.model_dump(),
         "xray": seen_through,
     }

@@ -11,10 +11,17 @@ from typing import Any
 from raysim.cluster.actor_pool import ActorPool
 from raysim.core.errors import BoundaryError, InputError, RunError
 from raysim.core.keys import Key, canonical_json, key_of, versions_of
-from raysim.corpus.corpus import fingerprint
+from raysim.corpus.corpus import Drop, fingerprint
 from raysim.corpus.files import SourceFile
+from raysim.corpus.reading import DropCounter
 from raysim.corpus.sources import SourceSettings, read_source
-from raysim.corpus.tokenizer import CodeTokenizer, TrainedTokenizerSettings, load_tokenizer, train_tokenizer
+from raysim.corpus.tokenizer import (
+    CodeTokenizer,
+    TrainedTokenizerSettings,
+    is_learnable,
+    load_tokenizer,
+    train_tokenizer,
+)
 from raysim.experiment.config import LoadedExperiment
 from raysim.inference.numerics import knows_bf16
 from raysim.measures.base import EvalContext
@@ -46,6 +53,7 @@ class Setup:
         client_stats: what the organizations told of their corpora, by name.
         preparation_context: what they prepared them with, but for the files that each was to leave out.
         references: files that are public.
+        reference_drops: what was left out of them.
         tokenizer: of all.
         strategy_runs: every setting in every order at every seed.
         transfers: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
@@ -56,6 +64,7 @@ class Setup:
     client_stats: Mapping[str, ClientStats]
     preparation_context: PreparationContext
     references: tuple[SourceFile, ...]
+    reference_drops: tuple[Drop, ...]
     tokenizer: CodeTokenizer
     strategy_runs: tuple[StrategyRun, ...]
     transfers: tuple[Transfer, ...]
@@ -77,7 +86,8 @@ class _Recruiter:
         actor = self._pool.backend.spawn(Organization, *self._arguments)
         if self.preparation_context:
             prompt_stats = await self._pool.backend.call(actor, "prepare", self.preparation_context)
-            if self.stats and prompt_stats != self.stats:
+            # By fingerprints, not by what was left out: caches and binaries that lie beside the code may differ.
+            if self.stats and replace(prompt_stats, drops=self.stats.drops) != self.stats:
                 raise RunError(
                     f"organizations.{self._arguments[0]}: its files have changed since the run began, or are others on"
                     " another node; make them the same everywhere and run the same command again"
@@ -115,13 +125,12 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         asyncio.ensure_future(pool.call(name, "run", load_libraries)) for name in recruiters if pool.backend.embedded
     ]
     await asyncio.sleep(0)  # lets them begin
-    references = _read_references(loaded)
-    tokenizer, shared, used = await _tokenizer(loaded, pool, store, references)
+    references, reference_drops = _read_references(loaded)
     memorization = experiment.measure_settings(MemorizationSettings)
     preparation_context = PreparationContext(
         preparation=experiment.preparation,
         split_seed=experiment.split_seed,
-        tokenizer=tokenizer,
+        tokenizer=None,
         sequence_length=experiment.trainer.sequence_length,
         min_lines=memorization.min_lines if memorization else 6,
         canaries=experiment.canaries,
@@ -130,6 +139,9 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
     asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
+    tokenizer, shared, used = await _tokenizer(loaded, pool, store, references, asked)
+    preparation_context = replace(preparation_context, tokenizer=tokenizer)
+    asked = {name: replace(context, tokenizer=tokenizer) for name, context in asked.items()}
     await asyncio.gather(*warming)
     found = await asyncio.gather(*(pool.call(name, "prepare", asked[name]) for name in recruiters))
     client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
@@ -159,7 +171,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     )
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
     transfers = (*shared, *compared, *prompt_stats)
-    return Setup(client_stats, preparation_context, references, tokenizer, runs, transfers, used)
+    return Setup(client_stats, preparation_context, references, reference_drops, tokenizer, runs, transfers, used)
 
 
 def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
@@ -216,19 +228,30 @@ def check_agreements(loaded: LoadedExperiment, plan: Plan) -> None:
             )
 
 
-def _read_references(loaded: LoadedExperiment) -> tuple[SourceFile, ...]:
+def _read_references(loaded: LoadedExperiment) -> tuple[tuple[SourceFile, ...], tuple[Drop, ...]]:
+    """The references, and what was left out of them; one that gives nothing would make all code somebody's own."""
     files: list[SourceFile] = []
-    for reference in loaded.experiment.references:
+    drops = DropCounter()
+    for number, reference in enumerate(loaded.experiment.references):
         settings = SourceSettings(stdlib=True) if reference == "stdlib" else reference
         try:
-            files += read_source(settings, loaded.base).files
+            reading = read_source(settings, loaded.base)
         except InputError as error:
             raise InputError(f"references: {error}") from None
-    return tuple(files)
+        files += reading.files
+        if not reading.files:
+            reasons = "; ".join(f"{drop.files} {drop.reason}" for drop in reading.skipped) or "it is empty"
+            raise InputError(f"references: references[{number}] gives no file: {reasons}; mend it, or leave it out")
+        drops = DropCounter([*drops.drops(), *reading.skipped])
+    return tuple(files), drops.drops()
 
 
 async def _tokenizer(
-    loaded: LoadedExperiment, pool: ActorPool, store: Store, references: tuple[SourceFile, ...]
+    loaded: LoadedExperiment,
+    pool: ActorPool,
+    store: Store,
+    references: tuple[SourceFile, ...],
+    asked: Mapping[str, PreparationContext],
 ) -> tuple[CodeTokenizer, list[Transfer], frozenset[Key]]:
     """The tokenizer, the texts that crossed for it, and the key of its entry if it was trained."""
     settings = loaded.experiment.tokenizer
@@ -239,17 +262,17 @@ async def _tokenizer(
             raise InputError(
                 "tokenizer.train.corpus: is 'references', but there are none; add for example references: [stdlib]"
             )
-        texts = [source.text for source in references]
-        content = fingerprint(references)
+        learnt = tuple(source for source in references if is_learnable(source.text))
+        texts = [source.text for source in learnt]
+        content = fingerprint(learnt)
         transfers = []
     else:
-        organizations = list(loaded.experiment.organizations)
-        shared = await asyncio.gather(*(pool.call(name, "share_texts") for name in organizations))
-        texts = [text for part in shared for text in part]
+        shared = await asyncio.gather(*(pool.call(name, "share_texts", context) for name, context in asked.items()))
+        texts = [text for part in shared for text in part if is_learnable(text)]
         content = key_of({"kind": "texts", "version": 1, "texts": sorted(texts)})
         transfers = [
             Transfer.of(name, SERVER, "texts", canonical_json(part).encode())
-            for name, part in zip(organizations, shared, strict=True)
+            for name, part in zip(asked, shared, strict=True)
         ]
     recipe = tokenizer_recipe(settings.train, content, loaded.experiment.split_seed)
     entry = store.get(key_of(recipe))

@@ -16,6 +16,7 @@ from raysim.core.errors import RaysimError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.experiment.config import Experiment, LoadedExperiment
+from raysim.experiment.continuation import check_kind, check_settings
 from raysim.experiment.grid import GridPoint, grid, short_names
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.plan import RunPlan, plan_run_inline
@@ -41,11 +42,13 @@ class PlannedPoint:
         place: in the grid.
         options: that run it alone.
         loaded: its experiment.
+        folder: of its run.
     """
 
     place: GridPoint
     options: Options
     loaded: LoadedExperiment
+    folder: RunFolder
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def load_sweep(options: Options) -> Sweep:
     for place in grid(loaded.experiment.sweep) if loaded.experiment.sweep else []:
         own = _options(options, place, folder)
         with _naming(place):
-            points.append(PlannedPoint(place, own, own.load()[0]))
+            points.append(PlannedPoint(place, own, *own.load()))
     return Sweep(loaded.experiment, folder, tuple(points))
 
 
@@ -102,6 +105,13 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
         **provenance(),
     }
     with sweep.folder.locked():
+        if options.overwrite:
+            sweep.folder.clear()
+        else:
+            check_kind(sweep.folder, sweeps=True)
+            for point in sweep.points:
+                with _naming(point.place):
+                    check_settings(point.folder, point.loaded)
         store = Store(sweep.folder.store)
         references = References(sweep.folder.store)
         with references.at_work(), _one_backend() as opener:

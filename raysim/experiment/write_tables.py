@@ -6,9 +6,11 @@ from typing import Any
 import pyarrow as pa
 
 from raysim.core.run_folder import RunFolder
+from raysim.corpus.corpus import Drop
 from raysim.organizations.organization import ClientStats
 from raysim.simulation.executor import TrainedModel
 from raysim.tables.io import TABLES, write_table
+from raysim.tables.names import PUBLIC
 from raysim.tables.spec import TableSpec
 
 
@@ -51,9 +53,11 @@ def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str,
     return rows
 
 
-def corpora_rows(client_stats: Iterable[ClientStats]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def corpora_rows(
+    client_stats: Iterable[ClientStats], reference_drops: Iterable[Drop] = ()
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of ``corpora`` and of ``drops``."""
-    corpora, drops = [], []
+    corpora, drops = [], [{"organization": PUBLIC, **drop.to_json()} for drop in reference_drops]
     for stats in client_stats:
         for split, counts in stats.splits.items():
             corpora.append({"organization": stats.organization, "split": split, **counts})

@@ -60,7 +60,7 @@ class Evaluator:
             for measure in measures
             if (generation := measure.generation(context, executor, workers, secret))
         ]
-        self._begun: set[Key] = set()
+        self._begun: set[tuple[Key, str]] = set()
         self._jobs: list[asyncio.Future[None]] = []
         self._wave: asyncio.Future[None] | None = None
         self.reached: list[TrainedModel] = []
@@ -73,8 +73,9 @@ class Evaluator:
         for measure in self._measures:
             if measure.wants(model.checkpoint):
                 for task in measure.tasks(context, model.checkpoint):
-                    if task.key not in self._begun:
-                        self._begun.add(task.key)
+                    # Organizations with the same code share the work, and have rows each.
+                    if (task.key, task.organization) not in self._begun:
+                        self._begun.add((task.key, task.organization))
                         self._start(self._run(task, model))
         for queue in self._queues:
             if queue.measure.wants(model.checkpoint) and key not in queue.taken:

@@ -5,7 +5,7 @@ Both are plain classes. A backend makes actors of them, or calls them in this pr
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -59,11 +59,14 @@ class OrganizationSettings(Settings):
 
 @dataclass(frozen=True)
 class PreparationContext:
-    """What organizations prepare their corpora with: the same for all of a run, but for what one is to leave out."""
+    """What organizations prepare their corpora with: the same for all of a run, but for what one is to leave out.
+
+    The tokenizer is None as long as it is not trained.
+    """
 
     preparation: PreparationSettings
     split_seed: int
-    tokenizer: CodeTokenizer
+    tokenizer: CodeTokenizer | None
     sequence_length: int
     min_lines: int
     canaries: CanarySettings | None = None
@@ -163,14 +166,18 @@ class Organization(TrainingClient):
         self._packed: Packed | None = None
         self._tokenizer: CodeTokenizer | None = None
 
-    def share_texts(self) -> list[str]:
-        """The texts as read, for a tokenizer that is trained on organizations.
+    def share_texts(self, preparation_context: PreparationContext) -> list[str]:
+        """The texts that preparation keeps, for a tokenizer that is trained on organizations.
+
+        Too few characters a token are no reason to drop a file here, as there are no tokens yet.
 
         Raises:
             BoundaryError: the agreement does not share data.
+            InputError: missing source, or nothing left after the filters.
         """
         self._require_sharing("train the tokenizer on its code (tokenizer.train.corpus: organizations)")
-        return [source.text for source in self._read().files]
+        corpus = self._filter_and_split(preparation_context, lambda text: 0)
+        return [source.text for source in corpus.train + corpus.valid]
 
     def share_sequences(self, count: int | None = None) -> npt.NDArray[np.int32]:
         """The first `count` packed training sequences (None: all), which are raw code in another writing.
@@ -191,25 +198,15 @@ class Organization(TrainingClient):
         Raises:
             InputError: missing source, nothing left after the filters, or less than one sequence.
         """
-        self._tokenizer = preparation_context.tokenizer
+        tokenizer = self._tokenizer = preparation_context.tokenizer
+        assert tokenizer is not None, "it is trained before"
+        corpus = self._filter_and_split(preparation_context, lambda text: len(tokenizer.encode(text)))
         try:
-            corpus = prepare(
-                self.name,
-                self._read(),
-                preparation_context.preparation,
-                limit=self._settings.limit,
-                split_seed=preparation_context.split_seed,
-                count_tokens=lambda text: len(preparation_context.tokenizer.encode(text)),
-                excluded=preparation_context.excluded,
-            )
             if preparation_context.canaries and preparation_context.canaries.planted_in(self.name):
                 corpus = plant(corpus, preparation_context.canaries, preparation_context.split_seed)
-            self._packed = self._pack(corpus, preparation_context)
+            self._packed = self._pack(corpus, tokenizer, preparation_context)
         except InputError as error:
-            prefix = f"organizations.{self.name}"
-            if str(error).startswith(prefix):
-                raise
-            raise InputError(f"{prefix}: {error}") from None
+            raise InputError(f"organizations.{self.name}: {error}") from None
         self._corpus, self._reading = corpus, None
         duplicated, _ = duplicate_lines(corpus.train, preparation_context.min_lines)
         return ClientStats(
@@ -222,11 +219,11 @@ class Organization(TrainingClient):
                 | {"sequences": len(self._packed.sequences)},
                 "valid": _count(corpus.valid)
                 | {
-                    "tokens": sum(len(preparation_context.tokenizer.encode(f.text)) for f in corpus.valid),
+                    "tokens": sum(len(tokenizer.encode(f.text)) for f in corpus.valid),
                     "sequences": 0,
                 },
             },
-            drops=tuple({"reason": d.reason, "files": d.files, "bytes": d.num_bytes} for d in corpus.drops),
+            drops=tuple(drop.to_json() for drop in corpus.drops),
             licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
             duplicate_lines=duplicated,
             line_spectrum=line_spectrum(corpus.train),
@@ -262,18 +259,27 @@ class Organization(TrainingClient):
                 raise InputError(f"organizations.{self.name}.source: {error}") from None
         return self._reading
 
-    def _pack(self, corpus: Corpus, preparation_context: PreparationContext) -> Packed:
+    def _filter_and_split(self, preparation_context: PreparationContext, count_tokens: Callable[[str], int]) -> Corpus:
+        return prepare(
+            self.name,
+            self._read(),
+            preparation_context.preparation,
+            limit=self._settings.limit,
+            split_seed=preparation_context.split_seed,
+            count_tokens=count_tokens,
+            excluded=preparation_context.excluded,
+        )
+
+    def _pack(self, corpus: Corpus, tokenizer: CodeTokenizer, preparation_context: PreparationContext) -> Packed:
         seed = packing_seed(
             preparation_context.split_seed,
             corpus.train_fingerprint,
-            preparation_context.tokenizer.fingerprint,
+            tokenizer.fingerprint,
             preparation_context.sequence_length,
         )
         shard = private_folder(self._base, self._private, self.name) / packing_key(seed)
         if not shard.exists():
-            store_packed(
-                pack(corpus.train, preparation_context.tokenizer, preparation_context.sequence_length, seed), shard
-            )
+            store_packed(pack(corpus.train, tokenizer, preparation_context.sequence_length, seed), shard)
         return load_packed(shard)
 
     def _require_sharing(self, purpose: str) -> None:

@@ -12,7 +12,7 @@ def scan_page(command: str, unit: str, found: Mapping[str, Any], excerpts: Seque
     Args:
         command: ``scan`` or ``clones``.
         unit: what was counted: lines or tokens.
-        found: the JSON of the command.
+        found: the JSON of the command; ``left_out``: by corpus what was left out and why.
         excerpts: the longest matches: ``org, path, start, lines, owners, ours, theirs, left_out``.
     """
     names = list(dict.fromkeys(pair["org"] for pair in found.get("pairs", ())))
@@ -28,4 +28,5 @@ def scan_page(command: str, unit: str, found: Mapping[str, Any], excerpts: Seque
         names=names,
         pairs=pairs,
         excerpts=excerpts,
+        left_out=found.get("left_out"),
     )

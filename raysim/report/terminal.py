@@ -27,6 +27,8 @@ def summary_table(run_dir: Path | str) -> "Group":
 
     results = RunResults(open_run(run_dir))
     parts: list[object] = [Text(sections.headline(results)), Text("")]
+    if results.run.progress:
+        parts.insert(0, Text(f"Unfinished: {results.run.progress}.", style="yellow"))
     warnings = budgets.warnings(results.reached_models)
     parts += [Text(f"Budgets differ: {warning}.", style="yellow") for warning in warnings]
     parts += _scoreboard(results)
@@ -98,7 +100,7 @@ def _owners(results: RunResults) -> list[object]:
 
     rows = sections.owner_matrix(results)
     if not rows:
-        return [Text("Memorization was not measured: add `measure: {memorization: {}}` and run again."), Text("")]
+        return [Text(sections.why_no_owners(results)), Text("")]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
     table.add_column("Covered lines per eligible prompt, by owner", overflow="ellipsis", no_wrap=True, ratio=1)
     for owner in results.organizations:

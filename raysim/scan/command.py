@@ -38,7 +38,8 @@ class Input:
 
     def open(self, name: str, paths: Sequence[str]) -> CodeCollection:
         """The corpus at some paths."""
-        parts = [open_corpus(name, path, self.include or (DEFAULT_INCLUDE,), self.column) for path in paths]
+        include, seen = self.include or (DEFAULT_INCLUDE,), set[str]()
+        parts = [open_corpus(name, path, include, self.column, seen) for path in paths]
         return combine(name, parts, [Path(path).resolve().name for path in paths])
 
     def open_all(self, given: Sequence[str]) -> list[CodeCollection]:
@@ -61,7 +62,7 @@ class ScanFinding:
     """What a command found.
 
     Attributes:
-        found: as JSON.
+        found: as JSON, with what was left out of each corpus.
         share: of the lines those that somebody (else) has.
         excerpts: of the longest matches.
         notes: sentences on what was left out, or could not be kept.
@@ -107,7 +108,7 @@ def run_scan(
     """Whose code the generated code repeats.
 
     Raises:
-        InputError: a path that cannot be read, or an index that cannot be opened.
+        InputError: a path that cannot be read, or of which nothing can, or an index that cannot be opened.
     """
     owners = where.open_all(corpora)
     code = where.open(GENERATED, generated)
@@ -116,21 +117,33 @@ def run_scan(
     with lexing.begin(reader, everyone.values()) as (index, watch):
         result = scan(code, owners, reference, min_length, reader, index, watch)
     excerpts = longest([(GENERATED, match) for match in result.matches], everyone, _EXCERPTS)
-    return ScanFinding(result.to_json(), result.share, excerpts, _notes(everyone, index))
+    return ScanFinding(_with_drops(result.to_json(), everyone), result.share, excerpts, _notes(everyone, index))
 
 
 def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Reader, lexing: Lexing) -> ScanFinding:
     """Who has what in common with whom.
 
     Raises:
-        InputError: a path that cannot be read, or an index that cannot be opened.
+        InputError: a path that cannot be read, or of which nothing can, or an index that cannot be opened.
     """
     owners = where.open_all(corpora)
     everyone = {corpus.name: corpus for corpus in owners}
     with lexing.begin(reader, owners) as (index, watch):
         result = find_clones(owners, min_length, reader, index, watch)
     excerpts = longest(result.matches, everyone, _EXCERPTS)
-    return ScanFinding(result.to_json(), result.share, excerpts, _notes(everyone, index))
+    return ScanFinding(_with_drops(result.to_json(), everyone), result.share, excerpts, _notes(everyone, index))
+
+
+def _with_drops(found: dict[str, Any], corpora: Mapping[str, CodeCollection]) -> dict[str, Any]:
+    """What was found, and what was left out of each corpus; of one that could not be read at all nothing is said.
+
+    Raises:
+        InputError: there is such a corpus.
+    """
+    for corpus in corpora.values():
+        corpus.require_something()
+    drops = {name: [drop.to_json() for drop in corpus.skipped.drops()] for name, corpus in corpora.items()}
+    return {**found, "left_out": {name: of_corpus for name, of_corpus in drops.items() if of_corpus}}
 
 
 def _notes(corpora: Mapping[str, CodeCollection], index: Index | None) -> list[str]:

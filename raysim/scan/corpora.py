@@ -1,15 +1,16 @@
 """What is compared: named collections of files, which are read as often as they are needed and never held whole."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from raysim.core.errors import InputError
-from raysim.corpus.encoding import decode_source
-from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
-from raysim.corpus.patterns import selector
-from raysim.corpus.reading import DropCounter
+from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, FoundFile, walk
+from raysim.corpus.reading import DropCounter, is_lfs_pointer, read_as_text
+from raysim.corpus.selection import Selection, size_of
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,30 @@ class CodeCollection:
     Attributes:
         name: of the owner.
         paths: how the files are named.
-        read: the content of the file of some number, in UTF-8; nothing for one that cannot be decoded.
+        read: the content of the file of some number, in UTF-8; nothing for one that cannot be read.
         skipped: what was left out, by reason.
+        unread: of files of which that has turned out, by their number, why.
+        parts: corpora that it was put together from.
     """
 
     name: str
     paths: Sequence[str]
     read: Callable[[int], bytes]
     skipped: DropCounter = field(default_factory=DropCounter, compare=False)
+    unread: dict[int, str] = field(default_factory=dict[int, str], compare=False)
+    parts: Sequence["CodeCollection"] = ()
+
+    def require_something(self) -> None:
+        """Refuses what was found to hold nothing that can be read, once all of it has been tried.
+
+        Raises:
+            InputError: the name, and why not.
+        """
+        for part in self.parts:
+            part.require_something()
+        if len(self.unread) == len(self.paths) > 0:
+            reasons = "; ".join(f"{count} {problem}" for problem, count in Counter(self.unread.values()).items())
+            raise InputError(f"{self.name}: none of its files can be read ({self.paths[0]}, for one): {reasons}")
 
     def chunks(self, first: int, num_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
         """The contents of all files from the number `first` on, `num_bytes` or a little more at a time.
@@ -46,7 +63,11 @@ class CodeCollection:
 
 
 def open_corpus(
-    name: str, path: str, include: Sequence[str] = (DEFAULT_INCLUDE,), column: str = "content"
+    name: str,
+    path: str,
+    include: Sequence[str] = (DEFAULT_INCLUDE,),
+    column: str = "content",
+    seen: set[str] | None = None,
 ) -> CodeCollection:
     """The corpus at a path: a folder, a source file, or a file of records.
 
@@ -55,6 +76,7 @@ def open_corpus(
         path: what to read.
         include: globs over the paths in a folder.
         column: of a record file that holds the code.
+        seen: files that are in other corpora of the owner, without links; takes those that are new.
 
     Raises:
         InputError: there is nothing at `path`, nothing in it is wanted, or it cannot be read.
@@ -62,13 +84,17 @@ def open_corpus(
     location = Path(path).expanduser()
     if not location.exists():
         raise InputError(f"{name}: {path}: no such file or folder")
+    counter = DropCounter()
     if location.is_dir():
-        corpus = _folder(name, location, selector(include, DEFAULT_EXCLUDE))
+        with Selection(include, DEFAULT_EXCLUDE, counter) as selection:
+            files = [f for f in walk(location, counter) if selection.takes(f.path, partial(size_of, f.location))]
     else:
-        corpus = _records(name, path, column) or _files(name, [(location.name, str(location))], DropCounter())
-    if not corpus.paths:
+        files = [FoundFile(location.name, str(location), os.path.realpath(location))]
+    if not files:
         raise InputError(f"{name}: {path}: holds no file that matches {', '.join(include)} (--include)")
-    return corpus
+    new = _new(files, set() if seen is None else seen, counter)
+    records = _records(name, path, column) if new else None
+    return records or _files(name, new, counter)
 
 
 def combine(name: str, corpora: Sequence[CodeCollection], folders: Sequence[str]) -> CodeCollection:
@@ -83,47 +109,42 @@ def combine(name: str, corpora: Sequence[CodeCollection], folders: Sequence[str]
         corpus, own = places[order[number]]
         return corpus.read(own)
 
-    drops = [drop for corpus in corpora for drop in corpus.skipped.drops()]
-    return CodeCollection(name, [paths[number] for number in order], read, DropCounter(drops))
+    skipped = DropCounter(parts=[corpus.skipped for corpus in corpora])
+    return CodeCollection(name, [paths[number] for number in order], read, skipped, parts=corpora)
 
 
-def _folder(name: str, root: Path, selected: Callable[[str], bool]) -> CodeCollection:
-    counter = DropCounter()
-    found = sorted((item for item in walk(root, counter) if selected(item[0])), key=lambda item: item[0])
-    inside = os.path.realpath(root) + os.sep
-    kept, seen = [], set()
-    for path, entry in found:
-        if entry.is_symlink():
-            real = os.path.realpath(entry.path)
-            if real.startswith(inside) or real in seen:
-                counter.add("the same file under a second name", 0)
-                continue
-            seen.add(real)
-        kept.append((path, entry.path))
-    return _files(name, kept, counter)
+def _new(files: Sequence[FoundFile], seen: set[str], counter: DropCounter) -> list[FoundFile]:
+    """The files that are not in `seen`, by path; of several names of one file the first."""
+    new: list[FoundFile] = []
+    for file in sorted(files, key=lambda file: file.path):
+        if file.real in seen:
+            counter.add("the same file under a second name", 0)
+        else:
+            seen.add(file.real)
+            new.append(file)
+    return new
 
 
-def _files(name: str, found: Sequence[tuple[str, str]], counter: DropCounter) -> CodeCollection:
-    complained: set[int] = set()
+def _files(name: str, files: Sequence[FoundFile], counter: DropCounter) -> CodeCollection:
+    unread: dict[int, str] = {}
 
     def read(number: int) -> bytes:
         try:
-            with open(found[number][1], "rb", buffering=0) as file:
-                content = file.read()
-            if content.isascii():
+            with open(files[number].location, "rb", buffering=0) as opened:
+                content = opened.read()
+            if content.isascii() and b"\r" not in content and not is_lfs_pointer(content):
                 return content
-            text = decode_source(content)
-            if text is not None:
-                return text.encode()
-            problem = "not UTF-8"
+            text, problem = read_as_text(content)
+            if text is not None or not content.strip():
+                return (text or "").encode()
         except OSError as error:
             problem = f"unreadable: {error.strerror or error}"
-        if number not in complained:
-            complained.add(number)
+        if number not in unread:
+            unread[number] = problem
             counter.add(problem, 0)
         return b""
 
-    return CodeCollection(name, [path for path, _ in found], read, counter)
+    return CodeCollection(name, [file.path for file in files], read, counter, unread)
 
 
 def _records(name: str, path: str, column: str) -> CodeCollection | None:
@@ -134,5 +155,8 @@ def _records(name: str, path: str, column: str) -> CodeCollection | None:
     if not is_record_file(path):
         return None
     reading = read_source(SourceSettings.at(path, column), Path())
+    if not reading.files:
+        reasons = "; ".join(f"{drop.files} {drop.reason}" for drop in reading.skipped) or "it is empty"
+        raise InputError(f"{name}: {path}: holds no record that can be read: {reasons}")
     texts = [file.text.encode() for file in reading.files]
     return CodeCollection(name, [file.path for file in reading.files], texts.__getitem__, DropCounter(reading.skipped))

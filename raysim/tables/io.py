@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raysim.core.errors import DamagedEntry, InputError
+from raysim.core.run_folder import RunFolder
 from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP
 from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
 from raysim.tables.schemas.extraction import EXTRACTION
@@ -25,6 +26,8 @@ from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.sweeps import SWEEP
 from raysim.tables.spec import TableSpec
+
+_EXPERIMENT = "raysim.experiment"
 
 TABLES: dict[str, TableSpec] = {
     spec.name: spec
@@ -74,7 +77,8 @@ def table_path(folder: Path, name: str) -> Path:
 def write_table(folder: Path, table_or_name: TableSpec | str, table: pa.Table) -> Path:
     """Writes `table` into the run folder `folder`, cast to its schema and sorted, all at once or not at all.
 
-    Rows are sorted by the key columns and then by all others, so equal content gives equal files.
+    Rows are sorted by the key columns and then by all others, so equal content gives equal files. Its metadata name the
+    experiment whose results they are: the `hash` in the manifest of the run.
 
     Raises:
         InputError: there is no such table, or `table` lacks a column, has one too many or one of another type.
@@ -84,6 +88,8 @@ def write_table(folder: Path, table_or_name: TableSpec | str, table: pa.Table) -
     path.parent.mkdir(parents=True, exist_ok=True)
     canonical = _sorted(_cast(spec, table, str(path)), spec.key)
     unfinished = path.with_suffix(".unfinished")
+    if experiment := _experiment(folder):
+        canonical = canonical.replace_schema_metadata({_EXPERIMENT: experiment})
     pq.write_table(canonical, unfinished, compression="zstd", store_schema=True)
     os.replace(unfinished, path)
     return path
@@ -109,6 +115,26 @@ def read_table(folder: Path, name: str) -> pa.Table:
     except InputError as error:
         again = "a table of another version of raysim: run its command again, which writes it anew and computes nothing"
         raise InputError(f"{error}; {again} that the store has") from None
+
+
+def is_stale(folder: Path, name: str) -> bool:
+    """Whether the table called `name` holds results of another experiment than the manifest of its folder names."""
+    path = _path(folder, TABLES[name]) if name in TABLES else folder / "results" / f"{name}.parquet"
+    experiment = _experiment(folder)
+    if not (experiment and path.exists()):
+        return False
+    try:
+        written = (pq.read_schema(path).metadata or {}).get(_EXPERIMENT.encode())
+    except (OSError, pa.ArrowInvalid):
+        return False  # whoever reads it will be told
+    return written is not None and written.decode() != experiment
+
+
+def _experiment(folder: Path) -> str | None:
+    try:
+        return RunFolder(folder).read_manifest().get("hash")
+    except InputError:
+        return None
 
 
 def table_hash(table: pa.Table) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from raysim.core.errors import RaysimError
 from raysim.core.json_lines import read_json_lines
 from raysim.core.run_folder import RunFolder
-from raysim.tables.io import TABLES, read_table, table_path
+from raysim.tables.io import TABLES, is_stale, read_table, table_path
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,22 @@ class Results:
     _tables: dict[str, pa.Table] = field(default_factory=dict, repr=False, compare=False)
 
     def table(self, name: str) -> pa.Table:
-        """The table called `name`, read once; empty where the run did not write it."""
+        """The table called `name`, read once; empty where the run did not write it, or for another experiment."""
         if name not in self._tables:
-            self._tables[name] = read_table(self.path, name)
+            found = read_table(self.path, name)
+            self._tables[name] = found.slice(0, 0) if is_stale(self.path, name) else found
         return self._tables[name]
+
+    @property
+    def progress(self) -> str:
+        """How far an unfinished run has come, such as ``stopped after 3 of 24 stages``; empty for a finished one."""
+        if self.manifest.get("finished", True) or self.manifest.get("points"):
+            return ""
+        planned = self.manifest.get("stages")
+        trained = {row.get("key") for row in self.stages if row.get("kind") == "train"}
+        if planned is None:  # by an older version
+            return f"stopped after {len(trained)} stages"
+        return f"stopped after {len(trained & set(planned))} of {len(planned)} stages"
 
     @property
     def organizations(self) -> list[str]:
@@ -61,7 +73,7 @@ class Results:
     @property
     def tables(self) -> list[str]:
         """Names of the tables that the run wrote."""
-        return [name for name in TABLES if table_path(self.path, name).exists()]
+        return [n for n in TABLES if table_path(self.path, n).exists() and not is_stale(self.path, n)]
 
     @property
     def strategies(self) -> list[str]:
@@ -107,7 +119,8 @@ class Results:
     def _summary(self) -> list[tuple[str, str]]:
         """Facts for a person, each with its name."""
         finished = self.manifest.get("finished")
-        facts = [("run", str(self.manifest.get("name"))), ("finished", str(finished or "not yet"))]
+        facts = [("run", str(self.manifest.get("name")))]
+        facts += [("finished", str(finished or f"not yet: {self.progress}".removesuffix(": ")))]
         if points := self.manifest.get("points"):
             ended = sum(bool(results.manifest.get("finished")) for results in self.points.values())
             facts += [("points", f"{len(points)}, of which {ended} have finished")]

@@ -111,6 +111,7 @@ def test_corpora_are_shown_with_what_was_left_out_of_them() -> None:
             }
         },
         "diversity_lines": 40,
+        "references": {"files": 1, "bytes": 9, "drops": [{"reason": "empty", "files": 3, "bytes": 5}]},
         "sweep": {},
         "xray": {"min_lines": 6, "clones": [alone], "bounds": [], "policies": [], "prompts": {}},
     }
@@ -119,6 +120,7 @@ def test_corpora_are_shown_with_what_was_left_out_of_them() -> None:
     assert ["a", "valid", "2", "3,000", "7", "900", "14", ""] in rows(text)
     assert ["a", "40", "30", "4.87", "0.750"] in rows(text)
     assert ["a", "not [UTF-8]", "1", "11"] in rows(text)
+    assert ["(references)", "empty", "3", "5"] in rows(text)
     assert ["a", "MIT", "2"] in rows(text)
     assert "The sweep over" not in text
     swept = printed(inspect_view(inspected | {"sweep": {"trainer.epochs": [1, 2]}}))

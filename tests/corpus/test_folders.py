@@ -17,7 +17,7 @@ def write(root: Path, *names: str) -> None:
 
 def walked(root: Path, *skipped: str) -> list[str]:
     counter = DropCounter()
-    found = [path for path, _ in walk(root, counter, skip=lambda folder: folder in skipped)]
+    found = [file.path for file in walk(root, counter, skip=lambda folder: folder in skipped)]
     assert counter.drops() == ()
     return sorted(found)
 
@@ -38,6 +38,22 @@ def test_a_linked_folder_is_entered_if_it_is_new(tmp_path: Path) -> None:
     assert walked(tmp_path / "org") == ["a/x.py", "one/y.py", "self"]
 
 
+def test_a_folder_is_entered_once_if_a_link_leads_into_it_before_one_that_leads_around_it(tmp_path: Path) -> None:
+    write(tmp_path, "org/a.py", "disk/deep/x.py", "disk/deep/er/y.py", "disk/z.py")
+    (tmp_path / "org/inner").symlink_to(tmp_path / "disk/deep")
+    (tmp_path / "org/outer").symlink_to(tmp_path / "disk")
+    assert walked(tmp_path / "org") == ["a.py", "inner/er/y.py", "inner/x.py", "outer/z.py"]
+
+
+def test_real_names_tell_which_files_are_one(tmp_path: Path) -> None:
+    write(tmp_path, "org/a.py", "disk/b.py")
+    (tmp_path / "org/disk").symlink_to(tmp_path / "disk")
+    (tmp_path / "org/b.py").symlink_to(tmp_path / "org/disk/b.py")
+    real = {file.path: file.real for file in walk(tmp_path / "org", DropCounter())}
+    disk = str(tmp_path.resolve() / "disk/b.py")
+    assert real == {"a.py": str(tmp_path.resolve() / "org/a.py"), "b.py": disk, "disk/b.py": disk}
+
+
 def test_dead_links_are_there_to_be_counted_and_pipes_are_not(tmp_path: Path) -> None:
     write(tmp_path, "a.py")
     (tmp_path / "dead.py").symlink_to(tmp_path / "gone.py")
@@ -56,5 +72,5 @@ def test_a_folder_that_cannot_be_listed_is_counted(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "scandir", refused)
     counter = DropCounter()
-    assert [path for path, _ in walk(tmp_path, counter)] == ["a.py"]
+    assert [file.path for file in walk(tmp_path, counter)] == ["a.py"]
     assert [(drop.reason, drop.files) for drop in counter.drops()] == [("unreadable folder: Permission denied", 1)]

@@ -100,6 +100,18 @@ def test_it_is_read_as_any_other_and_sorted(base: Path, corpus_folders: dict[str
     assert reading.skipped == (Drop("empty", 1, 0),)
 
 
+def test_its_texts_are_looked_at_as_any_others(base: Path) -> None:
+    for name, code in {
+        "a": "\ufeffa = 1",
+        "b": "version https://git-lfs.github.com/spec/v1\nsize 3",
+        "c": "c = 1",
+    }.items():
+        write(base / f"notes/{name}.ipynb", code)
+    reading = read_source(validate(SourceSettings, SETTINGS, "x.yaml"), base)
+    assert {file.path: file.text for file in reading.files if len(file.path) == 4} == {"a.py": "a = 1", "c.py": "c = 1"}
+    assert [drop.reason[:17] for drop in reading.skipped] == ["a Git LFS pointer", "empty"]
+
+
 def test_an_organization_prepares_from_it_what_it_would_from_the_same_files(
     base: Path, corpus_folders: dict[str, Path], tmp_path: Path, preparation_context: PreparationContext
 ) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from examples import scaled
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shared import made_once
 
 from raysim.core.errors import InputError
 from raysim.corpus.corpus import Drop
@@ -19,6 +23,22 @@ RECORDS: list[dict[str, Any]] = [
 EXPECTED = [
     ("acme/a/m.py", 'a = "é"\n\n,"\n', "acme/a", "apache-2.0"),
     ("acme/b/m.py", "b = 1\r\n", "acme/b", "mit"),
+]
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+PIECES = [
+    b"\x00",
+    b"\r",
+    b'"',
+    b"\n",
+    b",",
+    b"content",
+    b"path,",
+    b"\xff\xfe",
+    b"[" * 2000,
+    b'{"path": [[]]}\n',
+    b"1e999",
 ]
 
 
@@ -51,6 +71,17 @@ def write_all_formats(folder: Path) -> list[str]:
         writer.writeheader()
         writer.writerows(RECORDS)
     return sorted(p.name for p in folder.iterdir())
+
+
+def write_texts(folder: Path, texts: list[str]) -> list[str]:
+    """The same texts as the only column of a file of each format."""
+    table = pa.table({"content": texts})
+    pq.write_table(table, folder / "t.parquet")
+    pq.write_table(pa.table({"content": [text.encode() for text in texts]}), folder / "b.parquet")
+    (folder / "t.jsonl").write_bytes(json_lines(table.to_pylist()))
+    with (folder / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["content"], *([text] for text in texts)])
+    return ["b.parquet", "t.csv", "t.jsonl", "t.parquet"]
 
 
 def test_every_format_gives_the_same_files(tmp_path: Path) -> None:
@@ -88,7 +119,8 @@ def test_include_applies_to_the_paths_of_records(tmp_path: Path) -> None:
     assert [f.path for f in read(tmp_path, "r.jsonl").files] == ["a/m.py", "b/m.py"]
     reading = read(tmp_path, "r.jsonl", include=["a/**"])
     assert [f.path for f in reading.files] == ["a/m.py"]
-    assert reading.skipped == (Drop("path left out by include or exclude", 2, 2),)
+    assert reading.skipped == (Drop("not matched by include: .md", 1, 1), Drop("not matched by include: .py", 1, 1))
+    assert read(tmp_path, "r.jsonl", include=["a/**"], exclude=["a/**"]).skipped[0] == Drop("left out by exclude", 1, 1)
 
 
 def test_broken_lines_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -172,6 +204,80 @@ def test_a_deep_record_costs_itself_alone(tmp_path: Path) -> None:
     reading = read(tmp_path, "r.jsonl")
     assert [file.text for file in reading.files] == ["x"]
     assert {drop.reason: drop.files for drop in reading.skipped} == {"line is not valid JSON": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("r.csv", b"content,content\nx,y\n", "has the column 'content' 2 times"),
+        ("r.csv", b"content,path,license,path\nx,y,z,w\n", "has the column 'path' 2 times"),
+        ("r.csv", b'"content,path\nx,y\n', "broken CSV file: its first row"),
+        ("r.csv", b"c\xffode,path\nx,y\n", "no column 'content'"),
+        ("r.csv", "content\nx = 1\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+        ("r.jsonl", "{}\n".encode("utf-32"), "is UTF-32; save it as UTF-8"),
+        ("r.jsonl", POINTER.encode(), "a Git LFS pointer"),
+        ("r.parquet", POINTER.encode(), "a Git LFS pointer"),
+        ("r.json.gz", POINTER.encode(), "a Git LFS pointer"),
+    ],
+)
+def test_what_is_no_file_of_records_is_said_in_a_line(tmp_path: Path, name: str, data: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=words) as raised:
+        read(tmp_path, name)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_column_that_nobody_reads_may_be_there_twice(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("other,content,other\na,x,b\n")
+    assert [f.text for f in read(tmp_path, "r.csv").files] == ["x"]
+    pq.write_table(pa.table([["x"], ["y"]], ["content", "content"]), tmp_path / "r.parquet")
+    with pytest.raises(InputError, match="has the column 'content' 2 times"):
+        read(tmp_path, "r.parquet")
+
+
+@pytest.mark.parametrize(("name", "data"), [("r.csv", b"content\nx\n"), ("r.jsonl", b'{"content": "x", "path": " "}')])
+def test_include_needs_records_with_paths(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert [f.text for f in read(tmp_path, name).files] == ["x"]
+    with pytest.raises(InputError, match="include chooses records by their path, and none has one"):
+        read(tmp_path, name, include=["**/*.py"])
+
+
+def test_pointers_marks_and_line_ends_are_known_in_every_format(tmp_path: Path) -> None:
+    texts = [POINTER, "\ufeffa = 1\rb = 2\r\n", "fine = 1\n"]
+    for name in write_texts(tmp_path, texts):
+        reading = read(tmp_path, name)
+        assert [f.text for f in reading.files] == ["a = 1\nb = 2\r\n", "fine = 1\n"], name
+        assert [(drop.reason[:17], drop.files) for drop in reading.skipped] == [("a Git LFS pointer", 1)], name
+
+
+def _write_good_files(folder: Path) -> None:
+    write_all_formats(folder)
+
+
+@given(data=st.data())
+@settings(max_examples=scaled(100), deadline=None)
+def test_damaged_record_files_are_read_or_refused_in_a_line(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No other error, whatever bytes of a good file are others, gone, there twice, or new."""
+    folder = made_once(tmp_path_factory, "records", _write_good_files)
+    name = data.draw(st.sampled_from(sorted(file.name for file in folder.iterdir())))
+    content = bytearray((folder / name).read_bytes())
+    for _ in range(data.draw(st.integers(0, 5))):
+        at = data.draw(st.integers(0, len(content)))
+        gone = data.draw(st.integers(0, 20))
+        content[at : at + gone] = data.draw(st.binary(max_size=20) | st.sampled_from(PIECES))
+    damaged = tmp_path_factory.mktemp("damaged")
+    (damaged / name).write_bytes(content)
+    include = data.draw(st.none() | st.just(["**/*.py"]))
+    said = ""
+    try:
+        reading = read(damaged, name, include=include)
+        assert all(file.text.strip() and file.path.strip() for file in reading.files)
+    except InputError as error:
+        said = str(error)
+    assert "\n" not in said
 
 
 def test_hub_reads_a_local_dataset_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,43 @@ def test_include_and_exclude_choose_paths(tmp_path: Path) -> None:
     assert paths(read(tmp_path, path=".", include=["**/*.c"])) == ["a/c.c"]
 
 
+def test_what_no_pattern_asks_for_is_counted_by_ending(tmp_path: Path) -> None:
+    names = ("a.py", "a.ipynb", "b/c.ipynb", "b/stub.pyi", "run", "b/.bashrc", "b/test/t.py", "b/test/t.pyi")
+    for name in (*names, ".git/objects/ab", "b/__pycache__/a.pyc"):
+        write(tmp_path, {name: "xy"})
+    (tmp_path / "dead.txt").symlink_to(tmp_path / "gone.txt")
+    expected = {"left out by exclude": 1, ".ipynb": 2, ".pyi": 1, "no ending": 2}
+    reading = read(tmp_path, path=".", exclude=["**/test/**", "**/.git/**"])
+    assert {drop.reason.removeprefix("not matched by include: "): drop.files for drop in reading.skipped} == expected
+    assert {drop.num_bytes for drop in reading.skipped} == {2, 4}
+
+
+def test_packages_are_counted_by_ending_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"plainpackage/__init__.py": "x = 1", "plainpackage/native.so": "y", "plainpackage/py.typed": ""})
+    monkeypatch.syspath_prepend(tmp_path)
+    reading = read(tmp_path, packages=["plainpackage"])
+    assert [d.reason for d in reading.skipped] == ["not matched by include: .so", "not matched by include: .typed"]
+
+
+def test_many_endings_are_counted_together(tmp_path: Path) -> None:
+    for name in (*(f"page.{number}" for number in range(30)), "a.txt", "b.txt"):
+        write(tmp_path, {name: "x"})
+    skipped = read(tmp_path, path=".").skipped
+    assert len(skipped) == 13
+    assert Drop("not matched by include: .txt", 2, 2) in skipped
+    assert Drop("not matched by include: other endings", 19, 19) in skipped
+
+
+def test_a_pointer_and_utf16_are_told(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"a.py": b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "b.py": "b = 'é'".encode("utf-16")},
+    )
+    reading = read(tmp_path, path=".")
+    assert [(file.path, file.text) for file in reading.files] == [("b.py", "b = 'é'")]
+    assert [drop.reason for drop in reading.skipped] == ["a Git LFS pointer, not the file (git lfs pull fetches it)"]
+
+
 def test_hidden_folders_and_environments_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     write(tmp_path, dict.fromkeys((".git/h.py", "env/lib/site-packages/s.py", "a.py"), "x"))
     assert paths(read(tmp_path, path=".")) == ["a.py"]

@@ -167,6 +167,7 @@ def test_tokenizer_that_loses_code_is_refused(tokenizer: CodeTokenizer, tmp_path
     [
         ({}, "tokenizer.json is missing"),
         ({"tokenizer.json": "{}"}, "no tokenizer of the tokenizers library"),
+        ({"tokenizer.json": "version https://git-lfs.github.com/spec/v1\nsize 3\n"}, "a Git LFS pointer"),
         ({"tokenizer.json": "]"}, "no tokenizer of the tokenizers library"),
         ({"tokenizer_config.json": '{"bos_token": "<s>"}'}, "no token '<s>'"),
         ({"tokenizer_config.json": "{"}, "cannot be read"),

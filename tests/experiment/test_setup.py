@@ -1,6 +1,7 @@
 """What is there before the first stage, and what is refused before it."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from loaded_experiments import loaded
 
 from raysim.core.errors import BoundaryError, InputError
+from raysim.corpus.corpus import Drop
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.plan import inline_pool
 from raysim.experiment.setup import Setup, asks_for_bf16, check_agreements, set_up
@@ -79,6 +81,45 @@ def test_a_tokenizer_of_references_needs_some(corpus_folders: dict[str, Path], t
 def test_what_is_wrong_with_a_reference_is_named(corpus_folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^references: .*nowhere"):
         prepared(experiment(corpus_folders, references=[{"path": "nowhere"}]), tmp_path / "store")
+
+
+def test_a_reference_that_gives_nothing_would_make_all_code_somebodys_own(
+    corpus_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.ipynb").write_text("{}")
+    references = [{"path": str(corpus_folders["gamma"])}, {"path": str(tmp_path / "notes")}]
+    with pytest.raises(InputError, match=r"references\[1\] gives no file: 1 not matched by include: \.ipynb"):
+        prepared(experiment(corpus_folders, references=references), tmp_path / "store")
+    (tmp_path / "notes/a.py").write_text("a = 1\n")
+    setup = prepared(experiment(corpus_folders, references=references), tmp_path / "store")
+    assert setup.reference_drops == (Drop("not matched by include: .ipynb", 1, 2),)
+
+
+def test_no_file_that_is_dropped_trains_the_tokenizer(corpus_folders: dict[str, Path], tmp_path: Path) -> None:
+    """Neither numbers on one line, nor a copy that deduplication leaves out, nor what is over a limit."""
+    folders = {name: tmp_path / name for name in corpus_folders}
+    for name, folder in folders.items():
+        shutil.copytree(corpus_folders[name], folder)
+    changes: dict[str, Any] = OPEN | {"deduplication": {"across": "first_owner"}}
+    before = prepared(experiment(folders, **changes), tmp_path / "store").tokenizer
+    (folders["alpha"] / "numbers.py").write_text(f"n = {list(range(50_000))}\n")
+    shutil.copy(folders["alpha"] / "bisect.py", folders["beta"] / "bisect.py")
+    assert prepared(experiment(folders, **changes), tmp_path / "store").tokenizer == before
+    kept: dict[str, Any] = OPEN | {"deduplication": {"across": "keep"}}
+    assert prepared(experiment(folders, **kept), tmp_path / "store").tokenizer != before
+
+
+def test_no_tokenizer_learns_from_a_line_of_megabytes(corpus_folders: dict[str, Path], tmp_path: Path) -> None:
+    """A word of so many letters takes minutes, wherever it is."""
+    references = [{"path": str(corpus_folders["gamma"])}, {"path": str(tmp_path / "data")}]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/small.py").write_text("a = 1\n")
+    before = prepared(experiment(corpus_folders, references=references), tmp_path / "store")
+    (tmp_path / "data/large.py").write_text("a = '" + "".join(map(chr, range(97, 123))) * 80_000 + "'\n")
+    after = prepared(experiment(corpus_folders, references=references), tmp_path / "store")
+    assert len(after.references) == len(before.references) + 1
+    assert after.tokenizer == before.tokenizer
 
 
 @pytest.mark.parametrize(

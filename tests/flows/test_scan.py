@@ -55,6 +55,28 @@ def test_a_share_that_is_too_large_ends_with_exit_code_1(code: Path) -> None:
     assert "90.91% of the lines match, more than --fail-over 1.00%" in ended.stderr
 
 
+def test_no_share_is_given_of_code_that_cannot_be_read(code: Path) -> None:
+    (code / "generated" / "code.py").write_bytes("é = 1\n".encode("latin-1"))
+    args = ["scan", "--generated", code / "generated", *corpora(code), "--json", "-"]
+    for more in ((), ("--fail-over", 0.5)):
+        ended = raysim(*args, *more)
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+        assert "(generated): none of its files can be read (code.py, for one): 1 not UTF-8" in ended.stderr
+
+
+def test_json_and_page_say_what_was_left_out(code: Path) -> None:
+    (code / "acme" / "notes.ipynb").write_text("{}")
+    (code / "acme" / "again.py").symlink_to(code / "acme" / "code.py")
+    page = code / "out.html"
+    ended = raysim("clones", *corpora(code), "--json", "-", "--html", page)
+    assert ended.returncode == 0, ended.stderr
+    reasons = {drop["reason"] for drop in json.loads(ended.stdout)["left_out"]["acme"]}
+    assert reasons == {"not UTF-8", "not matched by include: .ipynb", "the same file under a second name"}
+    for reason in reasons:
+        assert f"Note: acme: 1 file left out: {reason}." in ended.stderr
+        assert reason in page.read_text()
+
+
 def test_what_is_public_is_nobodys(code: Path) -> None:
     args = ["scan", "--generated", code / "generated", *corpora(code), "--reference", code / "acme", "--json", "-"]
     ended = raysim(*args, "--fail-over", 0)

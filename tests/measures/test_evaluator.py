@@ -106,6 +106,30 @@ def test_rows_say_which_model_and_organization_they_are_about(models: MeasuredMo
     ]
 
 
+class OneCorpus(Measure):
+    """A number of each corpus, of which nobody can tell whose it is."""
+
+    name = "one"
+    Settings = Settings
+    tables = Norms.tables
+
+    def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
+        for name in context.organizations:
+            yield ClientTask("rows", name, "files", {"kind": "losses", "version": 1}, files)
+
+
+def test_organizations_with_the_same_code_have_rows_each(models: MeasuredModels) -> None:
+    evaluator, model = evaluator_of(models, OneCorpus(Settings())), models.model()
+
+    async def work() -> None:
+        evaluator.take(model)
+        await evaluator.finish()
+
+    models.run(work)
+    found = [row["organization"] for table in evaluator.tables["rows"] for row in table.to_pylist()]
+    assert sorted(found) == ["alpha", "beta"]
+
+
 def test_a_model_that_comes_twice_is_measured_once(models: MeasuredModels) -> None:
     evaluator = evaluator_of(models, Norms(Settings()))
 

@@ -3,6 +3,7 @@ import json
 import os
 import pickle
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,12 @@ def make(corpus_folders: dict[str, Path], tmp_path: Path):
 # The boundary.
 
 
-@pytest.mark.parametrize("method", ["share_sequences", "share_texts"])
-def test_nothing_is_shared_without_an_agreement(make, preparation_context: PreparationContext, method: str) -> None:
+def test_nothing_is_shared_without_an_agreement(make, preparation_context: PreparationContext) -> None:
     organization = make()
     organization.prepare(preparation_context)
-    with pytest.raises(BoundaryError, match=r"organizations\.alpha\.agreement\.share: is 'weights'.*share: data"):
-        getattr(organization, method)()
+    for share in (organization.share_sequences, partial(organization.share_texts, preparation_context)):
+        with pytest.raises(BoundaryError, match=r"organizations\.alpha\.agreement\.share: is 'weights'.*share: data"):
+            share()
 
 
 def test_weights_are_the_default() -> None:
@@ -56,9 +57,25 @@ def test_shared_sequences_are_the_training_sequences(make, preparation_context: 
     assert np.array_equal(organization.share_sequences(3), organization.training_sequences()[:3])
 
 
-def test_shared_texts_are_the_files_as_read(make, corpus_folders: dict[str, Path]) -> None:
-    texts = make(share="data").share_texts()
-    assert sorted(texts) == sorted(p.read_text(encoding="utf-8") for p in corpus_folders["alpha"].glob("*.py"))
+def test_shared_texts_are_the_files_that_are_kept(
+    make, preparation_context: PreparationContext, corpus_folders: dict[str, Path]
+) -> None:
+    context = dataclasses.replace(preparation_context, tokenizer=None)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in corpus_folders["alpha"].glob("*.py")}
+    assert sorted(make(share="data").share_texts(context)) == sorted(texts.values())
+    longest = {name: max(map(len, text.splitlines())) for name, text in texts.items()}
+    short = dataclasses.replace(
+        context, preparation=context.preparation.model_copy(update={"max_line_characters": max(longest.values()) - 1})
+    )
+    kept = [text for name, text in texts.items() if longest[name] < max(longest.values())]
+    assert 1 < len(kept) < len(texts)
+    assert sorted(make(share="data").share_texts(short)) == sorted(kept)
+    limited = make(share="data", limit=sum(map(len, texts.values())) - 1)
+    assert len(limited.share_texts(context)) < len(texts)
+    limited.prepare(preparation_context)
+    assert sorted(limited.share_texts(context)) == sorted(
+        file.text for file in limited.corpus.train + limited.corpus.valid
+    )
 
 
 def test_client_stats_hold_no_content(make, preparation_context: PreparationContext) -> None:
@@ -85,7 +102,7 @@ def test_client_stats_count_what_is_there(make, preparation_context: Preparation
         assert counted["files"] == len(files)
         assert counted["bytes"] == sum(len(f.text.encode()) for f in files)
         assert counted["lines"] == sum(1 for f in files for line in f.text.split("\n") if line.strip())
-        assert counted["tokens"] == sum(len(preparation_context.tokenizer.encode(f.text)) for f in files)
+        assert counted["tokens"] == sum(len(organization.tokenizer.encode(f.text)) for f in files)
     train = stats.splits["train"]
     stream = train["tokens"] + train["files"]  # a BOS before each file
     assert stats.sequences == train["sequences"] == stream // preparation_context.sequence_length

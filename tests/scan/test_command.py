@@ -48,6 +48,30 @@ def test_scan_counts_what_has_an_owner_and_is_not_public(tmp_path: Path) -> None
     assert found.notes == ["acme: 1 file left out: not UTF-8"]
 
 
+@pytest.mark.parametrize("unreadable", ["generated", "acme", "public"])
+@pytest.mark.parametrize("content", [b"\xe9", b"version https://git-lfs.github.com/spec/v1\n", b"\xff\xfe\n"])
+def test_nothing_is_said_of_code_that_cannot_be_read(tmp_path: Path, unreadable: str, content: bytes) -> None:
+    folders = {name: write(tmp_path / name, LINES) for name in ("generated", "acme", "public")}
+    (folders[unreadable] / "a.py").write_bytes(content)
+    generated, acme, public = map(str, folders.values())
+    with pytest.raises(InputError, match=r": none of its files can be read \(a\.py, for one\): 1 "):
+        run_scan([generated], [f"acme={acme}"], [public], WHERE, 3, Reader(), Lexing())
+    with pytest.raises(InputError, match=r": none of its files can be read"):
+        run_clones([f"{name}={folder}" for name, folder in folders.items()], WHERE, 3, Reader(), Lexing())
+
+
+def test_what_was_left_out_is_found_beside_the_matches(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one", LINES), write(tmp_path / "two", LINES)
+    (one / "b.ipynb").write_text("{}")
+    (two / "b.py").write_bytes(b"\xe9")
+    ipynb = {"reason": "not matched by include: .ipynb", "files": 1, "bytes": 2}
+    latin = {"reason": "not UTF-8", "files": 1, "bytes": 0}
+    clones = run_clones([f"a={one}", f"b={two}"], WHERE, 3, Reader(), Lexing())
+    assert clones.found["left_out"] == {"a": [ipynb], "b": [latin]}
+    scanned = run_scan([str(one)], [f"b={two}"], [], WHERE, 3, Reader(), Lexing())
+    assert scanned.found["left_out"] == {GENERATED: [ipynb], "b": [latin]}
+
+
 def test_clones_are_shares_of_each_pair(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one", LINES), write(tmp_path / "two", LINES[:6])
     found = run_clones([f"a={one}", f"b={two}"], WHERE, 3, Reader(), Lexing())

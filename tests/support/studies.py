@@ -174,10 +174,12 @@ def run_study(
                 register(name)
                 await pool.any(name)
             defaults = {"epochs": 2, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3}
+            tokenizer = preparation_context.tokenizer
+            assert tokenizer is not None
             context = RunContext(
-                spec=gpt2_spec(dropout, preparation_context.tokenizer.vocab_size),
+                spec=gpt2_spec(dropout, tokenizer.vocab_size),
                 trainer=TrainerSettings(**{**defaults, **trainer}),
-                tokenizer=preparation_context.tokenizer.fingerprint,
+                tokenizer=tokenizer.fingerprint,
                 client_stats=client_stats,
                 split_seed=1,
                 seed=seed,

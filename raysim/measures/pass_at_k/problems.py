@@ -1,6 +1,7 @@
 """Programming problems with tests, as HumanEval has them (Chen et al. 2021, arXiv 2107.03374)."""
 
 import gzip
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -11,6 +12,8 @@ from typing import Any
 from raysim.core.errors import InputError
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, key_of
+from raysim.corpus.encoding import decode_source
+from raysim.corpus.reading import is_lfs_pointer
 from raysim.measures.pass_at_k.plus import plus_test
 
 HUMANEVAL = "humaneval"
@@ -64,9 +67,12 @@ def load_problems(given: str, base: Path) -> tuple[Problem, ...]:
             raise InputError(f"{field}: {given}: no such file; give humaneval, or a .jsonl or .jsonl.gz file")
         content = path.read_bytes()
     try:
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        text = decode_source(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{field}: {name}: cannot be read ({error}); give JSON lines, plain or gzipped") from None
+    if text is None or is_lfs_pointer(text):
+        problem = "a Git LFS pointer, not the file" if text else "not UTF-8"
+        raise InputError(f"{field}: {name}: cannot be read ({problem}); give JSON lines, plain or gzipped")
     problems = tuple(
         _problem(line, f"{field}: {name}, line {number}")
         for number, line in enumerate(text.split("\n"), start=1)

