@@ -31,12 +31,14 @@ class SweepPoint:
         folder: its run folder, relative to the sweep's.
         values: for each swept path its value here, as JSON.
         results: its results; None before its run has begun.
+        diverged: what its run said when training diverged; empty: it did not.
     """
 
     name: str
     folder: str
     values: dict[str, str]
     results: RunResults | None
+    diverged: str = ""
 
     @property
     def finished(self) -> bool:
@@ -74,7 +76,8 @@ class SweepResults:
     def _point(self, facts: dict[str, Any]) -> SweepPoint:
         path = self.run.path / facts["folder"]
         results = RunResults(open_run(path)) if RunFolder(path).manifest.is_file() else None
-        return SweepPoint(facts["name"], facts["folder"], facts["values"], results)
+        diverged = self.run.manifest.get("diverged") or {}
+        return SweepPoint(facts["name"], facts["folder"], facts["values"], results, diverged.get(facts["name"], ""))
 
     @cached_property
     def begun(self) -> list[tuple[SweepPoint, RunResults]]:

@@ -32,6 +32,7 @@ from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
 from raysim.store.transfers import SERVER, Transfer
 from raysim.training.libraries import load_libraries
+from raysim.training.models import ModelSettings
 
 TOKENIZER_VERSION = 1
 """Numerics version of training a tokenizer."""
@@ -108,8 +109,9 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         asyncio.ensure_future(pool.call(name, "run", load_libraries)) for name in recruiters if pool.backend.embedded
     ]
     await asyncio.sleep(0)  # lets them begin
+    model = experiment.model.resolved(loaded.base)
     references = _read_references(loaded)
-    tokenizer, shared, used = await _tokenizer(loaded, pool, store, references)
+    tokenizer, shared, used = await _tokenizer(loaded, model, pool, store, references)
     memorization = experiment.measure_settings(MemorizationSettings)
     preparation_context = PreparationContext(
         preparation=experiment.preparation,
@@ -129,7 +131,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     for name, recruiter in recruiters.items():
         recruiter.preparation_context, recruiter.stats = asked[name], client_stats[name]
     context = max(experiment.trainer.sequence_length, *(measure.context_tokens for measure in loaded.measures), 0)
-    spec = ModelSpec(experiment.model.resolved(loaded.base), tokenizer.vocab_size, tokenizer.bos_id, context)
+    spec = ModelSpec(model, tokenizer.vocab_size, tokenizer.bos_id, context)
     libraries = versions_of("torch", "transformers", "tokenizers", "numpy")
     contexts = [
         RunContext(
@@ -221,12 +223,16 @@ def _read_references(loaded: LoadedExperiment) -> tuple[SourceFile, ...]:
 
 
 async def _tokenizer(
-    loaded: LoadedExperiment, pool: ActorPool, store: Store, references: tuple[SourceFile, ...]
+    loaded: LoadedExperiment,
+    model: ModelSettings,
+    pool: ActorPool,
+    store: Store,
+    references: tuple[SourceFile, ...],
 ) -> tuple[CodeTokenizer, list[Transfer], frozenset[Key]]:
     """The tokenizer, the texts that crossed for it, and the key of its entry if it was trained."""
     settings = loaded.experiment.tokenizer
     if settings.train is None:
-        return load_tokenizer(settings, loaded.base), [], frozenset()
+        return load_tokenizer(settings, loaded.base, model.eos), [], frozenset()
     if settings.train.corpus == "references":
         if not references:
             raise InputError(
