@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import exp, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from raysim.analysis.reached_models import finals
 from raysim.analysis.results import Row, RunResults
 from raysim.core.errors import InputError
 from raysim.core.run_folder import RunFolder
+from raysim.measures.perplexity import perplexity
 from raysim.simulation.registry import FAMILIES
 from raysim.tables.io import schema
 from raysim.tables.results import Results, open_run
@@ -142,7 +143,7 @@ class SweepResults:
                         "model": end.model,
                         "tokens_seen": end.tokens,
                         "steps": end.steps,
-                        "perplexity": None if nats is None else exp(nats),
+                        "perplexity": None if nats is None else perplexity(nats),
                         **{name: measures.get(name) for name in _TAKEN},
                     }
                 )

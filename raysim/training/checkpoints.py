@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from raysim.core.errors import InputError, first_line
 from raysim.core.hub import commit_of, hub_file
 from raysim.core.keys import file_sha256
+from raysim.training.libraries import load_transformers
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +65,7 @@ def read_config(name: str, revision: str | None) -> "PreTrainedConfig":
     Raises:
         InputError: there is none, it cannot be read, it needs code of its own, or it is of quantized weights.
     """
+    load_transformers()
     from transformers import CONFIG_MAPPING, AutoConfig
 
     file = _config_file(name, revision)
@@ -92,12 +94,14 @@ def read_model(name: str, revision: str | None, config: "PreTrainedConfig") -> "
         InputError: a file that cannot be read, or tensors that are missing, of another shape, integers or not finite.
     """
     import torch
+
+    load_transformers()
     from transformers import AutoModelForCausalLM
 
     folder = _config_file(name, revision).parent
     if (adapter := folder / "adapter_config.json").is_file():
         raise InputError(f"model.pretrained: {adapter}: adapters are no whole model; add them up with theirs first")
-    with _border(folder), _quietly():
+    with _border(folder):
         model, found = AutoModelForCausalLM.from_pretrained(
             name,
             revision=revision,
@@ -195,19 +199,6 @@ def _integers(files: Sequence[Path], parameters: "dict[str, torch.nn.Parameter]"
     dtypes = {key: dtype for file in files for key, dtype in _dtypes(file).items()}
     wrong = [key for key, dtype in dtypes.items() if "F" not in dtype.upper()]
     return sorted(key for key in wrong if key in parameters or f"{prefix}.{key}" in parameters)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keeps a table of what did not fit off the terminal: an error will say it."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -66,7 +66,8 @@ def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) ->
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=settings.targets
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")  # peft sets it right by itself
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to ")  # peft sets it right by itself
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")  # which is refused below
         torch.manual_seed(seed)
         try:
             inject_adapter_in_model(config, model)

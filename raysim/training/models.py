@@ -119,9 +119,7 @@ def build_model(
 
     load_transformers()
     from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # reading a checkpoint has one, at every client
     # No padding token: sequences are packed, and with one transformers would look for it in every batch.
     special = {"bos_token_id": bos_id, "eos_token_id": bos_id, "pad_token_id": None}
     try:

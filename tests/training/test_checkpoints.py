@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -138,15 +138,15 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pickle, empty": (as_pickle(lambda content: b""), r"pytorch_model\.bin: cannot be read"),
     "a hostile pickle": (hostile, r"pytorch_model\.bin: cannot be read"),
     "an index that leads elsewhere": (elsewhere, r"index\.json: names a file elsewhere: \.\./other\.safetensors"),
-    "an index that is none": (text("model.safetensors.index.json", "[]"), "model"),
+    "an index that is none": (text("model.safetensors.index.json", "[]"), r"index\.json: cannot be read"),
     "code of its own": (foreign, r"config\.json: needs code of its own \(auto_map\), which is never run here"),
     "adapters": (text("adapter_config.json", "{}"), r"adapter_config\.json: adapters are no whole model"),
     "an empty config": (text("config.json", ""), r"config\.json: cannot be read"),
     "a config that is a list": (text("config.json", "[]"), r"config\.json: cannot be read: expected a JSON object"),
     "a config without a type": (text("config.json", "{}"), r"config\.json: cannot be read"),
-    "a config of another type": (text("config.json", '{"model_type": "vit"}'), "model"),
+    "a config of another type": (text("config.json", '{"model_type": "vit"}'), "cannot be built"),
     "a deep config": (text("config.json", "[" * 100_000), r"config\.json: cannot be read"),
-    "a negative width": (lambda folder: change_config(folder, n_embd=-8), "model"),
+    "a negative width": (lambda folder: change_config(folder, n_embd=-8), "cannot be read: .*negative"),
     "a kernel of the hub": (
         lambda folder: change_config(folder, attn_implementation="someone/kernel"),
         "attn_implementation someone/kernel is code of the hub",
@@ -241,8 +241,8 @@ def test_the_token_that_ends_a_text(checkpoint: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def scratch(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield Path(shutil.copytree(saved, tmp_path_factory.mktemp("fuzzed") / "checkpoint"))
+def scratch(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(saved, tmp_path_factory.mktemp("fuzzed") / "checkpoint"))
 
 
 SMALL = st.none() | st.booleans() | st.integers(-3, 70) | st.floats() | st.text(max_size=5)
@@ -276,10 +276,13 @@ def test_whatever_stands_in_its_files_is_read_or_said(data: st.DataObject, saved
             weights = weights[: data.draw(st.integers(0, len(weights)))]
     (scratch / "config.json").write_text(json.dumps(config))
     (scratch / "model.safetensors").write_bytes(weights)
+    said = []
     try:
         model = read(scratch)
     except InputError as error:
-        assert len(str(error).splitlines()) == 1, error
+        said = str(error).splitlines()
+    if said:
+        assert len(said) == 1, said
     else:
         assert all(parameter.isfinite().all() for parameter in model.parameters())
         with safe_open(scratch / "model.safetensors", "pt") as tensors:

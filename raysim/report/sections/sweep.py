@@ -31,7 +31,7 @@ class Line:
 def comparison(sweep: SweepResults) -> tuple[list[Score], list[Line]]:
     """The scores that were measured, and a line for every setting at every point, equal ones once."""
     trials = [trial for trial in sweep.trials if trial.row.cells]
-    scores = [s for s in SCORES if s.swept and any(trial.row.mean(s.name) is not None for trial in trials)]
+    scores = [s for s in SCORES if s.swept and any((s.name, "") in trial.row.cells for trial in trials)]
     lines: list[Line] = []
     before = ""
     for trial, shown in zip(trials, shown_cells([trial.row for trial in trials], scores), strict=True):

@@ -1,0 +1,65 @@
+"""Training that diverges: said by name, never stored as done, and no end of the points beside it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drive import raysim
+
+from raysim.store.store import Store
+from raysim.store.task_log import read_log
+from raysim.tables.io import read_table
+
+ONE_STEP = {"epochs": 1, "sequence_length": 64, "batch_size": 512, "schedule": "constant", "warmup_fraction": 0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        (
+            {"strategies": [{"fedyogi": {"rounds": 1, "eta": 1e30}}]},
+            "fedyogi alpha + beta + gamma, round 1: aggregation",
+        ),
+        ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e25}}, "single "),
+        ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e38}}, "single "),
+    ],
+    ids=["the server", "the last step", "the last step, to no number"],
+)
+def test_what_has_diverged_is_named_and_not_stored(
+    settings: dict[str, Any], label: str, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = tiny(measure={}, **settings)
+    for _ in range(2):
+        ended = raysim("run", path, "--out", tmp_path / "out")
+        assert ended.returncode == 3, ended.stderr
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith(f"error: {label}"), line
+        assert "weights are not finite or too large: training has diverged; lower" in line
+    store = Store(tmp_path / "out/store")
+    made = {entry.recipe["kind"] for key in store if (entry := store.get(key))}
+    assert ("train" in made) == (label != "single ")
+    assert "aggregate" not in made
+    ended = raysim("report", tmp_path / "out")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_reports_the_points_that_did_not_diverge(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    path = tiny(
+        measure={}, strategies=[{"fedyogi": {"rounds": 1}}], sweep={"strategies.fedyogi.eta": [0.01, 1e30, 0.03]}
+    )
+    out = tmp_path / "out"
+    ended = raysim("run", path, "--out", out)
+    assert ended.returncode == 0, ended.stderr
+    assert "Two of them finished; 1 diverged." in ended.stdout
+    assert "Diverged: point eta=1e+30: fedyogi" in ended.stdout.replace("\n", " ")
+    assert {row["point"] for row in read_table(out, "sweep").to_pylist()} == {"eta=0.01", "eta=0.03"}
+    assert list(json.loads((out / "manifest.json").read_text())["diverged"]) == ["eta=1e+30"]
+    assert "diverged" in (out / "report.html").read_text()
+    assert (out / "points/eta=0.03/report.html").is_file()
+    assert raysim("report", out).returncode == 0
+    computed = len(read_log(out / "points/eta=0.03/stages.jsonl"))
+    assert raysim("run", path, "--out", out).returncode == 0
+    assert len(read_log(out / "points/eta=0.03/stages.jsonl")) == computed
