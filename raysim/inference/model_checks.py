@@ -13,7 +13,7 @@ from raysim.inference.greedy import read_prefixes
 from raysim.training.lora import has_adapters, merge, split
 from raysim.training.models import context_of
 
-MERGED = 1e-5
+_MERGED = 1e-5
 """Largest difference of logits that merging adapters may make."""
 _CAUSAL = 1e-5
 """The same for a later token. Measured: 1e-7 where experts work on other rows, 3e-4 in models that see it."""
@@ -37,29 +37,18 @@ def check_model(model: Any, generates: bool) -> None:
     ids = _tokens(model)
     try:
         with torch.no_grad():
-            if has_adapters(model):
-                _check_merging(model, ids)
-            logits = whole_logits(model, ids)
+            logits = whole_logits(model, ids) if not has_adapters(model) else _merged_logits(model, ids)
             if not bool(logits.isfinite().all()):
                 raise InputError(f"{kind}: its logits are not finite before any training")
             _check_causality(model, ids, logits, kind)
+            if generates:
+                _check_decoding(model, ids, kind)
     except InputError:
         raise
     except Exception as error:  # a model's own code
         raise InputError(f"{kind}: cannot read a sequence of tokens: {first_line(error)}") from error
-    if generates:
-        try:
-            with torch.inference_mode():
-                found = max(_decoding_error(model, ids), _greedy_error(model, ids))
-        except Exception as error:
-            raise InputError(
-                f"{kind}: cannot generate ({first_line(error)}); leave out what has models write, or use another type"
-            ) from error
-        if not found <= _DECODED:
-            raise InputError(
-                f"{kind}: generates other tokens with a cache than without (logits differ by {found:.1g}); leave out"
-                " what has models write, or use another type"
-            )
+    finally:
+        split(model)
 
 
 def whole_logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
@@ -78,17 +67,30 @@ def _tokens(model: Any) -> torch.Tensor:
     return (torch.arange(length) * 7 + 1)[None] % model.config.vocab_size
 
 
-def _check_merging(model: Any, ids: torch.Tensor) -> None:
+def _merged_logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Gives the adapters weights that say something, and merges them: so is the model measured."""
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.normal_(0, 0.1, generator=generator)
     apart = whole_logits(model, ids)
     merge(model)
-    found = difference(apart, whole_logits(model, ids))
-    split(model)
-    if not found <= MERGED:
-        raise InputError(f"model.lora: a merged model computes something else (logits differ by {found:.1g})")
+    logits = whole_logits(model, ids)
+    require_equal(apart, logits)
+    return logits
+
+
+def require_equal(apart: torch.Tensor, merged: torch.Tensor) -> None:
+    """Compares logits of adapters beside their matrices with those of a merged model.
+
+    Raises:
+        InputError: they differ by more than rounding.
+    """
+    found = difference(apart, merged)
+    if not found <= _MERGED:
+        raise InputError(
+            f"model.lora: a merged model computes something else (logits differ by {found:.1g}); choose other targets"
+        )
 
 
 def _check_causality(model: Any, ids: torch.Tensor, logits: torch.Tensor, kind: str) -> None:
@@ -100,6 +102,16 @@ def _check_causality(model: Any, ids: torch.Tensor, logits: torch.Tensor, kind: 
             f"{kind}: sees the tokens that it is to predict (the last one moves earlier logits by {found:.1g}); use a"
             " causal type such as gpt2 or llama, or is_decoder: true where the type has that"
         )
+
+
+def _check_decoding(model: Any, ids: torch.Tensor, kind: str) -> None:
+    hint = "leave out what has models write, or use another type"
+    try:
+        found = max(_decoding_error(model, ids), _greedy_error(model, ids))
+    except Exception as error:
+        raise InputError(f"{kind}: cannot generate ({first_line(error)}); {hint}") from error
+    if not found <= _DECODED:
+        raise InputError(f"{kind}: a cache changes what it generates (logits differ by {found:.1g}); {hint}")
 
 
 def _decoding_error(model: Any, ids: torch.Tensor) -> float:
