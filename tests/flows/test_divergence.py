@@ -1,6 +1,7 @@
 """Training that diverges: said by name, never stored as done, and no end of the points beside it."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,38 @@ def test_a_sweep_reports_the_points_that_did_not_diverge(tiny: Callable[..., Pat
     computed = len(read_log(out / "points/eta=0.03/stages.jsonl"))
     assert raysim("run", path, "--out", out).returncode == 0
     assert len(read_log(out / "points/eta=0.03/stages.jsonl")) == computed
+
+
+@pytest.mark.slow
+def test_a_model_that_computes_no_numbers_is_measured_and_reported(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    """Its weights are finite, its losses are not: every measure and the report stand it."""
+    measure = {
+        "memorization": {
+            "prompts": {"function": 1, "prefix": 2},
+            "prefix_tokens": 16,
+            "samples": 2,
+            "new_tokens": 8,
+            "min_lines": 2,
+            "extraction": {"passages": 2, "prefix_tokens": [8], "suffix_tokens": 16},
+        },
+        "membership": {"chunk_tokens": 16},
+        "exposure": {"candidates": 9},
+    }
+    path = tiny(
+        strategies=["single", {"fedyogi": {"rounds": 1, "eta": 1e16}}],
+        canaries={"count": 1, "repeats": [0, 2], "length": 4},
+        measure=measure,
+    )
+    ended = raysim("run", path, "--out", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    assert not ended.stderr, ended.stderr
+    assert "nan" in ended.stdout
+    assert "nan" in (tmp_path / "out/report.html").read_text()
+    models = {
+        row["model"]: row["strategy"] for row in read_table(tmp_path / "out", "models").to_pylist() if row["final"]
+    }
+    nats = [(models[row["model"]], row["nats"]) for row in read_table(tmp_path / "out", "losses").to_pylist()]
+    assert any(math.isnan(value) for strategy, value in nats if strategy == "fedyogi")
+    assert not any(math.isnan(value) for strategy, value in nats if strategy == "single")
+    exposed = [row for row in read_table(tmp_path / "out", "canaries").to_pylist() if models[row["model"]] == "fedyogi"]
+    assert {row["exposure"] for row in exposed} == {0.0}
