@@ -82,7 +82,7 @@ def try_model(client: ModelHost, spec: ModelSpec, generates: bool) -> None:
 def generates(loaded: LoadedExperiment, run_plan: RunPlan) -> bool:
     """Whether any measure has models write text."""
     evaluation = eval_context(loaded, run_plan.setup)
-    return any(measure.generates(evaluation) for measure in loaded.measures)
+    return any(measure.generation_load(evaluation) for measure in loaded.measures)
 
 
 def tried_parameters(loaded: LoadedExperiment, run_plan: RunPlan) -> Parameters:

@@ -276,10 +276,6 @@ class Measure:
         del context
         return None
 
-    def generates(self, context: EvalContext) -> bool:
-        """Whether it has models write text: in `generation`, or in a task."""
-        return self.generation_load(context) is not None
-
     def generation(
         self, context: EvalContext, executor: TaskExecutor, workers: int, secret: bytes
     ) -> GenerationMeasure | None:

@@ -64,7 +64,5 @@ def test_what_is_wrong_with_a_model_is_said(planned: Any) -> None:
 
 
 def test_who_writes_text(planned: Any) -> None:
-    recited = {"prompts": {"function": 0, "prefix": 0}, "extraction": {"prefix_tokens": [8], "suffix_tokens": 16}}
-    assert not generates(*planned(GPT2))
-    assert generates(*planned(GPT2, memorization={**recited, "prefix_tokens": 16, "new_tokens": 8}))
-    assert generates(*planned(GPT2, pass_at_k={"problems": "humaneval", "new_tokens": 16}))
+    assert not generates(*planned(GPT2, membership={"chunk_tokens": 16}))
+    assert generates(*planned(GPT2, memorization={"prompts": {"prefix": 1}, "prefix_tokens": 16, "new_tokens": 8}))

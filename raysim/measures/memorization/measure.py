@@ -94,9 +94,6 @@ memorization:
         section, prompts = "measure.memorization", sum(counts.values())
         return GenerationLoad(section, settings, numerics(run, settings), prompts, longest)
 
-    def generates(self, context: EvalContext) -> bool:
-        return self.settings.extraction is not None or super().generates(context)
-
     def generation(
         self, context: EvalContext, executor: TaskExecutor, workers: int, secret: bytes
     ) -> GenerationMeasure:
