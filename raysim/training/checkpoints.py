@@ -102,7 +102,7 @@ def read_model(name: str, revision: str | None, config: "PreTrainedConfig") -> "
     if (adapter := folder / "adapter_config.json").is_file():
         raise InputError(f"model.pretrained: {adapter}: adapters are no whole model; add them up with theirs first")
     with _border(folder):
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             name,
             revision=revision,
             config=config,
@@ -111,6 +111,7 @@ def read_model(name: str, revision: str | None, config: "PreTrainedConfig") -> "
             ignore_mismatched_sizes=True,  # they are told below, by name
             output_loading_info=True,
         )
+        model, found = loaded
     files = _weight_files(folder)
     where = f"model.pretrained: {files[0] if len(files) == 1 else folder}"
     if missing := sorted(found["missing_keys"]):

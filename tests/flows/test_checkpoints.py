@@ -26,7 +26,7 @@ END = "<|endoftext|>"
 
 def save_model(folder: Path, seed: int = 1, **config: Any) -> Path:
     settings = ModelSettings(config={"model_type": "llama", **SMALL, **config})
-    build_model(settings, 320, 0, 128, seed).save_pretrained(folder)
+    build_model(settings, 512, 0, 128, seed).save_pretrained(folder)
     return folder
 
 

@@ -21,7 +21,7 @@ ONE_STEP = {"epochs": 1, "sequence_length": 64, "batch_size": 512, "schedule": "
     [
         (
             {"strategies": [{"fedyogi": {"rounds": 1, "eta": 1e30}}]},
-            "fedyogi alpha + beta + gamma, round 1: aggregation",
+            "fedyogi, round 1: aggregation",
         ),
         ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e25}}, "single "),
         ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e38}}, "single "),
@@ -61,9 +61,9 @@ def test_a_sweep_reports_the_points_that_did_not_diverge(tiny: Callable[..., Pat
     assert "diverged" in (out / "report.html").read_text()
     assert (out / "points/eta=0.03/report.html").is_file()
     assert raysim("report", out).returncode == 0
-    computed = len(read_log(out / "points/eta=0.03/stages.jsonl"))
     assert raysim("run", path, "--out", out).returncode == 0
-    assert len(read_log(out / "points/eta=0.03/stages.jsonl")) == computed
+    again = [row["key"] for row in read_log(out / "points/eta=0.03/stages.jsonl") if row["status"] == "computed"]
+    assert len(again) == len(set(again))
 
 
 @pytest.mark.slow
@@ -91,11 +91,9 @@ def test_a_model_that_computes_no_numbers_is_measured_and_reported(tiny: Callabl
     assert not ended.stderr, ended.stderr
     assert "nan" in ended.stdout
     assert "nan" in (tmp_path / "out/report.html").read_text()
-    models = {
-        row["model"]: row["strategy"] for row in read_table(tmp_path / "out", "models").to_pylist() if row["final"]
-    }
-    nats = [(models[row["model"]], row["nats"]) for row in read_table(tmp_path / "out", "losses").to_pylist()]
-    assert any(math.isnan(value) for strategy, value in nats if strategy == "fedyogi")
-    assert not any(math.isnan(value) for strategy, value in nats if strategy == "single")
-    exposed = [row for row in read_table(tmp_path / "out", "canaries").to_pylist() if models[row["model"]] == "fedyogi"]
+    models = read_table(tmp_path / "out", "models").to_pylist()
+    diverged = {row["model"] for row in models if row["final"] and row["strategy"] == "fedyogi"}
+    losses = read_table(tmp_path / "out", "losses").to_pylist()
+    assert {row["model"] for row in losses if math.isnan(row["nats"])} == diverged
+    exposed = [row for row in read_table(tmp_path / "out", "canaries").to_pylist() if row["model"] in diverged]
     assert {row["exposure"] for row in exposed} == {0.0}
