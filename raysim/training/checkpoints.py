@@ -5,7 +5,7 @@ its own code is ever run.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,8 +99,7 @@ def read_model(name: str, revision: str | None, config: "PreTrainedConfig") -> "
     from transformers import AutoModelForCausalLM
 
     folder = _config_file(name, revision).parent
-    if (adapter := folder / "adapter_config.json").is_file():
-        raise InputError(f"model.pretrained: {adapter}: adapters are no whole model; add them up with theirs first")
+    _refuse_adapters(folder)
     with _border(folder):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name,
@@ -112,23 +111,32 @@ def read_model(name: str, revision: str | None, config: "PreTrainedConfig") -> "
             output_loading_info=True,
         )
         model, found = loaded
+        _refuse_adapters(folder)  # those of the hub have come with it
+        _check_tensors(folder, model, found)
+    return model
+
+
+def _refuse_adapters(folder: Path) -> None:
+    """Transformers would add adapters that lie beside a model, or fetch the model that they are for."""
+    if (file := folder / "adapter_config.json").is_file():
+        raise InputError(f"model.pretrained: {file}: adapters are no whole model; add them up with theirs first")
+
+
+def _check_tensors(folder: Path, model: "PreTrainedModel", found: Mapping[str, Any]) -> None:
     files = _weight_files(folder)
     where = f"model.pretrained: {files[0] if len(files) == 1 else folder}"
     if missing := sorted(found["missing_keys"]):
         spare = sorted(found["unexpected_keys"])
         other = f"; it has others that this model has not: {_listed(spare)}" if spare else ""
         raise InputError(f"{where}: tensors are missing: {_listed(missing)}{other}")
-    if found["mismatched_keys"]:
-        shapes = [
-            f"{key} {list(there)} (config: {list(here)})" for key, there, here in sorted(found["mismatched_keys"])
-        ]
+    if mismatched := sorted(found["mismatched_keys"]):
+        shapes = [f"{key} {list(there)} (config: {list(here)})" for key, there, here in mismatched]
         raise InputError(f"{where}: tensors have another shape than config.json says: {_listed(shapes)}")
     parameters = dict(model.named_parameters(remove_duplicate=False))
     if wrong := _integers(files, parameters, model.base_model_prefix):
         raise InputError(f"{where}: tensors are integers, as quantized ones are: {_listed(wrong)}")
     if wrong := sorted(key for key, parameter in parameters.items() if not bool(parameter.isfinite().all())):
         raise InputError(f"{where}: tensors are not finite: {_listed(wrong)}")
-    return model
 
 
 def _config_file(name: str, revision: str | None) -> Path:

@@ -143,6 +143,23 @@ def test_a_tokenizer_of_the_hub_is_what_it_means_now(
     assert found[0] != found[1]
 
 
+def test_a_data_set_is_what_it_holds_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is in no key: what is read under it is."""
+    from datasets import config
+
+    from raysim.corpus.corpus import fingerprint
+    from raysim.corpus.sources import SourceSettings, read_source
+
+    monkeypatch.setattr(config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    source = SourceSettings.model_validate({"hub": {"name": "code", "split": "train"}})
+    (tmp_path / "code").mkdir()
+    found = []
+    for text in ("a = 1\n", "a = 22\n", "a = 1\n"):
+        (tmp_path / "code/train.jsonl").write_text(json.dumps({"content": text, "path": "a.py"}) + "\n")
+        found.append(fingerprint(read_source(source, tmp_path).files))
+    assert found[0] == found[2] != found[1]
+
+
 @pytest.mark.slow
 def test_files_begin_with_the_token_that_ends_them_for_the_checkpoint(
     tiny: Callable[..., Path], tmp_path: Path, tokenizer: CodeTokenizer
