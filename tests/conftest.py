@@ -17,7 +17,16 @@ from shared import made_once
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["examples", "federations", "run_tables", "studies", "sweep_tables", "tiny_models", "train_requests"]
+pytest_plugins = [
+    "examples",
+    "federations",
+    "hub_cache",
+    "run_tables",
+    "studies",
+    "sweep_tables",
+    "tiny_models",
+    "train_requests",
+]
 
 if TYPE_CHECKING:
     from raysim.corpus.tokenizer import CodeTokenizer

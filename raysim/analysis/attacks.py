@@ -79,6 +79,8 @@ def _attacks(model: str, organization: str, table: pa.Table, blind: _Blind | Non
         facts["blind_tpr_at_1_fpr"] = true_positives_at(known.scores, member, _FALSE_POSITIVE_RATE, known.folds)
     for name, sign in SCORES.items():
         scores = sign * ordered.column(name).to_numpy()
+        if np.isnan(scores).any():
+            continue  # of a model that has diverged: nothing is higher or lower
         found = area(scores, member)
         if found is None:
             continue

@@ -149,6 +149,11 @@ class Estimate:
     def mean(self) -> float:
         return float(np.mean(self.values))
 
+    @property
+    def finite(self) -> bool:
+        """Whether every seed has a number: a model that has diverged has none."""
+        return bool(np.isfinite(self.values).all())
+
 
 def write_findings(run_dir: Path | str) -> tuple[pa.Table, pa.Table]:
     """Takes all contrasts of a run, reaches the verdicts, and writes both tables into the run folder."""
@@ -159,6 +164,7 @@ def write_findings(run_dir: Path | str) -> tuple[pa.Table, pa.Table]:
     return contrasts, findings
 
 
+@np.errstate(invalid="ignore", over="ignore")  # of models that have diverged, whose numbers decide nothing
 def assess(results: RunResults) -> tuple[pa.Table, pa.Table]:
     """The tables `contrasts` and `findings` of a run."""
     found = all_contrasts(results)
@@ -169,7 +175,7 @@ def assess(results: RunResults) -> tuple[pa.Table, pa.Table]:
             for seed, value, (low, high), n in zip(
                 estimate.seeds, estimate.values, estimate.intervals, estimate.sizes, strict=True
             ):
-                row = {"finding": finding, "contrast": estimate.name, "seed": seed, "value": value, "n": n}
+                row = {"finding": finding, "contrast": estimate.name, "seed": seed, "value": _known(value), "n": n}
                 interval = {"low": _known(low), "high": _known(high)}
                 rows.append({**row, "unit": estimate.unit, **interval, "note": estimate.note})
     adjusted = _adjusted(estimates)
@@ -263,7 +269,7 @@ def _adjusted(estimates: dict[str, dict[str, Estimate]]) -> dict[str, tuple[floa
     against: dict[str, float] = {}
     for finding in FINDINGS:
         known = [estimates[finding.name][name] for name in finding.primaries if name in estimates[finding.name]]
-        if len(known) == len(finding.primaries) and all(len(e.seeds) >= MIN_SEEDS for e in known):
+        if len(known) == len(finding.primaries) and all(e.finite and len(e.seeds) >= MIN_SEEDS for e in known):
             tests = [_tests(finding, estimate) for estimate in known]
             support[finding.name] = max(p for p, _ in tests)
             against[finding.name] = min(1.0, len(tests) * min(p for _, p in tests))
@@ -289,6 +295,12 @@ def _verdict(
         add = " and ".join(f"`{line}`" for line in missing)
         note = f"to measure it, add {add}" if add else "nothing to compare: it needs more prompts or more orders"
         return {**row, "verdict": "not measured", "note": note}
+    if not all(estimate.finite for estimate in known):
+        return {
+            **row,
+            "verdict": "not measured",
+            "note": "a model of the comparison has diverged: its loss is no number",
+        }
     shown = known[int(np.argmin([_strength(finding, estimate) for estimate in known]))]
     seeds = min(len(estimate.seeds) for estimate in known)
     low, high = (shown.low, shown.high)
@@ -329,8 +341,8 @@ def _by_seeds(finding: Finding, known: list[Estimate], adjusted: tuple[float, fl
 
 
 def _known(value: float) -> float | None:
-    """Null where there is no number: a table has no NaN."""
-    return None if np.isnan(value) else value
+    """Null where there is no number: a table has neither NaN nor infinity."""
+    return value if np.isfinite(value) else None
 
 
 def _strength(finding: Finding, estimate: Estimate) -> float:

@@ -7,7 +7,7 @@ spread is shown apart from the spread over seeds.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import log
+from math import isfinite, log
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,10 @@ MEASURES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a row: its mean, its range over seeds, and its range over orders (each averaged over seeds)."""
+    """One number of a row: its mean, its range over seeds, and its range over orders (each averaged over seeds).
+
+    NaN where it is no number of one of the models, which has diverged.
+    """
 
     mean: float
     low: float
@@ -80,9 +83,9 @@ class Row:
     samples: int
 
     def mean(self, measure: str, of: str = "") -> float | None:
-        """The mean of a measure, or None where it was not taken."""
+        """The mean of a measure, or None where it was not taken, or is no finite number."""
         cell = self.cells.get((measure, of))
-        return None if cell is None else cell.mean
+        return None if cell is None or not isfinite(cell.mean) else cell.mean
 
     @property
     def label(self) -> str:
@@ -166,8 +169,10 @@ class RunResults:
             taken = {place: found[name] for place, found in values.items() if name in found}
             by_seed = [_mean(v for (s, _), v in taken.items() if s == seed) for seed in seeds]
             by_order = [_mean(v for (_, o), v in taken.items() if o == each) for each in orders]
-            by_seed, by_order = [v for v in by_seed if v == v], [v for v in by_order if v == v]
-            cells[name] = Cell(float(np.mean(by_seed)), min(by_seed), max(by_seed), min(by_order), max(by_order))
+            by_seed, by_order = [v for v in by_seed if v is not None], [v for v in by_order if v is not None]
+            # Not Python's own: of a model that has diverged, a number that is none stays to be seen.
+            ends = (float(end(values)) for values in (by_seed, by_order) for end in (np.min, np.max))
+            cells[name] = Cell(float(np.mean(by_seed)), *ends)
         counts = [self.counts(m.model) for m in group]
         first = group[0]
         return Row(
@@ -316,6 +321,6 @@ def over_orders_and_seeds(values: Sequence[tuple[ReachedModel, Any]]) -> Any:
     return np.mean([np.mean(of_seed, axis=0) for of_seed in seeds.values()], axis=0)
 
 
-def _mean(values: Iterable[float]) -> float:
+def _mean(values: Iterable[float]) -> float | None:
     listed = list(values)
-    return sum(listed) / len(listed) if listed else float("nan")
+    return sum(listed) / len(listed) if listed else None

@@ -6,8 +6,9 @@ as it says so.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp
 from typing import Any, Literal
+
+from raysim.measures.perplexity import perplexity
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ SCORES: tuple[Score, ...] = (
         -1,
         "Perplexity",
         ("Perplexity", "of a token"),
-        transform=exp,
+        transform=perplexity,
     ),
     _share("accuracy", "Next token", "ranked first", 1, "Next token", swept=("Next token", "ranked first")),
     _share("parses", "Parses", "function samples", 1, "Parses"),

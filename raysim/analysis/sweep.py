@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import exp, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from raysim.analysis.reached_models import finals
 from raysim.analysis.results import Row, RunResults
 from raysim.core.errors import InputError
 from raysim.core.run_folder import RunFolder
+from raysim.measures.perplexity import perplexity
 from raysim.simulation.registry import FAMILIES
 from raysim.tables.io import schema
 from raysim.tables.results import Results, open_run
@@ -31,12 +32,14 @@ class SweepPoint:
         folder: its run folder, relative to the sweep's.
         values: for each swept path its value here, as JSON.
         results: its results; None before its run has begun.
+        diverged: what its run said when training diverged; empty: it did not.
     """
 
     name: str
     folder: str
     values: dict[str, str]
     results: RunResults | None
+    diverged: str = ""
 
     @property
     def finished(self) -> bool:
@@ -74,7 +77,8 @@ class SweepResults:
     def _point(self, facts: dict[str, Any]) -> SweepPoint:
         path = self.run.path / facts["folder"]
         results = RunResults(open_run(path)) if RunFolder(path).manifest.is_file() else None
-        return SweepPoint(facts["name"], facts["folder"], facts["values"], results)
+        diverged = self.run.manifest.get("diverged") or {}
+        return SweepPoint(facts["name"], facts["folder"], facts["values"], results, diverged.get(facts["name"], ""))
 
     @cached_property
     def begun(self) -> list[tuple[SweepPoint, RunResults]]:
@@ -139,7 +143,7 @@ class SweepResults:
                         "model": end.model,
                         "tokens_seen": end.tokens,
                         "steps": end.steps,
-                        "perplexity": None if nats is None else exp(nats),
+                        "perplexity": None if nats is None else perplexity(nats),
                         **{name: measures.get(name) for name in _TAKEN},
                     }
                 )

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from raysim import __version__
-from raysim.core.errors import RaysimError, RenamedSetting, RunError, disk_full
+from raysim.core.errors import Adjusted, RaysimError, RenamedSetting, RunError, disk_full
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
@@ -361,7 +361,7 @@ def _print(value: Any, view: Any, as_json: bool) -> None:
 
 def _warn(message: Warning | str, category: type[Warning], *where: Any) -> None:
     """Shows a warning of ours in one line; it is about the experiment, not about a line of Python."""
-    if issubclass(category, RenamedSetting):
+    if issubclass(category, RenamedSetting | Adjusted):
         _err.print(f"warning: {message}", markup=False, soft_wrap=True)
     else:
         _show_warning(message, category, *where)

@@ -17,6 +17,10 @@ class RenamedSetting(FutureWarning):
     """A setting goes by a new name; the old one is still read."""
 
 
+class Adjusted(UserWarning):
+    """Something is taken otherwise than it was given, and a person should know."""
+
+
 class InputError(RaysimError):
     """The experiment, a path or an option is wrong: nothing was started."""
 
@@ -39,6 +43,10 @@ class RunError(RaysimError):
     exit_code = 3
 
 
+class Diverged(RunError):
+    """Training has left the numbers that float32 can hold: the same settings would do so again."""
+
+
 class DamagedEntry(RunError):
     """A store entry does not have the content that its hash promises."""
 
@@ -49,6 +57,11 @@ class ActorLost(RunError):
 
 class OutOfMemory(ActorLost):
     """Memory ran out under a piece of work; the message names the setting to lower."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, as far as one line holds it, or what it is where it says nothing."""
+    return str(error).strip().partition("\n")[0].strip() or repr(error)
 
 
 def disk_full(error: OSError) -> RunError | None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import pydantic
 
-from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.errors import Adjusted, InputError, RenamedSetting
+from raysim.core.hub import commit_of, hub_file
 from raysim.core.json_text import parse_json
 from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Size
@@ -111,6 +112,10 @@ class CodeTokenizer:
         """The text of `ids`, blanks untouched, special tokens left out; a cut character becomes U+FFFD."""
         return self._built.decode([int(i) for i in ids if i != self.bos_id], skip_special_tokens=True)
 
+    def token(self, number: int) -> str | None:
+        """The token with this id, as it is written in a tokenizer's files."""
+        return self._built.id_to_token(number)
+
     @property
     def vocab_size(self) -> int:
         """Number of ids, special tokens included: how many rows an embedding needs."""
@@ -191,12 +196,19 @@ def _sample(texts: Iterable[str], sample_bytes: int | None, seed: int) -> list[s
     return taken
 
 
-def load_tokenizer(settings: TokenizerSettings, base: Path) -> CodeTokenizer:
+def load_tokenizer(
+    settings: TokenizerSettings, base: Path, model_eos: Callable[[], int | None] = lambda: None
+) -> CodeTokenizer:
     """Loads the `pretrained` tokenizer; one to `train` needs texts, see `train_tokenizer`.
 
     Args:
         settings: with `pretrained`.
         base: the folder that relative paths start from.
+        model_eos: asked where the tokenizer has no token to begin a text: which one ends a text for the model, which
+            then goes before every file; None: as the tokenizer says.
+
+    Warns:
+        Adjusted: the model's differs from the one that ends a text for the tokenizer.
 
     Raises:
         InputError: no such tokenizer, none that gives back what it encodes, or no token to start a file with.
@@ -217,38 +229,43 @@ def load_tokenizer(settings: TokenizerSettings, base: Path) -> CodeTokenizer:
         config = parse_json(files[1].read_text(encoding="utf-8")) if files[1] and files[1].exists() else {}
     except FileNotFoundError:
         raise InputError(f"{origin}: {files[0].name} is missing; save it with save_pretrained of a fast one") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{origin}: cannot be read: {error}") from None
     if is_lfs_pointer(text):
         raise InputError(f"{origin}: {files[0].name} is a Git LFS pointer, not the file; fetch it with git lfs pull")
-    return _from_json(text, _bos_of(config), origin)
+    tokenizer = _from_json(text, _token(config, "bos_token") or _token(config, "eos_token") or END_OF_TEXT, origin)
+    if _token(config, "bos_token") or (eos := model_eos()) in (None, tokenizer.bos_id):
+        return tokenizer
+    named, own = (tokenizer.token(i) for i in (eos, tokenizer.bos_id))
+    if named is None:
+        raise InputError(f"{origin}: has no token {eos}, which ends a text for the model; use the checkpoint's own")
+    warnings.warn(
+        f"{origin}: it has no bos_token, so files begin with the token that ends one for the checkpoint, {named!r}"
+        f" ({eos}), not with the tokenizer's {own!r} ({tokenizer.bos_id})",
+        Adjusted,
+        stacklevel=2,
+    )
+    return CodeTokenizer(tokenizer.json, eos)
 
 
 def _fetch(name: str, looked_for: Path) -> tuple[Path, Path | None]:
     """tokenizer.json and, where there is one, tokenizer_config.json of a tokenizer on the hub, through its cache."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
-
     try:
-        main = Path(hf_hub_download(name, "tokenizer.json"))
-    except (HFValidationError, HfHubHTTPError, EntryNotFoundError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        main = hub_file(name, "tokenizer.json")
+    except (FileNotFoundError, InputError) as error:
         raise InputError(
-            f"tokenizer.pretrained: {name}: no folder or file {looked_for}, and not to be had from the hub: {reason}"
+            f"tokenizer.pretrained: {name}: no folder or file {looked_for}, and not to be had from the hub: {error}"
         ) from None
     try:
-        return main, Path(hf_hub_download(name, "tokenizer_config.json"))
-    except (HfHubHTTPError, EntryNotFoundError, OSError):
+        return main, hub_file(name, "tokenizer_config.json", commit_of(main))
+    except FileNotFoundError:
         return main, None
 
 
-def _bos_of(config: Any) -> str:
-    for key in ("bos_token", "eos_token"):
-        token = config.get(key) if isinstance(config, dict) else None
-        token = token.get("content") if isinstance(token, dict) else token
-        if isinstance(token, str) and token:
-            return token
-    return END_OF_TEXT
+def _token(config: Any, key: str) -> str | None:
+    token = config.get(key) if isinstance(config, dict) else None
+    token = token.get("content") if isinstance(token, dict) else token
+    return token if isinstance(token, str) and token else None
 
 
 def _build(text: str) -> "BpeTokenizer":

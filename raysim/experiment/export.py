@@ -14,7 +14,8 @@ from raysim.store.entries import Entry
 from raysim.store.store import Store
 from raysim.tables.io import read_table
 from raysim.training.lora import assign_merged, plain_state
-from raysim.training.models import build_model
+from raysim.training.models import ModelSettings, build_model
+from raysim.training.weights import assign
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,8 +49,9 @@ def export_model(run_dir: Path, key: str, target: Path) -> Key:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: is there already; name a new folder, or an empty one")
     trained = _trained(store, entry)
-    tokenizer = _tokenizer(store, loaded, trained["tokenizer"])
-    model = _model(loaded, trained["model"], entry)
+    settings = _settings(loaded, trained["model"])
+    tokenizer = _tokenizer(store, loaded, settings, trained["tokenizer"])
+    model = _model(settings, trained["model"], entry)
     model.save_pretrained(target)
     _save_tokenizer(tokenizer, target)
     return entry.key
@@ -77,10 +79,30 @@ def _trained(store: Store, entry: Entry) -> Mapping[str, Any]:
     return recipe
 
 
-def _tokenizer(store: Store, loaded: LoadedExperiment, fingerprint: str) -> CodeTokenizer:
+def _settings(loaded: LoadedExperiment, recipe: Mapping[str, Any]) -> ModelSettings:
+    """The settings of the model, of a checkpoint at the commit that the run took."""
+    pinned = loaded.experiment.model
+    if commit := (recipe["pretrained"] or {}).get("revision"):
+        pinned = pinned.model_copy(update={"revision": commit})
+    settings = pinned.resolved(loaded.base)
+    if settings.recipe(*_shape(recipe)) != recipe:
+        raise InputError(f"model.pretrained: {settings.pretrained}: has changed since the run; put the old one back")
+    return settings
+
+
+def _shape(recipe: Mapping[str, Any]) -> tuple[int, int, int]:
+    return recipe["vocab_size"], recipe["bos_id"], recipe["context"]
+
+
+def _tokenizer(store: Store, loaded: LoadedExperiment, model: ModelSettings, fingerprint: str) -> CodeTokenizer:
     settings = loaded.experiment.tokenizer
     if settings.train is None:
-        return load_tokenizer(settings, loaded.base)
+        tokenizer = load_tokenizer(settings, loaded.base, model.eos)
+        if tokenizer.fingerprint != fingerprint:
+            raise InputError(
+                f"tokenizer.pretrained: {settings.pretrained}: has changed since the run; put the old one back"
+            )
+        return tokenizer
     for key in store:
         entry = None
         with suppress(DamagedEntry):  # it may be another run's
@@ -92,18 +114,24 @@ def _tokenizer(store: Store, loaded: LoadedExperiment, fingerprint: str) -> Code
     raise InputError("the tokenizer is not in the store any more; run the run's command again")
 
 
-def _model(loaded: LoadedExperiment, recipe: Mapping[str, Any], entry: Entry) -> "PreTrainedModel":
-    settings = loaded.experiment.model.resolved(loaded.base)
-    shape = recipe["vocab_size"], recipe["bos_id"], recipe["context"]
-    if settings.recipe(*shape) != recipe:
-        raise InputError(f"model.pretrained: {settings.pretrained}: has changed since the run; put the old one back")
-    model = build_model(settings, *shape)
-    assign_merged(model, entry.array("weights"))
-    if settings.lora:
-        plain = build_model(settings.model_copy(update={"lora": None}), *shape)
+def _model(settings: ModelSettings, recipe: Mapping[str, Any], entry: Entry) -> "PreTrainedModel":
+    import torch
+
+    from raysim.inference.model_checks import require_equal, whole_logits
+
+    weights = entry.array("weights")
+    model = build_model(settings, *_shape(recipe))
+    assign(model, weights)
+    if not settings.lora:
+        return model
+    plain = build_model(settings.model_copy(update={"lora": None}), *_shape(recipe))
+    ids = torch.arange(min(16, recipe["context"]))[None]
+    with torch.no_grad():
+        apart = whole_logits(model, ids)
+        assign_merged(model, weights)
         plain.load_state_dict(plain_state(model))
-        return plain
-    return model
+        require_equal(apart, whole_logits(plain, ids))
+    return plain
 
 
 def _save_tokenizer(tokenizer: CodeTokenizer, target: Path) -> None:

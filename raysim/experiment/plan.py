@@ -1,13 +1,14 @@
 """What a run would do, found out by the code that does it: set up and planned, nothing trained."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.cluster.scheduler import Scheduler
 from raysim.core.event_loop import run_coroutine
-from raysim.core.keys import Key
+from raysim.core.keys import Key, canonical_json
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.memory import Load
 from raysim.experiment.setup import Setup, check_agreements, eval_context, set_up
@@ -16,6 +17,11 @@ from raysim.measures.evaluation_plan import pending_tokens, plan_evaluation
 from raysim.simulation.planner import Plan, plan
 from raysim.store.store import Store
 from raysim.tasks.executor import SHARED_WEIGHTS
+from raysim.training.model_host import ModelHost, ModelSpec
+from raysim.training.models import ModelSettings, Parameters
+
+_LARGE = 10**9
+"""Parameters from which a plan does not build a model: memory may be elsewhere. A run tries it before it trains."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,45 @@ def inline_pool() -> ActorPool:
     """Everything in this process, one thing after the other: for looking at what is there."""
     backend = InlineBackend()
     return ActorPool(backend, Scheduler(1), Retrying(RetryPolicy(0), lambda _: None, backend.await_failure_detection))
+
+
+def try_model(client: ModelHost, spec: ModelSpec, generates: bool) -> None:
+    """A client function that builds the model and sees whether it does what all work counts on.
+
+    Raises:
+        InputError: it cannot be built, sees tokens that it is to predict, or does not generate what it computes.
+    """
+    from raysim.inference.model_checks import check_model
+
+    check_model(client.model(spec), generates)
+
+
+def generates(loaded: LoadedExperiment, run_plan: RunPlan) -> bool:
+    """Whether any measure has models write text."""
+    evaluation = eval_context(loaded, run_plan.setup)
+    return any(measure.generation_load(evaluation) for measure in loaded.measures)
+
+
+def tried_parameters(loaded: LoadedExperiment, run_plan: RunPlan) -> Parameters:
+    """Parameters of the model, which is tried here unless it is large.
+
+    Raises:
+        InputError: see `try_model`.
+    """
+    context = run_plan.setup.strategy_runs[0].context
+    spec, recipe = context.spec, canonical_json(context.model_recipe)
+    settings = spec.settings.model_dump_json()
+    return _tried(recipe, settings, spec.vocab_size, spec.bos_id, spec.context, generates(loaded, run_plan))
+
+
+@lru_cache(maxsize=64)
+def _tried(recipe: str, settings: str, vocab_size: int, bos_id: int, context: int, generates: bool) -> Parameters:
+    """Points of a sweep seldom differ in their model; `recipe` stands for its content."""
+    spec = ModelSpec(ModelSettings.model_validate_json(settings), vocab_size, bos_id, context)
+    counted = spec.count_parameters()
+    if counted.total < _LARGE:
+        try_model(ModelHost("plan"), spec, generates)
+    return counted
 
 
 def memory_load(

@@ -21,7 +21,16 @@ from raysim.experiment.estimate.memory import foresee, memory_needs, this_machin
 from raysim.experiment.execute import execute
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.overlap_report import overlap_report
-from raysim.experiment.plan import RunPlan, inline_pool, memory_load, plan_run, plan_run_inline
+from raysim.experiment.plan import (
+    RunPlan,
+    generates,
+    inline_pool,
+    memory_load,
+    plan_run,
+    plan_run_inline,
+    tried_parameters,
+    try_model,
+)
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
 from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
@@ -174,9 +183,13 @@ async def _run(
     # Snapshots of stages are models, too, and have no recipe in the plan.
     models = {*planned.recipes, *(parent for recipe in recipes.values() for parent in parents_of(recipe))}
     references.write(folder.path, {*recipes, *models, *setup.used}, models)
+    client = next(iter(setup.client_stats))
+    if any(run_plan.pending.values()):
+        spec = setup.strategy_runs[0].context.spec
+        await pool.call(client, "run", try_model, spec, generates(loaded, run_plan))
     if run_plan.pending["train"]:
         # Not refused: an estimate that errs on the large side would forbid what works.
-        client, where = next(iter(setup.client_stats)), machine_of(loaded, backend)
+        where = machine_of(loaded, backend)
         devices = pool.gpu_slots.count if pool.gpu_slots else None
         load = memory_load(loaded, run_plan, pool.slots.count, devices, isinstance(backend, InlineBackend))
         for warning in (await pool.call(client, "run", foresee, load, where))["warnings"]:
@@ -223,7 +236,7 @@ def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:
     found = estimate(
         run_plan.plan,
         run_plan.evaluations,
-        run_plan.setup.strategy_runs[0].context.spec.count_parameters(),
+        tried_parameters(loaded, run_plan),
         run_plan.pending,
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,

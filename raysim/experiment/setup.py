@@ -40,6 +40,7 @@ from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
 from raysim.store.transfers import SERVER, Transfer
 from raysim.training.libraries import load_libraries
+from raysim.training.models import ModelSettings
 
 TOKENIZER_VERSION = 1
 """Numerics version of training a tokenizer."""
@@ -125,6 +126,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         asyncio.ensure_future(pool.call(name, "run", load_libraries)) for name in recruiters if pool.backend.embedded
     ]
     await asyncio.sleep(0)  # lets them begin
+    model = experiment.model.resolved(loaded.base)
     references, reference_drops = _read_references(loaded)
     memorization = experiment.measure_settings(MemorizationSettings)
     preparation_context = PreparationContext(
@@ -139,7 +141,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
     asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
-    tokenizer, shared, used = await _tokenizer(loaded, pool, store, references, asked)
+    tokenizer, shared, used = await _tokenizer(loaded, model, pool, store, references, asked)
     preparation_context = replace(preparation_context, tokenizer=tokenizer)
     asked = {name: replace(context, tokenizer=tokenizer) for name, context in asked.items()}
     await asyncio.gather(*warming)
@@ -148,7 +150,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     for name, recruiter in recruiters.items():
         recruiter.preparation_context, recruiter.stats = asked[name], client_stats[name]
     context = max(experiment.trainer.sequence_length, *(measure.context_tokens for measure in loaded.measures), 0)
-    spec = ModelSpec(experiment.model.resolved(loaded.base), tokenizer.vocab_size, tokenizer.bos_id, context)
+    spec = ModelSpec(model, tokenizer.vocab_size, tokenizer.bos_id, context)
     libraries = versions_of("torch", "transformers", "tokenizers", "numpy")
     contexts = [
         RunContext(
@@ -248,6 +250,7 @@ def _read_references(loaded: LoadedExperiment) -> tuple[tuple[SourceFile, ...], 
 
 async def _tokenizer(
     loaded: LoadedExperiment,
+    model: ModelSettings,
     pool: ActorPool,
     store: Store,
     references: tuple[SourceFile, ...],
@@ -256,7 +259,7 @@ async def _tokenizer(
     """The tokenizer, the texts that crossed for it, and the key of its entry if it was trained."""
     settings = loaded.experiment.tokenizer
     if settings.train is None:
-        return load_tokenizer(settings, loaded.base), [], frozenset()
+        return load_tokenizer(settings, loaded.base, model.eos), [], frozenset()
     if settings.train.corpus == "references":
         if not references:
             raise InputError(

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 from raysim.cluster.backend import Backend
 from raysim.cluster.ray_backend import RayBackend
-from raysim.core.errors import RaysimError
+from raysim.core.errors import Diverged, RaysimError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.experiment.config import Experiment, LoadedExperiment
 from raysim.experiment.continuation import check_kind, check_settings
 from raysim.experiment.grid import GridPoint, grid, short_names
 from raysim.experiment.observer import RunObserver
-from raysim.experiment.plan import RunPlan, plan_run_inline
+from raysim.experiment.plan import RunPlan, plan_run_inline, tried_parameters
 from raysim.experiment.resources import open_backend
 from raysim.experiment.run import Opener, Options, ReportWriter, RunOutcome, costs, plan_experiment, scratch_store
 from raysim.experiment.run import run as run_experiment
@@ -87,6 +87,7 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
     Raises:
         InputError: something is wrong with the experiment or with a point; nothing was trained.
         RunError: the run could not go on; the same command resumes.
+        Diverged: training did at every point; where it did at some, they are noted, and the others compared.
     """
     started_s = time.monotonic()
     sweep = load_sweep(options)
@@ -104,6 +105,7 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
         "command": options.command or options.equivalent(),
         **provenance(),
     }
+    diverged: dict[str, str] = {}
     with sweep.folder.locked():
         if options.overwrite:
             sweep.folder.clear()
@@ -124,9 +126,15 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
                 # A point may let nothing go that a later one starts from.
                 needed = {key for planned, _ in ahead[number:] for key in planned.recipes}
                 references.write(sweep.folder.path, needed, needed)
-                with _naming(point.place):
-                    run_experiment(point.options, observer, write_report, opener)
-        sweep.folder.write_manifest(**facts, finished=now())
+                try:
+                    with _naming(point.place):
+                        run_experiment(point.options, observer, write_report, opener)
+                except Diverged as error:
+                    if len(diverged) == len(sweep.points) - 1:
+                        raise
+                    diverged[point.place.name] = str(error)
+                    observer.note(str(error))
+        sweep.folder.write_manifest(**facts, finished=now(), diverged=diverged)
         observer.phase("Comparing the points")
         write_report(sweep.folder.path)
     return RunOutcome(sweep.folder, observer.counts(), time.monotonic() - started_s)
@@ -193,6 +201,8 @@ def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
     for point in sweep.points:
         with _naming(point.place):
             run_plan = plan_run_inline(point.loaded, store)
+            if any(run_plan.pending.values()):
+                tried_parameters(point.loaded, run_plan)
         plan, evaluations = run_plan.plan, _without(run_plan.evaluations, known)
         new = Plan(
             stages=[stage for stage in plan.stages if stage.key not in known],

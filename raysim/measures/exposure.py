@@ -193,7 +193,7 @@ def exposures(
     fit = None if candidates.enumerated else SkewNormal.fit(others)
     rows: list[dict[str, Any]] = []
     for canary, value in zip(canaries, own, strict=True):
-        rank = 1 + int((others <= value).sum())
+        rank = 1 + int((~(others > value)).sum())  # of a model that has diverged, whose bits are no number, the worst
         total = len(others) + 1
         rows.append(
             {
@@ -229,18 +229,20 @@ class SkewNormal:
 
     @classmethod
     def fit(cls, sample: Floats) -> "SkewNormal | None":
-        """The distribution with the moments of `sample`; None where all values are equal but for rounding."""
+        """The distribution with the moments of `sample`; None where it is not finite, or equal but for rounding."""
         from scipy.stats import kstest, skewnorm
 
-        if len(sample) < 3 or np.ptp(sample) <= 1e-6 * np.abs(sample).max():
+        if len(sample) < 3 or not np.isfinite(sample).all() or np.ptp(sample) <= 1e-6 * np.abs(sample).max():
             return None
         shape, location, scale = np.asarray(skewnorm.fit(sample, method="MM"), dtype=np.float64).tolist()
         shape = min(max(shape, -_MAX_SHAPE), _MAX_SHAPE)
         return cls((shape, location, scale), float(kstest(sample, skewnorm(shape, location, scale).cdf).pvalue))
 
     def bits_below(self, value: float) -> float:
-        """How improbable a value no higher than `value` is, in bits; infinite where the tail underflows."""
+        """How improbable a value no higher than `value` is, in bits; infinite where the tail underflows, 0 of NaN."""
         from scipy.stats import skewnorm
 
+        if np.isnan(value):
+            return 0.0
         below = np.asarray(skewnorm.cdf(value, *self.parameters)).item()
         return -log2(below) if below > 0 else float("inf")

@@ -130,7 +130,7 @@ def _score(model: "torch.nn.Module", windows: npt.NDArray[np.int32]) -> tuple[li
     return nats_BL.double().sum(1).tolist(), real_BL.sum(1).tolist(), correct_BL.sum(1).tolist()
 
 
-def perplexity(nats: float, tokens: int) -> float:
-    """exp of the mean loss; infinite where it overflows."""
+def perplexity(nats: float, tokens: int = 1) -> float:
+    """exp of the mean loss; infinite where it overflows, and no number where the loss is none."""
     mean = nats / tokens
-    return math.exp(mean) if mean < 700 else math.inf
+    return math.inf if mean >= 700 else math.exp(mean)

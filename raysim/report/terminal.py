@@ -65,6 +65,7 @@ def sweep_summary(folder: Path | str) -> "Group":
         parts += [table, Text(""), Text("Bold: the best of its setting. any: the same whatever the parameter.")]
     else:
         parts.append(Text("No final model was measured yet."))
+    parts += [Text(f"Diverged: {point.diverged}", style="red") for point in sweep.points if point.diverged]
     return Group(*parts, _where(sweep.run.path))  # type: ignore[arg-type]
 
 

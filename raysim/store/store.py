@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raysim.core.errors import DamagedEntry, InputError, RunError
+from raysim.core.errors import DamagedEntry, Diverged, InputError, RunError
 from raysim.core.keys import Key, is_key, key_of
 from raysim.core.locks import try_lock
 from raysim.store.entries import (
@@ -85,10 +86,12 @@ class Store:
         """Writes the result of `recipe`, or gives way to an equal entry that is there; evicted arrays come back.
 
         Raises:
+            Diverged: an array has no finite norm.
             RunError: the disk is full or cannot be written; nothing half-written is left. Or arrays come back other
                 than they were.
         """
         key = key_of(recipe)
+        _refuse_diverged(arrays or {})
         there = self._peek_dropped(key)
         if there:
             self._restore_arrays(there, arrays or {})
@@ -161,8 +164,14 @@ class Store:
     def put_partial(
         self, recipe: Mapping[str, Any], step: int, info: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> None:
-        """Replaces the checkpoint of an unfinished stage by a later one; a kill leaves the old or the new."""
+        """Replaces the checkpoint of an unfinished stage by a later one; a kill leaves the old or the new.
+
+        Raises:
+            Diverged: an array has no finite norm.
+            RunError: the disk is full or cannot be written.
+        """
         key = key_of(recipe)
+        _refuse_diverged(arrays)
         place = self._partial / key / f"{step:010d}"
         older = [folder for folder in self._checkpoints(key) if folder != place]
         self._write(place, key, recipe, info, arrays, {})
@@ -262,3 +271,18 @@ class Store:
             raise self._unwritable(key, error) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _refuse_diverged(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuses arrays whose norm is no finite float32: no model with such weights computes a number."""
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            continue
+        flat = array.reshape(-1)
+        with np.errstate(all="ignore"):
+            finite = bool(np.isfinite(np.dot(flat, flat)))
+        if not finite:
+            raise Diverged(
+                f"{name} are not finite or too large: training has diverged; lower trainer.learning_rate, or the"
+                " strategy's own rate, such as eta"
+            )

@@ -1,6 +1,7 @@
 """Imports of torch and transformers, without what language models have no use for."""
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +10,21 @@ from typing import Any
 
 
 def load_transformers() -> None:
-    """Imports what every model of transformers takes, and lets scipy wait until something is computed with it.
+    """Imports what every model of transformers takes, quietly, and lets scipy wait until something is computed with it.
 
     Losses of object detection, which come with every model, import ``scipy.optimize``: an eighth of the modules that a
     process loads before it trains. They get a function in its place that imports it when it is called.
     """
-    if "transformers.modeling_utils" in sys.modules:
-        return
+    if "transformers.modeling_utils" not in sys.modules:
+        _import_models()
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # reading a checkpoint has one, at every client
+    if "TRANSFORMERS_VERBOSITY" not in os.environ:
+        logging.set_verbosity_error()  # what matters of its warnings is an error of ours
+
+
+def _import_models() -> None:
     if name_is_free := "scipy.optimize" not in sys.modules:
         sys.modules["scipy.optimize"] = _Postponed("scipy.optimize")
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from raysim.core.errors import RunError
+from raysim.core.errors import Diverged
 from raysim.core.keys import seed_of
 from raysim.training.batches import Batches
 from raysim.training.process_group import ALONE, ProcessGroup
@@ -79,7 +79,7 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
     clock.
 
     Raises:
-        RunError: the loss or the gradient is no finite number.
+        Diverged: the loss or the gradient is no finite number.
     """
     import torch
 
@@ -119,7 +119,7 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
         values, checkpoint_due = _look(seen, look_every, step - looked, clock.is_checkpoint_due(), group)
         for number, (value, length) in enumerate(values, looked):
             if not (math.isfinite(value) and math.isfinite(length)):
-                raise RunError(
+                raise Diverged(
                     f"{task.label}: loss {value} and gradient norm {length} at step {number + 1} are not finite;"
                     " lower trainer.learning_rate, or use precision: fp32 (the last checkpoint is kept)"
                 )

@@ -52,7 +52,8 @@ def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) ->
         seed: of their random halves.
 
     Raises:
-        InputError: no layer of the model has one of the names, or one that cannot be adapted has.
+        InputError: no layer of the model has one of the names, or one that cannot be adapted has; or a layer's matrix
+            is another's, too.
     """
     import torch
 
@@ -65,7 +66,8 @@ def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) ->
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=settings.targets
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")  # peft sets it right by itself
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to ")  # peft sets it right by itself
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")  # which is refused below
         torch.manual_seed(seed)
         try:
             inject_adapter_in_model(config, model)
@@ -74,12 +76,31 @@ def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) ->
             raise InputError(
                 f"model.lora.targets: {str(error).splitlines()[0]} Layers of this model: {', '.join(layers)}"
             ) from None
+    _refuse_tied(model)
+
+
+def _refuse_tied(model: "PreTrainedModel") -> None:
+    """A matrix that two layers share cannot take up the adapter of one: the other would change, too."""
+    owners: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), []).append(name.removesuffix(".weight").removesuffix(".base_layer"))
+    adapted = {id(layer.get_base_layer().weight) for layer in _adapted(model)}
+    if tied := [names for matrix, names in owners.items() if matrix in adapted and len(names) > 1]:
+        raise InputError(
+            f"model.lora.targets: {' and '.join(tied[0])} are one matrix (tie_word_embeddings), so that adapters of one"
+            " cannot be merged; leave them out"
+        )
 
 
 def assign_merged(model: "PreTrainedModel", flat: Flat) -> None:
     """Copies `flat` into `model` and adds adapters up with the matrices beside them, to measure as fast as without."""
     split(model)
     assign(model, flat)
+    merge(model)
+
+
+def merge(model: "torch.nn.Module") -> None:
+    """Adds adapters up with the matrices beside them, of which copies are kept for `split`."""
     for layer in _adapted(model):
         frozen = layer.get_base_layer().weight
         layer.register_buffer(_FROZEN, frozen.detach().clone(), persistent=False)
@@ -102,8 +123,13 @@ def plain_state(model: "torch.nn.Module") -> "dict[str, torch.Tensor]":
     }
 
 
+def has_adapters(model: "torch.nn.Module") -> bool:
+    """Whether `add_adapters` has changed the model."""
+    return any("lora_" in name for name, _ in model.named_parameters())
+
+
 def _adapted(model: "torch.nn.Module") -> Iterator[Any]:
-    if not any("lora_" in name for name, _ in model.named_parameters()):
+    if not has_adapters(model):
         return  # peft takes a second to import
     from peft.tuners.lora import LoraLayer
 

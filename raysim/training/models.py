@@ -1,15 +1,15 @@
 """Models of the field: any Hugging Face causal language model, from a config or from a checkpoint."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 
-from raysim.core.errors import InputError
-from raysim.core.keys import file_sha256, key_of, seed_of
+from raysim.core.errors import InputError, first_line
+from raysim.core.keys import key_of, seed_of
 from raysim.core.settings import OnlyJson, Settings
+from raysim.training.checkpoints import hub_commit, identity, read_config, read_model
 from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings, add_adapters
 from raysim.training.weights import Flat, flatten, layout_of
@@ -37,6 +37,9 @@ class ModelSettings(Settings):
         default=None, description="model_type and its Hugging Face config fields; random weights"
     )
     pretrained: str | None = pydantic.Field(default=None, description="folder or hub name of a checkpoint")
+    revision: str | None = pydantic.Field(
+        default=None, description="branch, tag or commit of a checkpoint on the hub; unset: its main branch"
+    )
     dropout: float | None = pydantic.Field(
         default=None, ge=0, lt=1, description="sets every dropout of the model; unset: as its config says"
     )
@@ -50,38 +53,49 @@ class ModelSettings(Settings):
             raise ValueError("give exactly one of config and pretrained")
         if self.config is not None and not isinstance(self.config.get("model_type"), str):
             raise ValueError("config needs a model_type, for example gpt2 or llama")
+        if self.revision and self.pretrained is None:
+            raise ValueError("revision goes with pretrained: a config has none")
         if self.lora and self.pretrained is None:
             raise ValueError("lora adapts what a model has learned, so it needs pretrained in place of config")
         return self
 
     def resolved(self, base: Path) -> "ModelSettings":
-        """With a checkpoint's folder made absolute, if there is one of that name in `base`; else it is a hub name."""
-        if self.pretrained is None or not (base / self.pretrained).is_dir():
+        """With a checkpoint's folder made absolute, if there is one of that name in `base`; else with its hub's commit.
+
+        Raises:
+            InputError: there is neither a folder nor a checkpoint on the hub, or a folder with a revision.
+        """
+        if self.pretrained is None:
             return self
-        return self.model_copy(update={"pretrained": str((base / self.pretrained).resolve())})
+        folder = base / self.pretrained
+        if not folder.is_dir():
+            return self.model_copy(update={"revision": hub_commit(self.pretrained, self.revision, folder)})
+        if self.revision:
+            raise InputError(f"model.revision: {self.revision}: goes with names of the hub; {folder} is a folder")
+        return self.model_copy(update={"pretrained": str(folder.resolve())})
+
+    def eos(self) -> int | None:
+        """The id of the token that ends a text for a checkpoint; the first, where there are several.
+
+        Raises:
+            InputError: its config cannot be read.
+        """
+        if self.pretrained is None:
+            return None
+        found = read_config(self.pretrained, self.revision).eos_token_id
+        return next(iter(found), None) if isinstance(found, list) else found
 
     def recipe(self, vocab_size: int, bos_id: int, context: int) -> dict[str, Any]:
         """What decides the architecture (and, for a checkpoint, its content)."""
         return {
             "config": self.config,
-            "pretrained": None if self.pretrained is None else _checkpoint_identity(self.pretrained),
+            "pretrained": None if self.pretrained is None else identity(self.pretrained, self.revision),
             "dropout": self.dropout,
             **({"lora": self.lora.recipe()} if self.lora else {}),
             "vocab_size": vocab_size,
             "bos_id": bos_id,
             "context": context,
         }
-
-
-def _checkpoint_identity(name: str) -> dict[str, Any]:
-    """A local checkpoint is named by the hashes of its config and weight files, a hub one by its name."""
-    folder = Path(name)
-    if not folder.is_dir():
-        return {"hub": name}
-    config = folder / "config.json"
-    if not config.is_file():
-        raise InputError(f"model.pretrained: {name}: no config.json in this folder")
-    return {p.name: file_sha256(p) for p in sorted(folder.glob("*")) if p.suffix in {".json", ".safetensors", ".bin"}}
 
 
 def build_model(
@@ -98,20 +112,19 @@ def build_model(
         skeleton: random weights in place of a checkpoint's, for whom shapes are enough.
 
     Raises:
-        InputError: unknown model type, bad config field, missing or too small checkpoint, adapters that do not fit.
+        InputError: unknown model type, bad config field, missing, broken or too small checkpoint, adapters that do not
+            fit.
     """
     import torch
 
     load_transformers()
     from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # reading a checkpoint has one, at every client
     # No padding token: sequences are packed, and with one transformers would look for it in every batch.
     special = {"bos_token_id": bos_id, "eos_token_id": bos_id, "pad_token_id": None}
     try:
         if settings.pretrained is not None:
-            config = AutoConfig.from_pretrained(settings.pretrained)
+            config: Any = read_config(settings.pretrained, settings.revision)
         else:
             fields = dict(settings.config or {})
             model_type = fields.pop("model_type")
@@ -122,6 +135,8 @@ def build_model(
                     if hasattr(config, name):
                         setattr(config, name, context)
                         break
+        if "/" in str(config._attn_implementation):
+            raise InputError(f"model: attn_implementation {config._attn_implementation} is code of the hub, never run")
         if settings.dropout is not None:
             names = [name for name in _DROPOUT_FIELDS if hasattr(config, name)]
             if settings.dropout and not names:
@@ -139,11 +154,15 @@ def build_model(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if settings.pretrained is not None and not skeleton:
-                model = AutoModelForCausalLM.from_pretrained(settings.pretrained, config=config, dtype=torch.float32)
+                model = read_model(settings.pretrained, settings.revision, config)
             else:
-                model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
-        raise InputError(f"model: cannot be built: {str(error).splitlines()[0] if str(error) else error!r}") from error
+                model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a config's fields decide what goes wrong
+        if skeleton and isinstance(error, RuntimeError):
+            raise  # the meta device has no numbers, which some models look at
+        raise InputError(f"model: cannot be built: {first_line(error)}") from error
     if settings.lora:
         add_adapters(model, settings.lora, seed)
     return model.eval()
@@ -183,15 +202,15 @@ class Parameters:
 
 
 def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, context: int) -> Parameters:
-    """Parameters of a model, built without memory for its weights unless a checkpoint must be read for it.
+    """Parameters of a model, built without memory for its weights; of a checkpoint only the config is read.
 
     Raises:
         InputError: the model cannot be built, or has state besides its parameters.
     """
     import torch
 
-    with torch.device("meta") if settings.pretrained is None else nullcontext():
-        model = build_model(settings, vocab_size, bos_id, context)
+    with torch.device("meta"):
+        model = build_model(settings, vocab_size, bos_id, context, skeleton=True)
         return Parameters(sum(p.numel() for p in model.parameters()), layout_of(model).num_parameters)
 
 

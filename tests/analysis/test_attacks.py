@@ -1,6 +1,7 @@
 """The table `attacks`, on rows made by hand."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from measured_tables import audited
 
@@ -8,7 +9,7 @@ from raysim.analysis.attacks import _verdict, attacks_table
 from raysim.analysis.auc import area, interval
 from raysim.analysis.reached_models import finals
 from raysim.analysis.results import RunResults
-from raysim.tables.io import read_table, write_table
+from raysim.tables.io import read_table, schema, write_table
 from raysim.tables.results import open_run
 
 
@@ -102,3 +103,15 @@ def test_an_attack_shows_membership_where_there_is_any(results):
     assert all(found["min_k_plus_plus", True])
     for pair in (("loss", False), ("zlib", True), ("zlib", False)):
         assert sum(found[pair]) <= len(found[pair]) / 10
+
+
+def test_scores_that_are_no_numbers_attack_nobody(build_run):
+    """A model that has diverged tells no member from another file; other models are judged as they were."""
+    folder = audited(build_run())
+    before = attacks_table(open_run(folder)).to_pylist()
+    rows = read_table(folder, "membership").to_pylist()
+    diverged = rows[0]["model"]
+    spoilt = [row | ({"loss": float("nan")} if row["model"] == diverged and row["member"] else {}) for row in rows]
+    write_table(folder, "membership", pa.Table.from_pylist(spoilt, schema("membership")))
+    after = attacks_table(open_run(folder)).to_pylist()
+    assert after == [row for row in before if (row["model"], row["score"]) != (diverged, "loss")]

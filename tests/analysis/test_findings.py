@@ -65,6 +65,17 @@ def test_more_findings_make_each_harder():
     assert _adjusted(alone)["F4"][0] < _adjusted(among)["F4"][0]
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_model_that_has_diverged_decides_nothing(wrong):
+    """A finding that it is in is not measured; the others are adjusted as if they were alone."""
+    values = [1.0, 1.2, 0.9, 1.1, 1.0]
+    assert verdict(LAST, [*values[:4], wrong]) == "not measured"
+    assert verdict(LAST, [wrong], 0.5, 1.5) == "not measured"
+    alone = {f.name: {} for f in FINDINGS} | {"F4": {LAST.primaries[0]: estimate(LAST, values)}}
+    beside = alone | {"F2": {FEDERATED_CLOSE.primaries[0]: estimate(FEDERATED_CLOSE, [*values[:4], wrong])}}
+    assert _adjusted(beside) == _adjusted(alone)
+
+
 @pytest.fixture(scope="module")
 def assessed(run):
     return assess(RunResults(open_run(run)))

@@ -106,3 +106,16 @@ def test_the_fit_finds_a_skew_normal_again() -> None:
 def test_no_fit_where_all_are_equal() -> None:
     assert SkewNormal.fit(np.full(100, 57.0)) is None
     assert SkewNormal((0.0, 0.0, 1.0), 1.0).bits_below(-60.0) == float("inf")
+
+
+def test_a_model_that_has_diverged_exposes_nothing(organization: Organization) -> None:
+    """Its bits are no number, which no candidate's are below: counted so, every canary would be the first."""
+    spec = spec_of(organization)
+    weights = np.full_like(flatten(build_model(spec.settings, spec.vocab_size, 0, spec.context)), 1e15)
+    for settings in (ExposureSettings(candidates=21), ExposureSettings(candidates=100)):
+        for row in rows_of(organization, settings, weights):
+            assert np.isnan(row["log_perplexity"])
+            assert row["rank"] == row["candidates"]
+            assert row["exposure"] == 0
+            assert row["exposure_extrapolated"] is None
+    assert SkewNormal((2.0, 60.0, 5.0), 0.5).bits_below(float("nan")) == 0

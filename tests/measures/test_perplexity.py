@@ -74,3 +74,4 @@ def test_uniform_predictions_have_the_perplexity_of_the_vocabulary(organization:
 def test_perplexity_overflows_to_infinity() -> None:
     assert perplexity(2.0, 1) == pytest.approx(7.38905609893065)
     assert perplexity(1e6, 1) == float("inf")
+    assert np.isnan(perplexity(float("nan")))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from store_entries import ARRAYS, INFO, KEY, RECIPE, TABLES, everything, facts
 
-from raysim.core.errors import InputError, RunError
+from raysim.core.errors import Diverged, InputError, RunError
 from raysim.core.keys import key_of
 from raysim.store.store import Store
 
@@ -320,3 +320,25 @@ def test_a_lease_is_held_by_one_process_and_ends_with_it(store: Store) -> None:
     assert not store.is_leased("key")
     with store.lease("key") as ours:
         assert ours
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("name", ["weights", "exp_avg_sq"])
+def test_weights_that_have_diverged_do_not_enter(value: float, name: str, store: Store) -> None:
+    """Nor does what an optimizer keeps of them; an earlier checkpoint of the stage stays."""
+    whole = {"weights": np.ones(5, np.float32), "exp_avg_sq": np.ones(5, np.float32), "steps": np.array([3])}
+    store.put_partial(RECIPE, 1, {"step": 1}, whole)
+    diverged = whole | {name: np.array([1, 2, value, 3, 4], np.float32)}
+    with pytest.raises(Diverged, match=rf"^{name} are not finite or too large: training has diverged; lower"):
+        store.put_partial(RECIPE, 2, {"step": 2}, diverged)
+    with pytest.raises(Diverged):
+        store.put(RECIPE, {}, diverged)
+    assert not store.has(KEY)
+    partial = store.get_partial(KEY)
+    assert partial is not None
+    assert partial.info == {"step": 1}
+
+
+def test_large_and_empty_weights_enter(store: Store) -> None:
+    arrays = {"weights": np.full(9, 1e15, np.float32), "none": np.empty(0, np.float32), "ids": np.array([2**31])}
+    assert set(store.put(RECIPE, {}, arrays).arrays()) == set(arrays)

@@ -102,7 +102,7 @@ def key_numbers(results: RunResults) -> list[Number]:
 def scoreboard(results: RunResults) -> tuple[list[Score], list[tuple[Row, list[Shown]]]]:
     """The scores that were measured, and a row a setting."""
     rows = results.final_rows()
-    scores = [score for score in SCORES if any(row.mean(score.name) is not None for row in rows)]
+    scores = [score for score in SCORES if any((score.name, "") in row.cells for row in rows)]
     return scores, [(row, cells) for row, cells in zip(rows, shown_cells(rows, scores), strict=True)]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysim.analysis.scores import SCORES, Score
-from raysim.analysis.sweep import SweepResults, Trial, plain_value
+from raysim.analysis.sweep import SweepPoint, SweepResults, Trial, plain_value
 from raysim.report.sections.overview import WORDS, Number, Shown, counted, duration, listed, quantity, shown_cells
 
 
@@ -31,7 +31,7 @@ class Line:
 def comparison(sweep: SweepResults) -> tuple[list[Score], list[Line]]:
     """The scores that were measured, and a line for every setting at every point, equal ones once."""
     trials = [trial for trial in sweep.trials if trial.row.cells]
-    scores = [s for s in SCORES if s.swept and any(trial.row.mean(s.name) is not None for trial in trials)]
+    scores = [s for s in SCORES if s.swept and any((s.name, "") in trial.row.cells for trial in trials)]
     lines: list[Line] = []
     before = ""
     for trial, shown in zip(trials, shown_cells([trial.row for trial in trials], scores), strict=True):
@@ -54,9 +54,11 @@ def headline(sweep: SweepResults) -> str:
     kind = "combination" if len(swept) > 1 else "value"
     text = f"{counted(len(sweep.points), 'point').capitalize()}: every {kind} of {listed(swept)}."
     finished = sum(point.finished for point in sweep.points)
+    diverged = sum(bool(point.diverged) for point in sweep.points)
     if finished < len(sweep.points):
         number = WORDS[finished] if finished < len(WORDS) else str(finished)
-        text += f" {number.capitalize()} of them finished; the same command goes on."
+        end = f"{diverged} diverged" if finished + diverged == len(sweep.points) else "the same command goes on"
+        text += f" {number.capitalize()} of them finished; {end}."
     return text
 
 
@@ -98,10 +100,16 @@ def points(sweep: SweepResults) -> list[dict[str, Any]]:
                 "stages": len(trained),
                 "computed": sum(key in computed for key in trained),
                 "time": duration(sum(float(stage.get("seconds") or 0) for stage in stages)) if stages else "–",
-                "state": "finished" if point.finished else "begun" if point.results else "to come",
+                "state": _state(point),
             }
         )
     return rows
+
+
+def _state(point: SweepPoint) -> str:
+    if point.diverged:
+        return "diverged"
+    return "finished" if point.finished else "begun" if point.results else "to come"
 
 
 def _brief(text: str, longest: int = 40) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_cache import COMMITS, publish
 from keyed_experiment import RAW, Keys, Patch, changed, keys_of, with_patch
 from settings_fields import ORDERS, STRATEGIES, fields, others, settings_in
 
@@ -81,6 +82,10 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         [{"tokenizer": {"pretrained": "two.json"}}],
     ),
     "model.pretrained": ({"model": {"pretrained": "checkpoint"}}, [{"model": {"pretrained": "other_checkpoint"}}]),
+    "model.revision": (
+        {"model": {"pretrained": "someone/model", "revision": COMMITS[0]}},
+        [{"model.revision": COMMITS[1]}],
+    ),
     **{
         f"model.lora.{name}": (
             {"model": {"pretrained": "checkpoint", "lora": {}}},
@@ -133,6 +138,13 @@ DECIDES_NOTHING = {
 }
 
 PATHS = dict(fields(Experiment))
+
+
+@pytest.fixture(autouse=True)
+def hub(hub_cache: Path, folder: Path) -> None:
+    """A model of which there are two commits."""
+    for commit in COMMITS:
+        publish(hub_cache, "someone/model", commit, folder / "checkpoint")
 
 
 def mutations(path: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -30,6 +30,7 @@ MODEL = "initial train losses generate extract exposure membership solve"
 DECIDES: dict[str, str] = {
     "context.spec.settings.config": MODEL,
     "context.spec.settings.pretrained": MODEL,
+    "context.spec.settings.revision": MODEL,
     "context.spec.settings.dropout": MODEL,
     "context.spec.settings.lora": MODEL,
     "context.spec.vocab_size": MODEL,
@@ -206,7 +207,7 @@ def same(one: Any, other: Any) -> bool:
 GIVEN: dict[str, tuple[str, Any]] = {
     **{
         f"context.spec.settings.{name}": ("context.spec.settings", ModelSettings(pretrained="someone/model"))
-        for name in ("pretrained", "lora")
+        for name in ("pretrained", "revision", "lora")
     },
     "context.trainer.deepspeed": ("context.trainer", TrainerSettings(sequence_length=64, backend="deepspeed")),
     **{
