@@ -127,18 +127,13 @@ def run(
     from rich.console import Console
 
     from raysim.cli.progress import ConsoleObserver, progress_console
-    from raysim.core.errors import disk_full
+    from raysim.core.errors import os_errors
     from raysim.experiment.sweep import run as run_all
     from raysim.report.write import write_report
 
     options = _options(experiment, out, store, overrides, address)
-    try:
-        with ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
-            outcome = run_all(options, observer, write_report)
-    except OSError as error:
-        if (full := disk_full(error)) is None:
-            raise
-        raise full from error
+    with os_errors(), ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
+        outcome = run_all(options, observer, write_report)
     return open_results(outcome.folder.path)
 
 

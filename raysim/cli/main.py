@@ -1,6 +1,9 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
+import os
 import sys
+import tempfile
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,7 +15,8 @@ import typer
 from rich.console import Console
 
 from raysim import __version__
-from raysim.core.errors import RaysimError, RenamedSetting, RunError, disk_full
+from raysim.core.errors import InputError, RaysimError, RenamedSetting, RunError, os_error, os_errors
+from raysim.core.signals import call_on_interrupt
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
@@ -23,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Simulate collaborative training of code language models, and measure whose code they give away.",
 )
 
@@ -36,6 +41,25 @@ _out = Console(highlight=False)
 if not _out.is_terminal:
     _out.width = 100  # a file or a pipe has no width; tables need this much
 _err = Console(stderr=True, highlight=False)
+
+
+def _can_be_written(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Refuses a file that could not be written, before the work that it is to hold."""
+    del context
+    if path is None or str(path) == "-":
+        return path
+    there, folder = path.exists(), path.absolute().parent
+    problem = ""
+    if path.is_dir():
+        problem = "is a folder; name a file"
+    elif not folder.is_dir():
+        problem = f"{folder} is no folder that is there; make it, or name another"
+    elif not os.access(path if there else folder, os.W_OK):
+        problem = f"this user may not write {'it' if there else f'in {folder}'}; name another place"
+    if problem:
+        raise InputError(f"{parameter.opts[0]} {path}: {problem}")
+    return path
+
 
 ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.")]
@@ -65,9 +89,18 @@ IncludeOption = Annotated[
 ]
 ColumnOption = Annotated[str, typer.Option("--column", help="Of record files, that holds the code.")]
 JsonFileOption = Annotated[
-    Path | None, typer.Option("--json", metavar="OUT", help="Writes all matches; - prints them.", allow_dash=True)
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="OUT",
+        help="Writes all matches; - prints them.",
+        allow_dash=True,
+        callback=_can_be_written,
+    ),
 ]
-HtmlFileOption = Annotated[Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.")]
+HtmlFileOption = Annotated[
+    Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.", callback=_can_be_written)
+]
 FailOption = Annotated[
     float | None, typer.Option("--fail-over", min=0, max=1, help="Exit code 1 if a larger share of the lines matches.")
 ]
@@ -139,7 +172,6 @@ def inspect(
 @app.command()
 def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep.")]) -> None:
     """Writes the report of a run or a sweep anew, from its results alone."""
-    from raysim.core.errors import InputError
     from raysim.report.write import write_report
 
     if not (run_dir / "manifest.json").is_file():
@@ -262,7 +294,9 @@ def clones(
 @app.command()
 def init(
     org: Annotated[list[str], typer.Option("--org", metavar="NAME=PATH", help="An organization and its code.")],
-    file: Annotated[Path, typer.Option(help="The file to write.")] = Path("experiment.yaml"),
+    file: Annotated[Path, typer.Option("--file", help="The file to write.", callback=_can_be_written)] = Path(
+        "experiment.yaml"
+    ),
 ) -> None:
     """Writes a commented experiment for your own data."""
     from raysim.cli.init import write_experiment
@@ -327,14 +361,19 @@ def _present(
     else:
         _out.print((scan_view if command == "scan" else clones_view)(finding, unit))
     if json_file and str(json_file) != "-":
-        json_file.write_text(as_json(finding.found) + "\n", encoding="utf-8")
+        _write(json_file, as_json(finding.found) + "\n")
     if html_file:
         from raysim.report.scan_page import scan_page
 
-        html_file.write_text(scan_page(command, unit, finding.found, as_rows(finding.excerpts)), encoding="utf-8")
+        _write(html_file, scan_page(command, unit, finding.found, as_rows(finding.excerpts)))
     if fail_over is not None and finding.share > fail_over:
         _err.print(f"{finding.share:.2%} of the {unit} match, more than --fail-over {fail_over:.2%}", markup=False)
         raise typer.Exit(1)
+
+
+def _write(path: Path, text: str) -> None:
+    with os_errors(path):
+        path.write_text(text, encoding="utf-8")
 
 
 def _print_summary(run_dir: Path) -> None:
@@ -365,25 +404,55 @@ _show_warning = warnings.showwarning
 
 
 def main() -> NoReturn:
-    """Entry point of the console script: errors become a readable line and an exit code."""
+    """Entry point of the console script: whatever ends a command becomes a readable line and an exit code."""
     warnings.showwarning = _warn
+    code, signals = None, 0
+
+    def stop() -> None:
+        nonlocal signals
+        signals += 1
+        if code is not None or signals > 1:  # the outcome stands, or nobody wants to wait until all is tidy
+            os._exit(RunError.exit_code if code is None else code)
+        raise KeyboardInterrupt
+
+    call_on_interrupt(stop)
     try:
-        code = app(standalone_mode=False)
-        if code == _TYPER_INTERRUPTED:
-            raise KeyboardInterrupt
+        ended = _ended()
+    except KeyboardInterrupt:
+        ended = None
+    if ended is None or signals:  # even where a library caught it
+        _err.print("\nstopped; the same command goes on from here", markup=False)
+        ended = RunError.exit_code
+    code = ended
+    raise SystemExit(code)
+
+
+def _ended() -> int | None:
+    """Runs the command line; the exit code, after a line for whatever went wrong. None: it was interrupted."""
+    try:
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        raise SystemExit(error.exit_code) from None
-    except RaysimError as error:
+        return InputError.exit_code
+    except (SystemExit, BrokenPipeError):  # whoever reads has gone; libraries end with a code of their own then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return RunError.exit_code
+    except Exception as error:
+        explained = _explained(error)
         _err.print("[red]error:[/red]", end=" ")
-        _err.print(str(error), markup=False, soft_wrap=True)
-        raise SystemExit(error.exit_code) from None
-    except OSError as error:
-        if (full := disk_full(error)) is None:
-            raise
-        _err.print(f"error: {full}", markup=False)
-        raise SystemExit(full.exit_code) from None
-    except KeyboardInterrupt:
-        _err.print("\nstopped; the same command goes on from here", markup=False)
-        raise SystemExit(RunError.exit_code) from None
-    raise SystemExit(code or 0)
+        _err.print(str(explained), markup=False, soft_wrap=True)
+        return explained.exit_code
+    return None if code == _TYPER_INTERRUPTED else code
+
+
+def _explained(error: Exception) -> RaysimError:
+    """An error for people. Of one that nobody has foreseen, a file has the traceback."""
+    if isinstance(error, RaysimError):
+        return error
+    if isinstance(error, OSError):
+        return os_error(error)
+    with tempfile.NamedTemporaryFile("w", prefix="raysim-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    reason = " ".join(str(error).split())
+    return RunError(f"a fault of raysim itself: {type(error).__name__}: {reason}; please report {file.name}")

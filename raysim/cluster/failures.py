@@ -3,7 +3,7 @@
 from typing import Any
 
 from raysim.cluster.untyped_ray import untyped_ray
-from raysim.core.errors import ActorLost, OutOfMemory, RaysimError, RunError
+from raysim.core.errors import ActorLost, OutOfMemory, RaysimError, RunError, os_error
 
 
 def meaning_of(error: Exception) -> Exception:
@@ -14,6 +14,8 @@ def meaning_of(error: Exception) -> Exception:
         if isinstance(found, RaysimError):
             return found
     for found in (cause, error):
+        if isinstance(found, OSError) and not isinstance(found, exceptions.RayError):
+            return os_error(found)
         if isinstance(found, exceptions.OutOfMemoryError):
             return OutOfMemory(
                 "a node of the Ray cluster ran out of memory, so Ray ended a process on it; lower execution.slots"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.cluster.backend import Backend, InlineBackend
-from raysim.core.errors import InputError
+from raysim.core.errors import InputError, os_errors
 from raysim.core.event_loop import run_coroutine
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.corpus.diversity import diversities, line_entropy, smallest
@@ -167,7 +167,8 @@ async def _run(
     retention = Retention(
         keep, recipes, planned.leaves, lambda: references.arrays_of_others(folder.path), models=reported
     )
-    done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
+    with os_errors(begun=True):
+        done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
 
     observer.phase("Writing the tables")
     initial = {i.context.seed: (await done.trainer.initial(i.context)).info for i in setup.strategy_runs}

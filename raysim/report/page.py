@@ -69,8 +69,9 @@ def write_page(folder: Path, page: str) -> Path:
     """Writes ``report.html`` into `folder`, all at once or not at all."""
     path = folder / "report.html"
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, path)
+    with os_errors(path):
+        unfinished.write_text(page, encoding="utf-8")
+        os.replace(unfinished, path)
     return path
 
 
