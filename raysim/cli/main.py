@@ -66,7 +66,8 @@ OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder. Defau
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Store of results. Default: OUT/store.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Overrides one setting.")]
 AddressOption = Annotated[
-    str | None, typer.Option("--address", help="Of a Ray cluster, for example auto. Default: a Ray of our own.")
+    str | None,
+    typer.Option("--address", help="Of a Ray cluster, or auto. Default: RAY_ADDRESS, else a Ray of our own."),
 ]
 StoreArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A store, or the folder of a run.")]
 CorpusOption = Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raysim.core.errors import os_errors
 from raysim.measures.base import Section
 from raysim.report.figures.kit import DARK, Figure
 from raysim.report.sections.overview import quantity
