@@ -113,7 +113,8 @@ def run(
         out: the run folder; by default ``runs/NAME``.
         store: the store of results, which runs may share; by default within the run folder.
         overrides: settings to replace, for example ``["trainer.epochs=2", "seed=[1,2,3]"]``, as for ``--set``.
-        address: of a Ray cluster, for example ``"auto"``; by default Ray is started on this machine.
+        address: of a Ray cluster, for example ``"auto"``; by default that of ``RAY_ADDRESS``, else Ray is started on
+            this machine.
         progress: whether to print what is going on.
 
     Returns:

@@ -41,7 +41,7 @@ class Options:
         out: run folder; None: ``runs/NAME``.
         store: folder of the store; None: inside the run folder.
         overrides: ``a.b=c`` assignments.
-        address: of a Ray cluster; None: a Ray of our own.
+        address: of a Ray cluster; None: that of ``RAY_ADDRESS``, else a Ray of our own.
         command: as it was typed, for the manifest; empty: `equivalent` to these options.
         point: which point of a sweep this is, for the manifest; empty: none.
     """
