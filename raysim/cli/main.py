@@ -43,22 +43,37 @@ if not _out.is_terminal:
 _err = Console(stderr=True, highlight=False)
 
 
-def _can_be_written(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+def _new_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
     """Refuses a file that could not be written, before the work that it is to hold."""
     del context
     if path is None or str(path) == "-":
         return path
-    there, folder = path.exists(), path.absolute().parent
-    problem = ""
     if path.is_dir():
-        problem = "is a folder; name a file"
-    elif not folder.is_dir():
-        problem = f"{folder} is no folder that is there; make it, or name another"
-    elif not os.access(path if there else folder, os.W_OK):
-        problem = f"this user may not write {'it' if there else f'in {folder}'}; name another place"
-    if problem:
-        raise InputError(f"{parameter.opts[0]} {path}: {problem}")
+        raise InputError(f"{_name(parameter)} {path}: is a folder; name a file")
+    if not (folder := path.absolute().parent).is_dir():
+        raise InputError(f"{_name(parameter)} {path}: {folder} is no folder that is there; make it, or name another")
+    _require_writable(parameter, path, path if path.exists() else folder)
     return path
+
+
+def _new_folder(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Refuses a folder that could not be made or written, before the work that it is to hold."""
+    del context
+    if path is not None:
+        there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+        if not there.is_dir():
+            raise InputError(f"{_name(parameter)} {path}: {there} is a file; name another place")
+        _require_writable(parameter, path, there)
+    return path
+
+
+def _require_writable(parameter: click.Parameter, path: Path, there: Path) -> None:
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{_name(parameter)} {path}: this user may not write to {there}; name another place")
+
+
+def _name(parameter: click.Parameter) -> str:
+    return parameter.opts[0] if parameter.param_type_name == "option" else parameter.make_metavar()
 
 
 ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]
@@ -83,7 +98,12 @@ BlindOption = Annotated[
 ]
 IndexOption = Annotated[
     Path | None,
-    typer.Option("--index", metavar="DIR", help="Keeps there what a lexer made of each file, for the next time."),
+    typer.Option(
+        "--index",
+        metavar="DIR",
+        help="Keeps there what a lexer made of each file, for the next time.",
+        callback=_new_folder,
+    ),
 ]
 IncludeOption = Annotated[
     list[str] | None, typer.Option("--include", metavar="GLOB", help="Files in folders. Default: **/*.py.")
@@ -96,11 +116,11 @@ JsonFileOption = Annotated[
         metavar="OUT",
         help="Writes all matches; - prints them.",
         allow_dash=True,
-        callback=_can_be_written,
+        callback=_new_file,
     ),
 ]
 HtmlFileOption = Annotated[
-    Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.", callback=_can_be_written)
+    Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.", callback=_new_file)
 ]
 FailOption = Annotated[
     float | None, typer.Option("--fail-over", min=0, max=1, help="Exit code 1 if a larger share of the lines matches.")
@@ -208,7 +228,7 @@ def verify(
 def export_model(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="Of the model, or its beginning; see the table models.")],
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")],
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.", callback=_new_folder)],
 ) -> None:
     """Writes a model of a run as a Hugging Face folder, from its store alone."""
     from raysim.experiment.export import export_model as export
@@ -295,7 +315,7 @@ def clones(
 @app.command()
 def init(
     org: Annotated[list[str], typer.Option("--org", metavar="NAME=PATH", help="An organization and its code.")],
-    file: Annotated[Path, typer.Option("--file", help="The file to write.", callback=_can_be_written)] = Path(
+    file: Annotated[Path, typer.Option("--file", help="The file to write.", callback=_new_file)] = Path(
         "experiment.yaml"
     ),
 ) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,19 +198,14 @@ def _ask(address: str, token: str = "") -> tuple[Any, str]:
     with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")
         header = (("authorization", f"Bearer {token}"),) if token else None
-        try:
-            asked = ask.future(b"", timeout=_CONNECT_TIMEOUT_S, metadata=header)
-        except ValueError:  # a token that no header can hold
-            return grpc.StatusCode.UNAUTHENTICATED, ""
+        asked = ask.future(b"", timeout=_CONNECT_TIMEOUT_S, metadata=header)
         return asked.code(), asked.details() or ""
 
 
 def _token() -> str:
-    """The token that Ray would bring."""
-    if token := os.environ.get("RAY_AUTH_TOKEN", ""):
-        return token
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return ""
+    """The token that Ray would bring; empty: there is none that a header can hold."""
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    with suppress(OSError, ValueError):
+        path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+        token = token or path.read_text(encoding="ascii").strip()
+    return token if token.isprintable() else ""

@@ -93,7 +93,7 @@ def os_error(error: OSError, begun: bool = False) -> RaysimError:
         error: without an error number, too, as libraries raise it.
         begun: whether work has begun, which can go on later: then it is never the input's fault.
     """
-    number, reason = error.errno, error.strerror or " ".join(map(str, error.args)) or type(error).__name__
+    number, reason = error.errno, error.strerror or " ".join(map(str, error.args)).strip() or type(error).__name__
     if number is None and _SHORT_WRITE.search(reason):
         number, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
     kind, advice = _KNOWN.get(number or 0, (RunError, ""))
@@ -102,8 +102,8 @@ def os_error(error: OSError, begun: bool = False) -> RaysimError:
     kind = RunError if begun else kind
     again = "run the same command again" if kind is RunError else ""
     place = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename or "")
-    what = ": ".join(filter(None, [place, " ".join(reason.split())]))
-    return kind(f"{what}; {', then '.join(filter(None, [advice, again]))}")
+    told = "; ".join([": ".join(filter(None, [place, reason])), ", then ".join(filter(None, [advice, again]))])
+    return kind("".join(c if c.isprintable() else ascii(c)[1:-1] for c in told))
 
 
 @contextmanager

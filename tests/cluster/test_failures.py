@@ -48,7 +48,7 @@ def test_an_error_of_files_is_one_line_with_the_path() -> None:
 
 
 def test_an_actor_that_cannot_be_made_is_one_line_with_its_node() -> None:
-    said = """The actor died because of an error raised in its creation task, ray::Thing.__init__() (pid=7, ip=10.0.0.7, x=1)
+    said = """The actor died because of an error raised in its creation task, ray::X.__init__() (pid=7, ip=10.0.0.7)
   File "worker.py", line 1, in f
 ModuleNotFoundError: No module named 'raysim_fedmedian'
 """

@@ -51,8 +51,9 @@ def _limit(what: int, amount: int) -> Iterator[None]:
 
 def _many_files(folder: Path) -> None:
     with _limit(resource.RLIMIT_NOFILE, max(int(name) for name in os.listdir("/proc/self/fd")) + 1):
-        kept = [(folder / str(number)).open("w") for number in range(9)]
-        del kept
+        kept: list[object] = []
+        while True:
+            kept.append((folder / str(len(kept))).open("w"))
 
 
 USERS: dict[str, tuple[Act, str]] = {
@@ -127,4 +128,5 @@ def test_whatever_a_library_raises_is_one_line(number: int | None, words: str, f
     found = os_error(error, begun)
     assert isinstance(found, RunError if begun else (InputError, RunError))
     assert len(str(found).splitlines()) == 1
+    assert str(found).isprintable()
     assert str(found)[0] != ";"

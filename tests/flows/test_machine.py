@@ -111,8 +111,7 @@ def test_an_address_that_leads_to_no_cluster(
 
 STRATEGY = """
 from raysim.strategies.fedavg import FedAvg
-class FedMedian(FedAvg):
-    """Only its name is new."""
+class FedMedian(FedAvg): ...
 """
 
 
@@ -130,9 +129,8 @@ def test_a_package_that_a_node_lacks_is_named_before_anything_starts(
     assert raysim("plan", path, before=before).returncode == 0
     ended = raysim("run", path, "--out", tmp_path / "out", "--address", ray_address, before=before)
     assert ended.returncode == 2, ended.stderr
-    assert "strategy fedmedian (raysim-fedmedian 0.1) is not installed on node 127." in one_line(
-        ended.stderr
-    ) or "strategy fedmedian (raysim-fedmedian 0.1) is not installed on node 1" in one_line(ended.stderr)
+    node = ray_address.rpartition(":")[0]
+    assert f"strategy fedmedian (raysim-fedmedian 0.1) is not installed on node {node}: every" in one_line(ended.stderr)
     assert not (tmp_path / "out" / "stages.jsonl").exists()
 
 
@@ -152,9 +150,9 @@ def test_folders_of_a_users_own_shadow_nothing(tiny: Tiny, tmp_path: Path) -> No
     """As in the working directory of a Ray job; `strategies` is the name of a folder of ours, too."""
     for name in ("strategies", "corpus", "core", "cli"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text(f"raise ImportError('the user\'s own {name}')")
+        (tmp_path / name / "__init__.py").write_text(f"raise ImportError('the user's own {name}')")
         for module in ("single", "fedavg", "main", "errors"):
-            (tmp_path / name / f"{module}.py").write_text("raise ImportError('a module of the user\'s own')")
+            (tmp_path / name / f"{module}.py").write_text("raise ImportError('a module of the user's own')")
     shown = subprocess.run(
         [sys.executable, "-m", "raysim", "schema"],
         cwd=tmp_path,
