@@ -68,16 +68,18 @@ class RunFolder:
                     f"--out {self.path}: another raysim run (process {holder}) is at work there;"
                     " wait for it, or give another --out"
                 )
-            lock.write_text(str(os.getpid()))
+            with os_errors(lock, begun=True):
+                lock.write_text(str(os.getpid()))
             yield
 
     def read_secret(self) -> bytes:
         """The key of the run's line hashes, made at its first start; a kill leaves none or a whole one."""
         if not self.secret.is_file():
             unfinished = self.secret.with_name(f"{self.secret.name}.unfinished")
-            unfinished.touch(mode=0o600)
-            unfinished.write_bytes(secrets.token_bytes(32))
-            unfinished.replace(self.secret)
+            with os_errors(self.secret, begun=True):
+                unfinished.touch(mode=0o600)
+                unfinished.write_bytes(secrets.token_bytes(32))
+                unfinished.replace(self.secret)
         return self.secret.read_bytes()
 
     def is_finished(self) -> bool:
