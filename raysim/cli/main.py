@@ -6,7 +6,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -468,12 +468,18 @@ def _ended() -> int | None:
 
 
 def _explained(error: Exception) -> RaysimError:
-    """An error for people. Of one that nobody has foreseen, a file has the traceback."""
+    """An error for people. Of one that nobody has foreseen, a file has the traceback, if one can be written."""
     if isinstance(error, RaysimError):
         return error
     if isinstance(error, OSError):
         return os_error(error)
-    with tempfile.NamedTemporaryFile("w", prefix="raysim-", suffix=".txt", delete=False) as file:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{frame.filename}:{frame.lineno}"
+    with (
+        suppress(OSError),
+        tempfile.NamedTemporaryFile("w", prefix="raysim-", suffix=".txt", delete=False, errors="replace") as file,
+    ):
         traceback.print_exception(error, file=file)
+        place = file.name
     reason = " ".join(str(error).split())
-    return RunError(f"a fault of raysim itself: {type(error).__name__}: {reason}; please report {file.name}")
+    return RunError(f"a fault of raysim itself: {type(error).__name__}: {reason}; please report {place}")

@@ -5,7 +5,7 @@ import errno
 import ray.exceptions
 
 from raysim.cluster.failures import meaning_of
-from raysim.core.errors import ActorLost, InputError, OutOfMemory, RunError
+from raysim.core.errors import ActorLost, InputError, OutOfMemory
 
 
 def caused(cause: Exception) -> Exception:
@@ -41,25 +41,9 @@ def test_memory_that_ran_out_names_what_to_lower() -> None:
 
 
 def test_an_error_of_files_is_one_line_with_the_path() -> None:
-    for error in (caused(PermissionError(errno.EACCES, "Permission denied", "/data/x.py")),):
-        found = meaning_of(error)
-        assert isinstance(found, InputError)
-        assert str(found).startswith("/data/x.py: Permission denied; ")
-
-
-def test_an_actor_that_cannot_be_made_is_one_line_with_its_node() -> None:
-    said = """The actor died because of an error raised in its creation task, ray::X.__init__() (pid=7, ip=10.0.0.7)
-  File "worker.py", line 1, in f
-ModuleNotFoundError: No module named 'raysim_fedmedian'
-"""
-    error = ray.exceptions.ActorDiedError(said)
-    error.actor_init_failed = True  # type: ignore[attr-defined]
-    error.error_msg = said  # type: ignore[attr-defined]
-    found = meaning_of(error)
-    assert type(found) is RunError
-    assert str(found) == (
-        "a process could not be started on node 10.0.0.7: ModuleNotFoundError: No module named 'raysim_fedmedian'"
-    )
+    found = meaning_of(caused(PermissionError(errno.EACCES, "Permission denied", "/data/x.py")))
+    assert isinstance(found, InputError)
+    assert str(found).startswith("/data/x.py: Permission denied; ")
 
 
 def test_other_errors_stay_what_they_are() -> None:

@@ -34,42 +34,51 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_a_long_path_for_temporary_files(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = tmp_path / ("x" * (95 - len(str(tmp_path)) - 1)) if len(str(tmp_path)) < 93 else tmp_path
-    long.mkdir(exist_ok=True)
+def temporary(folder: Path, name: str = "TMPDIR") -> str:
+    """Code that sets where temporary files lie; in the process of the command alone."""
+    return f"import os\nos.environ[{name!r}] = {str(folder)!r}\n"
+
+
+BECOME_NOBODY = """
+from raysim.cluster.untyped_ray import untyped_ray
+untyped_ray()
+os.setgid(65534)
+os.setuid(65534)
+os.environ["HOME"] = "/"
+"""
+"""After the import of what may be installed where only its owner looks."""
+
+
+def test_a_long_path_for_temporary_files(tiny: Tiny, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * max(1, 94 - len(str(tmp_path))))
+    long.mkdir()
+    assert len(str(long)) >= 95
     for name in ("TMPDIR", "RAY_TMPDIR"):
-        monkeypatch.setenv(name, str(long))
-        ended = raysim("run", tiny(), "--out", tmp_path / "out", *RAY)
+        ended = raysim("run", tiny(), "--out", tmp_path / "out", *RAY, before=temporary(long, name))
         assert ended.returncode == 2
         line = one_line(ended.stderr)
         assert "embedded Ray: " in line
         assert str(long) in line
-        assert "shorter path" in line
-        assert "RAY_TMPDIR" in line
-        monkeypatch.delenv(name)
+        assert "name a folder with a shorter path" in line
+        assert f"RAY_TMPDIR=/tmp/ray-{os.getuid()}" in line
 
 
-def test_a_temporary_folder_of_ray_that_is_somebody_elses(
-    tiny: Tiny, open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_temporary_folder_of_ray_that_is_somebody_elses(tiny: Tiny, open_folder: Path) -> None:
     (open_folder / "ray").mkdir(mode=0o755)
-    monkeypatch.setenv("RAY_TMPDIR", str(open_folder))
-    become = "" if os.getuid() else "import os\nos.setgid(65534)\nos.setuid(65534)\nos.environ['HOME'] = '/'"
-    if not become:
+    if os.getuid():
         (open_folder / "ray").chmod(0o555)
     path = shutil.copy(tiny(), open_folder / "tiny.yaml")
-    Path(path).chmod(0o644)
-    ended = raysim("run", path, "--out", open_folder / "out", *RAY, before=become)
+    before = temporary(open_folder) + (BECOME_NOBODY if os.getuid() == 0 else "")
+    ended = raysim("run", path, "--out", open_folder / "out", *RAY, before=before)
     assert ended.returncode == 2, ended.stderr
     line = one_line(ended.stderr)
     assert f"embedded Ray: {open_folder}/ray" in line
     assert "Permission denied; let this user read and write it, or name another; RAY_TMPDIR says where" in line
 
 
-def test_a_file_where_ray_makes_a_folder(tiny: Tiny, open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_where_ray_makes_a_folder(tiny: Tiny, open_folder: Path) -> None:
     (open_folder / "ray").touch()
-    monkeypatch.setenv("TMPDIR", str(open_folder))
-    ended = raysim("run", tiny(), "--out", open_folder / "out", *RAY)
+    ended = raysim("run", tiny(), "--out", open_folder / "out", *RAY, before=temporary(open_folder))
     assert ended.returncode == 2, ended.stderr
     assert f"embedded Ray: {open_folder}/ray" in one_line(ended.stderr)
 
