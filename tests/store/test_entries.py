@@ -2,9 +2,11 @@
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +19,8 @@ from hypothesis import strategies as st
 from store_entries import ARRAYS, INFO, KEY, RECIPE, TABLES, everything, facts, forge, snapshot
 
 from raysim.core.errors import DamagedEntry, RaysimError
-from raysim.core.keys import key_of
+from raysim.core.keys import file_sha256, key_of
+from raysim.store.entries import write_facts
 from raysim.store.gc import collect_garbage, store_usage
 from raysim.store.references import References
 from raysim.store.store import Store
@@ -272,3 +275,34 @@ def test_whatever_is_in_a_store_is_read_or_damaged(data: st.DataObject) -> None:
         with suppress(RaysimError):
             collect_garbage(store.folder, dry_run=False)
         assert (snapshot(outside), snapshot(run), (Path(folder) / "x.npy").read_bytes()) == before
+
+
+class Evil:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("content", ["objects", "pickle", "npz"])
+def test_no_array_is_a_pickle(store: Store, tmp_path: Path, content: str) -> None:
+    """Even where its hash is right, since whoever can write an array can write a hash."""
+    entry, mark = store.put(RECIPE, {}, ARRAYS), tmp_path / "executed"
+    path = entry.folder / "weights.npy"
+    if content == "objects":
+        np.save(path, np.array([Evil(mark)], dtype=object), allow_pickle=True)
+    elif content == "pickle":
+        path.write_bytes(pickle.dumps(Evil(mark)))
+    else:
+        with path.open("wb") as file:
+            np.savez(file, weights=np.array([Evil(mark)], dtype=object))
+    files = {**entry.files, "weights.npy": {"sha256": file_sha256(path), "bytes": path.stat().st_size}}
+    write_facts(entry.folder / "entry.json", replace(entry, files=files))
+    with pytest.raises(DamagedEntry, match=r"cannot be read: .*"):
+        store.get(KEY)
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Evil(mark)))
+    assert mark.exists()  # else nothing was shown
