@@ -1,6 +1,7 @@
 """Where code comes from: installed packages, a folder, record files, the hub, the standard library, or a source that
 another package brings."""
 
+import glob
 import importlib.metadata
 import importlib.util
 import os
@@ -22,7 +23,7 @@ from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.installed_sources import SOURCES, make_source, read_installed_source
 from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter, SourceReading, text_problem
-from raysim.corpus.records import is_record_file, read_hub, read_record_file
+from raysim.corpus.records import RECORD_SUFFIXES, describe_files, is_record_file, read_hub, read_record_file
 
 _STDLIB_LICENCE = "PSF-2.0"
 # Tests, an editor, a converter and demos are no reference for library code; _sysconfigdata describes one machine.
@@ -54,7 +55,9 @@ class SourceSettings(Settings):
     )
     path: str | None = pydantic.Field(default=None, description="a folder of source files, or one source file")
     files: list[str] | None = pydantic.Field(
-        default=None, min_length=1, description="record files: .jsonl, .jsonl.gz, .json.gz, .parquet, .csv"
+        default=None,
+        min_length=1,
+        description="record files, or globs of them: .jsonl, .jsonl.gz, .json.gz, .parquet, .csv",
     )
     hub: HubSettings | None = None
     stdlib: bool = pydantic.Field(default=False, description="the standard library of the running Python")
@@ -140,7 +143,11 @@ def read_source(settings: SourceSettings, base: Path) -> SourceReading:
     elif settings.hub is not None:
         files = _read_hub(settings.hub, base, selected, counter)
     else:
-        files = _read_entries([e for e in _list_entries(settings, base, counter) if selected(e.path)], counter)
+        listed = list(_list_entries(settings, base, counter))
+        entries = [entry for entry in listed if selected(entry.path)]
+        if not entries:
+            raise InputError(_nothing_matches(settings, [entry.path for entry in listed]))
+        files = _read_entries(entries, counter)
     drops = sorted(counter.drops(), key=lambda drop: drop.reason)
     return SourceReading(tuple(sorted(files, key=lambda f: f.path)), tuple(drops))
 
@@ -151,6 +158,24 @@ def _selection(settings: SourceSettings) -> Callable[[str | None], bool]:
     matches = selector(include, settings.exclude)
     keep_unnamed = settings.include is None
     return lambda path: keep_unnamed if path is None else matches(path)
+
+
+def _nothing_matches(settings: SourceSettings, paths: Sequence[str]) -> str:
+    """Names the patterns that took nothing, what is there, and what to write to take it."""
+    given = f"path: {settings.path}" if settings.path else f"packages: {', '.join(settings.packages or ())}"
+    patterns = ", ".join(f"`{pattern}`" for pattern in settings.include or [DEFAULT_INCLUDE])
+    held, records, ending = describe_files(list(filter(selector(["**"], settings.exclude), paths)))
+    advice = f"write include: ['**/*{ending}']" if ending else "name another"
+    if records and settings.path:
+        files = [f"{settings.path.rstrip('/')}/{name}" for name in records]
+        if len(files) > 2:
+            files = sorted({f"{settings.path.rstrip('/')}/**/*{_record_ending(name)}" for name in records})
+        advice = f"write files: [{', '.join(files)}]"
+    return f"{given}: nothing matches {patterns}; it holds {held}: {advice}"
+
+
+def _record_ending(name: str) -> str:
+    return max((ending for ending in RECORD_SUFFIXES if name.lower().endswith(ending)), key=len)
 
 
 def _list_entries(settings: SourceSettings, base: Path, counter: DropCounter) -> Iterator[_Entry]:
@@ -274,6 +299,7 @@ def _read_record_files(
     selected: Callable[[str | None], bool],
     counter: DropCounter,
 ) -> list[SourceFile]:
+    given = [path for pattern in given for path in _expand(pattern, base)]
     locations = [_resolve(path, base) for path in given]
     for path, count in Counter(os.path.realpath(location) for location in locations).items():
         if count > 1:
@@ -282,6 +308,22 @@ def _read_record_files(
     for name, location in zip(_short_names(given), locations, strict=True):
         tagged += read_record_file(location, name, column, selected, counter)
     return _with_unique_paths(tagged)
+
+
+def _expand(given: str, base: Path) -> list[str]:
+    """The record files that a glob names, in order; what is no glob, or names a file as it is, alone."""
+    place = _resolve(given, base)
+    if place.exists() or not glob.has_magic(given):
+        if place.is_dir():
+            raise InputError(
+                f"files: {given} is a folder; write path: {given}, or files: [{given.rstrip('/')}/*.parquet]"
+            )
+        return [given]
+    found = sorted(path for path in glob.glob(str(place), recursive=True) if is_record_file(path))
+    if not found:
+        endings = ", ".join(RECORD_SUFFIXES)
+        raise InputError(f"files: {given}: no record file matches (looked for {place}; known endings: {endings})")
+    return found
 
 
 def _read_hub(

@@ -67,8 +67,20 @@ def open_corpus(
     else:
         corpus = _records(name, path, column) or _files(name, [(location.name, str(location))], DropCounter())
     if not corpus.paths:
-        raise InputError(f"{name}: {path}: holds no file that matches {', '.join(include)} (--include)")
+        raise InputError(
+            f"{name}: {path}: holds no file that matches {', '.join(include)} (--include); {_instead(location)}"
+        )
     return corpus
+
+
+def _instead(folder: Path) -> str:
+    """What is in a folder where nothing was wanted, and what to write to take it."""
+    from raysim.corpus.records import describe_files
+
+    wanted = selector(["**"], DEFAULT_EXCLUDE)
+    held, records, ending = describe_files([path for path, _ in walk(folder, DropCounter()) if wanted(path)])
+    advice = f": name {folder / records[0]} itself" if records else f": --include '**/*{ending}'" if ending else ""
+    return f"it holds {held}{advice}"
 
 
 def combine(name: str, corpora: Sequence[CodeCollection], folders: Sequence[str]) -> CodeCollection:

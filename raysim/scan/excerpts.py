@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from raysim.scan.corpora import CodeCollection
 from raysim.scan.matches import Match
 
+GENERATED = "(generated)"
+"""The generated code, where the name of a corpus is expected."""
+
 _MOST_LINES = 40
 
 
@@ -26,6 +29,11 @@ class Excerpt:
     lines: list[str]
     theirs: list[str]
     left_out: int
+
+    @property
+    def file(self) -> str:
+        """The file that the match is of, after its owner if it has one."""
+        return self.match.path if self.org == GENERATED else f"{self.org}: {self.match.path}"
 
 
 def longest(matches: Sequence[tuple[str, Match]], corpora: Mapping[str, CodeCollection], count: int) -> list[Excerpt]:
