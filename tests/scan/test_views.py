@@ -79,7 +79,7 @@ def test_tokens_are_called_tokens(tmp_path: Path) -> None:
         names = {name for row in (found["totals"], *found["matches"], *found.get("pairs", ())) for name in row}
         assert "tokens" in names
         assert not [name for name in names if "lines" in name]
-    assert scanned["totals"]["covered_tokens"] == {"acme": 16, "[b]": 8}
+    assert scanned["totals"]["covered_tokens"] == {"acme": 16, "b": 8}
     assert "16" in shown(scan_view(run_scan([str(tmp_path / "g")], owners, (), WHERE, 3, tokens, Lexing()), "tokens"))
 
 
