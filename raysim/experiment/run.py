@@ -114,6 +114,7 @@ def run(
         RunError: the run could not go on; the same command resumes.
     """
     started_s = time.monotonic()
+    before_s = _age_of_process() if options.command else 0.0
     loaded, folder = options.load()
     facts = {
         "name": loaded.experiment.name,
@@ -143,7 +144,7 @@ def run(
         observer.phase("Writing the report")
         write_report(folder.path)
     if timing and options.address is None:
-        start = {} if options.point else {"start": begun_s - started_s}  # Ray starts once for all points
+        start = {} if options.point else {"start": before_s + begun_s - started_s}  # Ray starts once for all points
         report_s = time.monotonic() - begun_s - sum(timing.phases.values())
         note_timing(timing.model_copy(update={"phases": {**start, **timing.phases, "report": report_s}}))
     return RunOutcome(folder, observer.counts(), time.monotonic() - started_s)
@@ -212,6 +213,13 @@ async def _run(
             kinds[row["kind"]] += row["seconds"]
     ahead = workload(loaded, run_plan, pool.slots.count, parameters)
     return Timing(machine=machine_name(), workload=ahead, phases=phases, kinds=dict(kinds))
+
+
+def _age_of_process() -> float:
+    """Seconds since this process began, which a command spends on imports."""
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())
 
 
 def _parameters_of(client: ModelHost, spec: ModelSpec) -> Parameters:

@@ -116,7 +116,7 @@ def draw(kinds: Mapping[Key, str], sample: int | None) -> frozenset[Key]:
     for i in generator.permutation(len(keys)):
         strata.setdefault(kinds[keys[i]], []).append(keys[i])
     costly = sorted(strata, key=lambda kind: (-known[kind].passes if kind in known else 0.0, kind))
-    in_turn = [key for row in zip_longest(*(strata[kind] for kind in costly)) for key in row if key]
+    in_turn = [key for row in zip_longest(*(strata[kind] for kind in costly)) for key in row if key is not None]
     return frozenset(in_turn[:sample])
 
 

@@ -38,6 +38,8 @@ _SIMILAR = 1.5
 """Standard deviation of the logarithm of a model's size within which runs tell of one another."""
 _AGEING = 0.8
 """What the run before counts, of what a run counts."""
+_FARTHEST = 1000.0
+"""From the first guess that anything is believed to be."""
 _DOUBT = 0.05
 """What the first guess counts, beside the runs of the log."""
 
@@ -78,7 +80,7 @@ def duration(ahead: Workload, log: Sequence[Timing], flop_per_s: float) -> Durat
     def correction(measured: Callable[[Timing], float | None], guess: Callable[[Timing], float]) -> float:
         """The weighted geometric mean of what runs took over what would have been guessed of them."""
         known = [
-            (weight, math.log(seconds / expected))
+            (weight, math.log(min(max(seconds / expected, 1 / _FARTHEST), _FARTHEST)))
             for weight, run in zip(weights, alike, strict=True)
             if (seconds := measured(run)) and (expected := guess(run))
         ]
