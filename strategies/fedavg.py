@@ -46,6 +46,19 @@ class FedAvgSettings(StrategySettings):
         default=False, description="also run every federation without one of the organizations"
     )
 
+    def epochs_a_round(self, epochs: int) -> int:
+        """Local epochs of a client in a round, where `trainer.epochs` is `epochs`."""
+        return self.local_epochs or max(1, epochs // self.rounds)
+
+    def cautions(self, epochs: int) -> Sequence[str]:
+        local = self.epochs_a_round(epochs)
+        if self.local_epochs or local * self.rounds == epochs:
+            return ()
+        return [
+            f"rounds: {self.rounds} of trainer.epochs: {epochs} trains {local * self.rounds} epochs, {local} a round;"
+            " write rounds that divide the epochs, or local_epochs"
+        ]
+
 
 class FedAvg:
     """Federated averaging. Subclasses override `_server_step`."""
@@ -60,7 +73,7 @@ class FedAvg:
         self._all_clients = federation.clients
         self.members = federation.names
         self._keep = federation.client_state == "keep"
-        self._local_epochs = settings.local_epochs or max(1, federation.epochs // settings.rounds)
+        self._local_epochs = settings.epochs_a_round(federation.epochs)
         self.order = " + ".join(federation.names)
 
     @classmethod

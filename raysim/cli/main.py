@@ -1,6 +1,7 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
 import os
+import shlex
 import sys
 import tempfile
 import traceback
@@ -30,11 +31,11 @@ from raysim.core.signals import call_on_interrupt
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
     from raysim.scan.command import Lexing, ScanFinding
+    from raysim.scan.reading import Reader
 
 app = typer.Typer(
     name="raysim",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Simulate collaborative training of code language models, and measure whose code they give away.",
@@ -154,6 +155,7 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replaces results of another experiment in the run folder.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
     from raysim.cli.progress import ConsoleObserver
@@ -163,8 +165,13 @@ def run(
 
     without_pandas()
     options = replace(_options(experiment, out, store, overrides, address), overwrite=overwrite)
-    with ConsoleObserver(_out) as observer:
+    with ConsoleObserver(_err if as_json else _out) as observer:
         outcome = run_all(options, observer, write_report)
+    if as_json:
+        from raysim.report.terminal import summary
+
+        _print_json(summary(outcome.folder.path) | {"seconds": round(outcome.seconds, 1), "counts": outcome.counts})
+        return
     _print_summary(outcome.folder.path)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.counts.items()))
     _out.print(f"[dim]{outcome.seconds:.0f} s; {counts}[/dim]", soft_wrap=True)
@@ -203,7 +210,10 @@ def inspect(
 
 
 @app.command()
-def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep.")]) -> None:
+def report(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep.")],
+    as_json: JsonOption = False,
+) -> None:
     """Writes the report of a run or a sweep anew, from its results alone."""
     from raysim.report.write import write_report
 
@@ -212,28 +222,38 @@ def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a
             f"{run_dir}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {run_dir}`"
         )
     write_report(run_dir)
-    _print_summary(run_dir)
+    if as_json:
+        from raysim.report.terminal import summary
+
+        _print_json(summary(run_dir))
+    else:
+        _print_summary(run_dir)
 
 
 @app.command()
 def verify(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a finished run.")],
     sample: Annotated[
-        int | None, typer.Option(min=1, help="Pieces of work to make once more. Default: all of them.")
+        int | None, typer.Option(min=1, help="Pieces of work to make once more, of each kind in turn. Default: all.")
     ] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Relative L2 distance let pass, for another kind of machine. 0: equal bits.")
     ] = 0.0,
     address: AddressOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Hashes every store entry, makes the work of a run once more and compares bits; repairs nothing."""
     from raysim.cli.progress import ConsoleObserver
     from raysim.cli.views import verification_view
     from raysim.experiment.verify import verify_run
 
-    with ConsoleObserver(_out) as observer:
+    with ConsoleObserver(_err if as_json else _out) as observer:
         found = verify_run(run_dir, sample, tolerance, address, observer)
-    _out.print(verification_view(found.entries, found.made))
+    if as_json:
+        _print_json({"entries": found.entries, "made": dict(found.made), "problems": found.problems})
+    found.check()
+    if not as_json:
+        _out.print(verification_view(found.entries, found.made))
 
 
 @app.command("export-model")
@@ -297,7 +317,7 @@ def scan(
     reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
     where = Input(include, column)
     finding = run_scan(generated, corpora, references or (), where, tokens or min_lines, reader, _lexing(index))
-    _present(finding, "scan", reader.unit, json_file, html_file, fail_over)
+    _present(finding, "scan", reader, tokens or min_lines, json_file, html_file, fail_over)
 
 
 @app.command()
@@ -321,7 +341,7 @@ def clones(
     reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
     where = Input(include, column)
     finding = run_clones(corpora, where, tokens or min_lines, reader, _lexing(index))
-    _present(finding, "clones", reader.unit, json_file, html_file, fail_over)
+    _present(finding, "clones", reader, tokens or min_lines, json_file, html_file, fail_over)
 
 
 @app.command()
@@ -330,14 +350,34 @@ def init(
     file: Annotated[Path, typer.Option("--file", help="The file to write.", callback=_new_file)] = Path(
         "experiment.yaml"
     ),
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="[NAME=]SIZE", help="Code to keep, of one or of all: 40 KB.")
+    ] = None,
+    share: Annotated[
+        list[str] | None,
+        typer.Option("--share", metavar="[NAME=]WHAT", help="What one agrees to share, or all: data or weights."),
+    ] = None,
+    small: Annotated[bool, typer.Option("--small", help="A run of about ten minutes on two cores.")] = False,
 ) -> None:
     """Writes a commented experiment for your own data."""
     from raysim.cli.init import write_experiment
 
-    write_experiment(file, org)
+    write_experiment(file, org, limit or (), share or (), small)
     _out.print(
         f"Wrote {file}. Next: raysim inspect {file}, then raysim plan {file}, then raysim run {file}.", soft_wrap=True
     )
+
+
+@app.command()
+def settings(
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="A setting or a group, as for --set.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lists the settings of an experiment: type, default, meaning."""
+    from raysim.cli.views import settings_view
+    from raysim.experiment.reference import find_settings
+
+    _print([setting.plain() for setting in find_settings(key)], settings_view, as_json)
 
 
 @app.command()
@@ -363,8 +403,7 @@ def _options(
 ) -> "Options":
     from raysim.experiment.run import Options
 
-    command = " ".join(["raysim", *sys.argv[1:]])
-    return Options(experiment, out, store, tuple(overrides or ()), address, command)
+    return Options(experiment, out, store, tuple(overrides or ()), address, _command())
 
 
 def _lexing(index: Path | None) -> "Lexing":
@@ -381,7 +420,8 @@ def _lexing(index: Path | None) -> "Lexing":
 def _present(
     finding: "ScanFinding",
     command: str,
-    unit: str,
+    reader: "Reader",
+    shortest: int,
     json_file: Path | None,
     html_file: Path | None,
     fail_over: float | None,
@@ -389,6 +429,8 @@ def _present(
     """Shows what was found, writes what was asked for, and fails where that was asked for."""
     from raysim.scan.views import as_json, as_rows, clones_view, scan_view
 
+    unit, share = reader.unit, finding.share
+    failed = fail_over is not None and share > fail_over
     if json_file and str(json_file) == "-":
         typer.echo(as_json(finding.found))
         for sentence in finding.notes:
@@ -398,12 +440,27 @@ def _present(
     if json_file and str(json_file) != "-":
         _write(json_file, as_json(finding.found) + "\n")
     if html_file:
+        from raysim.core.run_folder import now
         from raysim.report.scan_page import scan_page
 
-        _write(html_file, scan_page(command, unit, finding.found, as_rows(finding.excerpts)))
-    if fail_over is not None and finding.share > fail_over:
-        _err.print(f"{finding.share:.2%} of the {unit} match, more than --fail-over {fail_over:.2%}", markup=False)
+        threshold = "none given (--fail-over)" if fail_over is None else f"{fail_over:.2%} (--fail-over)"
+        verdict = "no threshold was given" if fail_over is None else "failed" if failed else "passed"
+        facts = {
+            "Made": f"{now()}, by raysim {__version__}",
+            "Command": _command(),
+            "Compared": f"{shortest} {unit} and more in a row{reader.describe()}",
+            "Threshold": threshold,
+            "Verdict": f"{verdict}: {share:.2%} of the {unit} match",
+        }
+        _write(html_file, scan_page(command, unit, finding.found, as_rows(finding.excerpts), facts))
+    if failed:
+        _err.print(f"{share:.2%} of the {unit} match, more than --fail-over {fail_over:.2%}", markup=False)
         raise typer.Exit(1)
+
+
+def _command() -> str:
+    """This command as it was typed, for a shell."""
+    return shlex.join(["raysim", *sys.argv[1:]])
 
 
 def _write(path: Path, text: str) -> None:
@@ -420,11 +477,15 @@ def _print_summary(run_dir: Path) -> None:
 
 def _print(value: Any, view: Any, as_json: bool) -> None:
     if as_json:
-        import json
-
-        typer.echo(json.dumps(value, indent=1))
+        _print_json(value)
     else:
         _out.print(view(value))
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=1))
 
 
 def _warn(message: Warning | str, category: type[Warning], *where: Any) -> None:

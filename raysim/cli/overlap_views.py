@@ -55,11 +55,14 @@ def _bounds(found: Mapping[str, Any], names: Sequence[str]) -> Table:
 
 def _prompts(prompts: Mapping[str, Mapping[str, Any]]) -> Table:
     table = _table("Predicted: prompts by places of their true continuation; the more, the likelier given away", "of")
-    for column in ("prompts", "in no training split", "in one place", "in more", "at others", "at others, in more"):
+    places = ("in no training split", "in one place", "in more", "at others", "at others, in more")
+    for column in ("prompts", "too short to tell", *places):
         table.add_column(column, justify="right")
     for name, row in prompts.items():
         _, one, more = row["elsewhere"]
-        table.add_row(Text(name), str(row["asked"]), *map(str, row["everywhere"]), str(one + more), str(more))
+        table.add_row(
+            Text(name), str(row["asked"]), str(row["short"]), *map(str, row["everywhere"]), str(one + more), str(more)
+        )
     return table
 
 

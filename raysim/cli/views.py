@@ -1,6 +1,6 @@
 """What `raysim plan`, `inspect`, `verify` and `store` print for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysim.cli.overlap_views import overlap_views
+from raysim.experiment.estimate.duration import PHASES
 from raysim.measures.registry import work_kinds
 
 
@@ -23,14 +24,22 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
     lines = [
         f"{planned['parameters']:,} parameters; {planned['models']} models will exist.",
         _to_come(planned["tokens"]),
-        f"About {_hours(planned['hours'])} at {planned['assumed_flop_per_s'] / 1e9:,.0f} GFLOP/s, which"
-        f" {planned['slots']} slot(s) of this machine should reach (6 FLOP a parameter and training token);"
-        f" the store will hold about {_bytes(planned['peak_bytes'])} at most,"
+        _time_line(planned),
+        f"The store will hold about {_bytes(planned['peak_bytes'])} at most,"
         f" {_bytes(planned['bytes'])} in the end (store.keep: {planned['keep']}).",
         *_memory_lines(planned["memory"]),
         "Settings share stages that begin alike, so their sum may be more than what is computed.",
+        *(f"Warning: {warning}." for warning in planned["warnings"]),
     ]
     return Group(table, Text("\n".join(lines)))
+
+
+def _time_line(planned: Mapping[str, Any]) -> str:
+    """How long it takes, by phase, and what that rests on."""
+    phases = ", ".join(f"{_seconds(planned['seconds'][name])} {what}" for name, what in PHASES.items())
+    runs = planned["runs_in_log"]
+    basis = f"corrected by {runs} earlier run(s) on this machine" if runs else "no run on this machine is known yet"
+    return f"About {_seconds(3600 * planned['hours'])}: {phases}, on {planned['slots']} slot(s); {basis}."
 
 
 def _sweep_plan_view(planned: Mapping[str, Any]) -> RenderableType:
@@ -48,15 +57,15 @@ def _sweep_plan_view(planned: Mapping[str, Any]) -> RenderableType:
         points.add_column(column, justify="left" if column == "point" else "right")
     for point in planned["points"]:
         counts = str(point["unique"]), str(point["new"]), f"{point['tokens']['train']:,}"
-        points.add_row(Text(point["point"]), *counts, _hours(point["hours"]))
+        points.add_row(Text(point["point"]), *counts, _seconds(3600 * point["hours"]))
     lines = [
         f"{planned['models']} models will exist.",
         _to_come(planned["tokens"]),
-        f"About {_hours(planned['hours'])} for all; the store will hold about {_bytes(planned['peak_bytes'])} at most,"
-        f" {_bytes(planned['bytes'])} in the end.",
+        f"About {_seconds(3600 * planned['hours'])} for all; the store will hold about"
+        f" {_bytes(planned['peak_bytes'])} at most, {_bytes(planned['bytes'])} in the end.",
     ]
     for point in planned["points"]:
-        lines += [f"{point['point']}: {line}" for line in point["memory"]["warnings"]]
+        lines += [f"{point['point']}: {line}" for line in (*point["memory"]["warnings"], *point["warnings"])]
     return Group(table, points, Text("\n".join(lines)))
 
 
@@ -94,6 +103,16 @@ def _memory_lines(memory: Mapping[str, Any]) -> list[str]:
 def _stages(row: Mapping[str, int]) -> tuple[str, ...]:
     """Cells of one row of stages: alone, shared, in the store, to compute."""
     return tuple(str(n) for n in (row["naive"], row["unique"], row["cached"], row["unique"] - row["cached"]))
+
+
+def settings_view(settings: Sequence[Mapping[str, str]]) -> RenderableType:
+    """A row a setting."""
+    table = Table()
+    for column in ("setting", "type", "default", "meaning"):
+        table.add_column(column, overflow="fold", ratio=3 if column == "meaning" else 2)
+    for setting in settings:
+        table.add_row(*(Text(setting[name]) for name in ("setting", "type", "default", "meaning")))
+    return table
 
 
 def _to_come(tokens: Mapping[str, int]) -> str:
@@ -142,7 +161,8 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
     )
     swept = ", ".join(f"{path} ({len(values)} values)" for path, values in inspected["sweep"].items())
     notes = [Text(f"These are the base values. The sweep over {swept} may change them from point to point.")]
-    return Group(sizes, variety, Text(note), drops, licences, *overlap_views(inspected), *(notes if swept else []))
+    notes = [*(Text(f"Warning: {warning}.") for warning in inspected["warnings"]), *(notes if swept else [])]
+    return Group(sizes, variety, Text(note), drops, licences, *overlap_views(inspected), *notes)
 
 
 def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:
@@ -187,9 +207,10 @@ def garbage_view(garbage: Mapping[str, Any]) -> RenderableType:
     )
 
 
-def _hours(hours: float) -> str:
-    if hours * 3600 < 90:
-        return f"{hours * 3600:.0f} s"
+def _seconds(seconds: float) -> str:
+    hours = seconds / 3600
+    if seconds < 90:
+        return f"{seconds:.0f} s"
     if hours < 1.5:
         return f"{hours * 60:.0f} minutes"
     return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.0f} days"

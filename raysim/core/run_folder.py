@@ -160,7 +160,7 @@ def provenance() -> dict[str, Any]:
             versions[package] = None
     machine = {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "python": platform.python_version(),
@@ -168,7 +168,8 @@ def provenance() -> dict[str, Any]:
     return {"raysim": version("raysim"), **versions, "machine": machine}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name that the processor gives itself."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -4,9 +4,10 @@ import csv
 import gzip
 import itertools
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from raysim.core.errors import InputError
@@ -41,6 +42,22 @@ Selected = Callable[[str | None, int], bool]
 def is_record_file(name: str) -> bool:
     """Whether `name` ends like a record file."""
     return name.lower().endswith(RECORD_SUFFIXES)
+
+
+def describe_files(paths: Sequence[str]) -> tuple[str, list[str], str]:
+    """What a folder holds in which no wanted file was found.
+
+    Returns:
+        words for a message, the record files, and the most frequent ending of the others.
+    """
+    records = sorted(filter(is_record_file, paths))
+    endings = Counter(PurePosixPath(path).suffix for path in paths if not is_record_file(path))
+    common = [(ending, count) for ending, count in endings.most_common(3) if ending]
+    others = [f"{count:,} {ending} file{'s' * (count > 1)}" for ending, count in common]
+    if records:
+        others = [records[0] if len(records) == 1 else f"{records[0]} and {len(records) - 1} more record files"]
+    words = ", ".join(others) or (f"{len(paths):,} files without an ending" if paths else "no files")
+    return words, records, common[0][0] if common else ""
 
 
 def read_record_file(

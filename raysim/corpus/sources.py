@@ -1,6 +1,7 @@
 """Where code comes from: installed packages, a folder, record files, the hub, the standard library, or a source that
 another package brings."""
 
+import glob
 import importlib.metadata
 import importlib.util
 import os
@@ -22,7 +23,7 @@ from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.installed_sources import SOURCES, make_source, read_installed_source
 from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter, SourceReading, read_as_text
-from raysim.corpus.records import Selected, is_record_file, read_hub, read_record_file
+from raysim.corpus.records import RECORD_SUFFIXES, Selected, describe_files, is_record_file, read_hub, read_record_file
 from raysim.corpus.selection import Selection, size_of
 
 _STDLIB_LICENCE = "PSF-2.0"
@@ -55,7 +56,9 @@ class SourceSettings(Settings):
     )
     path: str | None = pydantic.Field(default=None, description="a folder of source files, or one source file")
     files: list[str] | None = pydantic.Field(
-        default=None, min_length=1, description="record files: .jsonl, .jsonl.gz, .json.gz, .parquet, .csv"
+        default=None,
+        min_length=1,
+        description="record files, or globs of them: .jsonl, .jsonl.gz, .json.gz, .parquet, .csv",
     )
     hub: HubSettings | None = None
     stdlib: bool = pydantic.Field(default=False, description="the standard library of the running Python")
@@ -146,11 +149,31 @@ def read_source(settings: SourceSettings, base: Path) -> SourceReading:
         elif settings.hub is not None:
             files = _read_hub(settings.hub, base, selected, counter)
         else:
-            entries = _list_entries(settings, base, counter)
-            wanted = [e for e in entries if selection.takes(e.path, partial(size_of, e.location))]
+            listed = list(_list_entries(settings, base, counter))
+            wanted = [e for e in listed if selection.takes(e.path, partial(size_of, e.location))]
+            if not wanted:
+                raise InputError(_nothing_matches(settings, [entry.path for entry in listed]))
             files = _read_entries(wanted, counter)
     drops = sorted(counter.drops(), key=lambda drop: drop.reason)
     return SourceReading(tuple(sorted(files, key=lambda f: f.path)), tuple(drops))
+
+
+def _nothing_matches(settings: SourceSettings, paths: Sequence[str]) -> str:
+    """Names the patterns that took nothing, what is there, and what to write to take it."""
+    given = f"path: {settings.path}" if settings.path else f"packages: {', '.join(settings.packages or ())}"
+    patterns = ", ".join(f"`{pattern}`" for pattern in settings.include or [DEFAULT_INCLUDE])
+    held, records, ending = describe_files(list(filter(selector(["**"], settings.exclude), paths)))
+    advice = f"write include: ['**/*{ending}']" if ending else "name another"
+    if records and settings.path:
+        files = [f"{settings.path.rstrip('/')}/{name}" for name in records]
+        if len(files) > 2:
+            files = sorted({f"{settings.path.rstrip('/')}/**/*{_record_ending(name)}" for name in records})
+        advice = f"write files: [{', '.join(files)}]"
+    return f"{given}: nothing matches {patterns}; it holds {held}: {advice}"
+
+
+def _record_ending(name: str) -> str:
+    return max((ending for ending in RECORD_SUFFIXES if name.lower().endswith(ending)), key=len)
 
 
 def _list_entries(settings: SourceSettings, base: Path, counter: DropCounter) -> Iterator[_Entry]:
@@ -273,6 +296,7 @@ def _read_record_files(
     selected: Selected,
     counter: DropCounter,
 ) -> list[SourceFile]:
+    given = [path for pattern in given for path in _expand(pattern, base)]
     locations = [_resolve(path, base) for path in given]
     for path, count in Counter(os.path.realpath(location) for location in locations).items():
         if count > 1:
@@ -281,6 +305,22 @@ def _read_record_files(
     for name, location in zip(_short_names(given), locations, strict=True):
         tagged += read_record_file(location, name, column, selected, counter)
     return _with_unique_paths(tagged)
+
+
+def _expand(given: str, base: Path) -> list[str]:
+    """The record files that a glob names, in order; what is no glob, or names a file as it is, alone."""
+    place = _resolve(given, base)
+    if place.exists() or not glob.has_magic(given):
+        if place.is_dir():
+            raise InputError(
+                f"files: {given} is a folder; write path: {given}, or files: [{given.rstrip('/')}/*.parquet]"
+            )
+        return [given]
+    found = sorted(path for path in glob.glob(str(place), recursive=True) if is_record_file(path))
+    if not found:
+        endings = ", ".join(RECORD_SUFFIXES)
+        raise InputError(f"files: {given}: no record file matches (looked for {place}; known endings: {endings})")
+    return found
 
 
 def _read_hub(hub: HubSettings, base: Path, selected: Selected, counter: DropCounter) -> list[SourceFile]:

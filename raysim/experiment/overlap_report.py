@@ -33,7 +33,7 @@ async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSe
         many of its ``lines`` a model of the ``others`` could have ``seen``, and of these how many are ``public``;
         ``policies``, rows of `what_policies_drop`; ``prompts``, for each organization how many of its prompts have a
         continuation in none, one and more places of all training splits (``everywhere``) and of the others' alone
-        (``elsewhere``).
+        (``elsewhere``), and of how many too few whole lines are to come to tell (``short``).
     """
     names, min_lines, secret = list(setup.client_stats), setup.preparation_context.min_lines, secrets.token_bytes(32)
 
@@ -56,7 +56,8 @@ async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSe
             copies = copies_by_organization(prompt_stats.facts, prompt_stats.windows, indexes)
             others = [other for other in names if other != name]
             places = {"everywhere": by_places(copies, names), "elsewhere": by_places(copies, others)}
-            found["prompts"][name] = {"asked": prompt_stats.facts.num_rows, **places}
+            asked = prompt_stats.facts.num_rows
+            found["prompts"][name] = {"asked": asked, "short": asked - sum(places["everywhere"]), **places}
     return found
 
 

@@ -11,9 +11,10 @@ from raysim.core.event_loop import run_coroutine
 from raysim.core.keys import Key, canonical_json
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.memory import Load
+from raysim.experiment.estimate.timings import Workload
 from raysim.experiment.setup import Setup, check_agreements, eval_context, set_up
 from raysim.measures.base import PlannedEvaluation
-from raysim.measures.evaluation_plan import pending_tokens, plan_evaluation
+from raysim.measures.evaluation_plan import pending_work, plan_evaluation
 from raysim.simulation.planner import Plan, plan
 from raysim.store.store import Store
 from raysim.tasks.executor import SHARED_WEIGHTS
@@ -33,12 +34,14 @@ class RunPlan:
         plan: stages, aggregations and models.
         evaluations: work on those models, by key.
         pending: tokens of each kind of work that the store does not have.
+        pieces: how many pieces of work these are.
     """
 
     setup: Setup
     plan: Plan
     evaluations: dict[Key, PlannedEvaluation]
     pending: dict[str, int]
+    pieces: dict[str, int]
 
 
 async def plan_run(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret: bytes | None = None) -> RunPlan:
@@ -54,7 +57,7 @@ async def plan_run(loaded: LoadedExperiment, pool: ActorPool, store: Store, secr
     for measure in loaded.measures:
         measure.prepare(evaluation)
     evaluations = plan_evaluation(loaded.measures, evaluation, planned)
-    return RunPlan(setup, planned, evaluations, pending_tokens(planned, evaluations, store))
+    return RunPlan(setup, planned, evaluations, *pending_work(planned, evaluations, store))
 
 
 def plan_run_inline(loaded: LoadedExperiment, store: Store) -> RunPlan:
@@ -105,6 +108,34 @@ def _tried(recipe: str, settings: str, vocab_size: int, bos_id: int, context: in
     if counted.total < _LARGE:
         try_model(ModelHost("plan"), spec, generates)
     return counted
+
+
+def workload(loaded: LoadedExperiment, run_plan: RunPlan, slots: int, parameters: Parameters) -> Workload:
+    """What is ahead, as far as it decides how long it takes.
+
+    Args:
+        loaded: the experiment.
+        run_plan: what is ahead.
+        slots: pieces of work at once.
+        parameters: of the model.
+    """
+    experiment, setup, planned = loaded.experiment, run_plan.setup, run_plan.plan
+    trainer, backend = experiment.trainer, experiment.execution.backend
+    files = [row for stats in setup.client_stats.values() for row in (*stats.splits.values(), *stats.drops)]
+    return Workload(
+        backend=backend,
+        engine=f"{trainer.backend}, {trainer.device}, {trainer.precision}, {trainer.threads} x {trainer.ranks}",
+        slots=1 if backend == "inline" else slots,
+        parameters=parameters.total,
+        trained=parameters.trained,
+        organizations=len(setup.client_stats),
+        source_bytes=sum(file.num_bytes for file in setup.references) + sum(row["bytes"] for row in files),
+        tokenizer_bytes=setup.tokenizer_bytes,
+        models=len({model.checkpoint.model for model in planned.models}),
+        pieces=run_plan.pieces,
+        tokens=run_plan.pending,
+        longest=min(int(max(planned.urgency().values(), default=0)), run_plan.pending["train"]),
+    )
 
 
 def memory_load(

@@ -3,6 +3,7 @@
 import shlex
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -14,10 +15,13 @@ from raysim.core.errors import InputError, os_errors
 from raysim.core.event_loop import run_coroutine
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.corpus.diversity import diversities, line_entropy, smallest
+from raysim.experiment.cautions import cautions
 from raysim.experiment.config import LoadedExperiment, load_experiment
 from raysim.experiment.continuation import check_content, check_settings, content_of_setup, experiment_hash
 from raysim.experiment.estimate.cost import estimate, matmul_rate
 from raysim.experiment.estimate.memory import foresee, memory_needs, this_machine
+from raysim.experiment.estimate.timings import Timing, note_timing, read_timings
+from raysim.experiment.estimate.timings import this_machine as machine_name
 from raysim.experiment.execute import execute
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.overlap_report import overlap_report
@@ -30,6 +34,7 @@ from raysim.experiment.plan import (
     plan_run_inline,
     tried_parameters,
     try_model,
+    workload,
 )
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
@@ -39,7 +44,10 @@ from raysim.measures.registry import measures
 from raysim.store.references import References
 from raysim.store.retention import Retention, parents_of
 from raysim.store.store import Store
+from raysim.store.task_log import read_log
 from raysim.store.transfers import ledger_rows
+from raysim.training.model_host import ModelHost, ModelSpec
+from raysim.training.models import Parameters
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,7 @@ def run(
         RunError: the run could not go on; the same command resumes.
     """
     started_s = time.monotonic()
+    before_s = _age_of_process() if options.command else 0.0
     loaded, folder = options.load()
     facts = {
         "name": loaded.experiment.name,
@@ -152,13 +161,18 @@ def run(
 
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
             backend = InlineBackend() if nothing_to_do else opener(loaded, options.address)
+            begun_s = time.monotonic()
             try:
-                run_coroutine(_run(loaded, folder, store, references, backend, observer, begin))
+                timing = run_coroutine(_run(loaded, folder, store, references, backend, observer, begin))
             finally:
                 backend.close()
         folder.write_manifest(**facts, finished=now())
         observer.phase("Writing the report")
         write_report(folder.path)
+    if timing and options.address is None:
+        start = {} if options.point else {"start": before_s + begun_s - started_s}  # Ray starts once for all points
+        report_s = time.monotonic() - begun_s - sum(timing.phases.values())
+        note_timing(timing.model_copy(update={"phases": {**start, **timing.phases, "report": report_s}}))
     return RunOutcome(folder, observer.counts(), time.monotonic() - started_s)
 
 
@@ -170,15 +184,19 @@ async def _run(
     backend: Backend,
     observer: RunObserver,
     begin: Callable[[RunPlan], None],
-) -> None:
+) -> Timing | None:
+    """All of a run but its report; what it took to prepare and to work, if there was anything to do."""
     keep = loaded.experiment.store.keep
     observer.phase("Preparing the corpora")
+    begun_s = time.monotonic()
     pool = open_actor_pool(loaded, backend, observer.note)
     secret = folder.read_secret()
     run_plan = await plan_run(loaded, pool, store, secret)
     begin(run_plan)
     setup, planned = run_plan.setup, run_plan.plan
     observer.expect(run_plan.pending)
+    for caution in cautions(loaded, setup.client_stats):
+        observer.note(caution)
     recipes = {**planned.recipes, **{key: one.recipe for key, one in run_plan.evaluations.items()}}
     # Snapshots of stages are models, too, and have no recipe in the plan.
     models = {*planned.recipes, *(parent for recipe in recipes.values() for parent in parents_of(recipe))}
@@ -198,8 +216,10 @@ async def _run(
     retention = Retention(
         keep, recipes, planned.leaves, lambda: references.arrays_of_others(folder.path), models=reported
     )
+    prepared_s = time.monotonic()
     with os_errors(begun=True):
         done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
+    phases = {"preparation": prepared_s - begun_s, "work": time.monotonic() - prepared_s}
 
     observer.phase("Writing the tables")
     initial = {i.context.seed: (await done.trainer.initial(i.context)).info for i in setup.strategy_runs}
@@ -215,6 +235,29 @@ async def _run(
     before = [{**transfer.to_json(), "work": "preparation"} for transfer in setup.transfers]
     write_rows(folder, "ledger", before + ledger_rows(entries, store))
     references.write(folder.path, used, retention.kept(used))
+    if not any(run_plan.pending.values()):
+        return None
+    parameters = await pool.call(client, "run", _parameters_of, setup.strategy_runs[0].context.spec)
+    kinds: Counter[str] = Counter()
+    for row in read_log(folder.stages):
+        mine = row.get("session") == done.executor.session and row["status"] == "computed"
+        if mine and row["kind"] in run_plan.pieces:
+            kinds[row["kind"]] += row["seconds"]
+    ahead = workload(loaded, run_plan, pool.slots.count, parameters)
+    return Timing(machine=machine_name(), workload=ahead, phases=phases, kinds=dict(kinds))
+
+
+def _age_of_process() -> float:
+    """Seconds since this process began, which a command spends on imports."""
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())
+
+
+def _parameters_of(client: ModelHost, spec: ModelSpec) -> Parameters:
+    """Counts at a client, where torch is loaded anyway."""
+    del client
+    return spec.count_parameters()
 
 
 def plan_experiment(options: Options) -> dict[str, Any]:
@@ -227,7 +270,8 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     with scratch_store(folder) as store:
         run_plan = plan_run_inline(loaded, store)
         summary = run_plan.plan.summary(store.has)
-    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, run_plan)}
+    warnings = cautions(loaded, run_plan.setup.client_stats)
+    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, run_plan), "warnings": warnings}
 
 
 def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:
@@ -237,8 +281,8 @@ def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:
     found = estimate(
         run_plan.plan,
         run_plan.evaluations,
-        tried_parameters(loaded, run_plan),
-        run_plan.pending,
+        workload(loaded, run_plan, slots, tried_parameters(loaded, run_plan)),
+        read_timings(),
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,
         experiment.store.keep,
@@ -280,6 +324,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
         },
         "deduplication": loaded.experiment.deduplication.model_dump(),
         "xray": seen_through,
+        "warnings": cautions(loaded, setup.client_stats),
     }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -60,6 +61,7 @@ class Setup:
         transfers: what it took to get here: inventories, texts for a tokenizer that is trained on organizations, and
             keyed hashes of files where those that several organizations have are left out.
         used: keys of the store entries that it took.
+        tokenizer_bytes: text that the tokenizer was trained on just now; 0: it was there.
     """
 
     client_stats: Mapping[str, ClientStats]
@@ -70,6 +72,7 @@ class Setup:
     strategy_runs: tuple[StrategyRun, ...]
     transfers: tuple[Transfer, ...]
     used: frozenset[Key]
+    tokenizer_bytes: int = 0
 
 
 class _Recruiter:
@@ -141,7 +144,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
     asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
-    tokenizer, shared, used = await _tokenizer(loaded, model, pool, store, references, asked)
+    tokenizer, shared, used, tokenizer_bytes = await _tokenizer(loaded, model, pool, store, references, asked)
     preparation_context = replace(preparation_context, tokenizer=tokenizer)
     asked = {name: replace(context, tokenizer=tokenizer) for name, context in asked.items()}
     await asyncio.gather(*warming)
@@ -173,7 +176,17 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     )
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
     transfers = (*shared, *compared, *prompt_stats)
-    return Setup(client_stats, preparation_context, references, reference_drops, tokenizer, runs, transfers, used)
+    return Setup(
+        client_stats,
+        preparation_context,
+        references,
+        reference_drops,
+        tokenizer,
+        runs,
+        transfers,
+        used,
+        tokenizer_bytes,
+    )
 
 
 def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
@@ -255,11 +268,11 @@ async def _tokenizer(
     store: Store,
     references: tuple[SourceFile, ...],
     asked: Mapping[str, PreparationContext],
-) -> tuple[CodeTokenizer, list[Transfer], frozenset[Key]]:
-    """The tokenizer, the texts that crossed for it, and the key of its entry if it was trained."""
+) -> tuple[CodeTokenizer, list[Transfer], frozenset[Key], int]:
+    """The tokenizer, the texts that crossed for it, the key of its entry, and the bytes that it was trained on now."""
     settings = loaded.experiment.tokenizer
     if settings.train is None:
-        return load_tokenizer(settings, loaded.base, model.eos), [], frozenset()
+        return load_tokenizer(settings, loaded.base, model.eos), [], frozenset(), 0
     if settings.train.corpus == "references":
         if not references:
             raise InputError(
@@ -278,10 +291,12 @@ async def _tokenizer(
             for name, part in zip(asked, shared, strict=True)
         ]
     recipe = tokenizer_recipe(settings.train, content, loaded.experiment.split_seed)
-    entry = store.get(key_of(recipe))
+    entry, num_bytes = store.get(key_of(recipe)), 0
     if entry is None:
+        num_bytes = min(sum(map(len, texts)), settings.train.sample or sys.maxsize)
         tokenizer = train_tokenizer(
             texts, settings.train.vocab_size, sample_bytes=settings.train.sample, seed=loaded.experiment.split_seed
         )
         entry = store.put(recipe, {"json": tokenizer.json, "bos_id": tokenizer.bos_id})
-    return CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"]), transfers, frozenset({entry.key})
+    tokenizer = CodeTokenizer(json=entry.info["json"], bos_id=entry.info["bos_id"])
+    return tokenizer, transfers, frozenset({entry.key}), num_bytes

@@ -15,6 +15,7 @@ from raysim.cluster.ray_backend import RayBackend
 from raysim.core.errors import Diverged, RaysimError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder, now, provenance
+from raysim.experiment.cautions import cautions
 from raysim.experiment.config import Experiment, LoadedExperiment
 from raysim.experiment.continuation import check_kind, check_settings
 from raysim.experiment.grid import GridPoint, grid, short_names
@@ -23,7 +24,7 @@ from raysim.experiment.plan import RunPlan, plan_run_inline, tried_parameters
 from raysim.experiment.resources import check_address, open_backend
 from raysim.experiment.run import Opener, Options, ReportWriter, RunOutcome, costs, plan_experiment, scratch_store
 from raysim.experiment.run import run as run_experiment
-from raysim.measures.evaluation_plan import pending_tokens
+from raysim.measures.evaluation_plan import pending_work
 from raysim.simulation.planner import Plan
 from raysim.store.references import References
 from raysim.store.store import Store
@@ -152,11 +153,15 @@ def plan(options: Options) -> dict[str, Any]:
         return plan_experiment(options)
     everything = Plan()
     rows: list[dict[str, Any]] = []
+    seconds = 0.0
     num_bytes = peak_bytes = 0
     with scratch_store(sweep.folder) as store:
         for point, (planned, new) in zip(sweep.points, _new_work(sweep, store), strict=True):
             everything.stages += planned.stages
             cost = costs(point.loaded, new)
+            # Ray starts once, and every point is prepared once more when all are checked.
+            took = cost["seconds"]
+            seconds += sum(took.values()) + took["preparation"] - (took["start"] if rows else 0.0)
             peak_bytes = max(peak_bytes, num_bytes + cost["peak_bytes"])
             num_bytes += cost["bytes"]
             rows.append(
@@ -167,6 +172,7 @@ def plan(options: Options) -> dict[str, Any]:
                     "unique": len(planned.unique_stages()),
                     "new": len(new.plan.unique_stages()),
                     **cost,
+                    "warnings": cautions(point.loaded, new.setup.client_stats),
                 }
             )
         summary = everything.summary(store.has)
@@ -180,7 +186,7 @@ def plan(options: Options) -> dict[str, Any]:
         "stages": {"naive": len(everything.stages), "unique": len(unique), "cached": cached},
         "models": sum(row["models"] for row in rows),
         "tokens": {kind: sum(row["tokens"][kind] for row in rows) for kind in rows[0]["tokens"]},
-        "hours": round(sum(row["hours"] for row in rows), 4),
+        "hours": round(seconds / 3600, 4),
         "bytes": num_bytes,
         "peak_bytes": peak_bytes,
     }
@@ -212,7 +218,7 @@ def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
             buffers=_without(plan.buffers, known),
         )
         known |= {*plan.recipes, *run_plan.evaluations, *(model.checkpoint.model for model in plan.models)}
-        yield plan, RunPlan(run_plan.setup, new, evaluations, pending_tokens(new, evaluations, store))
+        yield plan, RunPlan(run_plan.setup, new, evaluations, *pending_work(new, evaluations, store))
 
 
 def _without(found: Mapping[Key, V], known: set[Key]) -> dict[Key, V]:

@@ -2,7 +2,9 @@
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from raysim.experiment.execute import execute
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.plan import plan_run
 from raysim.experiment.resources import check_address, open_actor_pool, open_backend
+from raysim.measures.registry import work_kinds
 from raysim.store.references import References
 from raysim.store.retention import Retention
 from raysim.store.shadow_store import ShadowStore
@@ -31,21 +34,36 @@ class Verification:
         entries: in the store, each of whose bytes was hashed.
         made: pieces of work that were made once more and came out the same, by kind.
         problems: one line for everything that is not as it was.
+        machine: that the run was made on.
     """
 
     entries: int = 0
     made: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    machine: object = None
+
+    def check(self) -> None:
+        """Raises if there are problems.
+
+        Raises:
+            CheckFailed: lists them.
+        """
+        if not self.problems:
+            return
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        elsewhere = self.machine != provenance()["machine"]
+        other = "\nThe run was made on another machine, where bits may differ; see --tolerance." if elsewhere else ""
+        raise CheckFailed(f"{len(self.problems)} of {self.entries} entries are not as they were:\n{lines}{other}")
 
 
 def verify_run(
     run_dir: Path, sample: int | None, tolerance: float, address: str | None, observer: RunObserver
 ) -> Verification:
-    """Checks the store of a run.
+    """Checks the store of a run. Nothing is made once more if some entry is damaged or gone.
 
     Args:
         run_dir: folder of a finished run.
-        sample: pieces of work to make once more, drawn from all; None: all.
+        sample: pieces of work to make once more, of every kind in turn; None: all.
         tolerance: relative L2 distance of arrays that is let pass; 0 asks for equal bits, which is promised on the same
             processor with the same libraries.
         address: of a Ray cluster; None: as the experiment says.
@@ -53,7 +71,6 @@ def verify_run(
 
     Raises:
         InputError: no run, or one that has not come to its end.
-        CheckFailed: something is not as it was; the message lists it.
     """
     folder = RunFolder(run_dir)
     manifest = folder.read_manifest()
@@ -68,15 +85,16 @@ def verify_run(
     check_address(loaded.experiment.execution, address)
     store, references = Store(folder.store), References(folder.store)
     with references.at_work():
-        found = Verification()
+        found = Verification(machine=manifest.get("machine"))
         observer.phase("Hashing the store")
         mine = references.of(run_dir)
         if mine is None:
             raise InputError(f"{run_dir}: the store does not know this run; run its command again, then verify")
         _hash_entries(store, found)
         found.problems += [f"store entry {key}: is not there any more" for key in sorted(mine.keys - set(store))]
-        _check(found, manifest)
-        chosen = draw(sorted(mine.keys), sample)
+        if found.problems:
+            return found
+        chosen = draw({key: entry.recipe["kind"] for key in mine.keys if (entry := store.peek(key))}, sample)
         backend = open_backend(loaded, address)
         try:
             with tempfile.TemporaryDirectory(prefix="raysim-verify-") as scratch:
@@ -85,16 +103,22 @@ def verify_run(
                 _compare(store, again, chosen, tolerance, found)
         finally:
             backend.close()
-        _check(found, manifest)
     return found
 
 
-def draw(keys: list[Key], sample: int | None) -> frozenset[Key]:
-    """Draws `sample` of `keys`, the same ones for the same keys."""
-    if sample is None or sample >= len(keys):
-        return frozenset(keys)
-    generator = np.random.Generator(np.random.Philox(seed_of("verify", sample, *keys)))
-    return frozenset(keys[i] for i in generator.choice(len(keys), sample, replace=False))
+def draw(kinds: Mapping[Key, str], sample: int | None) -> frozenset[Key]:
+    """Draws `sample` of the keys of work, the same ones for the same keys: one of every kind, then another of each.
+
+    Kinds whose tokens cost most come first, so that few pieces are of training and of what reads models.
+    """
+    keys, known = sorted(kinds), work_kinds()
+    generator = np.random.Generator(np.random.Philox(seed_of("verify", len(kinds), *keys)))
+    strata: dict[str, list[Key]] = {}
+    for i in generator.permutation(len(keys)):
+        strata.setdefault(kinds[keys[i]], []).append(keys[i])
+    costly = sorted(strata, key=lambda kind: (-known[kind].passes if kind in known else 0.0, kind))
+    in_turn = [key for row in zip_longest(*(strata[kind] for kind in costly)) for key in row if key is not None]
+    return frozenset(in_turn[:sample])
 
 
 def _hash_entries(store: Store, found: Verification) -> None:
@@ -138,13 +162,3 @@ def _compare(store: Store, again: ShadowStore, chosen: frozenset[Key], tolerance
             f"{len(missed)} pieces of work were not made again (first: {missed[0]}): corpora, settings,"
             " libraries, or whether the processor knows bf16, have changed since, and lead to other keys"
         )
-
-
-def _check(found: Verification, manifest: dict[str, object]) -> None:
-    """Raises if there are problems."""
-    if not found.problems:
-        return
-    lines = "\n".join(f"  {problem}" for problem in found.problems)
-    then, now = (str(facts.get("machine", {})) for facts in (manifest, provenance()))  # type: ignore[union-attr]
-    other = "\nThe run was made on another machine, where bits may differ; see --tolerance." if then != now else ""
-    raise CheckFailed(f"{len(found.problems)} of {found.entries} entries are not as they were:\n{lines}{other}")

@@ -20,6 +20,9 @@ BLOCK = 32
 PADDING = BLOCK
 """Bytes behind the last one of a buffer, so that a block can be read at any place."""
 
+_STRIPPED = 64
+"""Rounds in which white space is taken off many spans together; what has more is stripped by itself."""
+
 _LONG = 16 * BLOCK
 """Bytes of a text beyond which it is compared by itself."""
 
@@ -163,25 +166,35 @@ def _feeds(buffer: Bytes) -> Positions:
 
 def _strip(buffer: Bytes, begins: Positions, ends: Positions) -> None:
     """Takes the white space off the ends of spans, as `str.strip` sees it; a line feed follows the last one."""
+    alone = np.zeros(len(begins), dtype=np.bool_)
     rows = np.flatnonzero(buffer[begins] == _SPACE)
     words = np.ndarray(len(buffer) - 7, dtype="<u8", buffer=buffer, strides=(1,))
-    while len(rows):
+    for _ in range(_STRIPPED):
         others = words[begins[rows]] ^ _SPACES
         blank = np.bitwise_count(~others & (others - _ONE)) >> 3  # bytes before the first that is no space
         begins[rows] += blank
-        rows = rows[blank == 8]
+        if not len(rows := rows[blank == 8]):
+            break
+    alone[rows] = True
     first = buffer[begins]
-    rows = np.flatnonzero(first <= _SPACE)
-    while len(rows := rows[_WHITE[first[rows]] & (begins[rows] < ends[rows])]):
+    rows = np.flatnonzero((first <= _SPACE) & ~alone)
+    for _ in range(_STRIPPED):
+        if not len(rows := rows[_WHITE[first[rows]] & (begins[rows] < ends[rows])]):
+            break
         begins[rows] += 1
         first[rows] = buffer[begins[rows]]
+    alone[rows] = True
     filled = begins < ends
     last = buffer[ends - 1]
-    rows = np.flatnonzero((last <= _SPACE) & filled)
-    while len(rows := rows[_WHITE[last[rows]]]):
+    rows = np.flatnonzero((last <= _SPACE) & filled & ~alone)
+    for _ in range(_STRIPPED):
+        if not len(rows := rows[_WHITE[last[rows]]]):
+            break
         ends[rows] -= 1  # never beyond its begin, where there is a byte that is not white
         last[rows] = buffer[ends[rows] - 1]
-    foreign = np.flatnonzero((np.maximum(first, last) > _ASCII) & filled)
+    alone[rows] = True
+    alone |= np.maximum(first, last) > _ASCII
+    foreign = np.flatnonzero(alone & filled)
     for row, begin, end in zip(foreign.tolist(), begins[foreign].tolist(), ends[foreign].tolist(), strict=True):
         text = buffer[begin:end].tobytes().decode("utf-8", "surrogatepass")
         begins[row] = begin + len(text[: len(text) - len(text.lstrip())].encode("utf-8", "surrogatepass"))

@@ -9,6 +9,7 @@ from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.store.store import Store
+from raysim.tasks.kinds import TRAIN
 
 
 def plan_evaluation(measures: Sequence[Measure], context: EvalContext, plan: Plan) -> dict[Key, PlannedEvaluation]:
@@ -27,13 +28,19 @@ def plan_evaluation(measures: Sequence[Measure], context: EvalContext, plan: Pla
     return found
 
 
-def pending_tokens(plan: Plan, evaluations: Mapping[Key, PlannedEvaluation], store: Store) -> dict[str, int]:
-    """Tokens of each kind of work that the store does not have yet; of every kind that is counted in tokens."""
-    pending = {kind.name: 0 for kind in work_kinds().values() if kind.passes}
-    pending["train"] = sum(stage.num_tokens for key, stage in plan.unique_stages().items() if not store.has(key))
-    for key, planned in evaluations.items():
-        pending[planned.recipe["kind"]] += 0 if store.has(key) else planned.tokens
-    return pending
+def pending_work(
+    plan: Plan, evaluations: Mapping[Key, PlannedEvaluation], store: Store
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Tokens and pieces of each kind of work that the store does not have yet; of kinds that are counted in tokens."""
+    tokens = {kind.name: 0 for kind in work_kinds().values() if kind.passes}
+    pieces = dict(tokens)
+    planned = [(key, TRAIN.name, stage.num_tokens) for key, stage in plan.unique_stages().items()]
+    planned += [(key, evaluation.recipe["kind"], evaluation.tokens) for key, evaluation in evaluations.items()]
+    for key, kind, count in planned:
+        if not store.has(key):
+            tokens[kind] += count
+            pieces[kind] += 1
+    return tokens, pieces
 
 
 def _after_epochs(plan: Plan) -> Iterable[PlannedModel]:

@@ -73,7 +73,7 @@ class Exposure(Measure):
     name = "exposure"
     Settings = ExposureSettings
     default = ExposureSettings()
-    kinds = (WorkKind("exposure", "score", "ranking", passes=1.0, flop_per_parameter=2),)
+    kinds = (WorkKind("exposure", "score", "ranking", 1.0, flop_per_parameter=2, token_s=1e-5, piece_s=0.02),)
     tables = (CANARIES,)
     report = ("raysim.report.sections.exposure:section",)
 

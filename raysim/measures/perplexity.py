@@ -48,7 +48,7 @@ class Perplexity(Measure):
     Settings = PerplexitySettings
     default = PerplexitySettings()
     example = "perplexity: {}"
-    kinds = (WorkKind("losses", "score", "scoring", passes=1.0, flop_per_parameter=2),)
+    kinds = (WorkKind("losses", "score", "scoring", 1.0, flop_per_parameter=2, token_s=1e-5, piece_s=0.02),)
     tables = (LOSSES,)
 
     def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:

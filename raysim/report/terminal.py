@@ -1,11 +1,14 @@
 """The scoreboard and the owner matrix in the terminal, 100 columns wide."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raysim.analysis import budgets
-from raysim.analysis.results import RunResults
-from raysim.analysis.sweep import open_sweep
+from raysim.analysis.results import Row, RunResults
+from raysim.analysis.scores import Score
+from raysim.analysis.sweep import is_sweep, open_sweep
 from raysim.report.sections import overview as sections
 from raysim.report.sections import sweep as sweep_sections
 from raysim.tables.results import open_run
@@ -67,6 +70,46 @@ def sweep_summary(folder: Path | str) -> "Group":
         parts.append(Text("No final model was measured yet."))
     parts += [Text(f"Diverged: {point.diverged}", style="red") for point in sweep.points if point.diverged]
     return Group(*parts, _where(sweep.run.path))  # type: ignore[arg-type]
+
+
+def summary(folder: Path | str) -> dict[str, Any]:
+    """What `summary_table` and `sweep_summary` show, as plain values for programs.
+
+    Returns:
+        ``folder``; ``report``, null until it is written; ``headline``; ``settings``, each with its label as
+        ``setting``, of a sweep the ``values`` of its point, and its scores by name (`raysim.analysis.scores`), null
+        where there is none; of a run ``findings``, rows of that table.
+
+    Raises:
+        InputError: no folder of either, or tables of another version.
+    """
+    folder = Path(folder)
+    report = str(folder / "report.html") if (folder / "report.html").exists() else None
+    found: dict[str, Any] = {"folder": str(folder), "report": report}
+    if is_sweep(folder):
+        sweep = open_sweep(folder)
+        scores, lines = sweep_sections.comparison(sweep)
+        names = sweep.parameters.values()
+        settings = [
+            _scores(line.trial.row, scores) | {"values": dict(zip(names, line.values, strict=True))} for line in lines
+        ]
+        return found | {"headline": sweep_sections.headline(sweep), "settings": settings}
+    results = RunResults(open_run(folder))
+    scores, rows = sections.scoreboard(results)
+    findings = [
+        {name: _finite(value) for name, value in row.items()} for row in results.run.table("findings").to_pylist()
+    ]
+    settings = [_scores(row, scores) for row, _ in rows]
+    return found | {"headline": sections.headline(results), "settings": settings, "findings": findings}
+
+
+def _scores(row: Row, scores: Sequence[Score]) -> dict[str, Any]:
+    return {"setting": row.label, **{score.name: _finite(row.mean(score.name)) for score in scores}}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _where(run_dir: Path) -> object:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Collision, Gathered, gather
 from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
-from raysim.scan.reading import Reader
+from raysim.scan.reading import Reader, Unit
 from raysim.scan.source import RereadCorpus
 
 
@@ -42,7 +42,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Clones:
-    """What was found.
+    """What was found; where tokens are compared, tokens are counted in place of lines.
 
     Attributes:
         pairs: all ordered pairs of owners, those of one owner with itself included.
@@ -61,13 +61,14 @@ class Clones:
         """Of all significant lines those that somebody else has, too."""
         return self.shared_lines / self.significant_lines if self.significant_lines else 0.0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, unit: Unit) -> dict[str, Any]:
+        """For people and programs; members are named after the unit that they count."""
         return {
-            "pairs": [asdict(pair) for pair in self.pairs],
-            "matches": [{"org": org, **match.to_json("path")} for org, match in self.matches],
+            "pairs": [{unit if name == "lines" else name: n for name, n in vars(pair).items()} for pair in self.pairs],
+            "matches": [{"org": org, **match.to_json("path", unit)} for org, match in self.matches],
             "totals": {
-                "significant_lines": self.significant_lines,
-                "shared_lines": self.shared_lines,
+                f"significant_{unit}": self.significant_lines,
+                f"shared_{unit}": self.shared_lines,
                 "share": self.share,
             },
         }

@@ -12,14 +12,11 @@ from raysim.corpus.folders import DEFAULT_INCLUDE
 from raysim.scan.chunks import Watch
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import CodeCollection, combine, open_corpus
-from raysim.scan.excerpts import Excerpt, longest
+from raysim.scan.excerpts import GENERATED, Excerpt, longest
 from raysim.scan.index import Index
 from raysim.scan.reading import Reader
 from raysim.scan.scan import scan
 from raysim.tables.names import PUBLIC
-
-GENERATED = "(generated)"
-"""The generated code, where the name of a corpus is expected."""
 
 _EXCERPTS = 30
 
@@ -117,7 +114,8 @@ def run_scan(
     with lexing.begin(reader, everyone.values()) as (index, watch):
         result = scan(code, owners, reference, min_length, reader, index, watch)
     excerpts = longest([(GENERATED, match) for match in result.matches], everyone, _EXCERPTS)
-    return ScanFinding(_with_drops(result.to_json(), everyone), result.share, excerpts, _notes(everyone, index))
+    found = _with_drops(result.to_json(reader.unit), everyone)
+    return ScanFinding(found, result.share, excerpts, _notes(everyone, index))
 
 
 def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Reader, lexing: Lexing) -> ScanFinding:
@@ -131,7 +129,8 @@ def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Re
     with lexing.begin(reader, owners) as (index, watch):
         result = find_clones(owners, min_length, reader, index, watch)
     excerpts = longest(result.matches, everyone, _EXCERPTS)
-    return ScanFinding(_with_drops(result.to_json(), everyone), result.share, excerpts, _notes(everyone, index))
+    found = _with_drops(result.to_json(reader.unit), everyone)
+    return ScanFinding(found, result.share, excerpts, _notes(everyone, index))
 
 
 def _with_drops(found: dict[str, Any], corpora: Mapping[str, CodeCollection]) -> dict[str, Any]:

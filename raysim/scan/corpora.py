@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raysim.core.errors import InputError
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, FoundFile, walk
+from raysim.corpus.patterns import selector
 from raysim.corpus.reading import DropCounter, is_lfs_pointer, read_as_text
 from raysim.corpus.selection import Selection, size_of
 
@@ -91,10 +92,22 @@ def open_corpus(
     else:
         files = [FoundFile(location.name, str(location), os.path.realpath(location))]
     if not files:
-        raise InputError(f"{name}: {path}: holds no file that matches {', '.join(include)} (--include)")
+        raise InputError(
+            f"{name}: {path}: holds no file that matches {', '.join(include)} (--include); {_instead(location)}"
+        )
     new = _new(files, set() if seen is None else seen, counter)
     records = _records(name, path, column) if new else None
     return records or _files(name, new, counter)
+
+
+def _instead(folder: Path) -> str:
+    """What is in a folder where nothing was wanted, and what to write to take it."""
+    from raysim.corpus.records import describe_files
+
+    wanted = selector(["**"], DEFAULT_EXCLUDE)
+    held, records, ending = describe_files([found.path for found in walk(folder, DropCounter()) if wanted(found.path)])
+    advice = f": name {folder / records[0]} itself" if records else f": --include '**/*{ending}'" if ending else ""
+    return f"it holds {held}{advice}"
 
 
 def combine(name: str, corpora: Sequence[CodeCollection], folders: Sequence[str]) -> CodeCollection:

@@ -30,7 +30,7 @@ import numpy as np
 from raysim.core.errors import InputError
 from raysim.scan.lexing import Tokens
 
-_FORMAT = "tokens-1"
+_FORMAT = "tokens-2"
 _MAGIC = f"raysim {_FORMAT}\n".encode()
 _KEY_BYTES = 32
 _DIGEST_BYTES = 16

@@ -11,6 +11,7 @@ from raysim.matching.runs import SuffixArray, maximal_runs
 from raysim.matching.units import Mask, Positions
 from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Gathered
+from raysim.scan.reading import Unit
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ class Match:
     lines: int
     owners: tuple[Owner, ...]
 
-    def to_json(self, name: str) -> dict[str, Any]:
-        """For people and programs; `name` is what the path is called."""
+    def to_json(self, name: str, unit: Unit) -> dict[str, Any]:
+        """For people and programs; `name` is what the path is called, `unit` what `lines` counts."""
         owners = [dict(vars(owner)) for owner in self.owners]
-        return {name: self.path, "start": self.start, "end": self.end, "lines": self.lines, "owners": owners}
+        return {name: self.path, "start": self.start, "end": self.end, unit: self.lines, "owners": owners}
 
 
 def find_matches(

@@ -43,6 +43,11 @@ class Reader:
         """Whether lexers are at work, which takes hundreds of times as long."""
         return self.unit == "tokens" or self.ignore_comments or self.blind
 
+    def describe(self) -> str:
+        """How units are compared, behind their name: nothing, or after a semicolon."""
+        ways = [("comments left out", self.ignore_comments), ("names and literals taken as equal", self.blind)]
+        return "".join(f"; {way}" for way, asked in ways if asked)
+
     def __call__(
         self, paths: Sequence[str], contents: Sequence[bytes], tokens: Sequence[Tokens] | None = None
     ) -> Units:

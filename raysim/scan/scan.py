@@ -16,14 +16,14 @@ from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Collision, gather
 from raysim.scan.index import Index
 from raysim.scan.matches import Match, cover, find_matches
-from raysim.scan.reading import Reader
+from raysim.scan.reading import Reader, Unit
 from raysim.scan.source import RereadCorpus
 from raysim.tables.names import PUBLIC
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found.
+    """What was found; where tokens are compared, tokens are counted in place of lines.
 
     Attributes:
         matches: in the order of the generated files.
@@ -50,18 +50,19 @@ class Scan:
         """Of the significant lines those that have an owner and are not public."""
         return self.owned_lines / self.significant_lines if self.significant_lines else 0.0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, unit: Unit) -> dict[str, Any]:
+        """For people and programs; members are named after the unit that they count."""
         totals = {
             "samples": self.samples,
-            "significant_lines": self.significant_lines,
-            "covered_lines": dict(self.covered_lines),
-            "exclusive_lines": dict(self.exclusive_lines),
-            "shared_lines": self.shared_lines,
-            "public_lines": self.public_lines,
-            "owned_lines": self.owned_lines,
+            f"significant_{unit}": self.significant_lines,
+            f"covered_{unit}": dict(self.covered_lines),
+            f"exclusive_{unit}": dict(self.exclusive_lines),
+            f"shared_{unit}": self.shared_lines,
+            f"public_{unit}": self.public_lines,
+            f"owned_{unit}": self.owned_lines,
             "share": self.share,
         }
-        return {"matches": [match.to_json("generated") for match in self.matches], "totals": totals}
+        return {"matches": [match.to_json("generated", unit) for match in self.matches], "totals": totals}
 
 
 def scan(

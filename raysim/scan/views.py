@@ -19,15 +19,16 @@ _EXCERPT_LINES = 12
 def scan_view(finding: ScanFinding, unit: str) -> RenderableType:
     """Totals by owner, the longest matches, and the longest of all side by side."""
     totals = finding.found["totals"]
-    all_units = totals["significant_lines"]
+    all_units = totals[f"significant_{unit}"]
     table = Table(title=f"{totals['samples']:,} files, {all_units:,} {unit}", title_justify="left")
     table.add_column("owner")
     for column in ("covered", "share", "nobody else's"):
         table.add_column(column, justify="right")
-    for name, count in sorted(totals["covered_lines"].items(), key=lambda item: -item[1]):
-        table.add_row(Text(name), f"{count:,}", _percent(count, all_units), f"{totals['exclusive_lines'][name]:,}")
-    verdict = f"{_percent(totals['owned_lines'], all_units)} of the {unit} are in somebody's code"
-    verdict += f", {totals['public_lines']:,} more or the same in the reference." if totals["public_lines"] else "."
+    for name, count in sorted(totals[f"covered_{unit}"].items(), key=lambda item: -item[1]):
+        table.add_row(Text(name), f"{count:,}", _percent(count, all_units), f"{totals[f'exclusive_{unit}'][name]:,}")
+    public = totals[f"public_{unit}"]
+    verdict = f"{_percent(totals[f'owned_{unit}'], all_units)} of the {unit} are in somebody's code"
+    verdict += f", {public:,} more or the same in the reference." if public else "."
     return Group(table, Text(verdict), *_longest(finding, unit))
 
 
@@ -40,8 +41,8 @@ def clones_view(finding: ScanFinding, unit: str) -> RenderableType:
         table.add_column(Text(column), justify="right" if column else "left")
     for name in names:
         row = {pair["other"]: pair for pair in pairs if pair["org"] == name}
-        cells = [_percent(row[other]["covered"], row[other]["lines"]) for other in names]
-        table.add_row(Text(name), *cells, f"{row[name]['lines']:,}")
+        cells = [_percent(row[other]["covered"], row[other][unit]) for other in names]
+        table.add_row(Text(name), *cells, f"{row[name][unit]:,}")
     note = "On the diagonal: what is in two places of one owner."
     return Group(table, Text(note), *_longest(finding, unit))
 
@@ -59,7 +60,7 @@ def _longest(finding: ScanFinding, unit: str) -> Sequence[RenderableType]:
     for excerpt in finding.excerpts[:_SHOWN]:
         match = excerpt.match
         for position, owner in enumerate(match.owners):
-            head = (f"{match.lines:,}", f"{match.start}", match.path) if position == 0 else ("", "", "")
+            head = (f"{match.lines:,}", f"{match.start}", Text(excerpt.file)) if position == 0 else ("", "", "")
             table.add_row(*head, Text(f"{owner.org}: {owner.path}:{owner.start}"), f"{owner.count:,}")
     return [table, _side_by_side(finding.excerpts[0]), *notes]
 
@@ -73,7 +74,7 @@ def _side_by_side(excerpt: Excerpt) -> RenderableType:
         *(
             Panel(Text("\n".join(lines[:_EXCERPT_LINES]), no_wrap=True, overflow="ellipsis"), title=Text(title))
             for title, lines in (
-                (f"{excerpt.match.path}:{excerpt.match.start}", excerpt.lines),
+                (f"{excerpt.file}:{excerpt.match.start}", excerpt.lines),
                 (f"{owner.org}: {owner.path}:{owner.start}", excerpt.theirs),
             )
         )
@@ -101,8 +102,7 @@ def as_rows(excerpts: Sequence[Excerpt]) -> list[Mapping[str, Any]]:
     """Excerpts as plain values, for a page."""
     return [
         {
-            "org": excerpt.org,
-            "path": excerpt.match.path,
+            "file": excerpt.file,
             "start": excerpt.match.start,
             "lines": excerpt.match.lines,
             "owners": [

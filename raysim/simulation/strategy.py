@@ -38,6 +38,11 @@ class StrategySettings(Settings):
         """The settings that decide what is done to the organizations: all but the label and the choice of variants."""
         return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS})
 
+    def cautions(self, epochs: int) -> Sequence[str]:
+        """What a person should know of these settings where `trainer.epochs` is `epochs`, a sentence each."""
+        del epochs
+        return ()
+
 
 @dataclass(frozen=True)
 class ClientInfo:

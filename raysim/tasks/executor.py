@@ -61,7 +61,7 @@ class TaskExecutor:
         self.used: set[Key] = set()
         self._retention = retention
         self._log = log
-        self._session = session
+        self.session = session
         self._attempts: Counter[Key] = Counter()
         self._running: dict[Key, asyncio.Future[TaskResult]] = {}
         self._again: dict[Key, tuple[Key, str, Work]] = {}
@@ -138,7 +138,7 @@ class TaskExecutor:
     def attempt(self, key: Key, kind: str, label: str, tokens: int, client: str) -> None:
         """Says that `client` starts on a piece of work now."""
         self._attempts[key] += 1
-        self._log.attempt(key, kind, label, client, self._attempts[key], self._session)
+        self._log.attempt(key, kind, label, client, self._attempts[key], self.session)
         self.observer.started(key, kind, label, tokens)
 
     async def run_on_client(self, task: Task[TaskOutput]) -> Entry:
@@ -211,7 +211,7 @@ class TaskExecutor:
         if record.status == "computed":
             record = replace(record, attempts=max(1, self._attempts[key]))
             if again:
-                self._log.append(replace(record, label=f"{label}, once more for its arrays"), self._session)
+                self._log.append(replace(record, label=f"{label}, once more for its arrays"), self.session)
         # At once, not in a thread: meanwhile, somebody could begin to count on what is about to be evicted.
         for unused in self._retention.ended(key, self._made_by.get(key, ())):
             self.store.drop_arrays(unused)
@@ -233,5 +233,5 @@ class TaskExecutor:
         if record.status == "cached":
             record = replace(record, seconds=0.0)
         settings.add(record.setting)
-        self._log.append(record, self._session)
+        self._log.append(record, self.session)
         self.observer.ended(record)

@@ -15,6 +15,9 @@ class WorkKind:
             three (Kaplan et al. 2020, arXiv 2001.08361); a generated token costs one, at about half the speed of a
             batch, since it comes in steps of one token a row.
         flop_per_parameter: FLOP a token and parameter (Kaplan et al. 2020).
+        token_s: seconds of a core for a token beside its FLOP: what steps of a small model cost whatever its size.
+        piece_s: seconds of a core for a piece of work beside its tokens, with what follows from it, such as matching.
+            Both were measured in this project on two cores of an AMD EPYC; a machine's own log corrects them.
     """
 
     name: str
@@ -22,9 +25,11 @@ class WorkKind:
     doing: str = ""
     passes: float = 0.0
     flop_per_parameter: float = 0.0
+    token_s: float = 0.0
+    piece_s: float = 0.0
 
 
-TRAIN = WorkKind("train", "train on", "training", passes=3.0, flop_per_parameter=4)
+TRAIN = WorkKind("train", "train on", "training", passes=3.0, flop_per_parameter=4, token_s=1.5e-5, piece_s=0.1)
 """Two more FLOP are added for each parameter that is trained, for its gradient."""
 
 INITIAL = WorkKind("initial")

@@ -28,7 +28,7 @@ FOUND: dict[str, Any] = {
     "bounds": [bound("a", ["b"], 10, 4), bound("b", ["a"], 20, 0)],
     "policies": [policy("a", "first_owner", 2), policy("a", "drop", 4), policy("b", "first_owner", 0),
                  policy("b", "drop", 1)],
-    "prompts": {"a": {"asked": 9, "everywhere": [1, 5, 3], "elsewhere": [4, 3, 2]}},
+    "prompts": {"a": {"asked": 11, "short": 2, "everywhere": [1, 5, 3], "elsewhere": [4, 3, 2]}},
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_bounds_are_shown_for_each_other_and_for_all() -> None:
 
 
 def test_prompts_are_counted_by_places() -> None:
-    assert ["a", "9", "1", "5", "3", "5", "2"] in rows(shown())
+    assert ["a", "11", "2", "1", "5", "3", "5", "2"] in rows(shown())
     assert "prompts" not in shown(prompts={})
 
 

@@ -17,6 +17,9 @@ PLAN: dict[str, Any] = {
     "models": 9,
     "tokens": TOKENS,
     "hours": 2.5,
+    "seconds": {"start": 7.0, "preparation": 20.0, "work": 8400.0, "report": 4.2},
+    "runs_in_log": 0,
+    "warnings": [],
     "assumed_flop_per_s": 4.2e9,
     "slots": 2,
     "peak_bytes": 3_400_000,
@@ -31,7 +34,10 @@ def test_a_plan_counts_what_is_in_the_store_and_what_is_to_come() -> None:
     assert ["incremental", "18", "15", "4", "11"] in rows(text)
     assert "27,616 parameters; 9 models will exist." in text
     assert "12,000 to train on, 0 to score, 300 to generate." in text
-    assert "About 2.5 hours at 4 GFLOP/s" in text
+    times = "7 s to start, 20 s to prepare the corpora, 2.3 hours of work, 4 s for tables and report"
+    assert f"About 2.5 hours: {times}, on 2 slot(s); no run on this machine is known yet." in text
+    assert "corrected by 3 earlier run(s) on this machine" in printed(plan_view(PLAN | {"runs_in_log": 3}))
+    assert "Warning: few files." in printed(plan_view(PLAN | {"warnings": ["few files"]}))
     assert "about 3.4 MB at most, 1.2 KB in the end (store.keep: leaves)" in text
     assert "Memory cannot be told beforehand of this model (no such family)." in text
 
@@ -41,7 +47,7 @@ def test_a_plan_counts_what_is_in_the_store_and_what_is_to_come() -> None:
     [(0.01, "36 s"), (0.5, "30 minutes"), (1.5, "1.5 hours"), (71.0, "71.0 hours"), (72.0, "3 days")],
 )
 def test_time_is_told_in_a_fitting_unit(hours: float, shown: str) -> None:
-    assert f"About {shown} at" in printed(plan_view(PLAN | {"hours": hours}))
+    assert f"About {shown}:" in printed(plan_view(PLAN | {"hours": hours}))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +89,14 @@ def test_memory_of_a_gpu_comes_first(there: int | None, shown: str) -> None:
 def test_a_plan_of_a_sweep_lists_its_points() -> None:
     def point(name: str, new: int, warnings: list[str]) -> dict[str, Any]:
         memory = {"warnings": warnings}
-        return {"point": name, "unique": 15, "new": new, "tokens": {"train": 7_000}, "hours": 0.01, "memory": memory}
+        return {
+            "point": name,
+            "unique": 15,
+            "new": new,
+            "tokens": {"train": 7_000},
+            "hours": 0.01,
+            "memory": memory,
+        } | {"warnings": ["few files"]}
 
     points = [point("epochs=1", 15, []), point("epochs=2", 3, ["too little"])]
     text = printed(plan_view(PLAN | {"stages": STAGES | {"unique": 18}, "points": points}))
@@ -92,7 +105,8 @@ def test_a_plan_of_a_sweep_lists_its_points() -> None:
     assert ["all, shared ones once", "18", "18", "4", "14"] in rows(text)
     assert ["epochs=2", "15", "3", "7,000", "36 s"] in rows(text)
     assert "epochs=2: too little" in text
-    assert "epochs=1: " not in text
+    assert "epochs=1: few files" in text
+    assert "epochs=1: too" not in text
 
 
 def test_corpora_are_shown_with_what_was_left_out_of_them() -> None:
@@ -112,6 +126,7 @@ def test_corpora_are_shown_with_what_was_left_out_of_them() -> None:
         },
         "diversity_lines": 40,
         "references": {"files": 1, "bytes": 9, "drops": [{"reason": "empty", "files": 3, "bytes": 5}]},
+        "warnings": ["few files"],
         "sweep": {},
         "xray": {"min_lines": 6, "clones": [alone], "bounds": [], "policies": [], "prompts": {}},
     }

@@ -16,7 +16,7 @@ def test_no_file_is_no_rows(tmp_path):
 def test_torn_lines_are_ignored_wherever_they_are(tmp_path):
     """Also one that ends within a character, and one whose beginning is JSON by itself."""
     path = tmp_path / "log.jsonl"
-    path.write_bytes(b'{"key": "a"}\n{"key": "\xc3\n\n12\n{"key": "b"}\n{"key": "c')
+    path.write_bytes(b'{"key": "a"}\n{"key": "\xc3\n\n12\n' + b"[" * 9999 + b'\n{"key": "b"}\n{"key": "c')
     assert [row["key"] for row in read_json_lines(path)] == ["a", "b"]
 
 

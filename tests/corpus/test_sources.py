@@ -1,5 +1,6 @@
 import os
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -249,3 +250,49 @@ def test_source_is_exactly_one_kind(raw: object) -> None:
 def test_command_line_paths_become_record_files_or_folders() -> None:
     assert SourceSettings.at("a/b.json.gz", "code") == SourceSettings(files=["a/b.json.gz"], column="code")
     assert SourceSettings.at("a/b") == SourceSettings(path="a/b")
+
+
+@pytest.mark.parametrize(
+    ("files", "include", "message"),
+    [
+        (
+            ["train.parquet"],
+            None,
+            "nothing matches `**/*.py`; it holds train.parquet: write files: [code/train.parquet]",
+        ),
+        (["a.csv", "sub/b.jsonl.gz"], None, "it holds a.csv and 1 more record files: write files: [code/a.csv,"),
+        (
+            ["1.jsonl", "2.jsonl", "3.jsonl"],
+            None,
+            "it holds 1.jsonl and 2 more record files: write files: [code/**/*.jsonl]",
+        ),
+        (["A.java", "B.java", "c.md"], None, "it holds 2 .java files, 1 .md file: write include: ['**/*.java']"),
+        (["a.py"], ["src/**"], "nothing matches `src/**`; it holds 1 .py file: write include: ['**/*.py']"),
+        (["Makefile"], None, "it holds 1 files without an ending: name another"),
+        ([], None, "it holds no files: name another"),
+        ([".git/x.py"], None, "it holds no files"),
+    ],
+)
+def test_a_folder_without_wanted_files_says_what_it_holds(
+    tmp_path: Path, files: list[str], include: list[str] | None, message: str
+) -> None:
+    (tmp_path / "code").mkdir()
+    write(tmp_path, {f"code/{name}": "x" for name in files})
+    with pytest.raises(InputError, match=re.escape(message)):
+        read(tmp_path, path="code", include=include)
+
+
+def test_record_files_are_named_by_globs(tmp_path: Path) -> None:
+    row = '{"content": "x = NUMBER"}\n'
+    write(tmp_path, {f"data/{name}.jsonl": row.replace("NUMBER", name) for name in "ba"} | {"data/notes.md": "x"})
+    write(tmp_path, {"[x].jsonl": row})
+    assert paths(read(tmp_path, files=["data/*"])) == ["a.jsonl#1", "b.jsonl#1"]
+    assert paths(read(tmp_path, files=["**/[a].jsonl", "[x].jsonl"])) == ["[x].jsonl#1", "a.jsonl#1"]
+    for given, message in {
+        "data/*.csv": "files: data/*.csv: no record file matches (looked for",
+        "data": "files: data is a folder; write path: data, or files: [data/*.parquet]",
+    }.items():
+        with pytest.raises(InputError, match=re.escape(message)):
+            read(tmp_path, files=[given])
+    with pytest.raises(InputError, match="listed 2 times"):
+        read(tmp_path, files=["data/*", "data/a.jsonl"])

@@ -75,7 +75,7 @@ def test_a_plan_is_that_of_the_command_line(finished_once: tuple[Path, Path], mo
     path, out = finished_once
     planned = json.loads(command_line("plan", path, "--out", out, "--set", "seed=3", "--json").stdout)
     monkeypatch.chdir(path.parent)
-    speed = {"hours", "assumed_flop_per_s"}  # measured anew each time
+    speed = {"hours", "seconds", "work_seconds", "assumed_flop_per_s"}  # measured anew each time
     for experiment in (path, str(path), _raw(path)):
         found = raysim.plan(experiment, out=out, overrides="seed=3")
         assert {k: v for k, v in found.items() if k not in speed} == {

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,26 @@ def test_json_and_page_say_what_was_left_out(code: Path) -> None:
     for reason in reasons:
         assert f"Note: acme: 1 file left out: {reason}." in ended.stderr
         assert reason in page.read_text()
+
+
+def test_a_page_says_when_and_how_it_was_made_and_what_came_of_it(code: Path) -> None:
+    page = code / "page.html"
+    args = ["scan", "--generated", code / "generated", *corpora(code), "--html", page]
+    told = {
+        (): ("4 lines and more in a row", "none given (--fail-over)", "no threshold was given: 90.91% of the lines"),
+        ("--fail-over", 0.95): ("4 lines and more", "95.00% (--fail-over)", "passed: 90.91% of the lines match"),
+        ("--fail-over", 0.1): ("4 lines and more", "10.00% (--fail-over)", "failed: 90.91% of the lines match"),
+        ("--blind", "--ignore-comments"): (
+            "4 lines and more in a row; comments left out; names and literals taken as equal",
+        ),
+    }
+    for more, words in told.items():
+        ended = raysim(*args, "--min-lines", 4, *more)
+        assert ended.returncode == (1 if 0.1 in more else 0), ended.stderr
+        shown = page.read_text()
+        assert all(word in shown for word in words), more
+        assert re.search(r"<dd>20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, by raysim", shown)
+        assert "<dd>raysim scan --generated" in shown
 
 
 def test_what_is_public_is_nobodys(code: Path) -> None:

@@ -1,8 +1,10 @@
 """Significant lines of bytes against those of text."""
 
+import time
 from typing import Any
 
 import numpy as np
+import pytest
 from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,3 +50,12 @@ def test_texts_are_equal_only_one_by_one(texts: list[str], draw: st.DataObject) 
 def join_all(texts: list[str]) -> tuple[Any, ...]:
     buffer, begins = join([text.encode() for text in texts])
     return buffer, begins[:-1], begins[1:] - 1, np.zeros(len(texts), np.int32), np.array([0, len(texts)])
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u3000", " \t"])
+def test_white_space_without_end_is_stripped_at_once(blank: str) -> None:
+    run = blank * 200_000
+    started_s = time.process_time()
+    units = lines_in(*join([f"{run}a{run}\n{run}\nb\n".encode()]))
+    assert texts_of(units) == [["a", "b"]]
+    assert time.process_time() - started_s < 1

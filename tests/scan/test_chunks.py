@@ -22,11 +22,11 @@ def test_what_does_not_fit_in_memory_is_read_again(monkeypatch: pytest.MonkeyPat
         return CodeCollection(name, plain.paths, lambda number: (reads.append((name, number)), plain.read(number))[1])
 
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 1)
-    expected = find_clones([counted("a"), counted("b")], 6, reader).to_json()
+    expected = find_clones([counted("a"), counted("b")], 6, reader).to_json(reader.unit)
     assert sorted(reads) == [(name, number) for name in "ab" for number in range(4)]
     with chunks.Workers(reader) as workers:
         num_bytes = next(workers.make(corpus("a", files), 0, lambda chunk: chunk.num_bytes))
     monkeypatch.setattr(source, "_KEPT_BYTES", int(2.5 * num_bytes))
     reads.clear()
-    assert find_clones([counted("a"), counted("b")], 6, reader).to_json() == expected
+    assert find_clones([counted("a"), counted("b")], 6, reader).to_json(reader.unit) == expected
     assert sorted(reads) == [(name, number) for name in "ab" for number in (0, 1, 2, 2, 3, 3)]

@@ -22,7 +22,7 @@ def test_clones_equal_brute_force(owners: Mapping[str, Files], min_lines: int) -
 
 
 def compare_clones(owners: Mapping[str, Files], min_lines: int) -> None:
-    found = find_clones([corpus(n, f) for n, f in owners.items()], min_lines, reader).to_json()
+    found = find_clones([corpus(n, f) for n, f in owners.items()], min_lines, reader).to_json(reader.unit)
     pairs = {(pair["org"], pair["other"]): pair for pair in found["pairs"]}
     assert pairs.keys() == {(org, other) for org in owners for other in owners}
     shared = 0

@@ -146,3 +146,9 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
         open_corpus("o", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"holds no file that matches \*\*/\*\.py"):
         open_corpus("o", str(tmp_path))
+    (tmp_path / "train.parquet").touch()
+    with pytest.raises(InputError, match=r"it holds train.parquet: name .*/train.parquet itself"):
+        open_corpus("o", str(tmp_path))
+    (tmp_path / "train.parquet").rename(tmp_path / "A.java")
+    with pytest.raises(InputError, match=r"it holds 1 .java file: --include '\*\*/\*.java'"):
+        open_corpus("o", str(tmp_path))

@@ -48,7 +48,7 @@ def found(root: Path, folder: Path | None, reader: Reader = BLIND, include: str 
     else:
         with Index(folder) as opened:
             result = find_clones(corpora, 2, reader, opened)
-    return {**result.to_json(), "skipped": [corpus.skipped.drops() for corpus in corpora]}
+    return {**result.to_json(reader.unit), "skipped": [corpus.skipped.drops() for corpus in corpora]}
 
 
 def segments(folder: Path) -> list[Path]:

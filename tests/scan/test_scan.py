@@ -25,7 +25,9 @@ def test_scan_equals_brute_force(generated: Files, owners: Mapping[str, Files], 
 
 
 def compare_scan(generated: Files, owners: Mapping[str, Files], min_lines: int) -> None:
-    found = scan(corpus("g", generated), [corpus(n, f) for n, f in owners.items()], None, min_lines, reader).to_json()
+    found = scan(corpus("g", generated), [corpus(n, f) for n, f in owners.items()], None, min_lines, reader).to_json(
+        reader.unit
+    )
     expected = brute.matches(generated, owners, min_lines)
     assert found["matches"] == [{"generated": row.pop("path"), **row} for row in expected]
     covered = {name: brute.covered(generated, files, min_lines) for name, files in owners.items()}

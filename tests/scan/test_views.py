@@ -59,3 +59,33 @@ def test_json_and_rows_hold_what_was_found(tmp_path: Path) -> None:
     assert row["owners"] == ["acme: [x].py:1"]
     assert (shorter["lines"], shorter["owners"]) == (4, ["[b]: [x].py:1"])
     assert row["ours"] == row["theirs"] == "\n".join(f"line {number}" for number in range(8))
+
+
+def test_clones_name_the_owners_of_both_files(tmp_path: Path) -> None:
+    scanned, clones = find(tmp_path)
+    assert "acme: [x].py:1" in shown(clones_view(clones, "lines"))
+    assert "[b]: [x].py:1" in shown(clones_view(clones, "lines"))
+    assert [row["file"] for row in as_rows(clones.excerpts)] == ["acme: [x].py"]
+    assert [row["file"] for row in as_rows(scanned.excerpts)] == ["[x].py", "[x].py"]
+
+
+def test_tokens_are_called_tokens(tmp_path: Path) -> None:
+    find(tmp_path)
+    owners = [f"{name}={tmp_path / name}" for name in ("acme", "b")]
+    tokens = Reader("tokens")
+    scanned = run_scan([str(tmp_path / "g")], owners, (), WHERE, 3, tokens, Lexing()).found
+    clones = run_clones(owners, WHERE, 3, tokens, Lexing()).found
+    for found in (scanned, clones):
+        names = {name for row in (found["totals"], *found["matches"], *found.get("pairs", ())) for name in row}
+        assert "tokens" in names
+        assert not [name for name in names if "lines" in name]
+    assert scanned["totals"]["covered_tokens"] == {"acme": 16, "b": 8}
+    assert "16" in shown(scan_view(run_scan([str(tmp_path / "g")], owners, (), WHERE, 3, tokens, Lexing()), "tokens"))
+
+
+def test_a_line_without_end_is_shown_as_far_as_people_read(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.py").write_text("x = [" + "1, " * 30_000 + "]\n")
+    found = run_clones([f"{name}={tmp_path / name}" for name in "ab"], WHERE, 1, Reader(), Lexing())
+    assert [len(row["ours"]) for row in as_rows(found.excerpts)] == [400]

@@ -2,19 +2,16 @@
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raysim.core.keys import Key
+from raysim.experiment.estimate.duration import EFFICIENCY, duration
+from raysim.experiment.estimate.timings import Timing, Workload
 from raysim.measures.base import PlannedEvaluation
 from raysim.measures.generation import models_per_job
-from raysim.measures.registry import work_kinds
 from raysim.simulation.planner import Plan
 from raysim.store.retention import Keep, Retention
-from raysim.training.models import Parameters
-
-_EFFICIENCY = 0.35
-"""Share of the matrix-multiplication rate that training reaches. Measured in this project: 0.3 to 0.5 on CPUs."""
 
 
 @functools.cache
@@ -37,8 +34,8 @@ def matmul_rate(precision: str, threads: int, seconds: float = 0.3) -> float:
 def estimate(
     plan: Plan,
     evaluations: Mapping[Key, PlannedEvaluation],
-    parameters: Parameters,
-    pending_tokens: Mapping[str, int],
+    ahead: Workload,
+    log: Sequence[Timing],
     rate: float,
     slots: int,
     keep: Keep,
@@ -48,26 +45,27 @@ def estimate(
     Args:
         plan: of the run.
         evaluations: work on its models.
-        parameters: of the model.
-        pending_tokens: of each kind of work that is not in the store.
+        ahead: what is not in the store.
+        log: what runs took on this machine.
         rate: FLOP/s of matrix products of one slot.
         slots: at work at once.
         keep: what the store keeps.
     """
-    trained, kinds = parameters.trained, work_kinds()
-    flop = sum(kinds[kind].flop_per_parameter * parameters.total * tokens for kind, tokens in pending_tokens.items())
-    flop += 2 * trained * pending_tokens.get("train", 0)
+    trained, time_ahead = ahead.trained, duration(ahead, log, rate)
     peak, end = footprint(plan, evaluations, keep, slots, models_per_job(trained))
     return {
-        "parameters": parameters.total,
+        "parameters": ahead.parameters,
         "trained_parameters": trained,
-        "tokens": dict(pending_tokens),
-        "hours": round(flop / (rate * _EFFICIENCY * slots) / 3600, 4),
+        "tokens": dict(ahead.tokens),
+        "hours": round(time_ahead.seconds / 3600, 4),
+        "seconds": {name: round(seconds, 1) for name, seconds in time_ahead.phases.items()},
+        "work_seconds": {kind: round(seconds, 1) for kind, seconds in time_ahead.kinds.items()},
+        "runs_in_log": time_ahead.runs,
         "keep": keep,
         "bytes": 4 * trained * end,
         "peak_bytes": 4 * trained * peak,
-        "assumed_flop_per_s": round(rate * _EFFICIENCY * slots),
-        "models": len({model.checkpoint.model for model in plan.models}),
+        "assumed_flop_per_s": round(rate * EFFICIENCY * slots),
+        "models": ahead.models,
     }
 
 

@@ -25,7 +25,10 @@ class Membership(Measure):
     example = (
         "membership: {k: 20 %}    # do losses tell training from validation text better than a guess without a model?"
     )
-    kinds = (WorkKind("membership", "score", "scoring", passes=1.0, flop_per_parameter=2), WorkKind("blind"))
+    kinds = (
+        WorkKind("membership", "score", "scoring", 1.0, flop_per_parameter=2, token_s=1e-5, piece_s=0.02),
+        WorkKind("blind"),
+    )
     tables = (MEMBERSHIP, BLIND)
     report = ("raysim.report.sections.membership:section",)
 

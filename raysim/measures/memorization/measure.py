@@ -39,9 +39,9 @@ memorization:
   # extraction: {}         # have models recite passages of training sequences, too"""
     kinds = (
         # A generated token costs one pass, at about half the speed of a batch.
-        WorkKind("generate", "generate", "generating", passes=2.0, flop_per_parameter=4),
+        WorkKind("generate", "generate", "generating", 2.0, flop_per_parameter=4, token_s=6e-5, piece_s=0.04),
         # Extraction reads most of its tokens and generates the others.
-        WorkKind("extract", "recite", "reciting", passes=1.5, flop_per_parameter=3),
+        WorkKind("extract", "recite", "reciting", 1.5, flop_per_parameter=3, token_s=4e-5, piece_s=0.02),
         *map(WorkKind, ("match", "prompts", "copies", "clones", "emissions")),
     )
     tables = (PROMPTS, COPIES, GENERATIONS, SAMPLES, MATCHES, EMISSIONS, EXTRACTION, CLONES)

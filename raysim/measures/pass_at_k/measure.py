@@ -29,7 +29,8 @@ class PassAtK(Measure):
         "pass_at_k: {samples: 20, k: [1, 10]}     # have models solve HumanEval, and execute solutions in a sandbox"
     )
     kinds = (
-        WorkKind("solve", "generate", "solving", passes=2.0, flop_per_parameter=4),
+        # With what follows: running the solutions, and looking at them with a linter.
+        WorkKind("solve", "generate", "solving", 2.0, flop_per_parameter=4, token_s=6e-5, piece_s=1.0),
         WorkKind("execute", doing="executing"),
         WorkKind("lint"),
         WorkKind("licences"),

@@ -1,0 +1,47 @@
+"""What a person should know before training: small validation splits, epochs that do not come out even."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from raysim.experiment.cautions import cautions
+from raysim.experiment.config import load_experiment
+
+DEBUG = Path(__file__).parents[2] / "experiments" / "debug.yaml"
+
+
+def found(files: int, num_bytes: int, *overrides: str) -> list[str]:
+    stats: Any = SimpleNamespace(splits={"valid": {"files": files, "bytes": num_bytes}})
+    return cautions(load_experiment(DEBUG, overrides), {"acme": stats})
+
+
+@pytest.mark.parametrize(
+    ("files", "num_bytes", "said"),
+    [(1, 50_000, "1 file of 50,000 bytes"), (3, 900, "3 files of 900 bytes"), (0, 0, "0 files of 0 bytes")],
+)
+def test_a_validation_split_that_says_little_is_named(files: int, num_bytes: int, said: str) -> None:
+    (caution,) = found(files, num_bytes)
+    assert caution.startswith(f"organizations.acme: its validation split is {said}")
+    assert found(2, 2_000) == []
+
+
+@pytest.mark.parametrize(
+    ("rounds", "epochs", "said"),
+    [
+        (3, 10, "rounds: 3 of trainer.epochs: 10 trains 9 epochs, 3 a round"),
+        (4, 2, "rounds: 4 of trainer.epochs: 2 trains 4 epochs, 1 a round"),
+        (7, 20, "rounds: 7 of trainer.epochs: 20 trains 14 epochs, 2 a round"),
+    ],
+)
+def test_epochs_that_do_not_divide_are_counted(rounds: int, epochs: int, said: str) -> None:
+    def strategies(**more: int) -> str:
+        settings = {"rounds": rounds, **more}
+        return f"strategies={json.dumps(['single', {'fedavg': settings}, {'fedyogi': {**settings, 'label': 'mine'}}])}"
+
+    told = found(9, 90_000, strategies(), f"trainer.epochs={epochs}")
+    assert [line.partition(";")[0] for line in told] == [f"strategies: fedavg: {said}", f"strategies: mine: {said}"]
+    assert found(9, 90_000, strategies(), f"trainer.epochs={2 * rounds}") == []
+    assert found(9, 90_000, strategies(local_epochs=1), f"trainer.epochs={epochs}") == []
