@@ -2,6 +2,7 @@
 
 import ast
 import warnings
+from typing import Literal
 
 
 def parses(text: str) -> bool:
@@ -14,14 +15,15 @@ def parses(text: str) -> bool:
     indent = lines[0][: len(lines[0]) - len(lines[0].lstrip(" \t"))]
     dedented = [line[len(indent) :] if line.startswith(indent) else line for line in lines]
     whole = dedented[:-1] if len(dedented) > 1 else dedented
-    return any(_is_python("\n".join(candidate)) for candidate in (dedented, whole))
+    return any(is_python("\n".join(candidate)) for candidate in (dedented, whole))
 
 
-def _is_python(text: str) -> bool:
+def is_python(text: str, mode: Literal["exec", "eval"] = "exec") -> bool:
+    """Whether `text` as it is is a valid module, or (eval) expression."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(text)
+            compile(text, "<text>", mode, ast.PyCF_ONLY_AST)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

@@ -1,24 +1,26 @@
-"""The process that runs programs for `raysim.sandbox.sandbox`, one at a time; started by it as a module.
+"""The process that runs solutions and their judges for `raysim.sandbox.sandbox`; started by it as a module.
 
-It has loaded Python once, so that each program starts as a fork of it. It reads a line of JSON for each program and
-answers with one. Two processes lie between it and a program: one that watches the clock, and the first of a new
-process namespace, with whose end the kernel ends everything in it.
+It has loaded Python once, so that each process starts as a fork of it. For each trial it gets a packet of JSON and two
+files, solution and tests, and answers with a packet. It reads neither file: who runs a solution can look through all
+that its process was forked with, and must not find the tests there.
+
+A process watches the clock of each trial: the first of a new process namespace, with whose end the kernel ends
+everything in it. Of its two children (see `raysim.sandbox.trial`) one is judged, and the other says the outcome by its
+exit code.
 """
 
 import gc
 import json
 import os
-import random
 import resource
-import secrets
 import select
 import signal
+import socket
 import sys
-import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from raysim.sandbox import kernel
+from raysim.sandbox import kernel, trial
 from raysim.sandbox.isolation import (
     NAMESPACES,
     Limits,
@@ -29,19 +31,20 @@ from raysim.sandbox.isolation import (
     mount_work,
     temporary_work,
 )
+from raysim.sandbox.trial import ENDED, LOST, OUTCOMES, TIMEOUT, UNCONTAINED, Checks
 
-PASSED, WRONG, ERROR, TIMEOUT, MEMORY, ENDED = "passed", "wrong", "error", "timeout", "memory", "ended"
-OUTCOMES = (PASSED, WRONG, ERROR, TIMEOUT, MEMORY, ENDED)
-"""passed: the tests did. wrong: an assertion failed. error: another exception. timeout: processor or wall time ran out.
-memory: more than allowed was asked for. ended: it exited or was killed before its tests had come to an end."""
+PACKET_BYTES = 1 << 17
+"""Longest packet."""
 
-_WELL, _ON_TIME_OUT, _NO_VERDICT = 0, 1, 2
-_NONCE_BYTES = 16
-_NAME = "program"
+_WORDS = (*OUTCOMES, LOST, UNCONTAINED)
+_FIRST_CODE = 10
+"""Exit codes of judges: that of their word. No other end of a process comes to one of them by chance."""
+_LAST_WORDS_S = 1.0
+"""For a process that no longer answers to end, so that it can be said how."""
 
 
 class ForkServer:
-    """Runs programs behind some isolation layers.
+    """Runs trials behind some isolation layers.
 
     Args:
         layers: of `raysim.sandbox.isolation.LAYERS`, those to be in force.
@@ -53,79 +56,87 @@ class ForkServer:
         self._readable = readable
         self._null = os.open("/dev/null", os.O_RDWR)
 
-    def run(self, program: str, limits: Limits) -> str:
-        """The outcome of `program`, of `OUTCOMES`, once nothing of it is left.
+    def run(self, solution: int, tests: int, limits: Limits) -> str:
+        """The outcome of a solution, of `OUTCOMES`, once nothing of it is left.
+
+        Args:
+            solution: descriptor of a file that holds the program.
+            tests: descriptor of a file that holds its tests.
+            limits: of either process.
 
         Raises:
             RuntimeError: it was not run, as something around it failed.
         """
-        nonce = secrets.token_hex(_NONCE_BYTES)
-        reader, writer = os.pipe()
-        watcher = _fork(lambda: self._watch(program, limits, nonce, writer))
-        os.close(writer)
-        try:
-            code = os.waitstatus_to_exitcode(os.waitpid(watcher, 0)[1])
-            # Whoever could write is gone, so there is an end to read to.
-            said = os.read(reader, 4096).decode("ascii", "replace")
-        finally:
-            os.close(reader)
-        if code not in (_WELL, _ON_TIME_OUT, _NO_VERDICT) or not said.startswith(nonce):
+        watcher = _fork(lambda: self._watch(solution, tests, limits))
+        code = os.waitstatus_to_exitcode(os.waitpid(watcher, 0)[1])
+        outcome = _word(code)
+        if outcome not in OUTCOMES:
             raise RuntimeError(f"a program could not be contained, and was not run (code {code})")
-        signed, verdict = said[len(nonce) : 2 * len(nonce)], said[2 * len(nonce) :]
-        if code == _WELL and signed == nonce and verdict in OUTCOMES:
-            return verdict
-        return TIMEOUT if code == _ON_TIME_OUT else ENDED
+        return outcome
 
-    def _watch(self, program: str, limits: Limits, nonce: str, writer: int) -> int:
+    def _watch(self, solution: int, tests: int, limits: Limits) -> int:
         kernel.die_with_parent()
         if NAMESPACES not in self._layers:
             with temporary_work() as work:
-                child = _fork(lambda: self._execute(program, limits, nonce, writer, work))
-                return _await(child, limits)
+                return self._try(solution, tests, limits, work)
         enter_run_namespaces()
-        first = _fork(lambda: self._first(program, limits, nonce, writer))
-        return _await(first, limits)
+        first = _fork(lambda: self._first(solution, tests, limits))
+        return os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
 
-    def _first(self, program: str, limits: Limits, nonce: str, writer: int) -> int:
+    def _first(self, solution: int, tests: int, limits: Limits) -> int:
         """The first process of its namespace; when it ends, so does everything in there."""
         kernel.die_with_parent()
-        work = mount_work(limits)
-        child = _fork(lambda: self._execute(program, limits, nonce, writer, work))
-        while True:
-            ended, status, used = os.wait4(-1, 0)
-            if ended == child:
-                return _judge(status, used, limits)
+        return self._try(solution, tests, limits, mount_work(limits))
 
-    def _execute(self, program: str, limits: Limits, nonce: str, writer: int, work: str) -> int:
+    def _try(self, solution: int, tests: int, limits: Limits, work: str) -> int:
+        """The exit code that says what became of a solution."""
+        here, there = (end.detach() for end in socket.socketpair())
+        solver = _fork(lambda: self._solve(there, solution, limits, work))
+        judge = _fork(lambda: self._judge(here, tests, limits))
+        os.close(here)
+        os.close(there)
+        judged = _await(judge, limits, limits.wall_s)
+        lost = judged is not None and _word(judged) == LOST
+        ended = _await(solver, limits, _LAST_WORDS_S if lost else 0)
+        if judged is None or (lost and ended is None):
+            return _code(TIMEOUT)
+        return _code(ENDED) if lost or judged < 0 else judged
+
+    def _solve(self, descriptor: int, solution: int, limits: Limits, work: str) -> int:
+        program = _content(solution)
+        self._confine(descriptor)
+        os.environ.update(HOME=work, TMPDIR=work)
+        isolate(self._layers, limits, self._readable, work)
+        trial.answer(descriptor, program)
+        return 0
+
+    def _judge(self, descriptor: int, tests: int, limits: Limits) -> int:
+        given = Checks(**json.loads(_content(tests)))
+        self._confine(descriptor)
+        isolate(self._layers, limits, self._readable, None)
+        kernel.hide_memory()
+        return _code(trial.judge(descriptor, given))
+
+    def _confine(self, descriptor: int) -> None:
+        """Leaves this process nothing that is open but `descriptor`, in a session of its own."""
+        kernel.die_with_parent()
         os.setsid()
         for number in (0, 1, 2):
             os.dup2(self._null, number)
-        os.closerange(3, writer)
-        os.closerange(writer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        os.environ.update(HOME=work, TMPDIR=work)
-        verdicts = {outcome: f"{nonce}{outcome}".encode() for outcome in OUTCOMES}
-        isolate(self._layers, limits, self._readable, work)
-        os.write(writer, nonce.encode())  # from here on it is the program's own doing
-        os.write(writer, verdicts[_perform(program)])
-        return _WELL
+        os.closerange(3, descriptor)
+        os.closerange(descriptor + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def _perform(program: str) -> str:
-    """Runs `program` in this process as a module of its own."""
-    module = types.ModuleType(_NAME)
-    sys.modules[_NAME] = module
-    random.seed(0)  # equal programs draw alike; a fork has drawn a seed of its own
-    try:
-        exec(compile(program, f"<{_NAME}>", "exec"), module.__dict__)  # noqa: S102 - what all this is for
-    except AssertionError:
-        return WRONG
-    except MemoryError:
-        return MEMORY
-    except SystemExit:
-        return ENDED
-    except BaseException:
-        return ERROR
-    return PASSED
+def _code(word: str) -> int:
+    return _FIRST_CODE + _WORDS.index(word)
+
+
+def _word(code: int) -> str | None:
+    return _WORDS[code - _FIRST_CODE] if 0 <= code - _FIRST_CODE < len(_WORDS) else None
+
+
+def _content(file: int) -> str:
+    return os.pread(file, os.fstat(file).st_size, 0).decode("utf-8", "surrogatepass")
 
 
 def _fork(work: Callable[[], int]) -> int:
@@ -144,22 +155,17 @@ def _end(work: Callable[[], int]) -> NoReturn:
         os._exit(code)
 
 
-def _await(child: int, limits: Limits) -> int:
-    """Waits for a child and kills it when its time is up."""
+def _await(child: int, limits: Limits, seconds: float) -> int | None:
+    """The exit code of a child; None: its processor time was used up, or it was killed as `seconds` were over."""
     handle = os.pidfd_open(child)
-    on_time = bool(select.select([handle], [], [], limits.wall_s)[0])
+    on_time = bool(select.select([handle], [], [], seconds)[0])
     if not on_time:
         os.kill(child, signal.SIGKILL)
+    os.close(handle)
     _, status, used = os.wait4(child, 0)
-    return _judge(status, used, limits) if on_time else _ON_TIME_OUT
-
-
-def _judge(status: int, used: resource.struct_rusage, limits: Limits) -> int:
     code = os.waitstatus_to_exitcode(status)
-    if code in (_WELL, _ON_TIME_OUT):
-        return code
-    out_of_time = code == -signal.SIGXCPU or used.ru_utime + used.ru_stime >= limits.cpu_s
-    return _ON_TIME_OUT if out_of_time else _NO_VERDICT
+    out_of_time = code == -signal.SIGXCPU or (code < 0 and used.ru_utime + used.ru_stime >= limits.cpu_s)
+    return code if on_time and not out_of_time else None
 
 
 def _preload() -> None:
@@ -179,20 +185,19 @@ def _preload() -> None:
 
 
 def main() -> None:
-    """Serves who started it, until that closes the pipe."""
-    lines = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    """Serves whoever is at the other end of the socket that is its standard input, until that closes it."""
+    connection = socket.socket(fileno=os.dup(0))
 
     def say(answer: dict[str, Any]) -> None:
-        print(json.dumps(answer), file=answers, flush=True)
+        connection.send(json.dumps(answer).encode())
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process of a namespace hears only what has a handler
-    settings = json.loads(lines.readline())
+    settings = json.loads(connection.recv(PACKET_BYTES))
     try:
         if NAMESPACES in settings["layers"]:
             enter_namespaces()
             say({"map": os.getpid()})
-            if lines.readline() != "mapped\n":
+            if not connection.recv(PACKET_BYTES):
                 return
         _preload()
         server = ForkServer(settings["layers"], settings["readable"])
@@ -204,12 +209,17 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path in settings["path"]]
     gc.freeze()  # what is there is never collected, so that forks do not copy it
     say({"ready": True})
-    for line in lines:
-        job = json.loads(line)
+    while True:
+        packet, files, _, _ = socket.recv_fds(connection, PACKET_BYTES, 2)
+        if not packet:
+            return
         try:
-            say({"outcome": server.run(job["program"], Limits(**job["limits"]))})
+            say({"outcome": server.run(*files, Limits(**json.loads(packet)))})
         except (OSError, RuntimeError) as error:
             say({"failed": str(error)})
+        finally:
+            for file in files:
+                os.close(file)
 
 
 if __name__ == "__main__":

@@ -146,13 +146,20 @@ def limit(limits: Limits, counted: bool) -> None:
         resource.setrlimit(what, (min(most, hard), hard))
 
 
-def isolate(layers: Iterable[str], limits: Limits, readable: Iterable[str], work: str) -> None:
-    """Puts every limit and filter on this process, which can never take them off again."""
+def isolate(layers: Iterable[str], limits: Limits, readable: Iterable[str], work: str | None) -> None:
+    """Puts every limit and filter on this process, which can never take them off again.
+
+    Args:
+        layers: to be in force.
+        limits: of this process.
+        readable: paths that it may read.
+        work: folder that it may write to; None: none.
+    """
     layers = tuple(layers)
-    os.chdir(work)
+    os.chdir(work or "/")
     os.umask(0o077)
     if FILES in layers:
-        restrict_files(readable, [work, *_DEVICES])
+        restrict_files(readable, [*([work] if work else []), *_DEVICES])
     limit(limits, counted=NAMESPACES in layers)
     if NAMESPACES in layers and os.geteuid() == 0:
         with contextlib.suppress(OSError):  # where nobody is not mapped, root of this namespace is nobody outside

@@ -20,7 +20,7 @@ _MOUNT_READ_ONLY = 0x1 | MS_NOSUID | MS_NODEV
 _MOUNT_SETATTR = 442
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _SIGKILL = 9
 
@@ -84,6 +84,11 @@ def enter_root(root: Path) -> None:
 def die_with_parent() -> None:
     """Has the kernel kill this process when its parent has ended."""
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+
+
+def hide_memory() -> None:
+    """No other process without capabilities may trace this one, read its memory or take its files."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def forbid_new_privileges() -> None:

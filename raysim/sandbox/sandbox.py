@@ -1,8 +1,13 @@
-"""Runs programs that nobody has read, each in a process of its own that can do little and of which nothing is left.
+"""Judges programs that nobody has read, each in a process of its own that can do little and of which nothing is left.
 
-Always: limits on processor and wall time, memory, open files, the size of files, and (with namespaces) the number of
-processes; a session of its own; an empty folder to work in, removed afterwards; an environment of a few variables; no
-file descriptor but ``/dev/null`` and a pipe for the verdict; no capability of root's, and no way to gain one.
+Its tests run in another process, which never runs a line of it and shares nothing with it: calls go there, and plain
+data comes back (`raysim.sandbox.calls`). So no program can touch its judge, see its tests, or bring objects along that
+equal everything; what it does to the arguments of a call stays with it, unless it returns None.
+
+Always, for both: limits on processor and wall time, memory, open files, the size of files, and (with namespaces) the
+number of processes; a session of its own; an empty folder to work in, removed afterwards (the judge has none); an
+environment of a few variables; no file descriptor but ``/dev/null`` and the connection between them; no capability of
+root's, and no way to gain one.
 
 Three isolation layers besides, each as far as the machine has it (`protections` says so):
 
@@ -15,31 +20,34 @@ Three isolation layers besides, each as far as the machine has it (`protections`
 
 Namespaces alone suffice, or the two filters together; with less no program is started.
 
-What it does not stop: a hole in the kernel, or in the processor (side channels); a program that reads its own memory
-for the secret with which verdicts are signed and says that it passed; reading Python's installed packages; for as long
-as its time lasts, keeping a core and its allowed memory busy (memory is limited for each process: with namespaces but
-without the filter of system calls, for each of `Limits.processes`); without namespaces, many files of the allowed size
-in its folder, until it ends.
+What it does not stop: a hole in the kernel, or in the processor (side channels); reading Python's installed packages,
+with the solutions of a data set that is one; for as long as its time lasts, keeping a core and its allowed memory busy
+(memory is limited for each process: with namespaces but without the filter of system calls, for each of
+`Limits.processes`); without namespaces, many files of the allowed size in its folder, until it ends.
 """
 
 import contextlib
 import functools
 import json
+import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError, RunError
+from raysim.sandbox.fork_server import PACKET_BYTES
 from raysim.sandbox.isolation import FILES, LAYERS, NAMESPACES, SYSTEM_CALLS, Limits, map_users, readable_paths
+from raysim.sandbox.trial import LOADS, Checks
 
 _PROBE = "import fractions\nassert fractions.Fraction(1, 2) == 0.5\n"
 
 
 class Sandbox:
-    """Runs one program at a time, in forks of one fork server; see the module for what that stops.
+    """Judges one program at a time, in forks of one fork server; see the module for what that stops.
 
     Args:
         layers: to be in force; None: all that the machine has.
@@ -58,40 +66,44 @@ class Sandbox:
                     " user namespaces, or with seccomp and Landlock, or leave pass_at_k out; see raysim doctor"
                 )
         self.layers = tuple(layer for layer in LAYERS if layer in layers)
-        self._server: subprocess.Popen[str] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
 
-    def run(self, program: str, limits: Limits) -> str:
-        """The outcome of a program, of `raysim.sandbox.fork_server.OUTCOMES`.
+    def run(self, program: str, limits: Limits, checks: Checks = LOADS) -> str:
+        """The outcome of a program, of `raysim.sandbox.trial.OUTCOMES`.
+
+        Args:
+            program: Python.
+            limits: of its process, and again of that of its tests.
+            checks: see there.
 
         Raises:
             RunError: the fork server could not start, was lost twice, or could not contain the program.
         """
-        job = json.dumps({"program": program, "limits": asdict(limits)})
-        for _ in range(2):
-            with contextlib.suppress(BrokenPipeError, EOFError):
-                if self._server is None:
-                    self._start()
-                answer = self._ask(job)
-                if "failed" in answer:
-                    raise RunError(answer["failed"])
-                return answer["outcome"]
-            self.close()
+        with _file(program) as solution, _file(json.dumps(asdict(checks))) as judge:
+            for _ in range(2):
+                with contextlib.suppress(ConnectionError, EOFError):
+                    if self._server is None:
+                        self._start()
+                    answer = self._ask(asdict(limits), solution, judge)
+                    if "failed" in answer:
+                        raise RunError(answer["failed"])
+                    return answer["outcome"]
+                self.close()
         raise RunError("the process that runs generated programs was lost twice; see the system's log")
 
     def close(self) -> None:
         """Ends the fork server, and with it whatever it runs."""
         server, self._server = self._server, None
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
         if server:
-            assert server.stdin, "it is a pipe"
-            assert server.stdout, "it is a pipe"
-            with contextlib.suppress(BrokenPipeError):
-                server.stdin.close()
             try:
                 server.wait(timeout=1)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-            server.stdout.close()
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -103,45 +115,53 @@ class Sandbox:
         home = str(Path(__file__).resolve().parents[2])
         prefixes = (sys.prefix, sys.base_prefix)
         path = [entry for entry in sys.path if any(Path(entry).is_relative_to(prefix) for prefix in prefixes)]
-        self._server = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "raysim.sandbox.fork_server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            cwd="/",
-            start_new_session=True,
-            env={
-                "PATH": "/usr/bin:/bin",
-                "LANG": "C.UTF-8",
-                "PYTHONPATH": home,
-                "PYTHONHASHSEED": "0",  # so that equal programs walk through sets alike
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-            },
-        )
-        readable = readable_paths(prefixes)
-        answer = self._ask(json.dumps({"layers": self.layers, "readable": readable, "path": path}))
+        self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-s", "-P", "-m", "raysim.sandbox.fork_server"],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "LANG": "C.UTF-8",
+                    "PYTHONPATH": home,
+                    "PYTHONHASHSEED": "0",  # so that equal programs walk through sets alike
+                    "OMP_NUM_THREADS": "1",
+                    "OPENBLAS_NUM_THREADS": "1",
+                },
+            )
+        answer = self._ask({"layers": self.layers, "readable": readable_paths(prefixes), "path": path})
         if "map" in answer:
             try:
                 map_users(answer["map"])
             except OSError as error:
                 raise RunError(f"the users of a namespace could not be mapped: {error}") from None
-            answer = self._ask("mapped")
+            answer = self._ask({"mapped": True})
         if "failed" in answer:
             raise RunError(answer["failed"])
 
-    def _ask(self, line: str) -> dict[str, Any]:
-        assert self._server, "it was started"
-        assert self._server.stdin, "it is a pipe"
-        assert self._server.stdout, "it is a pipe"
-        self._server.stdin.write(line + "\n")
-        self._server.stdin.flush()
-        answer = self._server.stdout.readline()
-        if not answer.endswith("\n"):
+    def _ask(self, packet: dict[str, Any], *files: int) -> dict[str, Any]:
+        assert self._connection, "it was started"
+        socket.send_fds(self._connection, [json.dumps(packet).encode()], files)
+        answer = self._connection.recv(PACKET_BYTES)
+        if not answer:
             raise EOFError
         return json.loads(answer)
+
+
+@contextlib.contextmanager
+def _file(content: str) -> Iterator[int]:
+    """A descriptor of a file in memory, which no other process has."""
+    file = os.memfd_create("program")
+    try:
+        with os.fdopen(os.dup(file), "wb") as writer:
+            writer.write(content.encode("utf-8", "surrogatepass"))
+        yield file
+    finally:
+        os.close(file)
 
 
 def enough(layers: Iterable[str]) -> bool:

@@ -21,7 +21,7 @@ pytestmark = [
 PROBLEMS = {
     "Mine/anything": ("def f(x):\n    return x\n\n\ny = ", "import builtins"),
     "Mine/never": ("def g():\n", "assert False"),
-    "Mine/long": ("# long\n" * 200, "pass"),
+    "Mine/long": ("# long\n" * 200, "assert f"),
 }
 """One that any solution with a value solves, one that none does, one whose prompt fills the model's context."""
 
@@ -52,7 +52,7 @@ def solved(
     """A run folder, and what writes further experiments beside it."""
     folder = tmp_path_factory.mktemp("solved")
     known = (corpus_folders["alpha"] / "bisect.py").read_text()[:90]
-    problems = {**PROBLEMS, "Mine/known": (known, "pass")}
+    problems = {**PROBLEMS, "Mine/known": (known, "import builtins")}
     rows = [{"task_id": n, "prompt": p, "entry_point": "f", "test": t} for n, (p, t) in problems.items()]
     (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     agreement = {"share": "data", "licences": ["MIT"]}

@@ -26,7 +26,7 @@ def write(path: Path, *rows: Any) -> Path:
 def passes(problem: Problem, completion: str) -> bool:
     """What the program comes to; these are programs of this file alone, so no sandbox is needed."""
     try:
-        exec(problem.program(completion), {"__name__": "program"})
+        exec(f"{problem.program(completion)}\n{problem.checks.code}", {"__name__": "program"})
     except Exception:
         return False
     return True

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from raysim.measures.pass_at_k.problems import Problem
-from raysim.sandbox.fork_server import OUTCOMES
 from raysim.sandbox.isolation import Limits
 from raysim.sandbox.sandbox import Sandbox
+from raysim.sandbox.trial import OUTCOMES
 from raysim.tables.schemas.solving import EXECUTIONS
 
 OUTCOME_SCHEMA = pa.schema(
@@ -51,10 +51,10 @@ class ExecuteStep:
 
     def __call__(self, work: pa.Table) -> pa.Table:
         """Work of `EXECUTE_SCHEMA` to the same rows with ``outcome`` and ``walls`` instead of ``completion``."""
-        outcomes = [
-            self._sandbox.run(self._problems[row["problem"]].program(row["completion"]), self._limits)
-            for row in work.select(["problem", "completion"]).to_pylist()
-        ]
+        outcomes = []
+        for row in work.select(["problem", "completion"]).to_pylist():
+            problem = self._problems[row["problem"]]
+            outcomes.append(self._sandbox.run(problem.program(row["completion"]), self._limits, problem.checks))
         layers = ", ".join(self._sandbox.layers)
         done = work.drop_columns(["completion"]).append_column("outcome", pa.array(outcomes, pa.string()))
         return done.append_column("walls", pa.array([layers] * len(done), pa.string()))

@@ -7,6 +7,7 @@ from typing import Any
 
 from raysim.measures.base import EvalContext, GenerationLoad, GenerationMeasure, Measure, PlannedEvaluation
 from raysim.measures.generation import numerics
+from raysim.measures.pass_at_k.graders import check_graders
 from raysim.measures.pass_at_k.linting import linting_recipe
 from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, load_problems
 from raysim.measures.pass_at_k.recipes import solution_recipe
@@ -46,9 +47,9 @@ class PassAtK(Measure):
         return tuple(load_problems(self.settings.problems, base))
 
     def prepare(self, context: EvalContext) -> None:
-        """Reads the problems, and looks for the linter."""
-        self._problems(context.base)
+        """Reads the problems and checks them, within the limits that solutions have; looks for the linter."""
         linting_recipe("")
+        check_graders(self._problems(context.base), self.settings.limits)
 
     def generations(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[PlannedEvaluation]:
         settings, problems = self.settings, self._problems(context.base)

@@ -1,24 +1,28 @@
 """Tests from inputs and a right solution, as in HumanEval+ and MBPP+ (Liu et al., NeurIPS 2023, arXiv 2305.01210).
 
 A solution is right if it answers to every input what the canonical solution does. Numbers with a fraction may differ by
-``atol`` (1e-6 where that is 0), relative 1e-7; a few functions are judged more leniently, as EvalPlus 0.3 does. The
-canonical solution runs in the same process, within the same limits.
+``atol`` (1e-6 where that is 0), relative 1e-7; NaN equals NaN; a few functions are judged more leniently, as EvalPlus
+0.3 does (`raysim.measures.pass_at_k.answers`). The canonical solution runs in the judge's process.
 """
 
 import ast
+import inspect
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
+
+from raysim.measures.pass_at_k import answers
 
 
 def plus_test(row: Mapping[str, Any]) -> str:
-    """Python that raises unless the solution before it answers as ``canonical_solution`` does.
+    """Python that, after `answers_module`, raises unless the solution answers as ``canonical_solution`` does.
 
     Args:
-        row: ``prompt``, ``entry_point``, ``canonical_solution``, ``base_input`` and perhaps ``plus_input``, ``atol``
+        row: ``prompt``, ``entry_point``, ``canonical_solution``, ``base_input`` or ``plus_input`` and perhaps ``atol``
             and ``assertion``: its calls show which lists of the inputs, which JSON holds, are tuples or sets.
     """
-    inputs = [*row["base_input"], *(row.get("plus_input") or [])]
+    inputs = [*(row.get("base_input") or []), *(row.get("plus_input") or [])]
     example = _example(row.get("assertion"), row["entry_point"])
     if example is not None:
         inputs = [[as_in(e, v) for e, v in zip(example, given, strict=False)] for given in inputs]
@@ -28,6 +32,12 @@ def plus_test(row: Mapping[str, Any]) -> str:
         inputs=f"[{', '.join(map(_literal, inputs))}]",
         tolerance=float(row.get("atol") or 0),
     )
+
+
+@cache
+def answers_module() -> str:
+    """Python that defines what tests by `plus_test` use, in a namespace of its own."""
+    return f'_answers = {{"__name__": "answers"}}\nexec({inspect.getsource(answers)!r}, _answers)\n'
 
 
 def as_in(example: Any, value: Any) -> Any:
@@ -86,62 +96,8 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-_TEST = '''
-def _check_against_reference(candidate):
-    import copy
-    import math
-
-    space = {{"__name__": "reference"}}
-    exec({reference!r}, space)
-    reference = space[{name!r}]
-
-    def has_fractions(value):
-        if isinstance(value, (list, tuple)):
-            return bool(value) and all(isinstance(item, float) for item in value)
-        return isinstance(value, float)
-
-    def near(found, expected, tolerance):
-        if isinstance(expected, (list, tuple)):
-            return len(found) == len(expected) and all(near(f, e, tolerance) for f, e in zip(found, expected))
-        return found == expected or abs(found - expected) <= tolerance + 1e-7 * abs(expected) < math.inf
-
-    def special(found, expected, given):
-        """Whether a lenient judge lets it pass; None: there is none for this function."""
-        name = {name!r}
-        if name in {{
-            "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly",
-            "larg_nnum", "intersection_array", "find_dissimilar", "Diff",
-        }}:
-            return set(found) == set(expected)
-        if name in {{"check_str", "text_match_three", "text_starta_endb"}}:
-            wanted = expected if isinstance(expected, bool) else expected is not None
-            return (found if isinstance(found, bool) else found is not None) == wanted
-        if name == "are_equivalent":
-            return True
-        if name == "sum_div":
-            return found == expected or found == 0
-        if name == "surface_Area":
-            edge, height = given
-            return found in (expected, round(edge**2 + 2 * edge * math.sqrt((edge / 2) ** 2 + height**2)))
-        if name == "digit_distance_nums":
-            pairs = zip(*(str(number) for number in given))
-            return found in (expected, sum(abs(int(a) - int(b)) for a, b in pairs))
-        if name == "find_zero":
-            return abs(sum(c * found**i for i, c in enumerate(given[0]))) <= {tolerance}
-        return None
-
-    for given in {inputs}:
-        expected = reference(*copy.deepcopy(given))
-        found = candidate(*copy.deepcopy(given))
-        verdict = special(found, expected, given)
-        if verdict is None:
-            verdict = found == expected
-            tolerance = {tolerance} or (1e-6 if has_fractions(expected) else 0)
-            if not verdict and tolerance:
-                assert type(found) is type(expected)
-                verdict = near(found, expected, tolerance)
-        assert verdict
-
-
-_check_against_reference({name})
-'''
+_TEST = """
+_reference = {{"__name__": "reference"}}
+exec({reference!r}, _reference)
+_answers["check_answers"]({name!r}, {name}, eval({name!r}, _reference), {inputs}, {tolerance})
+"""

@@ -12,11 +12,15 @@ from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, samplin
 from raysim.measures.when import CheckpointKinds
 from raysim.sandbox.isolation import Limits
 
-EXECUTION_VERSION = 1
+EXECUTION_VERSION = 2
 """Numerics version of execution: raised whenever the same program might come to another outcome."""
 
 _WALL_FACTOR = 4
 """Wall time over processor time; a busy machine then fails no program that only waits for its turn."""
+
+
+_MOST_MEMORY_BYTES = 1 << 50
+"""No limit at all; a larger number the kernel would not take."""
 
 
 class PassAtKSettings(Settings):
@@ -45,9 +49,12 @@ class PassAtKSettings(Settings):
         description="rows (problems times samples) generated together; part of the recipe, as sums round by it",
     )
     timeout_s: int = Field(
-        default=3, ge=1, description="processor time of a solution with its tests; four times that by the clock"
+        default=3,
+        ge=1,
+        le=86_400,
+        description="processor time of a solution, and of its tests; four times that by the clock",
     )
-    memory: Size = Field(default=1 << 30, description="address space of a solution with its tests, for example 1 GB")
+    memory: Size = Field(default=1 << 30, description="address space of a solution, and of its tests, for example 1 GB")
     min_lines: int = Field(
         default=6, ge=1, description="consecutive lines of a solution that make a match with licensed code"
     )
@@ -68,8 +75,12 @@ class PassAtKSettings(Settings):
 
     @property
     def limits(self) -> Limits:
-        """Of one solution with its tests."""
-        return Limits(cpu_s=self.timeout_s, wall_s=_WALL_FACTOR * self.timeout_s, memory_bytes=self.memory)
+        """Of one solution, and of its tests."""
+        return Limits(
+            cpu_s=self.timeout_s,
+            wall_s=_WALL_FACTOR * self.timeout_s,
+            memory_bytes=min(self.memory, _MOST_MEMORY_BYTES),
+        )
 
     def generation_recipe(self, numerics: Numerics) -> dict[str, Any]:
         """The settings that decide what a model answers to given problems."""

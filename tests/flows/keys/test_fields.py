@@ -97,6 +97,8 @@ DECIDES: dict[str, str] = {
     "problems.0.name": "solve execute",
     "problems.0.prompt": "solve",
     "problems.0.test": "execute",
+    "problems.0.entry_point": "execute",
+    "problems.0.plus": "execute",
     "solutions": "execute lint licences",
 }  # fmt: skip
 """Which kinds of work a field decides by itself; what follows from another key is not repeated."""

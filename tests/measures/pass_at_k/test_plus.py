@@ -50,24 +50,38 @@ def test_infinity_and_what_is_no_number(tmp_path: Path) -> None:
     assert not passes(problem, "    return b - a")
 
 
+def test_nan_is_right_where_the_reference_has_it(tmp_path: Path) -> None:
+    fields = {"entry_point": "f", "prompt": "def f(x):\n", "canonical_solution": "    return [x - x, {'a': x - x}]\n"}
+    problem = plus(tmp_path, base_input=[[float("inf")]], **fields)
+    assert passes(problem, "    return [x - x, {'a': x - x}]")
+    assert not passes(problem, "    return [0.0, {'a': x - x}]")
+    assert not passes(problem, "    return [x - x, {'a': 0.0}]")
+    assert not passes(plus(tmp_path, base_input=[[1.0]], **fields), "    return [float('nan')] * 2")
+
+
+def test_names_of_the_judge_are_names_of_problems_too(tmp_path: Path) -> None:
+    for name in ("same", "agree", "check_answers", "copy"):
+        fields = {"entry_point": name, "prompt": f"def {name}(x):\n", "canonical_solution": "    return x\n"}
+        problem = plus(tmp_path, base_input=[[1]], **fields)
+        assert passes(problem, "    return x")
+        assert not passes(problem, "    return -x")
+
+
 @pytest.mark.parametrize(
     ("name", "canonical", "given", "right", "wrong"),
     [
         ("similar_elements", "list(x)", [[1, 2]], "list(reversed(x))", "x[:1]"),
         ("check_str", "True", ["a"], "'found'", "None"),
-        ("are_equivalent", "x == 1", [1], "'anything'", None),
         ("sum_div", "7", [7], "0", "1"),
         ("find_zero", "-1.0", [[1, 1]], "-1.00001", "-1.1"),
     ],
 )
-def test_lenient_judges(
-    name: str, canonical: str, given: list[Any], right: str, wrong: str | None, tmp_path: Path
-) -> None:
+def test_lenient_judges(name: str, canonical: str, given: list[Any], right: str, wrong: str, tmp_path: Path) -> None:
     fields = {"entry_point": name, "prompt": f"def {name}(x):\n", "canonical_solution": f"    return {canonical}\n"}
     problem = plus(tmp_path, base_input=[given], atol=1e-4, **fields)
     assert passes(problem, f"    return {canonical}")
     assert passes(problem, f"    return {right}")
-    assert wrong is None or not passes(problem, f"    return {wrong}")
+    assert not passes(problem, f"    return {wrong}")
 
 
 def test_two_answers_of_mbpp_are_right_in_two_ways(tmp_path: Path) -> None:
