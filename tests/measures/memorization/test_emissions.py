@@ -63,14 +63,10 @@ def test_lines_that_are_given_away_are_counted_at_their_owner(models: MeasuredMo
 def test_a_line_that_a_prompt_begins_is_digested_where_the_prompt_is(models: MeasuredModels) -> None:
     """What comes back holds neither the line nor a hash of its end alone."""
     alpha = models.organizations["alpha"]
-    for tokens in range(4, 12):
-        settings = SETTINGS.model_copy(update={"prefix_tokens": tokens})
-        (prompt,) = prompts_at(alpha, settings, 1).to_pylist()
-        begun, (end, following, *_) = open_line(prompt["text"])[0], prompt["truth"].split("\n")
-        if begun and end:
-            break
-    assert begun
-    assert end
+    asked = [SETTINGS.model_copy(update={"prefix_tokens": tokens}) for tokens in range(4, 12)]
+    prompts = [(settings, *prompts_at(alpha, settings, 1).to_pylist()) for settings in asked]
+    settings, prompt = next((s, p) for s, p in prompts if open_line(p["text"])[0] and not p["truth"].startswith("\n"))
+    begun, (end, following, *_) = open_line(prompt["text"])[0], prompt["truth"].split("\n")
     matches = {"m": wrote(f"{end}\n{following}", "alpha", prompt["prompt"], 1)}
     (windows,) = written_at(alpha, settings, 1, matches, ["alpha"], SECRET)["m"].values()
     assert windows.tolist() == digest_windows(digest_lines([begun + end, following], SECRET), 2).tolist()

@@ -66,3 +66,22 @@ def test_a_prompt_of_two_organizations_is_counted_once(tmp_path: Path) -> None:
     assert {row["places"] for row in rows(tables["copies"])} == {1}
     clones = {(row["organization"], row["other"]): row for row in rows(tables["clones"])}
     assert clones["alpha", "beta"]["covered"] == clones["alpha", "beta"]["lines"] == 60
+
+
+def test_answers_are_matched_where_their_prompts_are(models: MeasuredModels) -> None:
+    """The ledger has them go back there; nothing of a prompt leaves, not even hashed, for its answers to be matched."""
+    measured(models)
+    store = models.executor.store
+    entries = [entry for key in store if (entry := store.peek(key))]
+    moved = {
+        kind: {entry.info["site"]: entry.info["crossings"] for entry in entries if entry.recipe["kind"] == kind}
+        for kind in ("generate", "match")
+    }
+    for name in ("alpha", "beta"):
+        (answers,) = moved["generate"][name]
+        back, found = moved["match"][name]
+        assert (answers["sender"], answers["receiver"]) == (name, "server")
+        assert back == answers | {"sender": "server", "receiver": name}
+        assert (found["sender"], found["receiver"], found["kind"]) == (name, "server", "match")
+    (prompts, *_) = [entry for entry in entries if entry.recipe["kind"] == "prompts"]
+    assert [row["kind"] for row in prompts.info["crossings"]] == ["prompt facts", "line hashes"]
