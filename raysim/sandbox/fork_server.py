@@ -214,7 +214,8 @@ def main() -> None:
         if not packet:
             return
         try:
-            say({"outcome": server.run(*files, Limits(**json.loads(packet)))})
+            solution, tests = files
+            say({"outcome": server.run(solution, tests, Limits(**json.loads(packet)))})
         except (OSError, RuntimeError) as error:
             say({"failed": str(error)})
         finally:

@@ -119,7 +119,7 @@ class Sandbox:
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, "-s", "-P", "-m", "raysim.sandbox.fork_server"],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",

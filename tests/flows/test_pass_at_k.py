@@ -154,7 +154,14 @@ def test_another_setting_does_again_what_depends_on_it(
 
 
 def test_what_is_wrong_is_said_before_anything_starts(solved: tuple[Path, Any], tmp_path: Path) -> None:
+    empty = {"task_id": "Mine/0", "prompt": "x = ", "entry_point": "x", "test": "def check (candidate):\n    pass"}
+    right = {"test": "assert x == 2", "canonical_solution": "3"}
+    for name, row in (("empty", empty), ("broken", empty | right)):
+        solved[0].with_name(f"{name}.jsonl").write_text(json.dumps(row))
     for changes, says in (
+        ({"problems": "empty.jsonl"}, "measure.pass_at_k.problems: empty.jsonl, line 1: test: its check is empty"),
+        ({"problems": "broken.jsonl"}, "measure.pass_at_k.problems: Mine/0: its canonical solution does not pass"),
+        ({"memory": 1}, "measure.pass_at_k.memory: 1 bytes is too little for the right solution of any problem"),
         ({"problems": "missing.jsonl"}, "measure.pass_at_k.problems: missing.jsonl: no such file"),
         ({"k": [5]}, "measure.pass_at_k: Value error, k: 5 tries need as many samples, there are 3"),
     ):

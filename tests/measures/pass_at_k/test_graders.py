@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from problem_files import ADD, PLUS, write
@@ -18,7 +19,7 @@ pytestmark = needs_isolation
 LIMITS = Limits()
 
 
-def problems(tmp_path: Path, *rows: dict[str, object]) -> tuple[Problem, ...]:
+def problems(tmp_path: Path, *rows: Any) -> tuple[Problem, ...]:
     named = [ADD | row | {"task_id": f"Mine/{n}"} for n, row in enumerate(rows)]
     return load_problems("f.jsonl", write(tmp_path / "f.jsonl", *named).parent)
 
@@ -42,12 +43,12 @@ def test_good_ones(tmp_path: Path) -> None:
           "test": "assert add(1, 2) is None"}, "Mine/1: .* empty body"),
     ],
 )  # fmt: skip
-def test_bad_ones_are_named(tmp_path: Path, row: dict[str, object], says: str) -> None:
+def test_bad_ones_are_named(tmp_path: Path, row: Any, says: str) -> None:
     with pytest.raises(InputError, match=rf"^measure\.pass_at_k\.problems: {says}"):
         check_graders(problems(tmp_path, {}, row), LIMITS)
 
 
-def least(tmp_path: Path, limits: Limits, *rows: dict[str, object]) -> str:
+def least(tmp_path: Path, limits: Limits, *rows: Any) -> str:
     with pytest.raises(InputError) as refused:
         check_graders(problems(tmp_path, *rows), limits)
     assert "\n" not in str(refused.value)
