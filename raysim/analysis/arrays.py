@@ -193,7 +193,9 @@ def loss_arrays(run: Results) -> LossArrays:
         return _sums(place, _numbers(losses, name), shape)
 
     nats = np.zeros(int(np.prod(shape)), np.float64)
-    np.add.at(nats, place, losses.column("nats").to_numpy())
+    known = losses.column("nats").to_numpy()
+    # A loss that is infinite says no more than one that is no number, and a difference of two has none.
+    np.add.at(nats, place, np.where(np.isfinite(known), known, np.nan))
     return LossArrays(
         models=models,
         organizations=[organization for organization, _ in files],

@@ -164,7 +164,6 @@ def write_findings(run_dir: Path | str) -> tuple[pa.Table, pa.Table]:
     return contrasts, findings
 
 
-@np.errstate(invalid="ignore", over="ignore")  # of models that have diverged, whose numbers decide nothing
 def assess(results: RunResults) -> tuple[pa.Table, pa.Table]:
     """The tables `contrasts` and `findings` of a run."""
     found = all_contrasts(results)

@@ -202,16 +202,19 @@ class Parameters:
 
 
 def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, context: int) -> Parameters:
-    """Parameters of a model, built without memory for its weights; of a checkpoint only the config is read.
+    """Parameters of a model, built without memory for its weights where it can be; of a checkpoint the config is read.
 
     Raises:
         InputError: the model cannot be built, or has state besides its parameters.
     """
     import torch
 
-    with torch.device("meta"):
-        model = build_model(settings, vocab_size, bos_id, context, skeleton=True)
-        return Parameters(sum(p.numel() for p in model.parameters()), layout_of(model).num_parameters)
+    try:
+        with torch.device("meta"):
+            model = build_model(settings, vocab_size, bos_id, context, skeleton=True)
+    except RuntimeError:  # it looks at numbers, which this device does not have
+        model = build_model(settings, vocab_size, bos_id, context)
+    return Parameters(sum(p.numel() for p in model.parameters()), layout_of(model).num_parameters)
 
 
 def initial_recipe(model_recipe: dict[str, Any], seed: int, libraries: str) -> dict[str, Any]:
