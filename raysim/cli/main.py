@@ -55,35 +55,35 @@ _err = Console(stderr=True, highlight=False)
 
 def _new_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
     """Refuses a file that could not be written, before the work that it is to hold."""
-    del context
     if path is None or str(path) == "-":
         return path
+    given = f"{_name(context, parameter)} {path}"
     if path.is_dir():
-        raise InputError(f"{_name(parameter)} {path}: is a folder; name a file")
+        raise InputError(f"{given}: is a folder; name a file")
     if not (folder := path.absolute().parent).is_dir():
-        raise InputError(f"{_name(parameter)} {path}: {folder} is no folder that is there; make it, or name another")
-    _require_writable(parameter, path, path if path.exists() else folder)
+        raise InputError(f"{given}: {folder} is no folder that is there; make it, or name another")
+    _require_writable(given, path if path.exists() else folder)
     return path
 
 
 def _new_folder(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
     """Refuses a folder that could not be made or written, before the work that it is to hold."""
-    del context
     if path is not None:
+        given = f"{_name(context, parameter)} {path}"
         there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
         if not there.is_dir():
-            raise InputError(f"{_name(parameter)} {path}: {there} is a file; name another place")
-        _require_writable(parameter, path, there)
+            raise InputError(f"{given}: {there} is a file; name another place")
+        _require_writable(given, there)
     return path
 
 
-def _require_writable(parameter: click.Parameter, path: Path, there: Path) -> None:
+def _require_writable(given: str, there: Path) -> None:
     if not os.access(there, os.W_OK):
-        raise InputError(f"{_name(parameter)} {path}: this user may not write to {there}; name another place")
+        raise InputError(f"{given}: this user may not write to {there}; name another place")
 
 
-def _name(parameter: click.Parameter) -> str:
-    return parameter.opts[0] if parameter.param_type_name == "option" else parameter.make_metavar()
+def _name(context: click.Context, parameter: click.Parameter) -> str:
+    return parameter.opts[0] if parameter.param_type_name == "option" else parameter.make_metavar(context)
 
 
 ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]
