@@ -16,8 +16,12 @@ def test_utf8_is_what_it_was(text: str) -> None:
     assert decode_source(text.encode()) == text.removeprefix("\ufeff")
 
 
-@given(text=st.text(), encoding=st.sampled_from(["utf-8-sig", "utf-16", "utf-32"]))
+@given(
+    text=st.text().filter(lambda text: not text.startswith("\0")),
+    encoding=st.sampled_from(["utf-8-sig", "utf-16", "utf-32"]),
+)
 def test_a_mark_says_which_encoding_it_is(text: str, encoding: str) -> None:
+    """But for texts that begin with a NUL, of which the mark of UTF-16 is that of UTF-32; no source file does."""
     assert decode_source(text.encode(encoding)) == clean(text.removeprefix("\ufeff"))
 
 

@@ -121,7 +121,7 @@ def test_packages_are_counted_by_ending_too(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_many_endings_are_counted_together(tmp_path: Path) -> None:
-    for name in (*(f"page.{number}" for number in range(30)), "a.txt", "b.txt"):
+    for name in (*(f"page.{number}" for number in range(30)), "a.txt", "b.txt", "a.py"):
         write(tmp_path, {name: "x"})
     skipped = read(tmp_path, path=".").skipped
     assert len(skipped) == 13

@@ -116,7 +116,7 @@ def test_a_folder_of_an_older_version_is_known_by_its_settings(tmp_path: Path) -
 
 
 def test_a_run_keeps_out_of_the_folder_of_a_sweep(tmp_path: Path) -> None:
-    folder = written(tmp_path, experiment(), points=[{"name": "p"}])
+    folder = written(tmp_path, experiment(), points=[{"name": "p", "folder": "points/p"}])
     with pytest.raises(InputError, match="differs in sweep"):
         check_settings(folder, experiment())
 

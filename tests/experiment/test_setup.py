@@ -89,7 +89,7 @@ def test_a_reference_that_gives_nothing_would_make_all_code_somebodys_own(
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/a.ipynb").write_text("{}")
     references = [{"path": str(corpus_folders["gamma"])}, {"path": str(tmp_path / "notes")}]
-    with pytest.raises(InputError, match=r"references\[1\] gives no file: 1 not matched by include: \.ipynb"):
+    with pytest.raises(InputError, match=r"references: path: .*nothing matches `\*\*/\*\.py`; it holds 1 \.ipynb file"):
         prepared(experiment(corpus_folders, references=references), tmp_path / "store")
     (tmp_path / "notes/a.py").write_text("a = 1\n")
     setup = prepared(experiment(corpus_folders, references=references), tmp_path / "store")
