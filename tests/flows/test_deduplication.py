@@ -221,13 +221,16 @@ def test_emissions_keep_to_their_bounds(fluent: Path) -> None:
 @pytest.mark.slow
 def test_what_was_emitted_is_what_the_matches_hold(fluent: Path, tmp_path: Path) -> None:
     """With windows of one line an owner's emitted lines are those that equal a line of a match, wherever they stand."""
+    trained = _training_lines(fluent, tmp_path)
     written: dict[tuple[str, str], set[str]] = {}
     for row in read_table(fluent, "matches").to_pylist():
-        lines = significant_lines(row["text"])[0]
-        written.setdefault((row["model"], row["owner"]), set()).update(lines)
-    trained = _training_lines(fluent, tmp_path)
+        first, *others = significant_lines(row["text"])[0]
+        # The prompt may have begun the first line; its owner has it whole.
+        whole = trained[row["owner"]][row["file"], row["line"]]
+        assert whole.endswith(first) if row["start"] == 1 else whole == first
+        written.setdefault((row["model"], row["owner"]), set()).update([whole, *others])
     for row in read_table(fluent, "emissions").to_pylist():
-        lines = trained[row["owner"]]
+        lines = trained[row["owner"]].values()
         assert row["lines"] == len(lines)
         assert row["emitted"] == sum(line in written.get((row["model"], row["owner"]), ()) for line in lines)
 
@@ -247,10 +250,10 @@ def _files(organization: Organization) -> list[SourceFile]:
     return [*organization.corpus.train, *organization.corpus.valid]
 
 
-def _training_lines(run: Path, tmp_path: Path) -> dict[str, list[str]]:
-    """Significant lines of every training split of a run, from the organizations themselves."""
+def _training_lines(run: Path, tmp_path: Path) -> dict[str, dict[tuple[str, int], str]]:
+    """Significant lines of every training split of a run by file and number, from the organizations themselves."""
 
-    async def ask() -> dict[str, list[str]]:
+    async def ask() -> dict[str, dict[tuple[str, int], str]]:
         pool, loaded = inline_pool(), restore_experiment(RunFolder(run).read_manifest())
         await set_up(loaded, pool, Store(tmp_path / "store"))
         return {name: await pool.call(name, "run", _lines) for name in loaded.experiment.organizations}
@@ -258,8 +261,12 @@ def _training_lines(run: Path, tmp_path: Path) -> dict[str, list[str]]:
     return asyncio.run(ask())
 
 
-def _lines(organization: Organization) -> list[str]:
-    return [line for source in organization.corpus.train for line in significant_lines(source.text)[0]]
+def _lines(organization: Organization) -> dict[tuple[str, int], str]:
+    return {
+        (source.path, number): line
+        for source in organization.corpus.train
+        for line, number in zip(*significant_lines(source.text), strict=True)
+    }
 
 
 @pytest.mark.slow
