@@ -27,7 +27,7 @@ LIMITS = Limits(cpu_s=10, wall_s=60.0)
 def forked(problems: Sequence[Problem]) -> list[bool]:
     """All in forks of one fork server."""
     with Sandbox() as sandbox:
-        return [sandbox.run(p.program(p.canonical), LIMITS) == "passed" for p in problems]
+        return [sandbox.run(p.program(p.canonical), LIMITS, p.checks) == "passed" for p in problems]
 
 
 def started(problems: Sequence[Problem]) -> list[bool]:
@@ -35,7 +35,7 @@ def started(problems: Sequence[Problem]) -> list[bool]:
     passed = []
     for problem in problems:
         with Sandbox() as sandbox:
-            passed.append(sandbox.run(problem.program(problem.canonical), LIMITS) == "passed")
+            passed.append(sandbox.run(problem.program(problem.canonical), LIMITS, problem.checks) == "passed")
     return passed
 
 

@@ -22,7 +22,7 @@ _KINDS: dict[str, tuple[type, Callable[[Any], Any]]] = {
     "dict": (list, lambda pairs: dict(map(_pair, pairs))),
     "int": (str, lambda digits: int(digits, 16)),
     "float": (str, float),
-    "complex": (list, lambda parts: complex(*parts)),
+    "complex": (list, lambda parts: complex(*map(float, _pair(parts)))),
     "bytes": (str, bytes.fromhex),
     "bytearray": (str, bytearray.fromhex),
     "fraction": (list, lambda parts: Fraction(*parts)),
@@ -103,8 +103,8 @@ def decode(text: bytes, resolve: Resolve) -> Any:
 
 
 def _pair(item: Any) -> list[Any]:
-    if type(item) is not list:
-        raise ValueError("a dict of other than pairs")
+    if type(item) is not list or len(item) != 2:
+        raise ValueError("no pair")
     return item
 
 

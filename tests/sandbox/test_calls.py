@@ -79,8 +79,9 @@ def test_functions_classes_and_instances(peer: Peer) -> None:
 
 
 def test_errors_are_of_the_nearest_class_of_python(peer: Peer) -> None:
-    with pytest.raises(ValueError, match=r"^$"):
+    with pytest.raises(ValueError, match="1") as raised:
         names(peer, "odd")["odd"]()
+    assert (type(raised.value), raised.value.args[0]) == (ValueError, 1)
     with pytest.raises(TypeError, match="only plain data and functions"):
         names(peer, "same")["same"](object())
 

@@ -1,7 +1,5 @@
 """Solutions are judged by their answers alone: right ones pass, however they look, and cheating ones do not."""
 
-import textwrap
-
 import pytest
 from sandboxed import LIMITS, needs_isolation
 
@@ -40,7 +38,7 @@ CHECKS = Checks(TESTS, GIVEN, "add")
 
 
 def outcome(sandbox: Sandbox, solution: str, checks: Checks = CHECKS) -> str:
-    return sandbox.run(GIVEN + textwrap.dedent(solution), LIMITS, checks)
+    return sandbox.run(GIVEN + solution, LIMITS, checks)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +211,7 @@ def test_they_would_where_the_judge_sits_beside_them(sandbox: Sandbox, kind: str
     simple = (
         "assert add(2, 3) == 5\nassert abs(add(1, 1) - 2) < 1e-6" if "equal" in kind else "assert all([add(1, 2) == 3])"
     )
-    cheat = GIVEN + textwrap.dedent(CHEATS[kind][0])
+    cheat = GIVEN + CHEATS[kind][0]
     assert sandbox.run(f"{cheat}\n{simple}", LIMITS) == PASSED
     assert sandbox.run(cheat, LIMITS, Checks(simple, GIVEN, "add")) in {WRONG, ERROR}
 

@@ -58,6 +58,17 @@ def least(tmp_path: Path, limits: Limits, *rows: Any) -> str:
 BIG = {"canonical_solution": "    bytearray(200 << 20)\n    return a + b\n"}
 
 
+@pytest.mark.parametrize("memory_bytes", [1, 20_000_000])
+def test_memory_that_is_too_little_for_humaneval(memory_bytes: int) -> None:
+    some = load_problems("humaneval", Path())[:8]
+    with pytest.raises(
+        InputError, match=rf"^measure\.pass_at_k\.memory: {memory_bytes} bytes .*; give \d+ MB or more$"
+    ) as refused:
+        check_graders(some, replace(LIMITS, memory_bytes=memory_bytes))
+    enough = int(str(refused.value).split("; give ")[1].split(" MB")[0])
+    check_graders(some, replace(LIMITS, memory_bytes=enough * 10**6))
+
+
 @pytest.mark.parametrize("memory_bytes", [1, 4_000_000])
 def test_memory_that_is_too_little_for_anything(tmp_path: Path, memory_bytes: int) -> None:
     for row in ({}, {"canonical_solution": ""}):
