@@ -113,7 +113,8 @@ def run(
         out: the run folder; by default ``runs/NAME``.
         store: the store of results, which runs may share; by default within the run folder.
         overrides: settings to replace, for example ``["trainer.epochs=2", "seed=[1,2,3]"]``, as for ``--set``.
-        address: of a Ray cluster, for example ``"auto"``; by default Ray is started on this machine.
+        address: of a Ray cluster, for example ``"auto"``; by default that of ``RAY_ADDRESS``, else Ray is started on
+            this machine.
         progress: whether to print what is going on.
 
     Returns:
@@ -127,18 +128,13 @@ def run(
     from rich.console import Console
 
     from raysim.cli.progress import ConsoleObserver, progress_console
-    from raysim.core.errors import disk_full
+    from raysim.core.errors import os_errors
     from raysim.experiment.sweep import run as run_all
     from raysim.report.write import write_report
 
     options = _options(experiment, out, store, overrides, address)
-    try:
-        with ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
-            outcome = run_all(options, observer, write_report)
-    except OSError as error:
-        if (full := disk_full(error)) is None:
-            raise
-        raise full from error
+    with os_errors(), ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
+        outcome = run_all(options, observer, write_report)
     return open_results(outcome.folder.path)
 
 

@@ -1,9 +1,12 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
+import os
 import sys
+import tempfile
+import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,7 +15,8 @@ import typer
 from rich.console import Console
 
 from raysim import __version__
-from raysim.core.errors import RaysimError, RenamedSetting, RunError, disk_full
+from raysim.core.errors import InputError, RaysimError, RenamedSetting, RunError, os_error, os_errors
+from raysim.core.signals import call_on_interrupt
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
@@ -23,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Simulate collaborative training of code language models, and measure whose code they give away.",
 )
 
@@ -37,12 +42,47 @@ if not _out.is_terminal:
     _out.width = 100  # a file or a pipe has no width; tables need this much
 _err = Console(stderr=True, highlight=False)
 
+
+def _new_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Refuses a file that could not be written, before the work that it is to hold."""
+    del context
+    if path is None or str(path) == "-":
+        return path
+    if path.is_dir():
+        raise InputError(f"{_name(parameter)} {path}: is a folder; name a file")
+    if not (folder := path.absolute().parent).is_dir():
+        raise InputError(f"{_name(parameter)} {path}: {folder} is no folder that is there; make it, or name another")
+    _require_writable(parameter, path, path if path.exists() else folder)
+    return path
+
+
+def _new_folder(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Refuses a folder that could not be made or written, before the work that it is to hold."""
+    del context
+    if path is not None:
+        there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+        if not there.is_dir():
+            raise InputError(f"{_name(parameter)} {path}: {there} is a file; name another place")
+        _require_writable(parameter, path, there)
+    return path
+
+
+def _require_writable(parameter: click.Parameter, path: Path, there: Path) -> None:
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{_name(parameter)} {path}: this user may not write to {there}; name another place")
+
+
+def _name(parameter: click.Parameter) -> str:
+    return parameter.opts[0] if parameter.param_type_name == "option" else parameter.human_readable_name
+
+
 ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.")]
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Store of results. Default: OUT/store.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Overrides one setting.")]
 AddressOption = Annotated[
-    str | None, typer.Option("--address", help="Of a Ray cluster, for example auto. Default: a Ray of our own.")
+    str | None,
+    typer.Option("--address", help="Of a Ray cluster, or auto. Default: RAY_ADDRESS, else a Ray of our own."),
 ]
 StoreArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A store, or the folder of a run.")]
 CorpusOption = Annotated[
@@ -58,16 +98,30 @@ BlindOption = Annotated[
 ]
 IndexOption = Annotated[
     Path | None,
-    typer.Option("--index", metavar="DIR", help="Keeps there what a lexer made of each file, for the next time."),
+    typer.Option(
+        "--index",
+        metavar="DIR",
+        help="Keeps there what a lexer made of each file, for the next time.",
+        callback=_new_folder,
+    ),
 ]
 IncludeOption = Annotated[
     list[str] | None, typer.Option("--include", metavar="GLOB", help="Files in folders. Default: **/*.py.")
 ]
 ColumnOption = Annotated[str, typer.Option("--column", help="Of record files, that holds the code.")]
 JsonFileOption = Annotated[
-    Path | None, typer.Option("--json", metavar="OUT", help="Writes all matches; - prints them.", allow_dash=True)
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="OUT",
+        help="Writes all matches; - prints them.",
+        allow_dash=True,
+        callback=_new_file,
+    ),
 ]
-HtmlFileOption = Annotated[Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.")]
+HtmlFileOption = Annotated[
+    Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.", callback=_new_file)
+]
 FailOption = Annotated[
     float | None, typer.Option("--fail-over", min=0, max=1, help="Exit code 1 if a larger share of the lines matches.")
 ]
@@ -139,7 +193,6 @@ def inspect(
 @app.command()
 def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep.")]) -> None:
     """Writes the report of a run or a sweep anew, from its results alone."""
-    from raysim.core.errors import InputError
     from raysim.report.write import write_report
 
     if not (run_dir / "manifest.json").is_file():
@@ -175,7 +228,7 @@ def verify(
 def export_model(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="Of the model, or its beginning; see the table models.")],
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")],
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.", callback=_new_folder)],
 ) -> None:
     """Writes a model of a run as a Hugging Face folder, from its store alone."""
     from raysim.experiment.export import export_model as export
@@ -262,7 +315,9 @@ def clones(
 @app.command()
 def init(
     org: Annotated[list[str], typer.Option("--org", metavar="NAME=PATH", help="An organization and its code.")],
-    file: Annotated[Path, typer.Option(help="The file to write.")] = Path("experiment.yaml"),
+    file: Annotated[Path, typer.Option("--file", help="The file to write.", callback=_new_file)] = Path(
+        "experiment.yaml"
+    ),
 ) -> None:
     """Writes a commented experiment for your own data."""
     from raysim.cli.init import write_experiment
@@ -327,14 +382,19 @@ def _present(
     else:
         _out.print((scan_view if command == "scan" else clones_view)(finding, unit))
     if json_file and str(json_file) != "-":
-        json_file.write_text(as_json(finding.found) + "\n", encoding="utf-8")
+        _write(json_file, as_json(finding.found) + "\n")
     if html_file:
         from raysim.report.scan_page import scan_page
 
-        html_file.write_text(scan_page(command, unit, finding.found, as_rows(finding.excerpts)), encoding="utf-8")
+        _write(html_file, scan_page(command, unit, finding.found, as_rows(finding.excerpts)))
     if fail_over is not None and finding.share > fail_over:
         _err.print(f"{finding.share:.2%} of the {unit} match, more than --fail-over {fail_over:.2%}", markup=False)
         raise typer.Exit(1)
+
+
+def _write(path: Path, text: str) -> None:
+    with os_errors(path):
+        path.write_text(text, encoding="utf-8")
 
 
 def _print_summary(run_dir: Path) -> None:
@@ -365,25 +425,61 @@ _show_warning = warnings.showwarning
 
 
 def main() -> NoReturn:
-    """Entry point of the console script: errors become a readable line and an exit code."""
+    """Entry point of the console script: whatever ends a command becomes a readable line and an exit code."""
     warnings.showwarning = _warn
+    code, signals = None, 0
+
+    def stop() -> None:
+        nonlocal signals
+        signals += 1
+        if code is not None or signals > 1:  # the outcome stands, or nobody wants to wait until all is tidy
+            os._exit(RunError.exit_code if code is None else code)
+        raise KeyboardInterrupt
+
+    call_on_interrupt(stop)
     try:
-        code = app(standalone_mode=False)
-        if code == _TYPER_INTERRUPTED:
-            raise KeyboardInterrupt
+        ended = _ended()
+    except KeyboardInterrupt:
+        ended = None
+    if ended is None or signals:  # even where a library caught it
+        _err.print("\nstopped; the same command goes on from here", markup=False)
+        ended = RunError.exit_code
+    code = ended
+    raise SystemExit(code)
+
+
+def _ended() -> int | None:
+    """Runs the command line; the exit code, after a line for whatever went wrong. None: it was interrupted."""
+    try:
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        raise SystemExit(error.exit_code) from None
-    except RaysimError as error:
+        return InputError.exit_code
+    except (SystemExit, BrokenPipeError):  # whoever reads has gone; libraries end with a code of their own then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return RunError.exit_code
+    except Exception as error:
+        explained = _explained(error)
         _err.print("[red]error:[/red]", end=" ")
-        _err.print(str(error), markup=False, soft_wrap=True)
-        raise SystemExit(error.exit_code) from None
-    except OSError as error:
-        if (full := disk_full(error)) is None:
-            raise
-        _err.print(f"error: {full}", markup=False)
-        raise SystemExit(full.exit_code) from None
-    except KeyboardInterrupt:
-        _err.print("\nstopped; the same command goes on from here", markup=False)
-        raise SystemExit(RunError.exit_code) from None
-    raise SystemExit(code or 0)
+        _err.print(str(explained), markup=False, soft_wrap=True)
+        return explained.exit_code
+    return None if code == _TYPER_INTERRUPTED else code
+
+
+def _explained(error: Exception) -> RaysimError:
+    """An error for people. Of one that nobody has foreseen, a file has the traceback, if one can be written."""
+    if isinstance(error, RaysimError):
+        return error
+    if isinstance(error, OSError):
+        return os_error(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{frame.filename}:{frame.lineno}"
+    with (
+        suppress(OSError),
+        tempfile.NamedTemporaryFile("w", prefix="raysim-", suffix=".txt", delete=False, errors="replace") as file,
+    ):
+        traceback.print_exception(error, file=file)
+        place = file.name
+    reason = " ".join(str(error).split())
+    return RunError(f"a fault of raysim itself: {type(error).__name__}: {reason}; please report {place}")

@@ -1,14 +1,18 @@
 """Ray is started in this machine, or a cluster is joined."""
 
+import functools
 import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raysim.cluster.untyped_ray import untyped_ray
-from raysim.core.errors import InputError
+from raysim.core.errors import InputError, RunError, os_error
+from raysim.core.signals import interrupt, on_interrupt
 
 # Telemetry off, no warning about accelerator variables, no progress bars of Ray's own.
 _RAY_ENVIRONMENT = {
@@ -22,31 +26,66 @@ _LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 _CONNECT_TIMEOUT_S = 5.0
 
 
-def connect(address: str | None, num_cpus: int | None) -> tuple[Any, bool]:
-    """Ray, connected to the cluster at `address`, or started in this machine; and whether it was not before.
+_OWN = "RAY_ADDRESS"
+
+
+@dataclass(frozen=True)
+class ClusterAddress:
+    """Where to join a Ray cluster.
+
+    Attributes:
+        address: ``HOST:PORT`` or ``auto``.
+        origin: the option or environment variable that says so.
+    """
+
+    address: str
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.origin} {self.address}"
+
+
+def cluster_address(given: str | None) -> ClusterAddress | None:
+    """The cluster to join: the one that is given, else that of ``RAY_ADDRESS``, which Ray sets in its jobs.
+
+    Returns:
+        the address; None: a Ray of our own, which ``local`` asks for.
 
     Raises:
-        InputError: no Ray cluster answers, or it does not know our token.
+        InputError: the address is one of Ray Client or of a job server.
+    """
+    found = ClusterAddress(given, "--address") if given else ClusterAddress(os.environ.get(_OWN, "").strip(), _OWN)
+    if found.address in ("", "local"):
+        return None
+    if "://" in found.address:
+        raise InputError(
+            f"{found}: a run joins a cluster at HOST:PORT, or auto, from a machine of the cluster; through"
+            f" {found.address.partition('://')[0]}:// it may be submitted alone:"
+            " ray job submit --address http://HEAD:8265 -- raysim run ..."
+        )
+    return found
+
+
+def connect(place: ClusterAddress | None, num_cpus: int | None) -> tuple[Any, bool]:
+    """Ray, connected to the cluster at `place`, or started in this machine; and whether it was not before.
+
+    Raises:
+        InputError: no Ray cluster answers, or it does not know our token; or there is no place for a Ray of our own.
+        RunError: a Ray of our own does not start.
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address:
-        agree_with(address)  # before Ray reads how it is to behave
+    if place:
+        agree_with(place)  # before Ray reads how it is to behave
     ray = untyped_ray()
     if ray.is_initialized():
         return ray, False
-    if address:
-        _join(ray, address)
+    if place:
+        _join(ray, place)
     else:
-        # "local": else Ray would join a cluster that `ray start` left a note of, even one that is gone.
-        try:
-            _init(ray, address="local", num_cpus=num_cpus, include_dashboard=False)
-        except _REFUSALS as error:
-            raise InputError(f"embedded Ray: it does not start: {_reason(error)}") from error
+        _start(ray, num_cpus)
     return ray, True
 
-
-_REFUSALS = (ConnectionError, ValueError, RuntimeError)
 
 _UNAUTHENTICATED = (
     "it asks for a token, and there is none here, or another: what `ray get-auth-token` prints on its head belongs into"
@@ -54,17 +93,40 @@ _UNAUTHENTICATED = (
 )
 
 
-def _join(ray: Any, address: str) -> None:
+def _join(ray: Any, place: ClusterAddress) -> None:
     try:
-        _init(ray, address=address)
-    except (*_REFUSALS, ray.exceptions.AuthenticationError) as error:
+        _init(ray, address=place.address)
+    except Exception as error:  # Ray raises many kinds, and bare Exception; each means that the cluster cannot be had
         if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
-            raise InputError(f"--address {address}: {_UNAUTHENTICATED}") from error
-        raise InputError(f"--address {address}: no Ray cluster answers: {_reason(error)}") from error
+            raise InputError(f"{place}: {_UNAUTHENTICATED}") from error
+        raise InputError(f"{place}: no Ray cluster answers: {_reason(error)}") from error
+
+
+def _start(ray: Any, num_cpus: int | None) -> None:
+    """Starts a Ray of our own, whose ports are all drawn, so that it takes none that a neighbour needs."""
+    parameter = ray._private.parameter
+    original = parameter.RayParams
+    parameter.RayParams = functools.partial(original, dashboard_agent_listen_port=0)  # `ray.init` has no option for it
+    try:
+        # "local": else Ray would join a cluster that `ray start` left a note of, even one that is gone.
+        _init(ray, address="local", num_cpus=num_cpus, include_dashboard=False)
+    except Exception as error:  # Ray raises many kinds, and bare Exception if a node takes too long to start
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+            found = os_error(error)
+            raise type(found)(
+                f"embedded Ray: {found}; RAY_TMPDIR says where it lays its files, for example"
+                f" RAY_TMPDIR=/tmp/ray-{os.getuid()}"
+            ) from error
+        raise RunError(
+            f"embedded Ray: it does not start: {_reason(error)}; run the same command again when the machine has less"
+            " to do, or name a cluster by --address"
+        ) from error
+    finally:
+        parameter.RayParams = original
 
 
 def _init(ray: Any, **arguments: Any) -> None:
-    with _quiet():
+    with _quiet(), on_interrupt(interrupt):  # which `ray.init` would leave otherwise
         ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **arguments)
 
 
@@ -97,28 +159,53 @@ def _quiet() -> Iterator[None]:
         del os.environ[_LOG_LEVEL]
 
 
-def agree_with(address: str) -> None:
+def agree_with(place: ClusterAddress) -> None:
     """Asks whether a cluster is there, and has this process bring a token exactly where it wants one.
 
-    Ray itself waits for many minutes for a cluster that is not there. And it takes a driver with a token, such as an
-    earlier Ray left in the home folder, into a cluster without; their actors then cannot answer it.
+    Ray itself waits for many minutes for a cluster that is not there, or that does not know the token. And it takes a
+    driver with a token, such as an earlier Ray left in the home folder, into a cluster without; their actors then
+    cannot answer it.
 
     Raises:
-        InputError: nothing at the address talks gRPC, as Ray does. What is no plain host and port, such as ``auto``,
-            and a Ray with TLS are left to Ray.
+        InputError: nothing at the address answers as Ray does, or it does not know our token. What is no plain host and
+            port, such as ``auto``, and a Ray with TLS are left to Ray.
     """
-    host, _, port = address.rpartition(":")
+    host, _, port = place.address.rpartition(":")
     if not port.isdigit() or "/" in host or os.environ.get("RAY_USE_TLS", "0") != "0":
         return
+    from grpc import StatusCode
+
+    code, details = _ask(place.address)
+    if code == StatusCode.UNAUTHENTICATED:
+        if os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token":
+            code, details = _ask(place.address, _token())
+        if code == StatusCode.UNAUTHENTICATED:
+            raise InputError(f"{place}: {_UNAUTHENTICATED}")
+    else:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    if code != StatusCode.OK:
+        reason = details.rpartition("last error: ")[2] or code.name
+        raise InputError(
+            f"{place}: no Ray cluster answers there ({reason}); give the address that `ray start --head` printed; Ray's"
+            " own default port is 6379"
+        )
+
+
+def _ask(address: str, token: str = "") -> tuple[Any, str]:
+    """How a server answers when it is asked whether a Ray lives there: gRPC's status, and more of it in words."""
     import grpc
 
     with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
-        asked = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive").future(b"", timeout=_CONNECT_TIMEOUT_S)
-        code, details = asked.code(), asked.details()
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        reason = details.rpartition("last error: ")[2]
-        raise InputError(
-            f"--address {address}: no Ray cluster answers there ({reason}); give the address that `ray start --head`"
-            " printed; Ray's own default port is 6379"
-        )
-    os.environ.setdefault("RAY_AUTH_MODE", "token" if code == grpc.StatusCode.UNAUTHENTICATED else "disabled")
+        ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")
+        header = (("authorization", f"Bearer {token}"),) if token else None
+        asked = ask.future(b"", timeout=_CONNECT_TIMEOUT_S, metadata=header)
+        return asked.code(), asked.details() or ""
+
+
+def _token() -> str:
+    """The token that Ray would bring; empty: there is none that a header can hold."""
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    with suppress(OSError, ValueError):
+        path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+        token = token or path.read_text(encoding="ascii").strip()
+    return token if token.isprintable() else ""

@@ -1,9 +1,10 @@
 """What an exception that Ray raised means: the one that the work raised, or what was lost."""
 
+import re
 from typing import Any
 
 from raysim.cluster.untyped_ray import untyped_ray
-from raysim.core.errors import ActorLost, OutOfMemory, RaysimError, RunError
+from raysim.core.errors import ActorLost, OutOfMemory, RaysimError, RunError, os_error
 
 
 def meaning_of(error: Exception) -> Exception:
@@ -14,6 +15,8 @@ def meaning_of(error: Exception) -> Exception:
         if isinstance(found, RaysimError):
             return found
     for found in (cause, error):
+        if isinstance(found, OSError) and not isinstance(found, exceptions.RayError):
+            return os_error(found)
         if isinstance(found, exceptions.OutOfMemoryError):
             return OutOfMemory(
                 "a node of the Ray cluster ran out of memory, so Ray ended a process on it; lower execution.slots"
@@ -21,7 +24,7 @@ def meaning_of(error: Exception) -> Exception:
             )
         if isinstance(found, _lost(exceptions)):
             if getattr(found, "actor_init_failed", False):
-                return RunError(str(found))
+                return RunError(_why_not_started(str(found)))
             return ActorLost(_what_was_lost(found, exceptions))
     return error
 
@@ -37,6 +40,13 @@ def _what_was_lost(error: Exception, exceptions: Any) -> str:
         "the process that did it ended unexpectedly; if the system ended it for want of memory, lower"
         " trainer.batch_size, or execution.slots and execution.replicas"
     )
+
+
+def _why_not_started(text: str) -> str:
+    """One line of what Ray says of an actor whose class could not be imported or made: where, and the error."""
+    node = re.search(r"\bip=([^,)\s]+)", text)
+    reason = [line.strip() for line in text.splitlines() if line.strip()][-1]
+    return f"a process could not be started{f' on node {node[1]}' if node else ''}: {reason}"
 
 
 def _lost(exceptions: Any) -> tuple[type[Exception], ...]:

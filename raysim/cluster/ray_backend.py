@@ -5,14 +5,16 @@ job finds the CPUs free.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from raysim.cluster.connect import connect
+from raysim.cluster.connect import cluster_address, connect
 from raysim.cluster.failures import meaning_of
 from raysim.cluster.rank_launcher import RayRankLauncher, bundle_of, room_for
 from raysim.core.arrow import without_pandas
+from raysim.core.errors import InputError
+from raysim.core.extensions import Extension, lacking
 from raysim.training.ranks import RankLauncher
 from raysim.training.request import TrainerSettings
 
@@ -21,13 +23,14 @@ _SETTLE_TIMEOUT_S = 60.0
 
 
 class RayBackend:
-    """Makes Ray actors: on a cluster by address, or on a Ray of our own in this machine."""
+    """Makes Ray actors: on the cluster that `cluster_address` finds, or on a Ray of our own in this machine."""
 
     name: Literal["inline", "ray"] = "ray"
 
     def __init__(self, address: str | None, num_cpus: int | None) -> None:
-        self._ray, self._ours = connect(address, num_cpus)
-        self.embedded = address is None
+        place = cluster_address(address)
+        self._ray, self._ours = connect(place, num_cpus)
+        self.embedded = place is None
         self._actors: list[Any] = []
         self._in_doubt = False
 
@@ -49,6 +52,24 @@ class RayBackend:
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         gpus = sum(node["Resources"].get("GPU", 0) for node in nodes)
         return RayRankLauncher(hands_out_gpus=len(nodes) > 1 or gpus > 1)
+
+    def require(self, extensions: Sequence[Extension]) -> None:
+        """Asks every node whether it has what other packages bring to the experiment here.
+
+        Raises:
+            InputError: one lacks something, or has it in another version.
+        """
+        nodes = [node for node in self._ray.nodes() if node["Alive"]] if extensions else []
+        asked = [self._on(node, lacking).remote(extensions) for node in nodes]
+        problems = [
+            f"{problem} on node {node['NodeManagerAddress']}"
+            for node, found in zip(nodes, self._ray.get(asked), strict=True)
+            for problem in found
+        ]
+        if problems:
+            raise InputError(
+                "; ".join(dict.fromkeys(problems)) + ": every node of a cluster needs the packages of this machine"
+            )
 
     def spawn(self, plain_class: type, *args: Any) -> Any:
         # Spread, since what reserves no CPU would otherwise gather on one node.
@@ -106,15 +127,13 @@ class RayBackend:
         if not self._in_doubt:
             return
         self._in_doubt = False
-        strategies = self._ray.util.scheduling_strategies
-        signs = [
-            self._ray.remote(num_cpus=0, max_retries=0)(_sign_of_life)
-            .options(scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
-            .remote()
-            for node in self._ray.nodes()
-            if node["Alive"]
-        ]
+        signs = [self._on(node, _sign_of_life).remote() for node in self._ray.nodes() if node["Alive"]]
         await asyncio.wait([asyncio.ensure_future(_outcome(sign)) for sign in signs], timeout=_SETTLE_TIMEOUT_S)
+
+    def _on(self, node: Mapping[str, Any], function: Callable[..., Any]) -> Any:
+        """`function` as a task on `node`."""
+        there = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        return self._ray.remote(num_cpus=0, max_retries=0)(function).options(scheduling_strategy=there)
 
     def close(self) -> None:
         for actor in self._actors:

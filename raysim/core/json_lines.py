@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raysim.core.errors import os_errors
+
 
 def append_json_line(path: Path, row: Mapping[str, Any]) -> None:
     """Appends `row` as one line."""
-    with path.open("a", encoding="utf-8") as file:
+    with os_errors(path, begun=True), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from raysim.core.errors import InputError, RunError
+from raysim.core.errors import InputError, os_error, os_errors
 from raysim.core.locks import try_lock
 
 _PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy")
@@ -59,7 +59,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             held = stack.enter_context(try_lock(lock))
         except OSError as error:
-            raise InputError(f"--out {self.path}: cannot be used: {error.strerror or error}") from None
+            found = os_error(error)
+            raise type(found)(f"--out {self.path}: cannot be used: {found}") from None
         with stack:
             if not held:
                 holder = lock.read_text().strip() or "unknown"
@@ -67,16 +68,18 @@ class RunFolder:
                     f"--out {self.path}: another raysim run (process {holder}) is at work there;"
                     " wait for it, or give another --out"
                 )
-            lock.write_text(str(os.getpid()))
+            with os_errors(lock, begun=True):
+                lock.write_text(str(os.getpid()))
             yield
 
     def read_secret(self) -> bytes:
         """The key of the run's line hashes, made at its first start; a kill leaves none or a whole one."""
         if not self.secret.is_file():
             unfinished = self.secret.with_name(f"{self.secret.name}.unfinished")
-            unfinished.touch(mode=0o600)
-            unfinished.write_bytes(secrets.token_bytes(32))
-            unfinished.replace(self.secret)
+            with os_errors(self.secret, begun=True):
+                unfinished.touch(mode=0o600)
+                unfinished.write_bytes(secrets.token_bytes(32))
+                unfinished.replace(self.secret)
         return self.secret.read_bytes()
 
     def is_finished(self) -> bool:
@@ -112,11 +115,9 @@ class RunFolder:
         except (InputError, KeyError):
             facts["created"] = now()
         draft = self.manifest.with_suffix(".json.new")
-        try:
+        with os_errors(self.manifest, begun=True):
             draft.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             draft.replace(self.manifest)
-        except OSError as error:
-            raise RunError(f"{self.manifest}: cannot be written: {error.strerror or error}; free some room") from error
 
 
 def now() -> str:

@@ -46,7 +46,7 @@ def make_source(name: str, settings: Mapping[str, Any] | None) -> Source:
     Raises:
         InputError: it is not installed, or does not take these settings.
     """
-    source_class: type[Source] = load_extension(SOURCES, name, "source", "source")
+    source_class: type[Source] = load_extension(SOURCES, name, "source", "source", Source)
     return source_class(validate(source_class.Settings, settings or {}, name))
 
 

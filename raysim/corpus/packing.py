@@ -118,9 +118,10 @@ def store_packed(packed: Packed, folder: Path) -> None:
         }
         (partial / _REST).write_text(json.dumps(rest), encoding="utf-8")
         partial.rename(folder)
-    except OSError:
+    except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         if not folder.exists():  # else another process was faster, with the same content
+            error.filename = error.filename or str(folder)
             raise
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

@@ -6,20 +6,36 @@ from dataclasses import replace
 
 from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import Backend, InlineBackend
+from raysim.cluster.connect import cluster_address
 from raysim.cluster.ray_backend import RayBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.cluster.scheduler import Scheduler
 from raysim.core.errors import InputError, RunError
-from raysim.experiment.config import LoadedExperiment
+from raysim.core.extensions import Extension, foreign
+from raysim.corpus.installed_sources import SOURCES
+from raysim.experiment.config import ExecutionSettings, LoadedExperiment
 from raysim.experiment.estimate.memory import Machine, this_machine
-from raysim.training.request import TrainerSettings, shares_of
+from raysim.measures.registry import GROUP as MEASURES
+from raysim.simulation.registry import GROUP as STRATEGIES
+from raysim.simulation.registry import name_and_settings
+from raysim.training.request import ENGINES, TrainerSettings, shares_of
 
 _PATIENCE_S = 5.0
 """Measured in this project: what an actor takes to import torch and transformers on a machine whose CPUs are busy."""
 
 
+def check_address(execution: ExecutionSettings, address: str | None) -> None:
+    """Refuses an address that no backend could be opened at.
+
+    Raises:
+        InputError: it is none of a cluster's.
+    """
+    if address or execution.backend != "inline":
+        cluster_address(address)
+
+
 def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
-    """The backend that an experiment asks for; an address always means Ray.
+    """The backend that an experiment asks for; an address that is given always means Ray.
 
     Raises:
         InputError: no cluster answers at the address, or there is no room for the ranks of a stage.
@@ -33,6 +49,11 @@ def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
             )
         return InlineBackend()
     backend = RayBackend(address, None)
+    try:
+        backend.require(_extensions(loaded))
+    except BaseException:
+        backend.close()
+        raise
     room = backend.room(trainer)
     if room < trainer.ranks and (trainer.ranks > 1 or trainer.device == "cuda"):
         backend.close()
@@ -42,6 +63,19 @@ def open_backend(loaded: LoadedExperiment, address: str | None) -> Backend:
             f" trainer.device) could never start: the nodes of this cluster hold {room}; lower one of them"
         )
     return backend
+
+
+def _extensions(loaded: LoadedExperiment) -> list[Extension]:
+    """What other packages bring to an experiment."""
+    experiment = loaded.experiment
+    sources = [owner.source for owner in experiment.organizations.values()]
+    sources += [reference for reference in experiment.references if reference != "stdlib"]
+    return [
+        *foreign(STRATEGIES, (name_and_settings(entry, "")[0] for entry in experiment.strategies), "strategy"),
+        *foreign(MEASURES, (measure.name for measure in loaded.measures), "measure"),
+        *foreign(ENGINES, [experiment.trainer.backend], "backend"),
+        *foreign(SOURCES, (name for source in sources for name in source.other or ()), "source"),
+    ]
 
 
 def open_actor_pool(loaded: LoadedExperiment, backend: Backend, note: Callable[[str], None]) -> ActorPool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.cluster.backend import Backend, InlineBackend
-from raysim.core.errors import InputError
+from raysim.core.errors import InputError, os_errors
 from raysim.core.event_loop import run_coroutine
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.corpus.diversity import diversities, line_entropy, smallest
@@ -41,7 +41,7 @@ class Options:
         out: run folder; None: ``runs/NAME``.
         store: folder of the store; None: inside the run folder.
         overrides: ``a.b=c`` assignments.
-        address: of a Ray cluster; None: a Ray of our own.
+        address: of a Ray cluster; None: that of ``RAY_ADDRESS``, else a Ray of our own.
         command: as it was typed, for the manifest; empty: `equivalent` to these options.
         point: which point of a sweep this is, for the manifest; empty: none.
     """
@@ -167,7 +167,8 @@ async def _run(
     retention = Retention(
         keep, recipes, planned.leaves, lambda: references.arrays_of_others(folder.path), models=reported
     )
-    done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
+    with os_errors(begun=True):
+        done = await execute(loaded, run_plan, pool, store, retention, folder.stages, secret, observer)
 
     observer.phase("Writing the tables")
     initial = {i.context.seed: (await done.trainer.initial(i.context)).info for i in setup.strategy_runs}

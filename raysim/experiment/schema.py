@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from raysim.core.errors import InputError
+from raysim.core.extensions import load_class
 from raysim.experiment.config import Experiment
 from raysim.simulation.registry import GROUP
-from raysim.simulation.strategy import StrategySettings
+from raysim.simulation.strategy import Strategy, StrategySettings
 
 
 class _Generator(GenerateJsonSchema):
@@ -43,13 +43,7 @@ def experiment_schema() -> dict[str, Any]:
 
 def _strategy_settings() -> dict[str, type[StrategySettings]]:
     """The settings class of every installed strategy, by the strategy's name."""
-    found: dict[str, type[StrategySettings]] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            found[point.name] = point.load().Settings
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"strategy {point.name!r} ({point.value}) cannot be loaded: {error}") from error
-    return found
+    return {point.name: load_class(point, "strategy", Strategy).Settings for point in entry_points(group=GROUP)}
 
 
 def _entries(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:

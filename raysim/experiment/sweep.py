@@ -19,7 +19,7 @@ from raysim.experiment.config import Experiment, LoadedExperiment
 from raysim.experiment.grid import GridPoint, grid, short_names
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.plan import RunPlan, plan_run_inline
-from raysim.experiment.resources import open_backend
+from raysim.experiment.resources import check_address, open_backend
 from raysim.experiment.run import Opener, Options, ReportWriter, RunOutcome, costs, plan_experiment, scratch_store
 from raysim.experiment.run import run as run_experiment
 from raysim.measures.evaluation_plan import pending_tokens
@@ -87,6 +87,7 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
     """
     started_s = time.monotonic()
     sweep = load_sweep(options)
+    check_address(sweep.base.execution, options.address)
     if not sweep.points:
         return run_experiment(options, observer, write_report)
     facts = {

@@ -16,7 +16,7 @@ from raysim.experiment.config import LoadedExperiment, restore_experiment
 from raysim.experiment.execute import execute
 from raysim.experiment.observer import RunObserver
 from raysim.experiment.plan import plan_run
-from raysim.experiment.resources import open_actor_pool, open_backend
+from raysim.experiment.resources import check_address, open_actor_pool, open_backend
 from raysim.store.references import References
 from raysim.store.retention import Retention
 from raysim.store.shadow_store import ShadowStore
@@ -65,6 +65,7 @@ def verify_run(
         raise InputError(f"{run_dir}: this run has not come to its end; run its command again, then verify")
     folder = RunFolder.reopen(run_dir)
     loaded = restore_experiment(manifest)
+    check_address(loaded.experiment.execution, address)
     store, references = Store(folder.store), References(folder.store)
     with references.at_work():
         found = Verification()

@@ -5,6 +5,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from raysim.core.errors import InputError
+from raysim.core.extensions import load_class
 from raysim.measures.base import Measure
 from raysim.tables.io import TABLES
 from raysim.tables.spec import TableSpec
@@ -48,15 +49,7 @@ def _place(entry: EntryPoint) -> tuple[int, str]:
 
 
 def _load(entry: EntryPoint) -> type[Measure]:
-    try:
-        measure = entry.load()
-    except Exception as error:  # whatever an installed package raises when it is imported
-        raise InputError(
-            f"measure {entry.name!r} ({entry.value}) cannot be imported: {type(error).__name__}: {error}; mend or"
-            " uninstall its package"
-        ) from error
-    if not (isinstance(measure, type) and issubclass(measure, Measure) and getattr(measure, "name", "") == entry.name):
-        raise InputError(
-            f"measure {entry.name!r} ({entry.value}) is no class derived from raysim.Measure with that name"
-        )
+    measure: type[Measure] = load_class(entry, "measure", Measure)
+    if (name := getattr(measure, "name", "")) != entry.name:
+        raise InputError(f"measure {entry.name!r} ({entry.value}): its class has the name {name!r}; give it this one")
     return measure

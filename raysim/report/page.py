@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raysim.core.errors import os_errors
 from raysim.measures.base import Section
 from raysim.report.figures.kit import DARK, Figure
 from raysim.report.sections.overview import quantity
@@ -69,8 +70,9 @@ def write_page(folder: Path, page: str) -> Path:
     """Writes ``report.html`` into `folder`, all at once or not at all."""
     path = folder / "report.html"
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, path)
+    with os_errors(path):
+        unfinished.write_text(page, encoding="utf-8")
+        os.replace(unfinished, path)
     return path
 
 

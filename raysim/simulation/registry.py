@@ -58,7 +58,7 @@ def resolve(entry: str | dict[str, Any], where: str) -> StrategyConfig:
         InputError: an unknown strategy, one that says no family, or settings that it does not take.
     """
     name, raw = name_and_settings(entry, where)
-    strategy_class: type[Strategy] = load_extension(GROUP, name, "strategy", where)
+    strategy_class: type[Strategy] = load_extension(GROUP, name, "strategy", where, Strategy)
     if (family := getattr(strategy_class, "family", None)) not in FAMILIES:
         raise InputError(
             f"{where}: strategy {name!r} ({strategy_class.__module__}) has the family {family!r};"

@@ -85,6 +85,8 @@ def read_entry(place: Path, key: Key, verify: bool = True) -> Entry | None:
             for name, facts in entry.files.items():
                 if name not in dropped and file_sha256(place / name) != facts["sha256"]:
                     raise DamagedEntry(f"store entry {key}: {name} is not what was written")
+                if name not in dropped and is_array(name):
+                    _require_plain(place / name)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
     return entry
@@ -137,6 +139,18 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data)
     return _facts(path)
+
+
+def _require_plain(path: Path) -> None:
+    """Refuses an array that was not written by `write_array`, such as one whose content is a pickle.
+
+    Raises:
+        ValueError: it is none.
+    """
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0) or np.lib.format.read_array_header_1_0(file)[2].hasobject:
+            raise ValueError(f"{path.name} is no plain array")
 
 
 def is_array(file: str) -> bool:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysim.core.errors import InputError, RunError
+from raysim.core.errors import InputError, os_errors
 from raysim.core.keys import Key
 from raysim.core.locks import try_lock
 
@@ -63,13 +63,14 @@ class References:
         }
         path = self._path(run)
         draft = path.with_suffix(".new")
-        try:
+        with os_errors(path, begun=True):
             self._folder.mkdir(exist_ok=True)
-            draft.write_text(json.dumps(body), encoding="utf-8")
-            draft.replace(path)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise RunError(f"{path}: cannot be written: {error.strerror or error}; free some room") from error
+            try:
+                draft.write_text(json.dumps(body), encoding="utf-8")
+                draft.replace(path)
+            except OSError:
+                draft.unlink(missing_ok=True)
+                raise
 
     def of(self, run: Path) -> RunReferences | None:
         """What the run in the folder `run` refers to."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy.typing as npt
 import pyarrow as pa
 
-from raysim.core.errors import DamagedEntry, InputError, RunError
+from raysim.core.errors import DamagedEntry, RunError, os_error
 from raysim.core.keys import Key, key_of
 from raysim.core.locks import try_lock
 from raysim.store.entries import FACTS_FILE, Entry, is_array, read_entry, write_array, write_entry, write_facts
@@ -35,7 +35,8 @@ class Store:
             for directory in (self._objects, self._partial, self._leases):
                 directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be used as a store: {error}") from None
+            found = os_error(error)
+            raise type(found)(f"{folder}: cannot be used as a store: {found}") from None
 
     def has(self, key: Key) -> bool:
         """Whether there is an entry, without a look at its content."""
@@ -197,7 +198,7 @@ class Store:
             raise self._unwritable(entry.key, error) from error
 
     def _unwritable(self, key: Key, error: OSError) -> RunError:
-        return RunError(f"store {self.folder}: cannot write {key}: {error.strerror or error}; free some room")
+        return RunError(f"store {self.folder}: cannot write {key}: {os_error(error, begun=True)}")
 
     def discard(self, key: Key) -> None:
         """Moves a damaged entry out of the way, for a person to look at; it may be gone: another run moved it."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raysim.core.errors import DamagedEntry, InputError
+from raysim.core.errors import DamagedEntry, InputError, os_errors
 from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP
 from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
 from raysim.tables.schemas.extraction import EXTRACTION
@@ -81,11 +81,12 @@ def write_table(folder: Path, table_or_name: TableSpec | str, table: pa.Table) -
     """
     spec = table_or_name if isinstance(table_or_name, TableSpec) else _spec(table_or_name)
     path = _path(folder, spec)
-    path.parent.mkdir(parents=True, exist_ok=True)
     canonical = _sorted(_cast(spec, table, str(path)), spec.key)
     unfinished = path.with_suffix(".unfinished")
-    pq.write_table(canonical, unfinished, compression="zstd", store_schema=True)
-    os.replace(unfinished, path)
+    with os_errors(path, begun=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(canonical, unfinished, compression="zstd", store_schema=True)
+        os.replace(unfinished, path)
     return path
 
 

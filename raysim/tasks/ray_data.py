@@ -5,13 +5,13 @@ their own ids, so the order in which tables come back means nothing, and both ba
 """
 
 import logging
-import pickle
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from raysim.core import errors
 from raysim.core.errors import RaysimError
 
 Backend = Literal["inline", "ray"]
@@ -50,7 +50,8 @@ def map_tables(
             meanwhile go on.
 
     Raises:
-        RaysimError: as a call of the step raised it; other errors as they are (inline) or as Ray wraps them.
+        RaysimError: as a call of the step raised it (with Ray, of the nearest kind that raysim has); other errors as
+            they are (inline) or as Ray wraps them.
     """
     if backend == "inline":
         worker: Step = step(**step_arguments)
@@ -94,7 +95,7 @@ def _map_with_ray(
     answer: Any
     for answer in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
         if _ERROR in answer.column_names:
-            raise pickle.loads(answer[_ERROR][0].as_py())  # noqa: S301 - from a worker of this very job
+            raise getattr(errors, answer[_ERROR][0].as_py())(answer["message"][0].as_py())
         if len(answer):
             yield answer.replace_schema_metadata(None)
 
@@ -110,7 +111,8 @@ class _Worker:
             return self._step(batch)
         except RaysimError as error:
             # Ray Data replaces what a step raises by an error of its own, and loses the cause on the way.
-            return pa.table({_ERROR: [pickle.dumps(error)]})
+            known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+            return pa.table({_ERROR: [known.__name__], "message": [str(error)]})
 
 
 def fetch(value: Any) -> Any:

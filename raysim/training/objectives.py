@@ -77,7 +77,7 @@ def make_objective(config: ObjectiveConfig) -> Objective:
     Raises:
         InputError: it is not installed, or does not take these settings.
     """
-    objective_class: type[Objective] = load_extension(OBJECTIVES, config.name, "objective", "objective")
+    objective_class: type[Objective] = load_extension(OBJECTIVES, config.name, "objective", "objective", Objective)
     return objective_class(validate(objective_class.Settings, dict(config.settings), f"objective.{config.name}"))
 
 

@@ -322,4 +322,4 @@ def trainer_class(backend: str) -> type[Trainer]:
     Raises:
         InputError: it is not installed.
     """
-    return load_extension(ENGINES, backend, "backend", "backend")
+    return load_extension(ENGINES, backend, "backend", "backend", Trainer)

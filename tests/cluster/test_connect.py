@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,8 +14,12 @@ from typing import Any
 
 import pytest
 
-from raysim.cluster.connect import agree_with
+from raysim.cluster.connect import ClusterAddress, agree_with, cluster_address
 from raysim.core.errors import InputError
+
+
+def at(address: str) -> ClusterAddress:
+    return ClusterAddress(address, "--address")
 
 
 @contextmanager
@@ -53,20 +58,20 @@ def silent_server() -> Iterator[int]:
 )
 def test_what_answers_must_be_ray(server: Any, words: str) -> None:
     with server() as port, pytest.raises(InputError, match=words):
-        agree_with(f"127.0.0.1:{port}")
+        agree_with(at(f"127.0.0.1:{port}"))
 
 
 def test_nothing_listens() -> None:
     with silent_server() as port:
         pass
     with pytest.raises(InputError, match="refused"):
-        agree_with(f"127.0.0.1:{port}")
+        agree_with(at(f"127.0.0.1:{port}"))
 
 
 def test_ray_answers(ray_session: None) -> None:
     import ray
 
-    agree_with(ray.get_runtime_context().gcs_address)
+    agree_with(at(ray.get_runtime_context().gcs_address))
 
 
 @pytest.mark.slow
@@ -113,8 +118,8 @@ def join(address: str, home: Path) -> "subprocess.CompletedProcess[str]":
     """Joins a cluster in a process of its own, which says "answered" once an actor there has."""
     code = """
 import sys
-from raysim.cluster.connect import connect
-ray, _ = connect(sys.argv[1], None)
+from raysim.cluster.connect import cluster_address, connect
+ray, _ = connect(cluster_address(sys.argv[1]), None)
 actor = ray.remote(num_cpus=0)(type("Actor", (), {"answer": lambda self: "answered"})).remote()
 print(ray.get(actor.answer.remote(), timeout=60))
 """
@@ -124,4 +129,115 @@ print(ray.get(actor.answer.remote(), timeout=60))
 
 @pytest.mark.parametrize("address", ["auto", "somewhere"])
 def test_an_address_without_a_port_is_left_to_ray(address: str) -> None:
-    agree_with(address)
+    agree_with(at(address))
+
+
+@contextmanager
+def grpc_server(status: Any) -> Iterator[str]:
+    """Answers every call with `status`; None: it knows no call."""
+    import grpc
+
+    class Refuse(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: Any) -> Any:
+            def refuse(_: bytes, context: Any) -> bytes:
+                context.abort(status, "no")
+                raise AssertionError
+
+            return grpc.unary_unary_rpc_method_handler(refuse) if status else None
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Refuse()])
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        yield address
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.mark.parametrize("token", ["0f" * 32, "", "no header can hold\x00this"])
+@pytest.mark.parametrize("mode", ["token", "disabled", None])
+def test_a_server_that_knows_no_token_is_given_up_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str | None, token: str
+) -> None:
+    import grpc
+
+    monkeypatch.setenv("HOME", str(tmp_path))  # whose token is nobody's
+    for name, value in {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": token}.items():
+        monkeypatch.setenv(name, value) if value and "\x00" not in value else monkeypatch.delenv(name, raising=False)
+    if "\x00" in token:
+        write_token(tmp_path, token)
+    with grpc_server(grpc.StatusCode.UNAUTHENTICATED) as address, pytest.raises(InputError) as raised:
+        agree_with(at(address))
+    assert str(raised.value).startswith(f"--address {address}: it asks for a token, and there is none here")
+
+
+def test_a_grpc_server_of_another_kind_is_no_ray() -> None:
+    import grpc
+
+    for status in (None, grpc.StatusCode.PERMISSION_DENIED):
+        with grpc_server(status) as address, pytest.raises(InputError, match="no Ray cluster answers there"):
+            agree_with(at(address))
+
+
+@pytest.mark.parametrize(
+    "address", ["ray://10.0.0.1:10001", "http://10.0.0.1:8265", "https://ray.example", "redis://x"]
+)
+def test_an_address_of_another_kind_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    told = r"joins a cluster at HOST:PORT, or auto.* ray job submit --address http://HEAD:8265 -- raysim run"
+    with pytest.raises(InputError, match=rf"^--address {address}: .*{told}"):
+        cluster_address(address)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(InputError, match=rf"^RAY_ADDRESS {address}: .*{told}"):
+        cluster_address(None)
+    assert cluster_address("local") is None
+
+
+def test_the_address_is_the_given_one_then_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", " 10.0.0.2:6379\n")
+    assert cluster_address("10.0.0.1:6379") == ClusterAddress("10.0.0.1:6379", "--address")
+    assert cluster_address(None) == ClusterAddress("10.0.0.2:6379", "RAY_ADDRESS")
+    for own in ("local", "", None):
+        monkeypatch.setenv("RAY_ADDRESS", own) if own is not None else monkeypatch.delenv("RAY_ADDRESS")
+        assert cluster_address(None) is None
+
+
+def test_a_cluster_of_the_environment_is_joined(ray_session: None) -> None:
+    """By a process of its own, which starts no Ray: it sees the cluster's actors, and leaves it as it was."""
+    import ray
+
+    code = """
+import os, psutil
+from raysim.cluster.ray_backend import RayBackend
+backend = RayBackend(None, None)
+print(backend.embedded, backend._ray.get_runtime_context().gcs_address)
+print([p.name() for p in psutil.Process().children(recursive=True)])
+backend.close()
+"""
+    address = ray.get_runtime_context().gcs_address
+    environment = {**os.environ, "RAY_ADDRESS": address}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.stdout.splitlines() == [f"False {address}", "[]"], ended.stderr
+
+
+@pytest.mark.slow
+def test_a_ray_of_our_own_takes_no_fixed_port_and_leaves_signals_alone(tmp_path: Path) -> None:
+    """Dashboard agents listen at 52365 unless they are told another port: two would be in each other's way."""
+    code = """
+import signal, sys
+import psutil
+from raysim.cluster.connect import connect
+ray, _ = connect(None, 1)
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+assert ray.get(ray.remote(lambda: 3).remote()) == 3
+family = psutil.Process().children(recursive=True)
+print(*(c.laddr.port for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN))
+print(*(a for p in family for a in p.cmdline() if "listen" in a and "port" in a))
+ray.shutdown()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    ports, arguments = ended.stdout.splitlines()
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert min(map(int, ports.split())) >= first
+    assert "52365" not in ports.split()
+    assert "52365" not in arguments

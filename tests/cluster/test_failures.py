@@ -1,5 +1,7 @@
 """What exceptions of Ray mean; no Ray is started for it."""
 
+import errno
+
 import ray.exceptions
 
 from raysim.cluster.failures import meaning_of
@@ -36,6 +38,12 @@ def test_memory_that_ran_out_names_what_to_lower() -> None:
     found = meaning_of(ray.exceptions.OutOfMemoryError("out of memory"))
     assert isinstance(found, OutOfMemory)
     assert "lower execution.slots" in str(found)
+
+
+def test_an_error_of_files_is_one_line_with_the_path() -> None:
+    found = meaning_of(caused(PermissionError(errno.EACCES, "Permission denied", "/data/x.py")))
+    assert isinstance(found, InputError)
+    assert str(found).startswith("/data/x.py: Permission denied; ")
 
 
 def test_other_errors_stay_what_they_are() -> None:

@@ -1,13 +1,18 @@
 """The backend whose clients are Ray actors."""
 
 import asyncio
+import importlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
+import ray.util
+from foreign_package import installed_package
 
 from raysim.cluster.ray_backend import RayBackend
-from raysim.core.errors import ActorLost
+from raysim.core.errors import ActorLost, RunError
 
 
 def test_errors_of_actors_are_raised_as_they_are(ray_session: None) -> None:
@@ -22,6 +27,22 @@ def test_errors_of_actors_are_raised_as_they_are(ray_session: None) -> None:
             asyncio.run(backend.call(actor, "refuse"))
     finally:
         backend.close()
+
+
+def test_a_class_that_a_node_lacks_is_one_line_with_the_node(ray_session: None, tmp_path: Path) -> None:
+    """Its module is on the path of this process alone, as a package that was installed on one machine of several."""
+    source, node = "class Thing:\n    def answer(self): return 3", ray.util.get_node_ip_address()
+    backend = RayBackend(None, 2)
+    try:
+        with installed_package(tmp_path / "one", "here_alone", source, "raysim.none"):
+            actor = backend.spawn(importlib.import_module("here_alone").Thing)
+            with pytest.raises(RunError) as raised:
+                asyncio.run(backend.call(actor, "answer"))
+    finally:
+        backend.close()
+    assert str(raised.value) == (
+        f"a process could not be started on node {node}: ModuleNotFoundError: No module named 'here_alone'"
+    )
 
 
 def _refuser() -> type:

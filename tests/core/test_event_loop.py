@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -65,6 +66,68 @@ def test_a_signal_ends_it_tidily(run: Run, number: signal.Signals) -> None:
         run(killed())
     assert tidied
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_last_moment_is_not_lost(run: Run, number: signal.Signals) -> None:
+    """Nothing is awaited any more that a cancellation could end."""
+
+    async def last() -> int:
+        os.kill(os.getpid(), number)
+        return 3
+
+    with pytest.raises(KeyboardInterrupt):
+        run(last())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_not_lost_where_its_cancellation_is_caught(run: Run, number: signal.Signals) -> None:
+    async def stubborn() -> int:
+        os.kill(os.getpid(), number)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return 3
+
+    async def failing() -> None:
+        with suppress(asyncio.CancelledError):
+            await stubborn()
+        raise LookupError("a process that it needs got the signal, too")
+
+    for main in (stubborn, failing):
+        with pytest.raises(KeyboardInterrupt):
+            run(main())
+
+
+def test_a_second_signal_does_not_wait_until_all_is_tidy() -> None:
+    begun = []
+
+    async def slow() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            begun.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_coroutine(slow())
+    assert begun
+
+
+def test_a_signal_that_is_ignored_stays_so(run: Run) -> None:
+    """As Ctrl-C is by what a script starts in the background."""
+
+    async def patient() -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.05)
+        return 3
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run_coroutine(patient()) == 3
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_a_coroutine_left_behind_is_ended_with_it(run: Run) -> None:

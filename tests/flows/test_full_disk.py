@@ -62,3 +62,17 @@ def test_disk_that_fills_up_within_a_checkpoint(
     assert ended.returncode == 0, ended.stderr
     assert not checkpoint.exists()
     assert hashes(out) == hashes(finished_once[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("small_disk", ["16k", "40k", "120k"], indirect=True)
+def test_a_disk_that_is_full_anywhere(tiny: Callable[..., Path], tmp_path: Path, small_disk: Path) -> None:
+    """Of the store, of the run folder, of both; within the shards, the weights or a log: one line with a place."""
+    for where in (["--store", small_disk / "store", "--out", tmp_path / "out"], ["--out", small_disk / "out"]):
+        ended = raysim("run", tiny(), *where)
+        assert ended.returncode == 3, ended.stderr
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert str(small_disk) in line
+        assert "No space left on device; free some room, then run the same command again" in line
+        subprocess.run(["find", small_disk, "-mindepth", "1", "-delete"], check=True)

@@ -42,10 +42,11 @@ def test_bad_entries(entry, message: str) -> None:
         resolve(entry, "strategies[1]")
 
 
-@pytest.mark.parametrize("code", ["class Odd: pass", "class Odd:\n    family = 'swarm'"])
+@pytest.mark.parametrize("code", ["family = None", "family = 'swarm'"])
 def test_a_strategy_without_a_family_is_refused(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a package outside, by its entry point."""
-    (tmp_path / "odd_strategy.py").write_text(code)
+    source = f"from raysim.strategies.single import Single\nclass Odd(Single):\n    {code}\n"
+    (tmp_path / "odd_strategy.py").write_text(source)
     metadata = tmp_path / "odd_strategy-1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-strategy\nVersion: 1\n")

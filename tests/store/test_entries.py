@@ -2,15 +2,20 @@
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from store_entries import ARRAYS, INFO, KEY, RECIPE, TABLES, everything, facts
 
 from raysim.core.errors import DamagedEntry
+from raysim.core.keys import file_sha256
+from raysim.store.entries import write_facts
 from raysim.store.store import Store
 
 
@@ -109,3 +114,34 @@ def test_facts_of_what_was_let_go_are_guarded_too(store: Store) -> None:
     facts.write_text(facts.read_text().replace('"weights.npy"\n ]', '"other.npy"\n ]'))
     with pytest.raises(DamagedEntry, match=r"entry\.json is not what was written"):
         store.peek(entry.key)
+
+
+class Evil:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("content", ["objects", "pickle", "npz"])
+def test_no_array_is_a_pickle(store: Store, tmp_path: Path, content: str) -> None:
+    """Even where its hash is right, since whoever can write an array can write a hash."""
+    entry, mark = store.put(RECIPE, {}, ARRAYS), tmp_path / "executed"
+    path = entry.folder / "weights.npy"
+    if content == "objects":
+        np.save(path, np.array([Evil(mark)], dtype=object), allow_pickle=True)
+    elif content == "pickle":
+        path.write_bytes(pickle.dumps(Evil(mark)))
+    else:
+        with path.open("wb") as file:
+            np.savez(file, weights=np.array([Evil(mark)], dtype=object))
+    files = {**entry.files, "weights.npy": {"sha256": file_sha256(path), "bytes": path.stat().st_size}}
+    write_facts(entry.folder / "entry.json", replace(entry, files=files))
+    with pytest.raises(DamagedEntry, match=r"cannot be read: .*"):
+        store.get(KEY)
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Evil(mark)))
+    assert mark.exists()  # else nothing was shown

@@ -111,10 +111,10 @@ def _fork_server() -> socket.socket:
 
 
 @contextmanager
-def started(*args: object, output: Path | None = None) -> Iterator[Driver]:
+def started(*args: object, output: Path | None = None, before: str = "") -> Iterator[Driver]:
     """Starts `raysim`; what it says is appended to `output`. Waits for its end, or kills it if something is raised."""
     with open(output or os.devnull, "a") as file:
-        driver = Driver(args, file.fileno(), file.fileno())
+        driver = Driver(args, file.fileno(), file.fileno(), before)
     try:
         yield driver
         driver.wait()

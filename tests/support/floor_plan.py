@@ -63,7 +63,8 @@ def inside(module: str, package: str) -> bool:
 
 def loose_modules(root: Path) -> list[str]:
     """Files in ``raysim/`` itself, and folders that are no floor."""
-    found = [path.name for path in root.glob("raysim/*.py") if path.name != "__init__.py"]
+    known = {"__init__.py", "__main__.py"}
+    found = [path.name for path in root.glob("raysim/*.py") if path.name not in known]
     return found + [path.parent.name for path in root.glob("raysim/*/__init__.py") if path.parent.name not in FLOORS]
 
 

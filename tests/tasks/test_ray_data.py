@@ -22,6 +22,20 @@ class Refuse:
         raise InputError(f"{self.word}: {len(table)} rows")
 
 
+class OddError(InputError):
+    """Cannot be unpickled: it takes two arguments, and pickle knows one."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}")
+
+
+class RefuseOddly:
+    """A step that raises an error of somebody else, which is one of ours."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        raise OddError("prompts", "bad")
+
+
 class Count:
     """A step that says how many tables its object has seen, and answers nothing to tables of one row."""
 
@@ -77,6 +91,13 @@ def test_ray_gives_the_same_rows_from_whole_tables(ray_session: None) -> None:
 def test_our_errors_come_out_of_ray_as_they_are(ray_session: None) -> None:
     with pytest.raises(InputError, match=r"^prompts: 3 rows$"):
         list(map_tables(Refuse, {"word": "prompts"}, [pa.table({"x": np.arange(3)})], 1, "ray"))
+
+
+def test_an_error_of_another_package_comes_out_as_the_nearest_of_ours(ray_session: None) -> None:
+    """It need not survive pickling, and nothing that a worker sends is unpickled."""
+    with pytest.raises(InputError, match=r"^prompts: bad$") as raised:
+        list(map_tables(RefuseOddly, {}, [pa.table({"x": np.arange(3)})], 1, "ray"))
+    assert type(raised.value) is InputError
 
 
 def test_a_lost_worker_costs_what_it_had_begun_and_nothing_else(ray_session: None, tmp_path: Path) -> None:
