@@ -66,7 +66,7 @@ def test_a_small_experiment_has_less_of_everything(tmp_path: Path, orgs: list[st
     ],
 )
 def test_what_is_none_or_nobodys_is_refused(
-    tmp_path: Path, orgs: list[str], asked: dict[str, list[str]], message: str
+    tmp_path: Path, orgs: list[str], asked: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         write_experiment(tmp_path / "mine.yaml", orgs[:2], **asked)

@@ -13,7 +13,7 @@ from raysim.store.store import Store
 
 def test_what_the_store_lacks_is_counted_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    there = [store.put({"kind": kind, "version": 1}).key for kind in ("train", "losses")]
+    there = [store.put({"kind": kind, "version": 1}, {}).key for kind in ("train", "losses")]
     keys = [there[0], "a" * 32, "b" * 32, "b" * 32]  # two strategies ask for the last stage
     stages: Any = [SimpleNamespace(key=key, num_tokens=100) for key in keys]
     losses, generate = ({"kind": kind, "version": 1} for kind in ("losses", "generate"))
