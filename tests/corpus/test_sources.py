@@ -285,8 +285,9 @@ def test_a_folder_without_wanted_files_says_what_it_holds(
 
 def test_record_files_are_named_by_globs(tmp_path: Path) -> None:
     row = '{"content": "x = NUMBER"}\n'
-    write(tmp_path, {f"data/{name}.jsonl": row.replace("NUMBER", name) for name in "ba"} | {"data/notes.md": "x"})
-    write(tmp_path, {"[x].jsonl": row})
+    for name in "ba":
+        write(tmp_path, {f"data/{name}.jsonl": row.replace("NUMBER", name)})
+    write(tmp_path, {"[x].jsonl": row, "data/notes.md": "x"})
     assert paths(read(tmp_path, files=["data/*"])) == ["a.jsonl#1", "b.jsonl#1"]
     assert paths(read(tmp_path, files=["**/[a].jsonl", "[x].jsonl"])) == ["[x].jsonl#1", "a.jsonl#1"]
     for given, message in {

@@ -72,7 +72,7 @@ def test_less_to_do_takes_less_time(changes: dict[str, Any], phase: str) -> None
 
 
 def test_what_must_follow_one_another_is_not_shared_out() -> None:
-    alone: Any = {"pieces": {"train": 25}, "tokens": {"train": 600_000}}
+    alone: dict[str, Any] = {"pieces": {"train": 25}, "tokens": {"train": 600_000}}
     chain = after([], work(longest=600_000, **alone)).phases["work"]
     assert chain == pytest.approx(2 * after([], work(longest=100_000, **alone)).phases["work"])
 
