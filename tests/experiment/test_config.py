@@ -150,6 +150,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.filterwarnings("ignore::raysim.core.errors.RenamedSetting")
 @hypothesis.settings(max_examples=scaled(100), deadline=None)
 @hypothesis.given(st.sampled_from([path for path in places(RAW) if path]), TREES)
 def test_any_tree_at_any_place_is_read_or_refused_in_lines(path: tuple[Any, ...], tree: Any) -> None:

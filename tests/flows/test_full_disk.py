@@ -23,7 +23,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("small_disk", ["3m"], indirect=True)  # the weights of the tiny experiment fill it
+@pytest.mark.parametrize("small_disk", ["2500k"], indirect=True)  # the weights of the tiny experiment fill it
 def test_full_disk_names_the_stage_and_resumes(
     tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, small_disk: Path
 ) -> None:
