@@ -45,7 +45,7 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
         lambda raw, _: raw["organizations"]["alpha"].update(source={"packages": ["no-such-package"]}),
         ["organizations.alpha", "no-such-package"],
     ),
-    "empty corpus after filters": (_empty_folder, ["organizations.alpha", "0 files"]),
+    "empty corpus after filters": (_empty_folder, ["organizations.alpha", "it holds no files"]),
     "corpus shorter than one sequence": (_short, ["organizations.alpha", "64"]),
     "unknown organization in an order": (
         _set(strategies=[{"incremental": {"orders": [["alpha", "delta"]]}}]),

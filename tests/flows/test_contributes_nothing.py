@@ -25,8 +25,11 @@ ODD: dict[str, Callable[[int], str]] = {
 """Files without a function to ask about; some without a window of lines of their own."""
 
 NONE: dict[str, tuple[dict[str, str], str]] = {
-    "empty": ({}, "0 files left of 0 files read"),
-    "other endings": ({"a.h": "int f(int);\n", "b.h": "int g(int);\n"}, "2 not matched by include: .h"),
+    "empty": ({}, "nothing matches `**/*.py`; it holds no files"),
+    "other endings": (
+        {"a.h": "int f(int);\n", "b.h": "int g(int);\n"},
+        "it holds 2 .h files: write include: ['**/*.h']",
+    ),
     "one file": ({"a.py": FUNCTIONS}, "1 files left of 1 files read"),
     "pointers": ({f"{n}.py": f"version https://git-lfs.github.com/spec/v1\nsize {n}\n" for n in "ab"}, "2 a Git LFS"),
     "numbers": ({f"{n}.py": f"{n} = {list(range(9_000))}\n" for n in "ab"}, "2 a line over 1000 characters"),
@@ -108,6 +111,6 @@ def test_an_organization_without_anything_to_train_on_is_named_before_any_traini
         path = _experiment(tiny, tmp_path, {"alpha": corpus_folders["alpha"], "odd": folder})
         ended = raysim("run", path, "--out", tmp_path / "out", "--set", f"tokenizer.train.corpus={corpus}")
         assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), (name, ended.stderr)
-        assert "organizations.odd: " in ended.stderr, name
+        assert "error: organizations.odd" in ended.stderr, name
         assert said in ended.stderr, (name, ended.stderr)
         assert not (tmp_path / "out/stages.jsonl").exists()

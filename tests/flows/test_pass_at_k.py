@@ -144,9 +144,9 @@ def test_models_whose_weights_are_let_go_solve_the_same(solved: tuple[Path, Any]
     ids=str,
 )
 def test_another_setting_does_again_what_depends_on_it(
-    solved: tuple[Path, Any], changes: dict[str, Any], again: dict[str, int]
+    solved: tuple[Path, Any], changes: dict[str, Any], again: dict[str, int], tmp_path: Path
 ) -> None:
-    out = solved[0].with_name("other")
+    out = tmp_path / "other"
     path = solved[1]("other", **changes)
     ended = raysim("run", path, "--out", out, "--store", solved[0] / "store")
     assert ended.returncode == 0, ended.stdout + ended.stderr

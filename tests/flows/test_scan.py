@@ -134,7 +134,7 @@ def test_an_index_keeps_what_lexers_made(code: Path) -> None:
     assert len(list((code / "index").glob("*/*.tokens"))) == 1
     wrong = raysim(*args[:-3], code / "acme" / "code.py")
     assert wrong.returncode == 2
-    assert "name a folder that can be made, or leave --index out" in " ".join(wrong.stderr.split())
+    assert "code.py is a file; name another place" in " ".join(wrong.stderr.split())
 
 
 def test_records_and_two_paths_of_one_owner(code: Path) -> None:

@@ -48,11 +48,14 @@ def test_everything_is_made_once_more_to_the_same_bits(finished_once: tuple[Path
     assert content(finished) == before
 
 
-def test_a_sample_is_as_large_as_asked(finished: Path) -> None:
-    ended = raysim("verify", finished, "--sample", 7)
+def test_a_sample_has_one_of_each_kind_and_what_it_stands_on(finished: Path) -> None:
+    """Seven pieces of work are drawn; those whose evicted weights they need are made, and compared, as well."""
+    ended = raysim("verify", finished, "--sample", 7, "--json")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    counts = ended.stdout[ended.stdout.index("bits:") + 5 :].strip(" .\n").replace("\n", " ").split(", ")
-    assert sum(int(one.split()[0]) for one in counts) == 7
+    made = json.loads(ended.stdout)["made"]
+    assert len(made) >= 7
+    assert {"train", "generate", "losses"} <= made.keys()
+    assert 7 <= sum(made.values()) < len(read_log(finished / "stages.jsonl"))
 
 
 @pytest.mark.slow

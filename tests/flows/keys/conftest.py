@@ -80,13 +80,14 @@ class Constants:
 
 PULL = """
 from raysim.core.settings import Settings
+from raysim.training.objectives import Objective
 
 
 class PullSettings(Settings):
     mu: float
 
 
-class Pull:
+class Pull(Objective):
     Settings = PullSettings
 
     def __init__(self, settings):
