@@ -37,8 +37,8 @@ for number in {*range(1, 100)} - {os.getpid()}:
 if in_reach > 2:
     raise SystemExit("others are in reach")
 """
-"""Ends with the outcome "ended" where signals would reach anybody but who waits for the program and its judge. To kill the
-judge passes nothing: it says the outcome by its exit code."""
+"""Ends with the outcome "ended" where signals would reach anybody but who waits for the program, and its judge. To kill
+the judge passes nothing: it says the outcome by its exit code."""
 
 
 def test_an_endless_loop_ends_by_its_processor_time(sandbox: Sandbox) -> None:

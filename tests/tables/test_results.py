@@ -82,7 +82,7 @@ def test_results_are_copied_and_pickled(run: Path) -> None:
 
 
 def test_a_summary_says_what_was_run(build_run: Callable[..., Path]) -> None:
-    results = raysim.open_results(run := build_run())
+    results = raysim.open_results(build_run())
     text, page = repr(results), results._repr_html_()
     for fact in (
         "meta, microsoft, google",
