@@ -18,6 +18,7 @@ from raysim.measures.evaluation_plan import pending_work, plan_evaluation
 from raysim.simulation.planner import Plan, plan
 from raysim.store.store import Store
 from raysim.tasks.executor import SHARED_WEIGHTS
+from raysim.training.libraries import load_transformers
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import ModelSettings, Parameters
 
@@ -77,6 +78,7 @@ def try_model(client: ModelHost, spec: ModelSpec, generates: bool) -> None:
     Raises:
         InputError: it cannot be built, sees tokens that it is to predict, or does not generate what it computes.
     """
+    load_transformers()
     from raysim.inference.model_checks import check_model
 
     check_model(client.model(spec), generates)
