@@ -96,7 +96,7 @@ def open_corpus(
             f"{name}: {path}: holds no file that matches {', '.join(include)} (--include); {_instead(location)}"
         )
     new = _new(files, set() if seen is None else seen, counter)
-    records = _records(name, path, column) if new else None
+    records = _records(name, path, column) if new and not location.is_dir() else None
     return records or _files(name, new, counter)
 
 
@@ -163,10 +163,11 @@ def _files(name: str, files: Sequence[FoundFile], counter: DropCounter) -> CodeC
 def _records(name: str, path: str, column: str) -> CodeCollection | None:
     """The corpus in a file of records, which is held in memory; None if the file is none of records."""
     from raysim.corpus.records import is_record_file
-    from raysim.corpus.sources import SourceSettings, read_source
 
     if not is_record_file(path):
         return None
+    from raysim.corpus.sources import SourceSettings, read_source
+
     reading = read_source(SourceSettings.at(path, column), Path())
     if not reading.files:
         reasons = "; ".join(f"{drop.files} {drop.reason}" for drop in reading.skipped) or "it is empty"
