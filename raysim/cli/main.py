@@ -1,32 +1,42 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
-import os
 import shlex
 import sys
-import tempfile
-import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import click
 import typer
 from rich.console import Console
 
 from raysim import __version__
-from raysim.core.errors import (
-    Adjusted,
-    InputError,
-    RaysimError,
-    RenamedSetting,
-    RunError,
-    os_error,
-    os_errors,
+from raysim.cli.ending import run_command
+from raysim.cli.options import (
+    AddressOption,
+    BlindOption,
+    ColumnOption,
+    CommentsOption,
+    CorpusOption,
+    ExperimentArgument,
+    FailOption,
+    HtmlFileOption,
+    IncludeOption,
+    IndexOption,
+    JsonFileOption,
+    JsonOption,
+    MinLinesOption,
+    OutOption,
+    SetOption,
+    StoreArgument,
+    StoreOption,
+    TokensOption,
+    new_file,
+    new_folder,
 )
-from raysim.core.signals import call_on_interrupt
+from raysim.core.errors import Adjusted, InputError, RenamedSetting, os_errors
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
@@ -44,98 +54,10 @@ app = typer.Typer(
 store_app = typer.Typer(no_args_is_help=True, help="What lies in a store, which run needs it, and how to tidy it up.")
 app.add_typer(store_app, name="store")
 
-_TYPER_INTERRUPTED = 130
-"""What typer makes of a Ctrl-C."""
-
 _out = Console(highlight=False)
 if not _out.is_terminal:
     _out.width = 100  # a file or a pipe has no width; tables need this much
 _err = Console(stderr=True, highlight=False)
-
-
-def _new_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Refuses a file that could not be written, before the work that it is to hold."""
-    if path is None or str(path) == "-":
-        return path
-    given = f"{_name(context, parameter)} {path}"
-    if path.is_dir():
-        raise InputError(f"{given}: is a folder; name a file")
-    if not (folder := path.absolute().parent).is_dir():
-        raise InputError(f"{given}: {folder} is no folder that is there; make it, or name another")
-    _require_writable(given, path if path.exists() else folder)
-    return path
-
-
-def _new_folder(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Refuses a folder that could not be made or written, before the work that it is to hold."""
-    if path is not None:
-        given = f"{_name(context, parameter)} {path}"
-        there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
-        if not there.is_dir():
-            raise InputError(f"{given}: {there} is a file; name another place")
-        _require_writable(given, there)
-    return path
-
-
-def _require_writable(given: str, there: Path) -> None:
-    if not os.access(there, os.W_OK):
-        raise InputError(f"{given}: this user may not write to {there}; name another place")
-
-
-def _name(context: click.Context, parameter: click.Parameter) -> str:
-    return parameter.opts[0] if parameter.param_type_name == "option" else parameter.make_metavar(context)
-
-
-ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.")]
-StoreOption = Annotated[Path | None, typer.Option("--store", help="Store of results. Default: OUT/store.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Overrides one setting.")]
-AddressOption = Annotated[
-    str | None,
-    typer.Option("--address", help="Of a Ray cluster, or auto. Default: RAY_ADDRESS, else a Ray of our own."),
-]
-StoreArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A store, or the folder of a run.")]
-CorpusOption = Annotated[
-    list[str], typer.Option("--corpus", metavar="NAME=PATH", help="An owner and its code; again for more of either.")
-]
-MinLinesOption = Annotated[int, typer.Option("--min-lines", min=1, help="Significant lines of the shortest match.")]
-TokensOption = Annotated[
-    int | None, typer.Option("--min-tokens", min=1, help="Compares tokens instead of lines; 50 is usual.")
-]
-CommentsOption = Annotated[bool, typer.Option("--ignore-comments", help="Compares without comments (slow: a lexer).")]
-BlindOption = Annotated[
-    bool, typer.Option("--blind", help="Finds renamed copies: identifiers and literals count as equal (slow: a lexer).")
-]
-IndexOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--index",
-        metavar="DIR",
-        help="Keeps there what a lexer made of each file, for the next time.",
-        callback=_new_folder,
-    ),
-]
-IncludeOption = Annotated[
-    list[str] | None, typer.Option("--include", metavar="GLOB", help="Files in folders. Default: **/*.py.")
-]
-ColumnOption = Annotated[str, typer.Option("--column", help="Of record files, that holds the code.")]
-JsonFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--json",
-        metavar="OUT",
-        help="Writes all matches; - prints them.",
-        allow_dash=True,
-        callback=_new_file,
-    ),
-]
-HtmlFileOption = Annotated[
-    Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.", callback=_new_file)
-]
-FailOption = Annotated[
-    float | None, typer.Option("--fail-over", min=0, max=1, help="Exit code 1 if a larger share of the lines matches.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -260,7 +182,7 @@ def verify(
 def export_model(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="Of the model, or its beginning; see the table models.")],
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.", callback=_new_folder)],
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.", callback=new_folder)],
 ) -> None:
     """Writes a model of a run as a Hugging Face folder, from its store alone."""
     from raysim.experiment.export import export_model as export
@@ -347,7 +269,7 @@ def clones(
 @app.command()
 def init(
     org: Annotated[list[str], typer.Option("--org", metavar="NAME=PATH", help="An organization and its code.")],
-    file: Annotated[Path, typer.Option("--file", help="The file to write.", callback=_new_file)] = Path(
+    file: Annotated[Path, typer.Option("--file", help="The file to write.", callback=new_file)] = Path(
         "experiment.yaml"
     ),
     limit: Annotated[
@@ -500,61 +422,6 @@ _show_warning = warnings.showwarning
 
 
 def main() -> NoReturn:
-    """Entry point of the console script: whatever ends a command becomes a readable line and an exit code."""
+    """Entry point of the console script."""
     warnings.showwarning = _warn
-    code, signals = None, 0
-
-    def stop() -> None:
-        nonlocal signals
-        signals += 1
-        if code is not None or signals > 1:  # the outcome stands, or nobody wants to wait until all is tidy
-            os._exit(RunError.exit_code if code is None else code)
-        raise KeyboardInterrupt
-
-    call_on_interrupt(stop)
-    try:
-        ended = _ended()
-    except KeyboardInterrupt:
-        ended = None
-    if ended is None or signals:  # even where a library caught it
-        _err.print("\nstopped; the same command goes on from here", markup=False)
-        ended = RunError.exit_code
-    code = ended
-    raise SystemExit(code)
-
-
-def _ended() -> int | None:
-    """Runs the command line; the exit code, after a line for whatever went wrong. None: it was interrupted."""
-    try:
-        code = app(standalone_mode=False) or 0
-        sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        return InputError.exit_code
-    except (SystemExit, BrokenPipeError):  # whoever reads has gone; libraries end with a code of their own then
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return RunError.exit_code
-    except Exception as error:
-        explained = _explained(error)
-        _err.print("[red]error:[/red]", end=" ")
-        _err.print(str(explained), markup=False, soft_wrap=True)
-        return explained.exit_code
-    return None if code == _TYPER_INTERRUPTED else code
-
-
-def _explained(error: Exception) -> RaysimError:
-    """An error for people. Of one that nobody has foreseen, a file has the traceback, if one can be written."""
-    if isinstance(error, RaysimError):
-        return error
-    if isinstance(error, OSError):
-        return os_error(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{frame.filename}:{frame.lineno}"
-    with (
-        suppress(OSError),
-        tempfile.NamedTemporaryFile("w", prefix="raysim-", suffix=".txt", delete=False, errors="replace") as file,
-    ):
-        traceback.print_exception(error, file=file)
-        place = file.name
-    reason = " ".join(str(error).split())
-    return RunError(f"a fault of raysim itself: {type(error).__name__}: {reason}; please report {place}")
+    run_command(app, _err)

@@ -57,6 +57,7 @@ async def plan_run(loaded: LoadedExperiment, pool: ActorPool, store: Store, secr
     evaluation = eval_context(loaded, setup)
     for measure in loaded.measures:
         measure.prepare(evaluation)
+        measure.try_out(evaluation, store)
     evaluations = plan_evaluation(loaded.measures, evaluation, planned)
     return RunPlan(setup, planned, evaluations, *pending_work(planned, evaluations, store))
 

@@ -22,6 +22,7 @@ from raysim.organizations.organization import DataPolicy
 from raysim.simulation.executor import TrainedModel
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
+from raysim.store.store import Store
 from raysim.tables.results import Results
 from raysim.tables.spec import TableSpec
 from raysim.tasks.batch_jobs import BatchedTasks
@@ -245,6 +246,13 @@ class Measure:
 
         Raises:
             InputError: what is missing, and how to get it.
+        """
+
+    def try_out(self, context: EvalContext, store: Store) -> None:
+        """Called behind `prepare`: tries what takes seconds to try, unless the store says that it was tried.
+
+        Raises:
+            InputError: what would make the measure's numbers mean nothing.
         """
 
     @property

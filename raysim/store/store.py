@@ -281,7 +281,8 @@ def _refuse_diverged(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
             continue
         flat = array.reshape(-1)
         with np.errstate(all="ignore"):
-            finite = bool(np.isfinite(np.dot(flat, flat)))
+            # Of half precision, whose squares overflow early, every number is looked at.
+            finite = bool(np.isfinite(np.dot(flat, flat) if array.itemsize > 2 else flat).all())
         if not finite:
             raise Diverged(
                 f"{name} are not finite or too large: training has diverged; lower trainer.learning_rate, or the"

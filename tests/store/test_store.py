@@ -339,6 +339,14 @@ def test_weights_that_have_diverged_do_not_enter(value: float, name: str, store:
     assert partial.info == {"step": 1}
 
 
+def test_weights_of_half_precision_are_no_smaller_for_it(store: Store) -> None:
+    """Their squares would overflow."""
+    entry = store.put(RECIPE, {}, {"weights": np.array([300, -6e4], np.float16)})
+    assert entry.array("weights").tolist() == [300, -6e4]
+    with pytest.raises(Diverged):
+        store.put({**RECIPE, "seed": 2}, {}, {"weights": np.array([np.inf], np.float16)})
+
+
 def test_large_and_empty_weights_enter(store: Store) -> None:
     arrays = {"weights": np.full(9, 1e15, np.float32), "none": np.empty(0, np.float32), "ids": np.array([2**31])}
     assert set(store.put(RECIPE, {}, arrays).arrays()) == set(arrays)

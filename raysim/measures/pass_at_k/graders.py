@@ -1,8 +1,7 @@
 """Checks what judges solutions before anything depends on it: right solutions pass, empty ones do not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 
 from raysim.core.errors import InputError, RunError
 from raysim.measures.parsing import is_python
@@ -19,8 +18,7 @@ _AMPLE_CPU_S, _AMPLE_MEMORY_BYTES = 60, 64 << 30
 _MEGABYTE = 10**6
 
 
-@cache
-def check_graders(problems: tuple[Problem, ...], limits: Limits) -> None:
+def check_graders(problems: Sequence[Problem], limits: Limits) -> None:
     """Tries every problem's canonical solution, if it has one, and one with an empty body.
 
     Raises:

@@ -5,14 +5,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from raysim.core.keys import key_of
 from raysim.measures.base import EvalContext, GenerationLoad, GenerationMeasure, Measure, PlannedEvaluation
 from raysim.measures.generation import numerics
 from raysim.measures.pass_at_k.graders import check_graders
 from raysim.measures.pass_at_k.linting import linting_recipe
 from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, load_problems
-from raysim.measures.pass_at_k.recipes import solution_recipe
+from raysim.measures.pass_at_k.recipes import graders_recipe, solution_recipe
 from raysim.measures.pass_at_k.settings import PassAtKSettings
 from raysim.simulation.strategy import ModelCheckpoint
+from raysim.store.store import Store
 from raysim.tables.schemas.solving import EXECUTIONS, LICENCES, PATTERNS
 from raysim.tasks.executor import TaskExecutor
 from raysim.tasks.kinds import WorkKind
@@ -47,9 +49,17 @@ class PassAtK(Measure):
         return tuple(load_problems(self.settings.problems, base))
 
     def prepare(self, context: EvalContext) -> None:
-        """Reads the problems and checks them, within the limits that solutions have; looks for the linter."""
+        """Reads the problems, and looks for the linter."""
+        self._problems(context.base)
         linting_recipe("")
-        check_graders(self._problems(context.base), self.settings.limits)
+
+    def try_out(self, context: EvalContext, store: Store) -> None:
+        """Tries the problems' own solutions, and empty ones, within the limits that solutions have."""
+        problems = self._problems(context.base)
+        recipe = graders_recipe(problems, self.settings)
+        if not store.has(key_of(recipe)):
+            check_graders(problems, self.settings.limits)
+            store.put(recipe, {})
 
     def generations(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[PlannedEvaluation]:
         settings, problems = self.settings, self._problems(context.base)

@@ -1,10 +1,12 @@
 """Recipes of pass@k: what decides a model's solutions, what becomes of them, and under which licences they are."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from raysim.core.keys import Key
+from raysim.core.keys import Key, key_of
 from raysim.matching.licences import LICENCES_VERSION
 from raysim.measures.generation import numerics
+from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, fingerprint_of_tests
 from raysim.measures.pass_at_k.settings import PassAtKSettings
 from raysim.simulation.run_context import RunContext
 
@@ -26,6 +28,14 @@ def solution_recipe(context: RunContext, model: Key, problems: Key, settings: Pa
 def execution_recipe(solutions: Key, tests: Key, settings: PassAtKSettings) -> dict[str, Any]:
     """Recipe of what comes of the solutions that a key names under the tests that another names."""
     return {**settings.execution_recipe(), "solutions": solutions, "tests": tests}
+
+
+def graders_recipe(problems: Sequence[Problem], settings: PassAtKSettings) -> dict[str, Any]:
+    """Recipe of the trial of the problems' own solutions, from which nothing comes but that they are right."""
+    canonical = sorted((problem.name, problem.canonical) for problem in problems)
+    prompts = fingerprint_of_prompts(problems)
+    solutions = key_of({"kind": "canonical solutions", "version": 1, "prompts": prompts, "solutions": canonical})
+    return {**execution_recipe(solutions, fingerprint_of_tests(problems), settings), "kind": "graders"}
 
 
 def licences_recipe(

@@ -1,5 +1,6 @@
 """Before a run, tests must pass what is right, and fail what is empty, within the limits that solutions have."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ from problem_files import ADD, PLUS, write
 from sandboxed import needs_isolation
 
 from raysim.core.errors import InputError
+from raysim.measures.base import EvalContext
 from raysim.measures.pass_at_k.graders import check_graders
+from raysim.measures.pass_at_k.measure import PassAtK
 from raysim.measures.pass_at_k.problems import Problem, load_problems
+from raysim.measures.pass_at_k.settings import PassAtKSettings
 from raysim.sandbox.isolation import Limits
 from raysim.sandbox.sandbox import Sandbox
+from raysim.store.store import Store
 
 pytestmark = needs_isolation
 
@@ -95,3 +100,30 @@ def test_time_that_is_too_short_for_a_right_solution(tmp_path: Path) -> None:
     slow = {"canonical_solution": "    import time\n    while time.process_time() < 1.4: pass\n    return a + b\n"}
     message = least(tmp_path, replace(LIMITS, cpu_s=1, wall_s=30.0), slow)
     assert message == "measure.pass_at_k.timeout_s: 1 is too little for the right solution of Mine/0; give 2 or more"
+
+
+def test_what_the_store_says_was_tried_is_not_tried_again(
+    make_context: Callable[..., Any], tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless tests, solutions or limits are others."""
+    tried: list[Limits] = []
+
+    def check(problems: Sequence[Problem], limits: Limits) -> None:
+        tried.append(limits)
+        check_graders(problems, limits)
+
+    monkeypatch.setattr("raysim.measures.pass_at_k.measure.check_graders", check)
+    context = EvalContext(make_context({"a": 3}), tokenizer, (), {}, None, tmp_path)
+    store = Store(tmp_path / "store")
+
+    def try_out(row: dict[str, Any], **settings: Any) -> int:
+        write(tmp_path / "f.jsonl", ADD | row)
+        PassAtK(PassAtKSettings.model_validate({"problems": "f.jsonl", **settings})).try_out(context, store)
+        return len(tried)
+
+    assert [try_out({}), try_out({}), try_out({}, samples=50)] == [1, 1, 1]
+    assert [try_out({}, timeout_s=5), try_out({"canonical_solution": "    return b + a\n"})] == [2, 3]
+    with pytest.raises(InputError):
+        try_out({"canonical_solution": "    return a - b\n"})
+    with pytest.raises(InputError):  # what did not pass was not tried
+        try_out({"canonical_solution": "    return a - b\n"})
