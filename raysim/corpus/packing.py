@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from raysim.core.array_files import open_array_file, write_array_file
 from raysim.core.errors import DamagedEntry, InputError
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, key_of, seed_of, versions_of
@@ -117,7 +118,8 @@ def store_packed(packed: Packed, folder: Path) -> None:
     try:
         for name in (_SEQUENCES, _REST):
             (partial / name).touch(mode=0o600)
-        np.save(partial / _SEQUENCES, packed.sequences, allow_pickle=False)
+        with (partial / _SEQUENCES).open("wb") as file:
+            write_array_file(file, packed.sequences)
         rest = {
             "shape": list(packed.sequences.shape),
             "dropped_tokens": packed.dropped_tokens,
@@ -143,7 +145,7 @@ def load_packed(folder: Path) -> Packed:
     """
     try:
         rest = parse_json((folder / _REST).read_text(encoding="utf-8"))
-        sequences = np.load(folder / _SEQUENCES, mmap_mode="r", allow_pickle=False)
+        sequences = open_array_file(folder / _SEQUENCES)
         os.utime(folder)
         spans = tuple((str(path), int(start), int(end)) for path, start, end in rest["file_spans"])
         if list(sequences.shape) != rest["shape"] or sequences.dtype != np.int32:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raysim.core.array_files import check_array_file, open_array_file, write_array_file
 from raysim.core.errors import DamagedEntry
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, canonical_json, file_sha256, key_of
@@ -45,7 +46,7 @@ class Entry:
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """The array `name`, memory-mapped and read-only."""
-        return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+        return np.asarray(open_array_file(self.folder / f"{name}.npy"))
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays by name, memory-mapped."""
@@ -93,7 +94,7 @@ def read_entry(place: Path, key: Key, verify: bool = True) -> Entry | None:
                 if name not in dropped and file_sha256(place / name) != facts["sha256"]:
                     raise DamagedEntry(f"store entry {key}: {name} is not what was written")
                 if name not in dropped and is_array(name):
-                    _require_plain(place / name)
+                    check_array_file(place / name)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise DamagedEntry(f"store entry {key}: cannot be read: {error}") from error
     return entry
@@ -167,28 +168,13 @@ def write_facts(path: Path, entry: Entry) -> None:
 def write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
     """Writes an array, durably; what an entry's ``files`` say of it."""
     with _durable(path) as file:
-        array = np.ascontiguousarray(array)
-        # Not np.save, whose error on a full disk does not say that it is full.
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.data)
+        write_array_file(file, array)
     return _facts(path)
 
 
 def is_link(place: Path) -> bool:
     """Whether the folder of an entry leads elsewhere; raysim makes no links, and deletes nothing through them."""
     return place.is_symlink() or place.parent.is_symlink()
-
-
-def _require_plain(path: Path) -> None:
-    """Refuses an array that was not written by `write_array`, such as one whose content is a pickle.
-
-    Raises:
-        ValueError: it is none.
-    """
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0) or np.lib.format.read_array_header_1_0(file)[2].hasobject:
-            raise ValueError(f"{path.name} is no plain array")
 
 
 def is_array(file: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from raysim.core.array_files import open_array_file
 from raysim.core.keys import Key
 from raysim.store.entries import Entry
 from raysim.store.store import Store
@@ -75,7 +76,7 @@ def _compare_file(stored: Entry, made: Entry, name: str, tolerance: float) -> st
         return None if same else f"{name} has other rows"
     if name in stored.dropped:
         return f"{name} has other bits than the array that was evicted"
-    ours, theirs = (np.load(entry.folder / name, allow_pickle=False) for entry in (made, stored))
+    ours, theirs = (open_array_file(entry.folder / name) for entry in (made, stored))
     if ours.shape != theirs.shape:
         return f"{name} has the shape {ours.shape} instead of {theirs.shape}"
     distance = float(np.linalg.norm(ours - theirs) / (np.linalg.norm(theirs) or 1.0))
