@@ -153,6 +153,39 @@ def report(
 
 
 @app.command()
+def tables(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep.")],
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="DIR", help="Writes CSV files there.", callback=new_folder)
+    ] = None,
+    latex: Annotated[
+        Path | None, typer.Option("--latex", metavar="DIR", help="Writes LaTeX tables there.", callback=new_folder)
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="TABLE", help="This table; again for more. Default: all.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lists the tables of a run with their meaning, or writes them as CSV or LaTeX."""
+    from raysim.cli.views import tables_view
+    from raysim.tables.export import export_tables, table_list
+    from raysim.tables.results import open_run
+
+    results = open_run(run_dir)
+    written: list[Path] = []
+    if csv:
+        written += export_tables(results, csv, "csv", only or ())
+    if latex:
+        written += export_tables(results, latex, "tex", only or ())
+    if not (csv or latex):
+        _print(table_list(results), tables_view, as_json)
+    elif as_json:
+        _print_json([str(path) for path in written])
+    else:
+        _out.print(f"Wrote {len(written)} files to {' and '.join(str(f) for f in (csv, latex) if f)}.", soft_wrap=True)
+
+
+@app.command()
 def verify(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a finished run.")],
     sample: Annotated[

@@ -115,6 +115,16 @@ def settings_view(settings: Sequence[Mapping[str, str]]) -> RenderableType:
     return table
 
 
+def tables_view(tables: Sequence[Mapping[str, str | int]]) -> RenderableType:
+    """A row a table of a run."""
+    view = Table()
+    for column, justify in (("table", "left"), ("rows", "right"), ("meaning", "left")):
+        view.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for table in tables:
+        view.add_row(str(table["table"]), f"{table['rows']:,}", Text(str(table["meaning"])))
+    return view
+
+
 def _to_come(tokens: Mapping[str, int]) -> str:
     """Tokens by what is done to them."""
     by_verb: dict[str, int] = {}

@@ -77,8 +77,8 @@ def table_path(folder: Path, name: str) -> Path:
 def write_table(folder: Path, table_or_name: TableSpec | str, table: pa.Table) -> Path:
     """Writes `table` into the run folder `folder`, cast to its schema and sorted, all at once or not at all.
 
-    Rows are sorted by the key columns and then by all others, so equal content gives equal files. Its metadata name the
-    experiment whose results they are: the `hash` in the manifest of the run.
+    Rows are sorted by the key columns and then by all others, so equal content gives equal files. The metadata say what
+    the table and each column mean, and name the experiment whose results they are: the `hash` in the manifest.
 
     Raises:
         InputError: there is no such table, or `table` lacks a column, has one too many or one of another type.
@@ -87,8 +87,10 @@ def write_table(folder: Path, table_or_name: TableSpec | str, table: pa.Table) -
     path = _path(folder, spec)
     canonical = _sorted(_cast(spec, table, str(path)), spec.key)
     unfinished = path.with_suffix(".unfinished")
+    metadata = {"description": spec.description}
     if experiment := _experiment(folder):
-        canonical = canonical.replace_schema_metadata({_EXPERIMENT: experiment})
+        metadata[_EXPERIMENT] = experiment
+    canonical = canonical.cast(spec.described_schema.with_metadata(metadata))
     with os_errors(path, begun=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(canonical, unfinished, compression="zstd", store_schema=True)

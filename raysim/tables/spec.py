@@ -35,6 +35,11 @@ class TableSpec:
         """All columns."""
         return pa.schema(self.fields(*(column.name for column in self.columns)))
 
+    @property
+    def described_schema(self) -> pa.Schema:
+        """All columns, each with its meaning as `description` in its metadata; for files that go elsewhere."""
+        return pa.schema([pa.field(c.name, c.type, metadata={"description": c.description}) for c in self.columns])
+
     def fields(self, *names: str) -> list[pa.Field]:
         """The columns of these names, in the order given, for schemas that have more than the table."""
         types = {column.name: column.type for column in self.columns}
