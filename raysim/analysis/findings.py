@@ -167,9 +167,9 @@ def write_findings(run_dir: Path | str) -> tuple[pa.Table, pa.Table]:
 def assess(results: RunResults) -> tuple[pa.Table, pa.Table]:
     """The tables `contrasts` and `findings` of a run."""
     found = all_contrasts(results)
-    estimates = {finding: _estimates(results, found[finding].contrasts) for finding in found}
+    by_finding = {finding: estimates(results, found[finding].contrasts) for finding in found}
     rows: list[dict[str, Any]] = []
-    for finding, by_name in estimates.items():
+    for finding, by_name in by_finding.items():
         for estimate in by_name.values():
             for seed, value, (low, high), n in zip(
                 estimate.seeds, estimate.values, estimate.intervals, estimate.sizes, strict=True
@@ -177,14 +177,15 @@ def assess(results: RunResults) -> tuple[pa.Table, pa.Table]:
                 row = {"finding": finding, "contrast": estimate.name, "seed": seed, "value": _known(value), "n": n}
                 interval = {"low": _known(low), "high": _known(high)}
                 rows.append({**row, "unit": estimate.unit, **interval, "note": estimate.note})
-    adjusted = _adjusted(estimates)
+    adjusted = _adjusted(by_finding)
     verdicts = [
-        _verdict(finding, estimates[finding.name], found[finding.name].missing, adjusted) for finding in FINDINGS
+        _verdict(finding, by_finding[finding.name], found[finding.name].missing, adjusted) for finding in FINDINGS
     ]
     return pa.Table.from_pylist(rows, schema("contrasts")), pa.Table.from_pylist(verdicts, schema("findings"))
 
 
-def _estimates(results: RunResults, contrasts: list[Contrast]) -> dict[str, Estimate]:
+def estimates(results: RunResults, contrasts: list[Contrast]) -> dict[str, Estimate]:
+    """The contrasts over their seeds, by name; those without a prompt or file are left out."""
     groups: dict[str, list[Contrast]] = {}
     for contrast in contrasts:
         if any(contrast.statistic.in_play):

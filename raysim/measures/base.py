@@ -188,6 +188,7 @@ class Section:
         note: small print at its end.
         template: of the package's own templates, in place of lead, tables, figures and note.
         values: for that template.
+        front: whether it is open on the page; the others are behind a click.
     """
 
     anchor: str
@@ -200,6 +201,7 @@ class Section:
     note: str = ""
     template: str = "section.html.j2"
     values: Mapping[str, Any] = field(default_factory=dict)
+    front: bool = False
 
 
 class Measure:

@@ -1,5 +1,7 @@
 """A report as one HTML file that needs no network: tables and sentences by Jinja, figures by Plotly."""
 
+import base64
+import gzip
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +52,7 @@ def render_page(template: str, drawn: Mapping[str, Figure], sections: Sequence[S
     return environment.get_template(template).render(
         style=_trusted(_TEMPLATES / "page.css"),
         script=_trusted(_TEMPLATES / "page.js"),
-        plotly=_safe(get_plotlyjs()) if drawn else _safe(""),
+        plotly=_deflated(get_plotlyjs()) if drawn else "",
         specs=script_json({name: figure.spec for name, figure in drawn.items()}),
         dark=script_json(DARK),
         figures=drawn,
@@ -80,6 +82,11 @@ def script_json(value: Any) -> Any:
     """JSON that cannot end the script element around it, whatever its strings hold."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return _safe(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _deflated(text: str) -> str:
+    """`text` as the page's script inflates it: a third of its size, though base64 stands for bytes."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _signed(value: float | None, digits: int = 3) -> str:

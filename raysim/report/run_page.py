@@ -8,6 +8,7 @@ from typing import Any
 from raysim.analysis import budgets
 from raysim.analysis.attacks import attacks_table
 from raysim.analysis.findings import FINDINGS, assess
+from raysim.analysis.gains import Gain, gains_table
 from raysim.analysis.order_effects import effects_table
 from raysim.analysis.orders import orders_table
 from raysim.analysis.pass_at_k import pass_at_k_table
@@ -17,7 +18,7 @@ from raysim.measures.base import Section
 from raysim.measures.registry import all_tables, measures
 from raysim.report.figures import overview as figures
 from raysim.report.page import render_page, write_page
-from raysim.report.sections import orders, overview
+from raysim.report.sections import gains, orders, organizations, overview
 from raysim.tables.io import write_table
 from raysim.tables.results import open_run
 
@@ -25,7 +26,7 @@ from raysim.tables.results import open_run
 def write_run_page(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions` and `pass_at_k`.
+    These are `gains`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions` and `pass_at_k`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -34,6 +35,7 @@ def write_run_page(run_dir: Path | str) -> Path:
     results = RunResults(open_run(run_dir))
     contrasts, findings = assess(results)
     derived = {
+        "gains": gains_table(results),
         "contrasts": contrasts,
         "findings": findings,
         "orders": orders_table(results),
@@ -58,7 +60,6 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         manifest=results.run.manifest,
         organizations=results.organizations,
         headline=overview.headline(results),
-        numbers=overview.key_numbers(results),
         warnings=budgets.warnings(results.reached_models),
         findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
@@ -72,13 +73,18 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     scores, rows = overview.scoreboard(results)
     blocks = orders.order_blocks(results, derived["orders"], derived["order_effects"])
     experiment = json.dumps(results.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False)
+    found = [Gain(**row) for row in derived["gains"]]
+    table = {"rows": gains.gain_rows(found), "settings": gains.settings_of(found)}
+    evidence = overview.evidence(results)[overview.NUM_OPEN :]
     return [
+        _front(10, "gains", **table, answer=gains.who_gains(found), seeds=max((g.seeds for g in found), default=0)),
+        _front(20, "frontier"),
+        _front(30, "findings"),
+        _front(50, "organizations", **table, facts=organizations.facts(results)),
         _own(100, "scoreboard", "Scoreboard", scores=scores, rows=rows, rarefaction_size=results.rarefaction_size),
         _own(400, "order", "The order", order_blocks=blocks),
         _own(500, "along", "Along the way"),
-        _own(600, "frontier", "Utility and leakage"),
-        _own(2000, "findings", "Findings"),
-        _own(2100, "evidence", "Evidence", evidence=overview.evidence(results), num_open=overview.NUM_OPEN),
+        _own(2100, "evidence", "Evidence", evidence=evidence),
         _own(2200, "budgets", "Budgets", budgets=overview.spent(results)),
         _own(
             2300,
@@ -101,6 +107,10 @@ def measure_sections(results: RunResults) -> list[Section]:
         found += [pkgutil.resolve_name(name)(results) for name in measure.report]
         found.append(measure.section(results.run))
     return [section for section in found if section is not None]
+
+
+def _front(place: int, anchor: str, **values: Any) -> Section:
+    return Section(anchor, anchor.capitalize(), "", place, template=f"{anchor}.html.j2", values=values, front=True)
 
 
 def _own(place: int, anchor: str, contents: str, **values: Any) -> Section:

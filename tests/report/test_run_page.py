@@ -1,3 +1,5 @@
+import base64
+import gzip
 import json
 import re
 from html.parser import HTMLParser
@@ -64,9 +66,24 @@ def test_the_page_needs_no_network(page):
     assert "@import" not in page.scripts[-1]
 
 
-def test_plotly_is_inlined_once(page):
-    assert sum("plotly.js v" in script for script in page.scripts) == 1
+def test_plotly_is_inlined_once_and_packed(page):
+    packed = [script for script in page.scripts if script.startswith("H4sI")]
     assert len(page.scripts) == 4
+    assert [b"plotly.js v" in gzip.decompress(base64.b64decode(script)) for script in packed] == [True]
+
+
+def test_the_page_is_small(run, page):
+    del page
+    assert (run / "report.html").stat().st_size < 2_500_000
+
+
+def test_the_first_screens_say_what_matters_and_the_rest_is_behind_a_click(page):
+    order = [page.text.index(title) for title in ("Who gains?", "Utility against leakage", "The seven findings")]
+    order += [page.text.index(title) for title in ("Whose code is given away", "Organization by organization")]
+    order += [page.text.index("Everything else")]
+    assert order == sorted(order)
+    assert page.text.index("Scoreboard") > order[-1]
+    assert page.tags.count("details") >= 12
 
 
 def test_all_tags_are_closed(page):
@@ -143,7 +160,7 @@ def test_equal_budgets_raise_no_banner(page):
         ({"memorization": False}, "Memorization was not measured."),
         ({"perplexity": False}, "This needs both losses and memorization"),
         ({"memorization": False, "perplexity": False}, "Nothing was measured."),
-        ({"leak": 0.0}, "F4 inconclusive"),
+        ({"leak": 0.0}, "F4 · the last leaks most inconclusive"),
         ({"orders": (("meta", "google", "microsoft"),)}, "One order was run"),
         ({"orders": (("meta", "google"), ("google", "meta"))}, "2 orders do not name every organization"),
         ({"perplexity": False}, "Ranking orders needs the losses and the memorization"),

@@ -6,20 +6,15 @@ from typing import Any
 from raysim.analysis.reached_models import finals
 from raysim.analysis.results import Row, RunResults
 from raysim.report.figures.extraction import extraction_curves
+from raysim.report.figures.frontier import frontier
 from raysim.report.figures.kit import (
-    ACCENT,
-    GRID,
-    INK,
     LINES,
-    MUTED,
     SYMBOLS,
     Figure,
     add_panel,
     checked_figure,
     empty_layout,
     heatmap,
-    marks,
-    plain_axis,
     plain_text,
     rule,
 )
@@ -56,7 +51,8 @@ def curves(results: RunResults) -> Figure | None:
     paths = _paths(results)
     wanted = [("bits_per_byte", "", "bits per byte, joint"), ("exclusive", "", "exclusive lines a prompt")]
     wanted += [("covered_eligible", owner, f"covered lines owned by {owner}") for owner in results.organizations]
-    wanted = [w for w in wanted if any(row.mean(w[0], w[1]) is not None for rows in paths.values() for row in rows)]
+    # A panel that is zero throughout would say less than its absence.
+    wanted = [w for w in wanted if any(row.mean(w[0], w[1]) for rows in paths.values() for row in rows)]
     if not paths or not wanted:
         return None
     columns = min(3, len(wanted))
@@ -93,48 +89,6 @@ def curves(results: RunResults) -> Figure | None:
     height = 90 + 250 * num_rows
     about = "Quality and memorization over rounds and epochs"
     return checked_figure("curves", {"data": data, "layout": layout}, height, about)
-
-
-def frontier(results: RunResults) -> Figure | None:
-    """Utility against leakage: bits per byte against exclusive covered lines a prompt, a mark a setting."""
-
-    def place(row: Row) -> tuple[float, float] | None:
-        x, y = row.mean("bits_per_byte"), row.mean("exclusive")
-        return None if x is None or y is None else (x, y)
-
-    # Federations without an organization are counterfactuals, no settings to choose from.
-    chosen = [row for row in results.final_rows() if row.family == "single" or not row.partial]
-    rows = [(row, xy) for row in chosen if (xy := place(row))]
-    if len(rows) < 2:
-        return None
-    data: list[dict[str, Any]] = []
-    for rows_of in _paths(results).values():
-        trail = [xy for row in rows_of if (xy := place(row))]
-        if len(trail) > 1:
-            data.append(marks(trail, GRID, [""] * len(trail), mode="lines", line={"color": GRID, "width": 2}))
-    orders = [(r, xy) for r in results.final_rows(by_order=True) if r.family == "incremental" and (xy := place(r))]
-    if len(orders) > 1:
-        marker = {"symbol": "triangle-up-open", "size": 7, "color": MUTED}
-        data.append(marks([xy for _, xy in orders], MUTED, [r.label for r, _ in orders], marker=marker))
-    for family, symbol in SYMBOLS.items():
-        alike = [(row, xy) for row, xy in rows if row.family == family]
-        color = ACCENT if family == "federated" else INK
-        if alike:
-            marker = {"symbol": symbol, "size": 11, "color": color}
-            labels = [row.label for row, _ in alike]
-            text = ["  " + plain_text(label) for label in labels]
-            extra = {"mode": "markers+text", "text": text, "textposition": "middle right"}
-            data.append(marks([xy for _, xy in alike], color, labels, marker=marker, **extra))
-    layout = empty_layout()
-    layout.update(
-        showlegend=False,
-        xaxis=plain_axis("bits per byte on the joint validation split (better to the left)"),
-        yaxis={**plain_axis("exclusive covered lines a prompt"), "rangemode": "tozero"},
-    )
-    xs = [trace_x for trace in data for trace_x in trace["x"]]
-    pad = 0.12 * (max(xs) - min(xs) or 1.0)
-    layout["xaxis"]["range"] = [min(xs) - pad / 3, max(xs) + pad]
-    return checked_figure("frontier", {"data": data, "layout": layout}, 430, "Utility against leakage by setting")
 
 
 def clone_matrix(results: RunResults) -> Figure | None:

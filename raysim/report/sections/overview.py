@@ -17,8 +17,8 @@ from raysim.report.figures.overview import owner_cell
 NUM_EVIDENCE = 12
 NUM_CANDIDATES = 5000
 """Longest matches to choose the evidence from; a large run has millions, and most repeat each other."""
-NUM_OPEN = 4
-"""Pieces of evidence that are open on the page; the others unfold."""
+NUM_OPEN = 3
+"""Pieces of evidence beside the matrix of owners; the others are behind a click."""
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -307,5 +307,5 @@ def counted(number: int, noun: str) -> str:
     return f"{word} {noun}{'s' * (number != 1)}"
 
 
-def listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else "none named"

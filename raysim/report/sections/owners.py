@@ -2,10 +2,12 @@
 
 from raysim.analysis.results import RunResults
 from raysim.measures.base import Section
-from raysim.report.sections.overview import why_no_owners
+from raysim.report.sections.overview import NUM_OPEN, evidence, why_no_owners
 
 
 def section(results: RunResults) -> Section:
-    """The section of the report on whose code each model gives away; its figure is ``owners``."""
-    why = {"why": why_no_owners(results)}
-    return Section("owners", "Whose code is given away", "Whose code", 200, template="owners.html.j2", values=why)
+    """The section of the report on whose code each model gives away; beside the longest matches; its figure is
+    ``owners``."""
+    values = {"why": why_no_owners(results), "evidence": evidence(results)[:NUM_OPEN]}
+    title = "Whose code is given away"
+    return Section("owners", title, "Whose code", 40, template="owners.html.j2", values=values, front=True)

@@ -16,9 +16,23 @@
     return value;
   }
 
+  // The library of the figures is packed, which makes the page a third as large.
+  async function load() {
+    const packed = document.getElementById("plotly").textContent;
+    if (!packed) return;
+    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+    draw(night.matches);
+  }
+
   function draw(useDark, width) {
     if (typeof Plotly === "undefined") return;
     for (const place of document.querySelectorAll("[data-figure]")) {
+      // What is behind a click is drawn when it opens: it has no width before.
+      if (!width && !place.offsetParent) continue;
       const spec = structuredClone(specs[place.dataset.figure]);
       const { data, layout } = useDark ? tinted(spec) : spec;
       if (width) layout.width = width;
@@ -26,7 +40,19 @@
     }
   }
 
-  draw(night.matches);
+  // A link to something behind a click opens the way to it.
+  function reveal() {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    if (target) target.scrollIntoView();
+  }
+
+  document.addEventListener("toggle", (event) => {
+    if (event.target.open && event.target.querySelector("[data-figure]")) draw(night.matches);
+  }, true);
+  window.addEventListener("hashchange", reveal);
+  reveal();
+  load();
   night.addEventListener("change", () => draw(night.matches));
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((d) => { if (!d.dataset.long) d.open = true; });

@@ -1,0 +1,161 @@
+"""Who gains: each organization's own code, by its model trained alone and by each setting that it could join."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from math import log
+
+import numpy as np
+import pyarrow as pa
+
+from raysim.analysis.arms import FULL, exclusive_lines, final_models, given, measured, own_owner
+from raysim.analysis.findings import estimates
+from raysim.analysis.paired import Contrast, Ratio
+from raysim.analysis.reached_models import ReachedModel, finals
+from raysim.analysis.results import RunResults
+from raysim.analysis.statistics import wilson
+from raysim.tables.io import schema
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One organization in one setting; see the table `gains` for the fields."""
+
+    organization: str
+    strategy: str
+    family: str
+    arm: str
+    seeds: int
+    files: int
+    alone: float | None
+    together: float | None
+    gain: float | None
+    low: float | None
+    high: float | None
+    lines: float | None
+    prompts: int | None
+    leaking: float | None
+    leaking_high: float | None
+    note: str
+
+    @property
+    def verdict(self) -> str:
+        """``gains`` or ``loses`` where the whole interval says so, else ``unclear``."""
+        if self.low is None or self.high is None:
+            return "unclear"
+        return "gains" if self.low > 0 else "loses" if self.high < 0 else "unclear"
+
+
+def gains(results: RunResults) -> list[Gain]:
+    """Every organization in every setting over all organizations, in the order of the experiment.
+
+    A gain is paired over the organization's own validation files: loss of its model trained alone on all of its data
+    minus that of the setting's final models, orders averaged within a seed.
+    """
+    settings: dict[tuple[str, str], list[ReachedModel]] = {}
+    for m in finals(results.reached_models):
+        if m.family != "single" and m.fraction == FULL and set(m.organizations) == set(results.organizations):
+            settings.setdefault((m.strategy, m.arm), []).append(m)
+    return [
+        _gain(results, organization, models) for organization in results.organizations for models in settings.values()
+    ]
+
+
+def gains_table(results: RunResults) -> pa.Table:
+    """The table `gains` of a run."""
+    return pa.Table.from_pylist([asdict(gain) for gain in gains(results)], schema("gains"))
+
+
+def best_for(found: Iterable[Gain], organization: str) -> Gain | None:
+    """The setting in which an organization's own code is modelled best; ties: the one that gives away less."""
+    mine = [gain for gain in found if gain.organization == organization and gain.gain is not None]
+    return min(mine, key=lambda gain: (-(gain.gain or 0.0), gain.lines or 0.0, gain.strategy), default=None)
+
+
+def _gain(results: RunResults, organization: str, models: list[ReachedModel]) -> Gain:
+    contrasts = [
+        contrast
+        for seed in sorted({m.seed for m in models})
+        if (contrast := _contrast(results, organization, seed, [m for m in models if m.seed == seed]))
+    ]
+    first = models[0]
+    by_name = estimates(results, contrasts)
+    estimate = next(iter(by_name.values())) if by_name and all(e.finite for e in by_name.values()) else None
+    seeds = {contrast.seed for contrast in contrasts}
+    alone = _mean_loss(results, organization, [m for m in _alone(results, organization) if m.seed in seeds])
+    lines, prompts, leaking, most = _given_away(results, organization, models)
+    return Gain(
+        organization=organization,
+        strategy=first.strategy,
+        family=first.family,
+        arm=first.arm,
+        seeds=len(seeds),
+        files=sum(o == organization for o in results.losses.organizations),
+        alone=alone,
+        together=_mean_loss(results, organization, [m for m in models if m.seed in seeds] or models),
+        gain=None if estimate is None else estimate.mean,
+        low=None if estimate is None else _known(estimate.low),
+        high=None if estimate is None else _known(estimate.high),
+        lines=lines,
+        prompts=prompts,
+        leaking=leaking,
+        leaking_high=most,
+        note="" if estimate is None else estimate.note,
+    )
+
+
+def _alone(results: RunResults, organization: str) -> list[ReachedModel]:
+    """The models that an organization trains alone, on all of its data."""
+    seeds = sorted({m.seed for m in results.reached_models})
+    singles = [m for seed in seeds for m in final_models(results, seed, "single")]
+    return [m for m in singles if m.organizations == (organization,)]
+
+
+def _contrast(results: RunResults, organization: str, seed: int, models: list[ReachedModel]) -> Contrast | None:
+    arrays = results.losses
+    alone = [m for m in _alone(results, organization) if m.seed == seed]
+    one, other = (
+        [arrays.model_index[m.model] for m in side if m.model in arrays.model_index] for side in (alone, models)
+    )
+    if not one or not other:
+        return None
+    own = np.array(arrays.organizations) == organization
+    used = own & np.all(arrays.tokens[one + other] > 0, axis=0)
+    gap = arrays.nats[one].mean(0) - arrays.nats[other].mean(0)
+    statistic = Ratio(np.where(used, gap, 0.0) / log(2), arrays.bytes[one[0]] * used.astype(np.float64))
+    # Under one name for all settings, so that all are seen on the same redrawn files.
+    return Contrast("gains", organization, seed, "bits per byte", "files", statistic)
+
+
+def _mean_loss(results: RunResults, organization: str, models: list[ReachedModel]) -> float | None:
+    """Bits per byte on an organization's validation files, averaged over orders within a seed and then over seeds."""
+    by_seed: dict[int, list[float]] = {}
+    for m in models:
+        value = results.measures(m.model).get(("bits_per_byte", organization))
+        if value is not None:
+            by_seed.setdefault(m.seed, []).append(value)
+    return _known(float(np.mean([np.mean(values) for values in by_seed.values()]))) if by_seed else None
+
+
+def _given_away(
+    results: RunResults, organization: str, models: list[ReachedModel]
+) -> tuple[float | None, int | None, float | None, float | None]:
+    """Exclusive lines of an organization a prompt of its own, prompts, share of them with such a line, its bound."""
+    arrays = results.prompts
+    reached = measured(results, models)
+    if arrays.empty or not reached or organization not in arrays.owners:
+        return None, None, None, None
+    owner = arrays.owners.index(organization)
+    own = (np.array(own_owner(results)) == owner) & arrays.from_training & (given(results, reached) > 0)
+    if not own.any():
+        return None, 0, None, None
+    by_seed = [
+        exclusive_lines(results, [m for m in reached if m.seed == seed], owner)[own]
+        for seed in sorted({m.seed for m in reached})
+    ]
+    leaking = float(np.mean([np.mean(lines > 0) for lines in by_seed]))
+    files = len({file for file, mine in zip(arrays.files, own, strict=True) if mine})
+    return float(np.mean(by_seed)), int(own.sum()), leaking, wilson(leaking * files, files)[1]
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None

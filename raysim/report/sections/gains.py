@@ -1,0 +1,166 @@
+"""Who gains: the first section of the report, and the page of each organization, from the table `gains` alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from raysim.analysis.gains import Gain, best_for
+from raysim.report.sections.overview import counted, listed
+
+Tone = Literal["gains", "loses", "unclear"]
+
+
+@dataclass(frozen=True)
+class GainCell:
+    """One organization in one setting, as text.
+
+    Attributes:
+        loss: bits per byte.
+        gain: difference to training alone, with its sign.
+        interval: of the gain; empty where there is none.
+        lines: exclusive lines given away a prompt, or the bound where there was none.
+        tone: what the interval says.
+    """
+
+    loss: str
+    gain: str
+    interval: str
+    lines: str
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class GainRow:
+    """One organization: its loss alone, a cell for each setting, and what follows for it, in a sentence."""
+
+    organization: str
+    alone: str
+    cells: tuple[GainCell, ...]
+    advice: str
+
+
+def settings_of(gains: Sequence[Gain]) -> list[str]:
+    """The settings, in the order of the rows."""
+    return list(dict.fromkeys(gain.strategy for gain in gains))
+
+
+def gain_rows(gains: Sequence[Gain]) -> list[GainRow]:
+    """A row an organization; nothing where no loss was measured, alone or together."""
+    organizations = dict.fromkeys(gain.organization for gain in gains if gain.together is not None)
+    found: list[GainRow] = []
+    for organization in organizations:
+        mine = [gain for gain in gains if gain.organization == organization]
+        alone = next((gain.alone for gain in mine if gain.alone is not None), None)
+        cells = tuple(_cell(gain) for gain in mine)
+        found.append(GainRow(organization, _number(alone), cells, advice(mine)))
+    return found
+
+
+def who_gains(gains: Sequence[Gain]) -> str:
+    """The answer in a sentence or two: who is better off together, in what, and who alone."""
+    organizations = list(dict.fromkeys(gain.organization for gain in gains if gain.gain is not None))
+    if not organizations:
+        return ""
+    best = {organization: best_for(gains, organization) for organization in organizations}
+    better = [name for name, gain in best.items() if gain and gain.verdict == "gains"]
+    worse = [name for name in organizations if all(g.verdict == "loses" for g in gains if g.organization == name)]
+    open_ = [name for name in organizations if name not in better and name not in worse]
+    parts: list[str] = []
+    if better:
+        by_setting: dict[str, list[str]] = {}
+        for name in better:
+            by_setting.setdefault(_best(best, name).strategy, []).append(name)
+        where = "; ".join(f"{listed(names)} most in {setting}" for setting, names in by_setting.items())
+        if len(by_setting) == 1:
+            where = f"most in {next(iter(by_setting))}"
+        parts.append(f"{_share(better, organizations)} by training with others, {where}")
+    if worse:
+        parts.append(f"{listed(worse)} {_verb(worse, 'does', 'do')} better alone than in any setting")
+    if open_:
+        missing = [name for name in open_ if _best(best, name).low is None]
+        undecided = [name for name in open_ if name not in missing]
+        if undecided:
+            parts.append(f"for {listed(undecided)} it is undecided: the interval of the best setting holds zero")
+        if missing:
+            means = ", ".join(
+                f"{name} {_signed(_best(best, name).gain)} in {_best(best, name).strategy}" for name in missing
+            )
+            parts.append(f"for {listed(missing)} there is no interval, only means in bits per byte: {means}")
+    text = ". ".join(part[0].upper() + part[1:] for part in parts)
+    return f"{text}."
+
+
+def advice(mine: Sequence[Gain]) -> str:
+    """Whether one organization should join, in which setting, and at what price; from its rows alone."""
+    known = [gain for gain in mine if gain.gain is not None]
+    if not known:
+        return "Nothing to hold against each other: it needs `single` among the strategies, and losses."
+    best = best_for(known, known[0].organization)
+    assert best is not None
+    if best.verdict == "gains":
+        cheaper = [g for g in known if g.verdict == "gains" and (g.lines or 0.0) < (best.lines or 0.0)]
+        text = f"Join, in {best.strategy}: {_signed(best.gain)} bits per byte better than alone{_price(best)}"
+        if cheaper:
+            least = min(cheaper, key=lambda gain: (gain.lines or 0.0, gain.strategy))
+            text += f"; {least.strategy} gains {_signed(least.gain)}{_price(least)}"
+        return f"{text}."
+    if all(gain.verdict == "loses" for gain in known):
+        return f"Stay alone: even the best setting, {best.strategy}, is {-(best.gain or 0.0):.3f} bits per byte worse."
+    if best.low is None:
+        means = f"{best.strategy} is the best ({_signed(best.gain)} bits per byte)"
+        return f"By the means alone {means}; no interval: {best.note}."
+    return (
+        f"Undecided: {best.strategy} is the best, {_signed(best.gain)} bits per byte, and its interval"
+        f" ({_signed(best.low)} to {_signed(best.high)}) holds zero{_price(best)}."
+    )
+
+
+def _cell(gain: Gain) -> GainCell:
+    interval = "" if gain.low is None else f"{_signed(gain.low)} to {_signed(gain.high)}"
+    lines = ""
+    if gain.lines:
+        lines = f"{gain.lines:.2f} lines a prompt"
+    elif gain.lines is not None and gain.leaking_high is not None:
+        lines = f"no line; < {100 * gain.leaking_high:.0f} % of prompts"
+    return GainCell(
+        _number(gain.together),
+        "" if gain.gain is None else _signed(gain.gain),
+        interval,
+        lines,
+        gain.verdict,  # type: ignore[arg-type]
+    )
+
+
+def _price(gain: Gain) -> str:
+    if gain.lines is None:
+        return ""
+    if gain.lines == 0.0:
+        bound = "" if gain.leaking_high is None else f", at most {100 * gain.leaking_high:.0f} % of its prompts"
+        return f"; none of its own lines was given away{bound}"
+    return f"; it gives away {gain.lines:.2f} of its lines a prompt"
+
+
+def _best(best: dict[str, Gain | None], name: str) -> Gain:
+    found = best[name]
+    assert found is not None
+    return found
+
+
+def _share(some: Sequence[str], all_of: Sequence[str]) -> str:
+    if len(some) == len(all_of) > 1:
+        return f"all {counted(len(some), 'organization')} gain" if len(some) > 2 else "both organizations gain"
+    return f"{listed(some)} {_verb(some, 'gains', 'gain')}"
+
+
+def _verb(names: Sequence[str], one: str, several: str) -> str:
+    return one if len(names) == 1 else several
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:+.3f}".replace("-", "−") if round(value, 3) else "0.000"

@@ -1,0 +1,27 @@
+"""Schema of what each organization gains or loses by training with others."""
+
+from raysim.tables.spec import COUNT, REAL, SMALL, TEXT, table_spec
+
+GAINS = table_spec(
+    "gains",
+    "What an organization gains by a setting over training alone, on its own validation files, and what it gives away.",
+    "organization strategy",
+    [
+        ("organization", TEXT, "whose validation files and prompts these are"),
+        ("strategy", TEXT, "label of the setting"),
+        ("family", TEXT, "of the setting"),
+        ("arm", TEXT, "hash of the settings that make it one"),
+        ("seeds", SMALL, "seeds that have both this setting and the organization alone"),
+        ("files", COUNT, "validation files of the organization"),
+        ("alone", REAL, "bits per byte of its model trained alone, mean over seeds"),
+        ("together", REAL, "bits per byte of the setting's final models on the same files, mean over orders and seeds"),
+        ("gain", REAL, "alone minus together: above zero the organization is better off in the setting"),
+        ("low", REAL, "lower end of the 95 % interval of the gain; null where there is none"),
+        ("high", REAL, "upper end of it"),
+        ("lines", REAL, "exclusive lines of the organization that the setting gives away, per prompt of its own"),
+        ("prompts", COUNT, "prompts of its training files that were given; null: memorization was not measured"),
+        ("leaking", REAL, "share of these prompts that make the setting give away such a line"),
+        ("leaking_high", REAL, "upper end of its 95 % Wilson interval, with the prompts' files as trials"),
+        ("note", TEXT, "what the interval rests on"),
+    ],
+)
