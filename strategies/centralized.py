@@ -19,4 +19,4 @@ class Centralized(SequentialStrategy):
     @classmethod
     def variants(cls, settings: SequentialSettings, federation: Federation) -> Sequence[Self]:
         """One variant."""
-        return [cls([federation.names], federation, settings.fraction)]
+        return [cls([federation.names], federation, settings)]

@@ -39,4 +39,4 @@ class Incremental(SequentialStrategy):
             InputError: orders that these organizations do not have; see `OrderSettings.of`.
         """
         orders = settings.orders.of(federation.clients)
-        return [cls([(name,) for name in order], federation, settings.fraction) for order in orders]
+        return [cls([(name,) for name in order], federation, settings) for order in orders]

@@ -24,15 +24,24 @@ class SequentialSettings(StrategySettings):
     fraction: float = pydantic.Field(
         default=1.0, gt=0, le=1, description="of each organization's sequences; for comparisons at less or equal data"
     )
+    epochs: int | None = pydantic.Field(
+        default=None, ge=1, description="passes over the data in a stage; unset: trainer.epochs"
+    )
+    dropout_epochs: int | None = pydantic.Field(
+        default=None,
+        ge=0,
+        description="epochs of a stage that have dropout, the first ones; unset: all. The study's scripts lose it after"
+        " their first evaluation, and train one epoch with it",
+    )
 
 
 class SequentialStrategy:
-    """Trains stages of organizations one after the other, `federation.epochs` each, each with a fresh optimizer.
+    """Trains stages of organizations one after the other, each with a fresh optimizer.
 
     Args:
         stages: names of the organizations of each; several pool their data.
         federation: clients and defaults.
-        fraction: of each organization's sequences.
+        settings: epochs, and what part of the data.
     """
 
     Settings: type[StrategySettings] = SequentialSettings
@@ -40,10 +49,11 @@ class SequentialStrategy:
 
     aggregates = False
 
-    def __init__(self, stages: Sequence[tuple[str, ...]], federation: Federation, fraction: float) -> None:
-        self.fraction = fraction
+    def __init__(self, stages: Sequence[tuple[str, ...]], federation: Federation, settings: SequentialSettings) -> None:
+        self.fraction = settings.fraction
         self._stages = tuple(stages)
-        self._epochs = federation.epochs
+        self._epochs = settings.epochs or federation.epochs
+        self._dropout_epochs = settings.dropout_epochs
         self.order = " > ".join(" + ".join(stage) for stage in self._stages)
         self.members = tuple(dict.fromkeys(name for stage in self._stages for name in stage))
 
@@ -58,7 +68,16 @@ class SequentialStrategy:
         if state.round == len(self._stages):
             return []
         stage = self._stages[state.round]
-        return [TrainInstruction(stage, state.model, self._epochs, self._epochs, fraction=self.fraction)]
+        return [
+            TrainInstruction(
+                stage,
+                state.model,
+                self._epochs,
+                self._epochs,
+                fraction=self.fraction,
+                dropout_epochs=self._dropout_epochs,
+            )
+        ]
 
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
         return State(results[0].key, state.round + 1)

@@ -16,4 +16,4 @@ class Single(SequentialStrategy):
     @classmethod
     def variants(cls, settings: SequentialSettings, federation: Federation) -> Sequence[Self]:
         """One variant for each organization."""
-        return [cls([(name,)], federation, settings.fraction) for name in federation.names]
+        return [cls([(name,)], federation, settings) for name in federation.names]

@@ -46,7 +46,7 @@ def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str,
                 "steps": lineage.steps,
                 "steps_in_sequence": lineage.steps_in_sequence,
                 "learning_rate_sum": lineage.learning_rate_sum,
-                "dropout": facts[seed]["dropout"],
+                "dropout": facts[seed]["dropout"] * lineage.dropout_share,
                 "parameters": facts[seed]["parameters"],
             }
         )

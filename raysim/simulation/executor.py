@@ -247,6 +247,7 @@ class TrainingExecutor:
             checkpoint_every_s=self._checkpoint_every_s,
             num_sequences=stage.num_sequences,
             objective=instruction.objective,
+            dropout_epochs=instruction.dropout_epochs,
         )
 
     async def _trained(self, stage: Stage, policy: ArrayPolicy) -> Entry | None:

@@ -17,6 +17,7 @@ class Lineage:
         steps: optimizer steps, those of all clients of a round added up, as their tokens are.
         learning_rate_sum: sum of the learning rates of those steps.
         steps_in_sequence: optimizer steps one after the other: of a round those of the client that made most.
+        steps_without_dropout: of `steps`, those that had none although the model has.
     """
 
     parents: tuple[Key, ...] = ()
@@ -24,6 +25,12 @@ class Lineage:
     steps: int = 0
     learning_rate_sum: float = 0.0
     steps_in_sequence: int = 0
+    steps_without_dropout: int = 0
+
+    @property
+    def dropout_share(self) -> float:
+        """Share of the steps that had the model's dropout; 1 where it was never trained."""
+        return 1 - self.steps_without_dropout / self.steps if self.steps else 1.0
 
     def trained(self, parent: Key, tokens: Mapping[str, int], metrics: Mapping[str, Any]) -> "Lineage":
         """After a stage that showed `tokens` of each organization."""
@@ -37,6 +44,7 @@ class Lineage:
             steps=self.steps + steps,
             steps_in_sequence=self.steps_in_sequence + steps,
             learning_rate_sum=self.learning_rate_sum + metrics["learning_rate_sum"],
+            steps_without_dropout=self.steps_without_dropout + int(metrics.get("steps_without_dropout", 0)),
         )
 
     def aggregated(self, parents: Sequence[Key], clients: Sequence["Lineage"]) -> "Lineage":
@@ -52,4 +60,6 @@ class Lineage:
             steps=self.steps + sum(client.steps - self.steps for client in clients),
             steps_in_sequence=max((client.steps_in_sequence for client in clients), default=self.steps_in_sequence),
             learning_rate_sum=self.learning_rate_sum + sum(rates),
+            steps_without_dropout=self.steps_without_dropout
+            + sum(client.steps_without_dropout - self.steps_without_dropout for client in clients),
         )

@@ -110,6 +110,7 @@ class RunContext:
             "libraries": self.libraries,
             "ranks": trainer.ranks,
             **({"objective": instruction.objective.recipe()} if instruction.objective else {}),
+            **({} if instruction.dropout_epochs is None else {"dropout_epochs": instruction.dropout_epochs}),
         }
 
     def _sequences_of(self, instruction: TrainInstruction) -> dict[str, int]:

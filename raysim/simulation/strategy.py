@@ -93,6 +93,7 @@ class TrainInstruction:
         keep_state: whether a later stage will name this one as `client_state`.
         fraction: of each organization's packed sequences that is trained on, rounded up; their order is a seeded draw.
         objective: that is minimized beside the loss of the next token; part of the stage's key; None: nothing else.
+        dropout_epochs: epochs of the stage that have dropout, the first ones; None: all.
     """
 
     organizations: tuple[str, ...]
@@ -103,6 +104,7 @@ class TrainInstruction:
     keep_state: bool = False
     fraction: float = 1.0
     objective: ObjectiveConfig | None = None
+    dropout_epochs: int | None = None
 
 
 @dataclass(frozen=True)

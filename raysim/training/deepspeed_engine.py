@@ -144,6 +144,9 @@ class _DeepSpeedEngine:
             parts.append(loss.detach() if share == 1 else loss.detach() * share)
         return sum(parts[1:], parts[0]), self._norm() if norm is None else norm
 
+    def set_dropout(self, on: bool) -> None:
+        self._engine.module.train(on)
+
     @_ignoring_warnings()
     def weights(self) -> Flat:
         return self._get(None)

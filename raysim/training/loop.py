@@ -59,6 +59,10 @@ class Engine(Protocol):
         """
         ...
 
+    def set_dropout(self, on: bool) -> None:
+        """Has the steps from here on drop activations, which they do at first, or not."""
+        ...
+
     def weights(self) -> Flat:
         """The weights, float32; every rank must ask at once, rank 0 gets them whole."""
         ...
@@ -102,7 +106,11 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
     clock = _Clock(task.checkpoint_every_s)
     if settings.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    dropping = True
     while step < num_steps:
+        if dropping and not task.drops_out(step // per_epoch):
+            engine.set_dropout(False)
+            dropping = False
         rate = rate_at(
             past_steps + step, horizon_steps, settings.learning_rate, settings.warmup_fraction, settings.schedule
         )
@@ -165,6 +173,8 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
         "first_loss": first_loss,
         "last_epoch_loss": epoch_loss / len(sequences),
     }
+    if task.dropout_epochs is not None:
+        metrics["steps_without_dropout"] = max(0, task.epochs - task.dropout_epochs) * per_epoch
     if group.rank == 0:
         device_peak = peak_flop_per_s(torch.cuda.get_device_name()) if settings.device == "cuda" else None
         speed = Speed(

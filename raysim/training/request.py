@@ -58,7 +58,9 @@ class TrainerSettings(Settings):
         gt=0,
         description="peak learning rate; of adafactor: longest step relative to a parameter's size",
     )
-    schedule: Schedule = pydantic.Field(default="cosine", description="how the learning rate falls after warm-up")
+    schedule: Schedule = pydantic.Field(
+        default="cosine", description="how the learning rate falls after warm-up; alternating: peak and zero in turn"
+    )
     warmup_fraction: float = pydantic.Field(default=0.05, ge=0, le=1, description="of the schedule's horizon")
     weight_decay: float = pydantic.Field(default=0.1, ge=0, description="not on biases and layer norms")
     adam_betas: tuple[float, float] = pydantic.Field(
@@ -161,6 +163,7 @@ class TrainTask:
         num_sequences: how many of the client's sequences are trained on, the first ones; None: all.
         checkpoint_every_s: seconds between resume states; has no influence on the numbers.
         objective: that is minimized beside the loss of the next token; None: nothing else.
+        dropout_epochs: epochs that have dropout, the first ones; None: all.
     """
 
     label: str
@@ -173,6 +176,11 @@ class TrainTask:
     num_sequences: int | None = None
     checkpoint_every_s: float = 30.0
     objective: ObjectiveConfig | None = None
+    dropout_epochs: int | None = None
+
+    def drops_out(self, epoch: int) -> bool:
+        """Whether epoch `epoch` (from 0) has dropout."""
+        return self.dropout_epochs is None or epoch < self.dropout_epochs
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,9 @@ class _TorchEngine:
         self._optimizer.zero_grad(set_to_none=True)
         return sum(parts[1:], parts[0]), norm
 
+    def set_dropout(self, on: bool) -> None:
+        self._model.train(on)
+
     def weights(self) -> Flat:
         return flatten(self._model)
 

@@ -152,6 +152,17 @@ def test_weights_after_fifty_steps_are_those_of_torch_on_one_rank(make_bench) ->
     assert distance(expected.weights, bench.start) > 1000 * TOLERANCE
 
 
+def test_epochs_without_dropout_are_those_of_a_model_without_any(make_bench) -> None:
+    bench, without = make_bench(dropout=0.3), make_bench(dropout=0.0)
+    expected, _ = without.train(weights=bench.start)
+    never, _ = bench.train(dropout_epochs=0)
+    assert equal(never.weights, expected.weights)
+    always, first = bench.train()[0], bench.train(dropout_epochs=1, checkpoint_epochs=True)
+    assert not equal(first[0].weights, always.weights)
+    after_one = next(event for event in bench.train(checkpoint_epochs=True)[1] if isinstance(event, EpochCheckpoint))
+    assert equal(next(e for e in first[1] if isinstance(e, EpochCheckpoint)).weights, after_one.weights)
+
+
 def test_adapters_are_trained_as_torch_trains_them(make_bench, tmp_path) -> None:
     """Beside a frozen checkpoint; a stage that was cut goes on to the same bits."""
     bench = make_bench(dropout=0.0)

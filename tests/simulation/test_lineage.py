@@ -38,3 +38,12 @@ def test_one_stage_after_the_other_has_all_its_steps_in_sequence() -> None:
     one = Lineage().trained("initial", {"a": 100}, {"steps": 5, "learning_rate_sum": 0.5})
     two = one.trained("one", {"b": 50}, {"steps": 3, "learning_rate_sum": 0.25})
     assert two.steps_in_sequence == two.steps == 8
+
+
+def test_dropout_is_shared_out_over_the_steps() -> None:
+    assert Lineage().dropout_share == 1.0
+    one = Lineage().trained("initial", {"a": 1}, {"steps": 6, "learning_rate_sum": 0.0, "steps_without_dropout": 3})
+    assert one.dropout_share == 0.5
+    assert one.trained("one", {"b": 1}, {"steps": 6, "learning_rate_sum": 0.0}).dropout_share == 0.75
+    a, b = (one.trained("one", {n: 1}, {"steps": 2, "learning_rate_sum": 0.0}) for n in "ab")
+    assert one.aggregated(["a", "b"], [a, b]).dropout_share == pytest.approx(1 - 3 / 10)

@@ -1,11 +1,13 @@
 import itertools
+from typing import Any
 
+import pytest
 from raysim.strategies.centralized import Centralized
 from raysim.strategies.incremental import Incremental, IncrementalSettings
 from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 from raysim.strategies.single import Single
 
-from raysim.simulation.strategy import ClientUpdate, Federation
+from raysim.simulation.strategy import ClientUpdate, Federation, State
 
 
 def stages_of(strategy: SequentialStrategy) -> list[tuple[str, ...]]:
@@ -79,3 +81,12 @@ def test_a_fraction_is_of_every_stage(federation: Federation) -> None:
     while instructions := strategy.plan(state):
         assert [a.fraction for a in instructions] == [0.25]
         state = strategy.apply(state, [ClientUpdate(instructions[0], "stage", 1)], "")
+
+
+@pytest.mark.parametrize("strategy", [Single, Centralized, Incremental])
+def test_epochs_and_dropout_of_a_stage(federation: Federation, strategy: Any) -> None:
+    settings = strategy.Settings.model_validate({"epochs": 11, "dropout_epochs": 1})
+    (instruction,) = strategy.variants(settings, federation)[0].plan(State("m"))
+    assert (instruction.epochs, instruction.horizon_epochs, instruction.dropout_epochs) == (11, 11, 1)
+    (usual,) = strategy.variants(strategy.Settings(), federation)[0].plan(State("m"))
+    assert (usual.epochs, usual.dropout_epochs) == (federation.epochs, None)

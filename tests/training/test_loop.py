@@ -23,11 +23,17 @@ class Counting:
         self.steps = steps
         self.rates: list[float] = []
         self.rows: list[int] = []
+        self.dropped: list[bool] = []
+        self._dropping = True
         self._losses = losses or {}
+
+    def set_dropout(self, on: bool) -> None:
+        self._dropping = on
 
     def step(self, pieces: list[tuple[torch.Tensor, float, int]], rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         self.steps += 1
         self.rates.append(rate)
+        self.dropped.append(self._dropping)
         self.rows.append(sum(len(ids) for ids, _, _ in pieces))
         assert sum(share for _, share, _ in pieces) == 1
         return torch.tensor(self._losses.get(self.steps, float(self.steps))), torch.tensor(1.0)
@@ -109,3 +115,18 @@ def test_a_kept_schedule_goes_on_where_it_was(run: Run) -> None:
 def test_a_loss_that_is_no_number_names_stage_and_step(run: Run, loss: float) -> None:
     with pytest.raises(RunError, match=rf"^the stage: loss {loss} and gradient norm 1.0 at step 5 are not finite"):
         run(Counting(losses={5: loss}))
+
+
+@pytest.mark.parametrize(("epochs", "first"), [(None, 6), (0, 0), (1, 3), (2, 6)])
+def test_dropout_ends_after_its_epochs(run: Run, epochs: int | None, first: int) -> None:
+    engine = Counting()
+    (update,) = of(Update, run(engine, dropout_epochs=epochs))
+    assert engine.dropped == [True] * first + [False] * (6 - first)
+    assert update.metrics.get("steps_without_dropout") == (None if epochs is None else 6 - first)
+
+
+def test_dropout_stays_off_where_a_stage_goes_on(run: Run) -> None:
+    counters = {"step": 4, "past_steps": 0, "learning_rate_sum": 0.0, "first_loss": 1.0, "epoch_loss": 0.0}
+    engine = Counting(4)
+    run(engine, resume=TrainState({"weights": np.zeros(1, np.float32)}, counters), dropout_epochs=1)
+    assert engine.dropped == [False, False]

@@ -1,6 +1,8 @@
 import math
 
 import pytest
+import torch
+import transformers
 
 from raysim.training.schedule import Schedule, rate_at
 
@@ -22,6 +24,20 @@ def test_linear() -> None:
 
 def test_constant() -> None:
     assert rates("constant") == pytest.approx([4] + [8] * 12)
+
+
+def test_alternating_is_a_cosine_whose_horizon_is_minus_one() -> None:
+    """As the study's scripts ask transformers for it, with no step to optimize."""
+    assert rates("alternating") == pytest.approx([4, 8, 8, 0, 8, 0, 8, 0, 8, 0, 8, 0, 8])
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=8.0)
+    scheduler = transformers.get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=2, num_training_steps=-1)
+    theirs = []
+    for _ in range(13):
+        theirs.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    # Theirs begins its warm-up at zero, ours a step later.
+    assert theirs[2:] == pytest.approx(rates("alternating")[2:])
 
 
 def test_no_warmup_starts_at_the_peak() -> None:

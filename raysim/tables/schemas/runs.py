@@ -46,7 +46,7 @@ MODELS = table_spec(
             "optimizer steps one after the other: of a round those of the organization that made most; otherwise steps",
         ),
         ("learning_rate_sum", REAL, "sum of the learning rate over those steps"),
-        ("dropout", REAL, "dropout probability in force during training"),
+        ("dropout", REAL, "dropout probability in force during training, as a mean over its steps"),
         ("parameters", COUNT, "number of trainable parameters"),
     ],
 )

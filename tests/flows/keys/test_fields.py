@@ -121,6 +121,7 @@ DECIDES_NOTHING: dict[str, str] = {
     "canaries.place": "where they are; in the fingerprint of the corpus",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
+        "dropout_epochs",
     )},
     "results.0.weights": "named by the key of the result",
     "context.client_stats.b.valid_fingerprint": "it is not asked",

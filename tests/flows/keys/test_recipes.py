@@ -86,7 +86,10 @@ def test_equal_keys_exactly_for_equal_instructions(data: st.DataObject) -> None:
     few, state = st.integers(1, 2), st.sampled_from([None, "s"])
     objective = st.sampled_from([None, ObjectiveConfig("pull", {"mu": 1.0}), ObjectiveConfig("pull", {"mu": 2.0})])
     part = st.sampled_from([0.5, 1])
-    drawn = st.builds(TrainInstruction, names, st.sampled_from("mn"), few, few, state, st.booleans(), part, objective)
+    dropped = st.sampled_from([None, 0, 1])
+    drawn = st.builds(
+        TrainInstruction, names, st.sampled_from("mn"), few, few, state, st.booleans(), part, objective, dropped
+    )
     one, other = data.draw(drawn), data.draw(drawn)
     keys = [keys_of(replaced(BASE, "instruction", instruction))["train"] for instruction in (one, other)]
     assert (keys[0] == keys[1]) == (one == other)
