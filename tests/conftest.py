@@ -70,6 +70,14 @@ STDLIB_FILES = {
 SEQUENCE_LENGTH = 64
 
 
+WHOLE_RUNS = frozenset(
+    f"flows/test_{name}.py"
+    for name in (
+        "checkpoints commands continuation contributes_nothing divergence estimates faults front_door run"
+    ).split()
+)
+"""Files whose tests run experiments from end to end; `make check` leaves them to `make test`."""
+
 LONG_FILES = (
     "flows/test_chaos.py",
     "cluster/test_rank_launcher.py",
@@ -84,8 +92,9 @@ LONG_FILES = (
 """Files, and folders of files, whose tests take longest: they come first, so that all workers end at about one time."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before those of a mark are chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts the files; what is in a file stays in its order."""
+    """Sorts the files; what is in a file stays in its order. Marks tests of whole runs as slow."""
     tests = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:
@@ -93,6 +102,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, start in enumerate(LONG_FILES) if path.startswith(start)), len(LONG_FILES))
 
     items.sort(key=place)
+    for item in items:
+        if item.path.relative_to(tests).as_posix() in WHOLE_RUNS:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
