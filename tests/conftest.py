@@ -129,9 +129,10 @@ def tokenizer(corpus_folders: dict[str, Path]) -> "CodeTokenizer":
 def preparation_context(tokenizer: "CodeTokenizer") -> "PreparationContext":
     """Every file is kept, one in three is for validation."""
     from raysim.corpus.preparation import PreparationSettings
+    from raysim.corpus.split import SplitSettings
     from raysim.organizations.organization import PreparationContext
 
-    preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.3})
+    preparation = PreparationSettings.off().model_copy(update={"split": SplitSettings(valid=0.3)})
     return PreparationContext(preparation, 1, tokenizer, SEQUENCE_LENGTH, 3)
 
 

@@ -45,7 +45,8 @@ class Corpus:
 
     Attributes:
         train: what is trained on, canaries included.
-        valid: what is held out.
+        valid: what is held out, and what is chosen on.
+        test: what is held out of choices as well; empty where no test split is asked for.
         drops: what preparation left out.
         canaries: that were planted in `train`, and those that never were, for comparison.
     """
@@ -53,6 +54,7 @@ class Corpus:
     organization: str
     train: tuple[SourceFile, ...]
     valid: tuple[SourceFile, ...]
+    test: tuple[SourceFile, ...] = field(default=())
     drops: tuple[Drop, ...] = field(default=())
     canaries: tuple[Canary, ...] = field(default=())
 
@@ -65,6 +67,11 @@ class Corpus:
     def valid_fingerprint(self) -> str:
         """Names the validation split by its content."""
         return fingerprint(self.valid)
+
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """Names the test split by its content; empty without one."""
+        return fingerprint(self.test) if self.test else ""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
                 "min_characters_per_token": 0,
                 "config_or_test_drop_probability": 0,
                 "no_keyword_drop_probability": 0,
-                "validation_share": 0.3,
+                "split": {"valid": 0.3},
             },
             "tokenizer": {"train": {"corpus": "organizations", "vocab_size": 400}},
             "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 32}},
