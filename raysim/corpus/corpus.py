@@ -40,15 +40,33 @@ class Canary:
 
 
 @dataclass(frozen=True)
+class PlantedFunction:
+    """A function that was planted in a training split; see `raysim.corpus.planted_functions`.
+
+    Attributes:
+        name: ``4x0`` is the first of those that occur there four times.
+        repeats: how often it occurs in the training split.
+        signature: its first line.
+        text: all of it, the line end of its last line included.
+    """
+
+    name: str
+    repeats: int
+    signature: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Corpus:
     """The files of one organization after preparation and split. It never leaves its organization.
 
     Attributes:
-        train: what is trained on, canaries included.
+        train: what is trained on, canaries and planted functions included.
         valid: what is held out, and what is chosen on.
         test: what is held out of choices as well; empty where no test split is asked for.
         drops: what preparation left out.
         canaries: that were planted in `train`, and those that never were, for comparison.
+        plants: likewise of functions.
     """
 
     organization: str
@@ -57,6 +75,7 @@ class Corpus:
     test: tuple[SourceFile, ...] = field(default=())
     drops: tuple[Drop, ...] = field(default=())
     canaries: tuple[Canary, ...] = field(default=())
+    plants: tuple[PlantedFunction, ...] = field(default=())
 
     @cached_property
     def train_fingerprint(self) -> str:

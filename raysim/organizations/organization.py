@@ -24,6 +24,7 @@ from raysim.corpus.duplicates import duplicate_lines
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed
+from raysim.corpus.planted_functions import PlantSettings, plant_functions
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer
@@ -70,6 +71,7 @@ class PreparationContext:
     sequence_length: int
     min_lines: int
     canaries: CanarySettings | None = None
+    plants: PlantSettings | None = None
     excluded: Excluded | None = None
 
 
@@ -207,6 +209,8 @@ class Organization(TrainingClient):
         try:
             if preparation_context.canaries and preparation_context.canaries.planted_in(self.name):
                 corpus = plant(corpus, preparation_context.canaries, preparation_context.split_seed)
+            if preparation_context.plants and preparation_context.plants.planted_in(self.name):
+                corpus = plant_functions(corpus, preparation_context.plants, preparation_context.split_seed)
             self._packed = self._pack(corpus, tokenizer, preparation_context)
         except InputError as error:
             raise InputError(f"organizations.{self.name}: {error}") from None
