@@ -216,6 +216,7 @@ def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
         canaries=experiment.canaries,
         base=loaded.base,
         plants=experiment.plants,
+        base_references=setup.public.trained if experiment.model.pretrain else (),
     )
 
 

@@ -64,6 +64,7 @@ class EvalContext:
         canaries: planted in training splits.
         base: folder that relative paths in the experiment start from.
         plants: functions planted in training splits.
+        base_references: the references that a base is trained on; empty without one.
     """
 
     run: RunContext
@@ -74,6 +75,7 @@ class EvalContext:
     base: Path
     held_out_references: tuple[SourceFile, ...] = ()
     plants: PlantSettings | None = None
+    base_references: tuple[SourceFile, ...] = ()
 
     def at(self, run: RunContext) -> "EvalContext":
         """The same at another seed."""
@@ -98,6 +100,8 @@ class ClientTask:
             leaves.
         arguments: of the function.
         tokens: that the model reads, at most.
+        pooled: other organizations, whose packed training sequences the function gets as its last arguments; each must
+            share data.
     """
 
     table: str
@@ -107,6 +111,7 @@ class ClientTask:
     function: Callable[..., TaskOutput]
     arguments: tuple[Any, ...] = ()
     tokens: int = 0
+    pooled: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:

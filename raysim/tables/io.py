@@ -22,7 +22,7 @@ from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
 from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES
 from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
-from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
+from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.sweeps import SWEEP
 from raysim.tables.spec import TableSpec
@@ -40,6 +40,7 @@ TABLES: dict[str, TableSpec] = {
         MATCHES,
         EMISSIONS,
         LOSSES,
+        BASELINES,
         EXTRACTION,
         *SOLVING,
         CANARIES,
