@@ -8,6 +8,7 @@ import pytest
 import yaml
 from drive import raysim
 from shared import made_once
+from splits import splitting_seed
 
 Tiny = Callable[..., Path]
 
@@ -56,6 +57,7 @@ def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
     def write(name: str = "tiny", **changes: Any) -> Path:
         raw: dict[str, Any] = {
             "name": name,
+            "split_seed": splitting_seed(corpus_folders),
             "organizations": {
                 organization: {"source": {"path": str(folder)}, "agreement": {"share": "data"}}
                 for organization, folder in corpus_folders.items()
