@@ -138,13 +138,16 @@ def tokenizer(corpus_folders: dict[str, Path]) -> "CodeTokenizer":
 
 
 @pytest.fixture(scope="session")
-def preparation_context(tokenizer: "CodeTokenizer") -> "PreparationContext":
+def preparation_context(tokenizer: "CodeTokenizer", corpus_folders: dict[str, Path]) -> "PreparationContext":
     """Every file is kept, one in three is for validation."""
+    from splits import splitting_seed
+
     from raysim.corpus.preparation import PreparationSettings
+    from raysim.corpus.split import SplitSettings
     from raysim.organizations.organization import PreparationContext
 
-    preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.3})
-    return PreparationContext(preparation, 1, tokenizer, SEQUENCE_LENGTH, 3)
+    preparation = PreparationSettings.off().model_copy(update={"split": SplitSettings(valid=0.3)})
+    return PreparationContext(preparation, splitting_seed(corpus_folders), tokenizer, SEQUENCE_LENGTH, 3)
 
 
 def model_spec(config: dict[str, Any], vocab_size: int, dropout: float | None) -> "ModelSpec":

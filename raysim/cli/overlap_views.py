@@ -16,6 +16,7 @@ def overlap_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
     views: list[RenderableType] = [_shared(found, names)]
     if len(names) > 1:
         views += [_bounds(found, names), Text(_how_to_read(found["min_lines"]))]
+    views.append(_split_copies(found["split_copies"]))
     if found["prompts"]:
         views.append(_prompts(found["prompts"]))
     if len(names) > 1:
@@ -50,6 +51,17 @@ def _bounds(found: Mapping[str, Any], names: Sequence[str]) -> Table:
         shown = [_lines(row["seen"], row["lines"]) if row else "" for row in alone]
         public = f"{all_others['public']:,}"
         table.add_row(Text(name), *shown, _lines(all_others["seen"], all_others["lines"]), public)
+    return table
+
+
+def _split_copies(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Held-out files that somebody trains on a copy of", "of")
+    for column in ("held out", "copies", "near-copies", "of these at others", "share of bytes"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        counts = [row["files"], row["copies"], row["near"], row["others"]]
+        share = f"{row['copied_bytes'] / row['num_bytes']:.1%}" if row["num_bytes"] else ""
+        table.add_row(Text(row["organization"]), *(f"{count:,}" for count in counts), share)
     return table
 
 

@@ -40,21 +40,42 @@ class Canary:
 
 
 @dataclass(frozen=True)
+class PlantedFunction:
+    """A function that was planted in a training split; see `raysim.corpus.planted_functions`.
+
+    Attributes:
+        name: ``4x0`` is the first of those that occur there four times.
+        repeats: how often it occurs in the training split.
+        signature: its first line.
+        text: all of it, the line end of its last line included.
+    """
+
+    name: str
+    repeats: int
+    signature: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Corpus:
     """The files of one organization after preparation and split. It never leaves its organization.
 
     Attributes:
-        train: what is trained on, canaries included.
-        valid: what is held out.
+        train: what is trained on, canaries and planted functions included.
+        valid: what is held out, and what is chosen on.
+        test: what is held out of choices as well; empty where no test split is asked for.
         drops: what preparation left out.
         canaries: that were planted in `train`, and those that never were, for comparison.
+        plants: likewise of functions.
     """
 
     organization: str
     train: tuple[SourceFile, ...]
     valid: tuple[SourceFile, ...]
+    test: tuple[SourceFile, ...] = field(default=())
     drops: tuple[Drop, ...] = field(default=())
     canaries: tuple[Canary, ...] = field(default=())
+    plants: tuple[PlantedFunction, ...] = field(default=())
 
     @cached_property
     def train_fingerprint(self) -> str:
@@ -65,6 +86,11 @@ class Corpus:
     def valid_fingerprint(self) -> str:
         """Names the validation split by its content."""
         return fingerprint(self.valid)
+
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """Names the test split by its content; empty without one."""
+        return fingerprint(self.test) if self.test else ""
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
-"""From the files of a source to a training and a validation split: the study's preparation, each step a setting."""
+"""From the files of a source to its splits: the study's preparation, each step a setting."""
 
-from collections import defaultdict
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import pydantic
 
-from raysim.core.errors import InputError
+from raysim.core.errors import InputError, RenamedSetting
 from raysim.core.keys import seed_of
-from raysim.core.settings import Settings
+from raysim.core.settings import Settings, Share
 from raysim.corpus import filters
 from raysim.corpus.corpus import Corpus
 from raysim.corpus.deduplication import Excluded
 from raysim.corpus.files import SourceFile
 from raysim.corpus.near_duplicates import Sketcher, near_duplicates
 from raysim.corpus.reading import DropCounter, SourceReading
+from raysim.corpus.split import SplitSettings, split_files
 
 
 class PreparationSettings(Settings):
@@ -51,12 +52,32 @@ class PreparationSettings(Settings):
     near_dedup_permutations: int = pydantic.Field(
         default=256, ge=16, description="hash functions of MinHash; more find near-duplicates more surely"
     )
-    validation_share: float = pydantic.Field(
-        default=0.2, gt=0, lt=1, description="validation's share of the files, or of the bytes when split by repository"
+    largest_file: Share = pydantic.Field(
+        default=0.25,
+        description="share of an organization's limit above which a file is passed over: one file would make most of"
+        " the corpus, or of a split",
     )
+    split: SplitSettings = SplitSettings()
     split_by: Literal["file", "repository"] = pydantic.Field(
-        default="file", description="what goes to training or validation as a whole"
+        default="file",
+        description="what goes to one split as a whole; files go by their content, so that copies fall alike everywhere",
     )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _read_old_name(cls, raw: Any) -> Any:
+        """There was no test split, and `split` was the share of the validation split."""
+        if not isinstance(raw, dict) or "validation_share" not in raw:
+            return raw
+        if "split" in raw:
+            raise ValueError("validation_share is the former form of split; give split alone")
+        warnings.warn(
+            "preparation.validation_share: 0.2 is written preparation.split: {train: 0.8, valid: 0.2} now",
+            RenamedSetting,
+            stacklevel=2,
+        )
+        rest = {name: value for name, value in raw.items() if name != "validation_share"}
+        return {**rest, "split": {"valid": raw["validation_share"]}}
 
     @classmethod
     def off(cls) -> "PreparationSettings":
@@ -104,14 +125,14 @@ def prepare(
         organization: for messages, and in the result.
         reading: the files and what the source skipped.
         settings: which files are kept.
-        limit: bytes of code to keep, both splits together; None keeps all.
+        limit: bytes of code to keep, all splits together; None keeps all.
         split_seed: of filters, limit and split.
         count_tokens: number of tokens of a text.
         excluded: files that are left out because of other organizations, before the limit, so that a limit is filled
             with other files; None: none are.
 
     Raises:
-        InputError: a split would be empty.
+        InputError: the training or the validation split would be empty.
     """
     counter = DropCounter(reading.skipped)
     kept = _screen(reading, settings, split_seed, counter)
@@ -119,11 +140,8 @@ def prepare(
         kept = _leave_out(kept, excluded, counter)
     kept = _limit(kept, settings, limit, split_seed, count_tokens, counter)
     by_repository = settings.split_by == "repository"
-    valid = (_valid_repositories if by_repository else _valid_files)(kept, settings.validation_share, split_seed)
-    train = tuple(f for f in kept if _identity(f) not in valid)
-    held_out = tuple(f for f in kept if _identity(f) in valid)
-    corpus = Corpus(organization, train, held_out, counter.drops())
-    if not train or not held_out:
+    corpus = Corpus(organization, **split_files(kept, settings.split, by_repository, split_seed), drops=counter.drops())
+    if not corpus.train or not corpus.valid:
         raise InputError(_too_little(corpus, reading.files, by_repository, limit))
     return corpus
 
@@ -238,16 +256,13 @@ def _limit(
     count_tokens: Callable[[str], int],
     counter: DropCounter,
 ) -> list[SourceFile]:
-    """Takes files in seeded order while they fit, and drops those with too few characters for their tokens.
-
-    A file of more than a quarter of the limit is passed over: it would make the corpus, or its validation split, alone.
-    """
+    """Takes files in seeded order while they fit, and drops those with too few characters for their tokens."""
     kept: list[SourceFile] = []
     left_bytes = float("inf") if limit is None else limit
-    largest_bytes = left_bytes / 4
+    largest_bytes = left_bytes * settings.largest_file
     for source in sorted(files, key=lambda f: _rank(split_seed, "limit", f)):
         if source.num_bytes > largest_bytes:
-            counter.add("over a quarter of the limit", source.num_bytes)
+            counter.add(f"over {settings.largest_file:.4g} of the limit", source.num_bytes)
         elif source.num_bytes > left_bytes:
             counter.add("over the limit", source.num_bytes)
         elif _too_many_tokens(source.text, settings.min_characters_per_token, count_tokens):
@@ -262,43 +277,22 @@ def _too_many_tokens(text: str, min_characters_per_token: float, count_tokens: C
     return min_characters_per_token > 0 and len(text) < min_characters_per_token * count_tokens(text)
 
 
-def _valid_files(files: Sequence[SourceFile], share: float, split_seed: int) -> set[_Identity]:
-    if len(files) < 2:
-        return set()
-    wanted = min(max(round(share * len(files)), 1), len(files) - 1)
-    return {_identity(f) for f in sorted(files, key=lambda f: _rank(split_seed, "split", f))[:wanted]}
-
-
-def _valid_repositories(files: Sequence[SourceFile], share: float, split_seed: int) -> set[_Identity]:
-    """Repositories in seeded order while they fit into the share of bytes; the smallest if none does."""
-    sizes: defaultdict[str, int] = defaultdict(int)
-    for source in files:
-        sizes[source.repository] += source.num_bytes
-    if len(sizes) < 2:
-        return set()
-    left_bytes = share * sum(sizes.values())
-    chosen: set[str] = set()
-    for repository in sorted(sizes, key=lambda name: (_draw(split_seed, "split", name), name)):
-        if sizes[repository] <= left_bytes:
-            left_bytes -= sizes[repository]
-            chosen.add(repository)
-    chosen = chosen or {min(sizes, key=lambda name: (sizes[name], name))}
-    return {_identity(f) for f in files if f.repository in chosen}
-
-
 def _too_little(corpus: Corpus, files: Sequence[SourceFile], by_repository: bool, limit: int | None) -> str:
-    kept = corpus.train + corpus.valid
+    kept = corpus.train + corpus.valid + corpus.test
     unit = "repositories" if by_repository else "files"
     found = len({f.repository for f in kept}) if by_repository else len(kept)
     dropped = "; ".join(f"{d.files} {d.reason}" for d in corpus.drops) or "none"
     advice = ["give it more code", "relax preparation"]
+    if found > 1:
+        advice.append("draw another split (split_seed)")
     if limit is not None:
         advice.append(f"raise limit (now {limit} bytes)")
     if by_repository:
         advice.append("use split_by: file")
     return (
         f"organizations.{corpus.organization}: {found} {unit} left of {len(files)} files read ({_bytes(files)} bytes), "
-        f"and training and validation need one each; left out: {dropped}. To go on: {', or '.join(advice)}"
+        f"{len(corpus.train)} files fell to training, {len(corpus.valid)} to validation, and both need one; left out:"
+        f" {dropped}. To go on: {', or '.join(advice)}"
     )
 
 

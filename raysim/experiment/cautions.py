@@ -1,26 +1,43 @@
 """What a person should know of an experiment before it trains: nothing that is wrong, but what will mislead."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from raysim.experiment.config import LoadedExperiment
 from raysim.organizations.organization import ClientStats
 
 _FEW_BYTES = 2_000
-"""Of a validation split; as many tokens as two windows of a small model."""
+"""Of a held-out split; as many tokens as two windows of a small model."""
+
+_HELD_OUT = {"valid": "validation", "test": "test"}
 
 
 def cautions(loaded: LoadedExperiment, client_stats: Mapping[str, ClientStats]) -> list[str]:
-    """A line for each: validation splits that say little, and what strategies make of the experiment's epochs."""
+    """A line for each: held-out splits that say little, and what strategies make of the experiment's epochs."""
     found = [
-        f"organizations.{name}: its validation split is {files} file{'s' * (files != 1)} of {num_bytes:,} bytes, by"
-        " which models can hardly be told apart; give it more code, or raise its limit or preparation.validation_share"
+        f"organizations.{name}: its {called} split is {files} file{'s' * (files != 1)} of {num_bytes:,} bytes, by"
+        " which models can hardly be told apart; give it more code, or raise its limit or preparation.split"
         for name, stats in client_stats.items()
-        if (files := stats.splits["valid"]["files"]) < 2 or stats.splits["valid"]["bytes"] < _FEW_BYTES
-        for num_bytes in [stats.splits["valid"]["bytes"]]
+        for split, called in _HELD_OUT.items()
+        if split in stats.splits
+        for files, num_bytes in [(stats.splits[split]["files"], stats.splits[split]["bytes"])]
+        if files < 2 or num_bytes < _FEW_BYTES
     ]
     epochs = loaded.experiment.trainer.epochs
     return found + [
         f"strategies: {config.label}: {caution}"
         for config in loaded.settings
         for caution in config.settings.cautions(epochs)
+    ]
+
+
+def copy_cautions(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for each organization with held-out files that somebody trains on copies of (rows of `SplitCopies`)."""
+    return [
+        f"organizations.{row['organization']}: {copied} of its {row['files']} held-out files ({share:.0%} of the bytes) are"
+        f" copies or near-copies of files that are trained on, {row['others']} of them by others; what is measured on"
+        " them is partly memory (preparation.near_dedup and deduplication leave copies out)"
+        for row in rows
+        if (copied := row["copies"] + row["near"])
+        for share in [row["copied_bytes"] / row["num_bytes"]]
     ]

@@ -14,6 +14,7 @@ from raysim.core.settings import OnlyJson, S, Settings, apply_overrides, validat
 from raysim.core.yaml_files import load_yaml
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
+from raysim.corpus.planted_functions import PlantSettings
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import TokenizerSettings
@@ -22,6 +23,7 @@ from raysim.experiment.report_settings import ReportSettings
 from raysim.measures.base import Measure, MeasureScope
 from raysim.measures.registry import measures
 from raysim.organizations.organization import OrganizationSettings
+from raysim.simulation.base_model import BASE
 from raysim.simulation.registry import StrategyConfig, resolve
 from raysim.store.retention import StoreSettings
 from raysim.training.models import ModelSettings
@@ -92,6 +94,9 @@ class Experiment(Settings):
     canaries: CanarySettings | None = pydantic.Field(
         default=None, description="secrets planted in training splits, to see how well models know them"
     )
+    plants: PlantSettings | None = pydantic.Field(
+        default=None, description="functions planted in training splits, to see what repetition makes models recite"
+    )
     tokenizer: TokenizerSettings
     model: ModelSettings
     trainer: TrainerSettings = TrainerSettings()
@@ -118,7 +123,7 @@ class Experiment(Settings):
 
     @property
     def measure_scope(self) -> MeasureScope:
-        return MeasureScope(self.trainer, self.canaries)
+        return MeasureScope(self.trainer, self.canaries, self.plants)
 
     @pydantic.field_validator("name")
     @classmethod
@@ -221,10 +226,17 @@ def _as_from_yaml(value: Any) -> Any:
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
+    if experiment.model.pretrain and not experiment.references:
+        raise InputError(
+            f"{origin}: model.pretrain.corpus: is 'references', but there are none; add for example"
+            " references: [stdlib]"
+        )
     _check_canaries(experiment, origin)
     settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):
         config = resolve(entry, f"{origin}: strategies[{number}]")
+        if config.label == BASE:
+            raise InputError(f"{origin}: strategies[{number}]: {BASE!r} names the model of model.pretrain; label it otherwise")
         if config.label in [setting.label for setting in settings]:
             raise InputError(
                 f"{origin}: strategies[{number}]: {config.label!r} is there twice; give one of them a label of its own"
@@ -234,15 +246,17 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
 
 
 def _check_canaries(experiment: Experiment, origin: str) -> None:
-    """Refuses canaries that do not fit the rest."""
+    """Refuses canaries and planted functions that do not fit the rest."""
     length = experiment.trainer.sequence_length
-    if canaries := experiment.canaries:
-        strangers = [name for name in canaries.organizations or () if name not in experiment.organizations]
+    for section, planted in (("canaries", experiment.canaries), ("plants", experiment.plants)):
+        named = (planted.organizations if planted else None) or ()
+        strangers = [name for name in named if name not in experiment.organizations]
         if strangers:
             raise InputError(
-                f"{origin}: canaries.organizations: {strangers[0]!r} is no organization of this experiment; there are:"
+                f"{origin}: {section}.organizations: {strangers[0]!r} is no organization of this experiment; there are:"
                 f" {', '.join(experiment.organizations)}"
             )
+    if canaries := experiment.canaries:
         # A byte is a token at worst.
         longest = max(map(len, map(str.encode, canaries.alphabet))) * canaries.length + len(canaries.text("").encode())
         if longest > length:

@@ -6,6 +6,7 @@ All of it before any training, from the line and file hashes of the organization
 import asyncio
 import secrets
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from raysim.measures.memorization.client_functions import clones_at, describe_pr
 from raysim.measures.memorization.emissions import seen_at
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.deduplication import what_policies_drop
+from raysim.organizations.split_copies import split_copies
 
 
 async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSettings | None) -> dict[str, Any]:
@@ -31,7 +33,8 @@ async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSe
     Returns:
         ``min_lines``; ``clones``, rows as in the table; ``bounds``, for each organization and group of others how
         many of its ``lines`` a model of the ``others`` could have ``seen``, and of these how many are ``public``;
-        ``policies``, rows of `what_policies_drop`; ``prompts``, for each organization how many of its prompts have a
+        ``policies``, rows of `what_policies_drop`; ``split_copies``, rows of
+        `raysim.organizations.split_copies.SplitCopies`; ``prompts``, for each organization how many of its prompts have a
         continuation in none, one and more places of all training splits (``everywhere``) and of the others' alone
         (``elsewhere``), and of how many too few whole lines are to come to tell (``short``).
     """
@@ -48,6 +51,9 @@ async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSe
         "clones": _rows(await ask(clones_at, *compared)),
         "bounds": _rows(await ask(seen_at, *compared)),
         "policies": await what_policies_drop(pool, names, setup.preparation_context, secret),
+        "split_copies": [
+            asdict(row) for row in await split_copies(pool, names, setup.preparation_context, secret)
+        ],
         "prompts": {},
     }
     if settings:

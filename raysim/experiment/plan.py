@@ -137,8 +137,15 @@ def workload(loaded: LoadedExperiment, run_plan: RunPlan, slots: int, parameters
         models=len({model.checkpoint.model for model in planned.models}),
         pieces=run_plan.pieces,
         tokens=run_plan.pending,
-        longest=min(int(max(planned.urgency().values(), default=0)), run_plan.pending["train"]),
+        longest=min(_longest(run_plan), run_plan.pending["train"]),
     )
+
+
+def _longest(run_plan: RunPlan) -> int:
+    """Training tokens that must follow one another: those of the base, then those of the longest setting."""
+    base = run_plan.setup.strategy_runs[0].context.pretraining
+    after = (urgency for (run, _), urgency in run_plan.plan.urgency().items() if run.strategy.family != "base")
+    return (base.tokens if base else 0) + int(max(after, default=0))
 
 
 def memory_load(

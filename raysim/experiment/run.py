@@ -15,7 +15,7 @@ from raysim.core.errors import InputError, os_errors
 from raysim.core.event_loop import run_coroutine
 from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.corpus.diversity import diversities, line_entropy, smallest
-from raysim.experiment.cautions import cautions
+from raysim.experiment.cautions import cautions, copy_cautions
 from raysim.experiment.config import LoadedExperiment, load_experiment
 from raysim.experiment.continuation import check_content, check_settings, content_of_setup, experiment_hash
 from raysim.experiment.estimate.cost import estimate, matmul_rate
@@ -324,7 +324,7 @@ def inspect_experiment(options: Options) -> dict[str, Any]:
         },
         "deduplication": loaded.experiment.deduplication.model_dump(),
         "xray": seen_through,
-        "warnings": cautions(loaded, setup.client_stats),
+        "warnings": cautions(loaded, setup.client_stats) + copy_cautions(seen_through["split_copies"]),
     }
 
 

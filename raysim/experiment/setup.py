@@ -14,6 +14,7 @@ from raysim.core.errors import BoundaryError, InputError, RunError
 from raysim.core.keys import Key, canonical_json, key_of, versions_of
 from raysim.corpus.corpus import Drop, fingerprint
 from raysim.corpus.files import SourceFile
+from raysim.corpus.public_split import PublicSplit, split_public
 from raysim.corpus.reading import DropCounter
 from raysim.corpus.sources import SourceSettings, read_source
 from raysim.corpus.tokenizer import (
@@ -24,6 +25,7 @@ from raysim.corpus.tokenizer import (
     train_tokenizer,
 )
 from raysim.experiment.config import LoadedExperiment
+from raysim.experiment.pretraining import with_base
 from raysim.inference.numerics import knows_bf16
 from raysim.measures.base import EvalContext
 from raysim.measures.memorization.settings import MemorizationSettings
@@ -35,6 +37,7 @@ from raysim.organizations.organization import (
     OrganizationSettings,
     PreparationContext,
 )
+from raysim.simulation.base_model import base_config
 from raysim.simulation.loop import StrategyRun, strategy_runs
 from raysim.simulation.planner import Plan
 from raysim.simulation.run_context import RunContext
@@ -55,6 +58,7 @@ class Setup:
         client_stats: what the organizations told of their corpora, by name.
         preparation_context: what they prepared them with, but for the files that each was to leave out.
         references: files that are public.
+        public: which of these a base is trained on, and which nobody is.
         reference_drops: what was left out of them.
         tokenizer: of all.
         strategy_runs: every setting in every order at every seed.
@@ -67,6 +71,7 @@ class Setup:
     client_stats: Mapping[str, ClientStats]
     preparation_context: PreparationContext
     references: tuple[SourceFile, ...]
+    public: PublicSplit
     reference_drops: tuple[Drop, ...]
     tokenizer: CodeTokenizer
     strategy_runs: tuple[StrategyRun, ...]
@@ -139,6 +144,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         sequence_length=experiment.trainer.sequence_length,
         min_lines=memorization.min_lines if memorization else 6,
         canaries=experiment.canaries,
+        plants=experiment.plants,
     )
     excluded, compared = await deduplicate(
         pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
@@ -168,10 +174,18 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         )
         for seed in experiment.seed
     ]
+    pretrain = model.pretrain
+    public = split_public(
+        references, experiment.preparation.split, pretrain.limit if pretrain else 0, experiment.split_seed
+    )
+    if pretrain:
+        based = with_base(contexts[0], pretrain, public, tokenizer, pool)
+        contexts = [replace(context, public=based.public) for context in contexts]
+    configs = (*([base_config()] if pretrain else []), *loaded.settings)
     runs = tuple(
         strategy_run
         for context in contexts
-        for setting in loaded.settings
+        for setting in configs
         for strategy_run in strategy_runs(setting, context)
     )
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
@@ -180,6 +194,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         client_stats,
         preparation_context,
         references,
+        public,
         reference_drops,
         tokenizer,
         runs,
@@ -196,9 +211,12 @@ def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
         run=setup.strategy_runs[0].context,
         tokenizer=setup.tokenizer,
         references=setup.references,
+        held_out_references=setup.public.held_out,
         policies={name: settings.agreement for name, settings in experiment.organizations.items()},
         canaries=experiment.canaries,
         base=loaded.base,
+        plants=experiment.plants,
+        base_references=setup.public.trained if experiment.model.pretrain else (),
     )
 
 
@@ -234,8 +252,9 @@ def check_agreements(loaded: LoadedExperiment, plan: Plan) -> None:
     organizations = loaded.experiment.organizations
     for stage in plan.stages:
         names = stage.instruction.organizations
-        closed = [name for name in names if organizations[name].agreement.share != "data"]
-        if len(names) > 1 and closed:
+        if len(names) == 1:
+            continue
+        if closed := [name for name in names if organizations[name].agreement.share != "data"]:
             raise BoundaryError(
                 f"strategies: {stage.strategy_run.label} pools the code of {', '.join(names)}, but"
                 f" {', '.join(closed)} shares weights only; write 'agreement: {{share: data}}' for"

@@ -15,6 +15,7 @@ from raysim.core.keys import Key, key_of
 from raysim.core.settings import Settings
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.files import SourceFile
+from raysim.corpus.planted_functions import PlantSettings
 from raysim.corpus.tokenizer import CodeTokenizer
 from raysim.inference.settings import Numerics, Sampling
 from raysim.measures.when import wanted
@@ -42,10 +43,12 @@ class MeasureScope:
     Attributes:
         trainer: settings of training.
         canaries: planted in training splits; None: there are none.
+        plants: functions planted there; None: there are none.
     """
 
     trainer: TrainerSettings
     canaries: CanarySettings | None
+    plants: PlantSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,12 @@ class EvalContext:
         run: the recipes and settings that all work at this seed has in common.
         tokenizer: of the run.
         references: public files.
+        held_out_references: those of them that no model is trained on, a base included.
         policies: what each organization has agreed to, by name, in the order of the experiment.
         canaries: planted in training splits.
         base: folder that relative paths in the experiment start from.
+        plants: functions planted in training splits.
+        base_references: the references that a base is trained on; empty without one.
     """
 
     run: RunContext
@@ -67,6 +73,9 @@ class EvalContext:
     policies: Mapping[str, DataPolicy]
     canaries: CanarySettings | None
     base: Path
+    held_out_references: tuple[SourceFile, ...] = ()
+    plants: PlantSettings | None = None
+    base_references: tuple[SourceFile, ...] = ()
 
     def at(self, run: RunContext) -> "EvalContext":
         """The same at another seed."""
@@ -91,6 +100,8 @@ class ClientTask:
             leaves.
         arguments: of the function.
         tokens: that the model reads, at most.
+        pooled: other organizations, whose packed training sequences the function gets as its last arguments; each must
+            share data.
     """
 
     table: str
@@ -100,6 +111,7 @@ class ClientTask:
     function: Callable[..., TaskOutput]
     arguments: tuple[Any, ...] = ()
     tokens: int = 0
+    pooled: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:

@@ -44,9 +44,12 @@ def pending_work(
 
 
 def _after_epochs(plan: Plan) -> Iterable[PlannedModel]:
-    """The models after every epoch of the stages of strategies that do not aggregate, which no strategy plans."""
+    """The models after every epoch of the stages of strategies that do not aggregate, which no strategy plans.
+
+    The base is measured when its training has ended alone.
+    """
     for stage in plan.stages:
-        if stage.strategy_run.strategy.aggregates:
+        if stage.strategy_run.strategy.aggregates or stage.strategy_run.strategy.family == "base":
             continue
         for epoch in range(1, stage.instruction.epochs + 1):
             key = key_of(RunContext.epoch_checkpoint(stage.key, epoch))

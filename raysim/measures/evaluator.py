@@ -5,12 +5,15 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.core.arrow import with_columns
 from raysim.core.keys import Key
 from raysim.measures.base import ClientTask, EvalContext, GenerationMeasure, Measure
 from raysim.simulation.executor import TrainedModel
+from raysim.store.transfers import Transfer
 from raysim.tasks.executor import TaskExecutor
 from raysim.tasks.task import Task
 
@@ -118,13 +121,23 @@ class Evaluator:
             async with self._executor.pool.slots.acquire_all(float("inf")):
                 await generation.generate(tasks)
 
+    async def _pooled_sequences(self, task: ClientTask) -> dict[str, npt.NDArray[np.int32]]:
+        """What other organizations share for a task; nothing where the store has its result."""
+        if not task.pooled or await self._executor.cached(task.key):
+            return {}
+        pool = self._executor.pool
+        parts = await asyncio.gather(*(pool.call(name, "share_sequences") for name in task.pooled))
+        return dict(zip(task.pooled, parts, strict=True))
+
     async def _run(self, task: ClientTask, model: TrainedModel) -> None:
         """Runs a task about `model`, or about none, and keeps its table."""
         about = f"{task.about} of {task.organization}"
         label = f"{model.name} on {about}" if task.reads_model else f"{about}, without a model"
-        arguments, tokens = task.arguments, task.tokens
+        pooled = await self._pooled_sequences(task)
+        given = tuple(Transfer.of(name, task.organization, "sequences", part.tobytes()) for name, part in pooled.items())
+        arguments, tokens = (*task.arguments, *pooled.values()), task.tokens
         entry = await self._executor.run_on_client(
-            Task(task.recipe, label, task.organization, task.function, arguments, tokens)
+            Task(task.recipe, label, task.organization, task.function, arguments, tokens, given)
         )
         names = {"model": model.checkpoint.model} if task.reads_model else {}
         found = with_columns(entry.table(task.table), **names, organization=task.organization)

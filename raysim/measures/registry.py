@@ -13,7 +13,7 @@ from raysim.tasks.kinds import TRAINING_KINDS, WorkKind
 
 GROUP = "raysim.measures"
 
-_BUILT_IN = ("perplexity", "memorization", "exposure", "membership", "pass_at_k")
+_BUILT_IN = ("perplexity", "baselines", "memorization", "exposure", "recital", "membership", "pass_at_k")
 """Come first, in this order; others follow by name."""
 
 

@@ -24,6 +24,7 @@ from raysim.corpus.duplicates import duplicate_lines
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed
+from raysim.corpus.planted_functions import PlantSettings, plant_functions
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer
@@ -70,6 +71,7 @@ class PreparationContext:
     sequence_length: int
     min_lines: int
     canaries: CanarySettings | None = None
+    plants: PlantSettings | None = None
     excluded: Excluded | None = None
 
 
@@ -78,11 +80,13 @@ class ClientStats:
     """What an organization sends about its corpus: counts and fingerprints, no content.
 
     Attributes:
-        splits: for ``train`` and ``valid``: ``files``, ``bytes``, ``lines``, ``tokens``, ``sequences``.
+        splits: for ``train``, ``valid`` and, where one is asked for, ``test``: ``files``, ``bytes``, ``lines``,
+            ``tokens``, ``sequences``.
         drops: ``reason``, ``files``, ``bytes`` for everything that was left out.
         licences: files by stated licence.
         duplicate_lines: significant training lines that occur in more than one place of the organization.
         line_spectrum: pairs of a count and the number of distinct significant training lines that occur so often.
+        test_fingerprint: empty without a test split.
     """
 
     organization: str
@@ -93,6 +97,7 @@ class ClientStats:
     licences: dict[str, int]
     duplicate_lines: int
     line_spectrum: Spectrum
+    test_fingerprint: str = ""
 
     @property
     def sequences(self) -> int:
@@ -177,7 +182,7 @@ class Organization(TrainingClient):
         """
         self._require_sharing("train the tokenizer on its code (tokenizer.train.corpus: organizations)")
         corpus = self._filter_and_split(preparation_context, lambda text: 0)
-        return [source.text for source in corpus.train + corpus.valid]
+        return [source.text for source in corpus.train + corpus.valid + corpus.test]
 
     def share_sequences(self, count: int | None = None) -> npt.NDArray[np.int32]:
         """The first `count` packed training sequences (None: all), which are raw code in another writing.
@@ -204,6 +209,8 @@ class Organization(TrainingClient):
         try:
             if preparation_context.canaries and preparation_context.canaries.planted_in(self.name):
                 corpus = plant(corpus, preparation_context.canaries, preparation_context.split_seed)
+            if preparation_context.plants and preparation_context.plants.planted_in(self.name):
+                corpus = plant_functions(corpus, preparation_context.plants, preparation_context.split_seed)
             self._packed = self._pack(corpus, tokenizer, preparation_context)
         except InputError as error:
             raise InputError(f"organizations.{self.name}: {error}") from None
@@ -217,16 +224,14 @@ class Organization(TrainingClient):
                 "train": _count(corpus.train)
                 | {"tokens": sum(end - start for _, start, end in self._packed.file_spans)}
                 | {"sequences": len(self._packed.sequences)},
-                "valid": _count(corpus.valid)
-                | {
-                    "tokens": sum(len(tokenizer.encode(f.text)) for f in corpus.valid),
-                    "sequences": 0,
-                },
+                "valid": _count_held_out(corpus.valid, tokenizer),
+                **({"test": _count_held_out(corpus.test, tokenizer)} if preparation_context.preparation.split.test else {}),
             },
             drops=tuple(drop.to_json() for drop in corpus.drops),
             licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
             duplicate_lines=duplicated,
             line_spectrum=line_spectrum(corpus.train),
+            test_fingerprint=corpus.test_fingerprint,
         )
 
     @property
@@ -296,3 +301,7 @@ def _count(files: tuple[SourceFile, ...]) -> dict[str, int]:
         "bytes": sum(f.num_bytes for f in files),
         "lines": sum(len(significant_lines(f.text)[0]) for f in files),
     }
+
+
+def _count_held_out(files: tuple[SourceFile, ...], tokenizer: CodeTokenizer) -> dict[str, int]:
+    return _count(files) | {"tokens": sum(len(tokenizer.encode(f.text)) for f in files), "sequences": 0}

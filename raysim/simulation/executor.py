@@ -12,6 +12,7 @@ from raysim.cluster.backend import Backend, InlineBackend
 from raysim.core.errors import ActorLost
 from raysim.core.keys import Key, key_of, seed_of
 from raysim.organizations.organization import PooledOrganization
+from raysim.simulation.base_model import BASE
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.run_context import RunContext
@@ -42,7 +43,8 @@ class TrainedModel:
         """For people: the strategy run, and how far it had come."""
         checkpoint = self.checkpoint
         if checkpoint.moment == "initial":
-            return f"initial weights, seed {self.strategy_run.context.seed}"
+            context = self.strategy_run.context
+            return "base" if context.public else f"initial weights, seed {context.seed}"
         return f"{self.strategy_run.name}, {checkpoint.moment} {checkpoint.index}"
 
 
@@ -77,7 +79,7 @@ class TrainingExecutor:
         self._canonical: dict[Key, Key] = {}
 
     async def initial(self, context: RunContext) -> Entry:
-        """The weights that every setting of `context` starts from, made at any organization: they depend on no data."""
+        """The weights before any training, made at any organization: they depend on no data."""
         self._lineages.setdefault(context.initial_key(), Lineage())
         label = f"initial weights, seed {context.seed}"
         client = next(iter(context.client_stats))
@@ -86,10 +88,25 @@ class TrainingExecutor:
 
     async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
         await self.initial(strategy_run.context)
+        await self._pretrain(strategy_run.context)
         # A strategy that does not aggregate holds nothing but keys: a process for each order would only cost memory.
         backend = self._executor.backend if strategy_run.strategy.aggregates else InlineBackend()
         self._strategy_actors[strategy_run] = backend, backend.spawn(StrategyActor, strategy_run.strategy)
-        return await self._ask(strategy_run, "begin", strategy_run.context.initial_key())
+        return await self._ask(strategy_run, "begin", strategy_run.context.start)
+
+    async def _pretrain(self, context: RunContext) -> None:
+        """Trains the base, if there is to be one; all strategy runs wait for the same work."""
+        stage, public = context.pretraining, context.public
+        if stage is None or public is None:
+            return
+        label = f"{BASE}: pretraining"
+        self._canonical[stage.key] = self._canonical_stage_key(public, stage.instruction)
+        work = partial(self._train_stage, public, stage, label, math.inf)
+        for epoch_checkpoint in self._epoch_checkpoint_keys(stage.key, stage.instruction.epochs):
+            self._executor.register_producer(epoch_checkpoint, stage.key, label, work)
+        await self._executor.get_or_compute(stage.key, BASE, label, work)
+        # Budgets say what organizations' code was worth of training; that of the base is the same for all.
+        self._lineages.setdefault(stage.key, Lineage(parents=(stage.instruction.model,)))
 
     async def train(
         self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction

@@ -32,7 +32,7 @@ class StrategyRun:
     @property
     def name(self) -> str:
         """For people: the label, and the order where there is more than one."""
-        one_of_many = self.strategy.order != " + ".join(self.context.client_stats)
+        one_of_many = self.strategy.order not in ("", " + ".join(self.context.client_stats))
         return f"{self.label} {self.strategy.order}" if one_of_many else self.label
 
 

@@ -117,7 +117,10 @@ class Planner:
         strategy_actor = self._strategy_actors[strategy_run] = StrategyActor(strategy_run.strategy)
         context = strategy_run.context
         self.plan.add(context.initial_key(), context.initial, 1)
-        return strategy_actor.begin(context.initial_key())
+        if (stage := context.pretraining) and stage.key not in self.plan.recipes:
+            self.plan.add(stage.key, stage.recipe, 1)
+            self.plan.stages.append(PlannedStage(stage, strategy_run, 0))
+        return strategy_actor.begin(context.start)
 
     async def train(
         self, strategy_run: StrategyRun, round_plan: RoundPlan, instruction: TrainInstruction

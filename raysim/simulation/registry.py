@@ -14,6 +14,10 @@ from raysim.simulation.strategy import Family, Federation, Strategy, StrategySet
 GROUP = "raysim.strategies"
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
+"""In the order in which tables and reports have them."""
+
+_TOGETHER = tuple(family for family in FAMILIES if family != "base")
+"""Those that a strategy may have."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,10 @@ def resolve(entry: str | dict[str, Any], where: str) -> StrategyConfig:
     """
     name, raw = name_and_settings(entry, where)
     strategy_class: type[Strategy] = load_extension(GROUP, name, "strategy", where, Strategy)
-    if (family := getattr(strategy_class, "family", None)) not in FAMILIES:
+    if (family := getattr(strategy_class, "family", None)) not in _TOGETHER:
         raise InputError(
             f"{where}: strategy {name!r} ({strategy_class.__module__}) has the family {family!r};"
-            f" set `family` of its class to one of {', '.join(FAMILIES)}"
+            f" set `family` of its class to one of {', '.join(_TOGETHER)}"
         )
     settings = validate(strategy_class.Settings, raw, f"{where}.{name}")
     return StrategyConfig(label_of(name, raw), strategy_class, settings)

@@ -13,6 +13,7 @@ from raysim.corpus.packing import PACKING_VERSION
 from raysim.organizations.organization import ClientStats
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, Strategy, TrainInstruction
+from raysim.tables.names import PUBLIC
 from raysim.tasks.kinds import AGGREGATE, SNAPSHOT, TRAIN
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import initial_recipe
@@ -36,6 +37,8 @@ class RunContext:
         libraries: their versions, part of every recipe of numerics.
         bf16: whether models that generate in bf16 compute in it, or in float32 with weights rounded to it: the driver's
             processor decides for all nodes.
+        public: what the base is trained with, its corpus among it as that of the one client `PUBLIC`, its seed and
+            its epochs; None: settings start from random weights, or from a checkpoint.
     """
 
     spec: ModelSpec
@@ -46,6 +49,7 @@ class RunContext:
     seed: int
     libraries: str
     bf16: bool
+    public: "RunContext | None" = None
 
     @cached_property
     def model_recipe(self) -> dict[str, Any]:
@@ -53,8 +57,22 @@ class RunContext:
 
     @cached_property
     def initial(self) -> dict[str, Any]:
-        """Recipe of the weights that every setting starts from."""
-        return initial_recipe(self.model_recipe, self.seed, self.libraries)
+        """Recipe of the weights before any training."""
+        seed = self.public.seed if self.public else self.seed
+        return initial_recipe(self.model_recipe, seed, self.libraries)
+
+    @cached_property
+    def pretraining(self) -> Stage | None:
+        """The stage that makes the base of the initial weights."""
+        if self.public is None:
+            return None
+        epochs = self.public.trainer.epochs
+        return self.public.stage(TrainInstruction((PUBLIC,), self.initial_key(), epochs, epochs))
+
+    @property
+    def start(self) -> Key:
+        """Names the weights that every setting starts from: the base, or those before any training."""
+        return self.pretraining.key if self.pretraining else self.initial_key()
 
     @cached_property
     def federation(self) -> Federation:

@@ -18,8 +18,9 @@ from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch"]
-Family = Literal["single", "centralized", "incremental", "federated"]
-"""How a strategy brings organizations together: each alone, all in one pool, one after the other, or by weights."""
+Family = Literal["base", "single", "centralized", "incremental", "federated"]
+"""How a strategy brings organizations together: each alone, all in one pool, one after the other, or by weights; of
+`base` are models that were trained on nobody's code."""
 
 
 class StrategySettings(Settings):

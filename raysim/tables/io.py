@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from raysim.core.errors import DamagedEntry, InputError, os_errors
 from raysim.core.run_folder import RunFolder
-from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP
+from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP, RECITALS
 from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
@@ -23,7 +23,7 @@ from raysim.tables.schemas.gains import GAINS
 from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES
 from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
-from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
+from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.sweeps import SWEEP
 from raysim.tables.spec import TableSpec
@@ -41,9 +41,11 @@ TABLES: dict[str, TableSpec] = {
         MATCHES,
         EMISSIONS,
         LOSSES,
+        BASELINES,
         EXTRACTION,
         *SOLVING,
         CANARIES,
+        RECITALS,
         MEMBERSHIP,
         BLIND,
         CLONES,

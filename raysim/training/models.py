@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 
 from raysim.core.errors import InputError, first_line
 from raysim.core.keys import key_of, seed_of
-from raysim.core.settings import OnlyJson, Settings
+from raysim.core.settings import OnlyJson, Settings, Size
 from raysim.training.checkpoints import hub_commit, identity, read_config, read_model
 from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings, add_adapters
@@ -30,6 +30,23 @@ _DROPOUT_FIELDS = (
 """What configs call the dropout of layers; that of classifiers, which no language model has, is left out."""
 
 
+class PretrainSettings(Settings):
+    """Training of the base that every setting starts from: one stage on public code, the same for all seeds.
+
+    Whatever is unset is as for `trainer`.
+    """
+
+    corpus: Literal["references"] = pydantic.Field(
+        default="references",
+        description="the public files whose content falls to training by preparation.split; the others stay unseen",
+    )
+    limit: Size | None = pydantic.Field(default=None, description="at most this much of them, for example 3 MB")
+    epochs: int = pydantic.Field(default=1, ge=1, description="passes over them")
+    learning_rate: float | None = pydantic.Field(default=None, gt=0, description="peak learning rate")
+    batch_size: int | None = pydantic.Field(default=None, ge=1, description="sequences an optimizer step")
+    seed: int = pydantic.Field(default=1, description="of its random weights and batches; `seed` does not change it")
+
+
 class ModelSettings(Settings):
     """Which model is trained."""
 
@@ -43,6 +60,9 @@ class ModelSettings(Settings):
     dropout: float | None = pydantic.Field(
         default=None, ge=0, lt=1, description="sets every dropout of the model; unset: as its config says"
     )
+    pretrain: PretrainSettings | None = pydantic.Field(
+        default=None, description="trains random weights on public code first; every setting starts from that base"
+    )
     lora: LoraSettings | None = pydantic.Field(
         default=None, description="trains adapters beside a frozen checkpoint; they alone travel in federated rounds"
     )
@@ -55,6 +75,8 @@ class ModelSettings(Settings):
             raise ValueError("config needs a model_type, for example gpt2 or llama")
         if self.revision and self.pretrained is None:
             raise ValueError("revision goes with pretrained: a config has none")
+        if self.pretrain and self.pretrained is not None:
+            raise ValueError("pretrain goes with config: a checkpoint is trained already; leave one of the two out")
         if self.lora and self.pretrained is None:
             raise ValueError("lora adapts what a model has learned, so it needs pretrained in place of config")
         return self

@@ -1,17 +1,17 @@
 import dataclasses
-import itertools
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raysim.core.errors import InputError
+from raysim.core.errors import InputError, RenamedSetting
 from raysim.corpus.corpus import Corpus, Drop
 from raysim.corpus.deduplication import Excluded, name_of
 from raysim.corpus.files import SourceFile
 from raysim.corpus.preparation import PreparationSettings, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
+from raysim.corpus.split import SplitSettings
 
 GOOD = "def f(x):\n    a = b = c = d = e = x\n    return a\n"
 OFF = PreparationSettings.off()
@@ -22,16 +22,22 @@ def good(number: int, repository: str = "r", lines: int = 1) -> SourceFile:
 
 
 def run(
-    files: list[SourceFile], settings: PreparationSettings = OFF, limit: int | None = None, split_seed: int = 1
+    files: list[SourceFile], settings: PreparationSettings = OFF, limit: int | None = None, split_seed: int | None = None
 ) -> Corpus:
+    """Prepares with the given seed, or with the first that leaves no split empty: few files may all fall alike."""
     reading = SourceReading(tuple(files), ())
-    return prepare(
-        "acme", reading, settings, limit=limit, split_seed=split_seed, count_tokens=lambda text: len(text) // 3
-    )
+    for seed in range(1, 50) if split_seed is None else [split_seed]:
+        try:
+            return prepare(
+                "acme", reading, settings, limit=limit, split_seed=seed, count_tokens=lambda text: len(text) // 3
+            )
+        except InputError as error:
+            problem = error
+    raise problem
 
 
 def kept(corpus: Corpus) -> set[str]:
-    return {f.path for f in corpus.train + corpus.valid}
+    return {f.path for f in corpus.train + corpus.valid + corpus.test}
 
 
 def reasons(corpus: Corpus) -> dict[str, int]:
@@ -60,9 +66,9 @@ NUMBERS = " ".join(map(str, range(99)))
         ({"min_alphanumeric_share": 0.25}, [GOOD, "x"], "abc" + "=" * 10, "under 0.25 alphanumeric"),
         # `run` counts a token for three characters, and none for fewer.
         ({"min_characters_per_token": 3.5}, ["x", "y"], GOOD, "under 3.5 characters a token"),
-        ({"min_assignments": 5}, [GOOD, GOOD], "a = b = c = d = e", "fewer than 5 '='"),
+        ({"min_assignments": 5}, [GOOD, GOOD + "#"], "a = b = c = d = e", "fewer than 5 '='"),
         ({"config_or_test_drop_probability": 1}, [GOOD, "x"], GOOD + "test\n", "configuration or test (by draw)"),
-        ({"no_keyword_drop_probability": 1}, [GOOD, GOOD], "print(1)", "no def, class, for or while (by draw)"),
+        ({"no_keyword_drop_probability": 1}, [GOOD, GOOD + "#"], "print(1)", "no def, class, for or while (by draw)"),
         # 99 of 105 words are shared: Jaccard 0.94.
         ({"near_dedup": True}, [GOOD, "a b c " + NUMBERS], "d e f " + NUMBERS, "near-copy of another file"),
     ],
@@ -125,7 +131,8 @@ def test_defaults_are_the_studys() -> None:
         "near_dedup_jaccard": 0.85,
         "near_dedup_min_words": 10,
         "near_dedup_permutations": 256,
-        "validation_share": 0.2,
+        "largest_file": 0.25,
+        "split": {"train": 0.8, "valid": 0.2, "test": 0.0},
         "split_by": "file",
     }
 
@@ -184,18 +191,19 @@ def test_tokens_are_not_counted_beyond_the_limit() -> None:
     assert len(counted) == len(kept(corpus)) < 50
 
 
-@pytest.mark.parametrize(
-    ("num_files", "share", "expected"), [(2, 0.2, 1), (10, 0.2, 2), (10, 0.01, 1), (10, 0.99, 9), (7, 0.5, 4)]
-)
-def test_split_by_file_takes_the_share_and_leaves_one_on_each_side(num_files: int, share: float, expected: int) -> None:
-    corpus = run([good(i) for i in range(num_files)], OFF.model_copy(update={"validation_share": share}))
-    assert (len(corpus.train), len(corpus.valid)) == (num_files - expected, expected)
-    assert len(kept(corpus)) == num_files
+def test_a_file_above_its_share_of_the_limit_is_passed_over() -> None:
+    files = [good(i, lines=1 + i % 5) for i in range(200)]
+    corpus = run(files, OFF.model_copy(update={"largest_file": 1 / 16}), limit=1200)
+    assert max(f.num_bytes for f in corpus.train + corpus.valid) <= 1200 / 16 < max(f.num_bytes for f in files)
+    assert reasons(corpus)["over 0.0625 of the limit"] == sum(f.num_bytes > 75 for f in files)
 
 
-def test_split_changes_with_the_seed() -> None:
-    files = [good(i) for i in range(30)]
-    assert run(files).valid != run(files, split_seed=2).valid
+def test_the_former_share_of_validation_is_still_read() -> None:
+    with pytest.warns(RenamedSetting, match="preparation.split"):
+        old = PreparationSettings.model_validate({"validation_share": 0.3})
+    assert old == PreparationSettings(split=SplitSettings(train=0.7, valid=0.3))
+    with pytest.raises(ValueError, match="give split alone"):
+        PreparationSettings.model_validate({"validation_share": 0.3, "split": {"valid": 0.3}})
 
 
 def test_split_by_repository_keeps_repositories_whole_and_fills_the_share() -> None:
@@ -215,7 +223,7 @@ def test_split_by_repository_takes_the_smallest_if_none_fits() -> None:
 def test_skipped_files_of_the_source_are_reported_with_the_drops() -> None:
     reading = SourceReading((good(1), good(2), SourceFile("z.py", "x", "r")), (Drop("not UTF-8", 3, 7),))
     settings = OFF.model_copy(update={"min_assignments": 5})
-    corpus = prepare("acme", reading, settings, limit=None, split_seed=1, count_tokens=len)
+    corpus = prepare("acme", reading, settings, limit=None, split_seed=3, count_tokens=len)
     assert corpus.drops == (Drop("not UTF-8", 3, 7), Drop("fewer than 5 '='", 1, 1))
 
 
@@ -237,7 +245,7 @@ def test_every_file_is_kept_or_counted_on_real_code() -> None:
     [
         ([], OFF, None, ["0 files left of 0"]),
         ([good(1)], OFF, None, ["1 files left of 1"]),
-        ([good(1), good(2)], OFF, 80, ["2 over a quarter of the limit", "raise limit (now 80 bytes)"]),
+        ([good(1), good(2)], OFF, 80, ["2 over 0.25 of the limit", "raise limit (now 80 bytes)"]),
         ([SourceFile("z.py", "x", "r")] * 2, PreparationSettings(), None, ["1 copy of another", "1 fewer than 5"]),
         ([good(1), good(2)], OFF.model_copy(update={"split_by": "repository"}), None, ["split_by: file"]),
     ],
@@ -252,4 +260,6 @@ def test_empty_split_names_organization_and_reasons(
 
 def test_fingerprints_tell_corpora_apart() -> None:
     corpora = [run([good(i) for i in range(n)]) for n in (10, 11, 12)]
-    assert all(a.train_fingerprint != b.train_fingerprint for a, b in itertools.combinations(corpora, 2))
+    named = [(corpus.train_fingerprint, corpus.valid_fingerprint) for corpus in corpora]
+    assert len(set(named)) == 3
+    assert corpora[0].test_fingerprint == "" != corpora[0].train_fingerprint

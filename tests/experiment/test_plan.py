@@ -27,7 +27,7 @@ def planned(corpus_folders: dict[str, Path], tmp_path: Path) -> Any:
             organizations={"alpha": {"source": {"path": str(corpus_folders["alpha"])}}},
             references=[{"path": str(corpus_folders["gamma"])}],
             tokenizer={"train": {"vocab_size": 300}},
-            preparation={**off, "config_or_test_drop_probability": 0, "validation_share": 0.3},
+            preparation={**off, "config_or_test_drop_probability": 0, "split": {"valid": 0.3}},
             model={"config": {"num_attention_heads": 2, **config} if config is BERT else config},
             trainer={"sequence_length": 64},
             measure=measure,

@@ -28,7 +28,7 @@ def experiment(folders: dict[str, Path], share: str = "data", **changes: Any) ->
         },
         "references": [{"path": str(folders["gamma"])}],
         "tokenizer": {"train": {"vocab_size": 300}},
-        "preparation": {**off, "config_or_test_drop_probability": 0, "validation_share": 0.3},
+        "preparation": {**off, "config_or_test_drop_probability": 0, "split": {"valid": 0.3}},
         "trainer": {"sequence_length": 64},
     }
     return loaded(**(defaults | changes))

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from drive import raysim
 from shared import made_once
+from splits import splitting_seed
 
 Tiny = Callable[..., Path]
 
@@ -56,6 +57,7 @@ def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
     def write(name: str = "tiny", **changes: Any) -> Path:
         raw: dict[str, Any] = {
             "name": name,
+            "split_seed": splitting_seed(corpus_folders),
             "organizations": {
                 organization: {"source": {"path": str(folder)}, "agreement": {"share": "data"}}
                 for organization, folder in corpus_folders.items()
@@ -66,7 +68,7 @@ def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:
                 "min_characters_per_token": 0,
                 "config_or_test_drop_probability": 0,
                 "no_keyword_drop_probability": 0,
-                "validation_share": 0.3,
+                "split": {"valid": 0.3},
             },
             "tokenizer": {"train": {"corpus": "organizations", "vocab_size": 400}},
             "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 32}},

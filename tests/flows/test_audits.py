@@ -35,7 +35,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "name": "audited",
         "organizations": {name: {"source": {"path": name}} for name in ("alpha", "beta")},
         "references": [{"path": "alpha"}],
-        "preparation": {**off, "config_or_test_drop_probability": 0, "validation_share": 0.5},
+        "preparation": {**off, "config_or_test_drop_probability": 0, "split": {"valid": 0.5}},
         "canaries": {"organizations": ["alpha"], "repeats": [0, 16], "count": 3, "length": 8},
         "tokenizer": {"train": {"vocab_size": 300}},
         "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 128}, "dropout": 0.0},

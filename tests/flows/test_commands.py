@@ -54,7 +54,7 @@ def test_inspect_tells_the_diversity_of_the_lines(tiny: Callable[..., Path]) -> 
 
 def test_plan_and_inspect_warn_of_what_will_mislead(tiny: Callable[..., Path]) -> None:
     path = tiny(strategies=[{"fedavg": {"rounds": 2}}], trainer={"epochs": 3, "sequence_length": 64})
-    small = ["--set", "preparation.validation_share=0.1"]
+    small = ["--set", "preparation.split={valid: 0.1}"]
     for command in ("plan", "inspect"):
         shown, found = raysim(command, path, *small), json.loads(raysim(command, path, *small, "--json").stdout)
         assert shown.returncode == 0, shown.stderr

@@ -31,7 +31,7 @@ def test_other_settings_are_refused_and_more_rows_are_not(finished: tuple[Path, 
     before = {file: file.read_bytes() for file in (out / "manifest.json", *out.glob("results/*"), out / "report.html")}
     for change, named in {
         "trainer.learning_rate=1e-3": "trainer.learning_rate",
-        "preparation.validation_share=0.5": "preparation.validation_share",
+        "preparation.split={valid: 0.5}": "preparation.split.train, preparation.split.valid",
         "strategies.fedyogi.rounds=3": "strategies.fedyogi.rounds",
     }.items():
         ended = raysim("run", path, "--out", out, "--set", change)

@@ -33,7 +33,7 @@ def test_every_stage_of_the_tree_is_trained_once(count: int, unique: int, tmp_pa
             "min_characters_per_token": 0,
             "config_or_test_drop_probability": 0,
             "no_keyword_drop_probability": 0,
-            "validation_share": 0.5,
+            "split": {"valid": 0.5},
         },
         "tokenizer": {"train": {"corpus": "organizations", "vocab_size": 300}},
         "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}},

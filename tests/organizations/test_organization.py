@@ -11,6 +11,7 @@ import pytest
 
 from raysim.core.errors import BoundaryError, InputError
 from raysim.corpus.sources import SourceSettings
+from raysim.corpus.split import SplitSettings
 from raysim.organizations.organization import (
     DataPolicy,
     Organization,
@@ -64,9 +65,8 @@ def test_shared_texts_are_the_files_that_are_kept(
     texts = {path.name: path.read_text(encoding="utf-8") for path in corpus_folders["alpha"].glob("*.py")}
     assert sorted(make(share="data").share_texts(context)) == sorted(texts.values())
     longest = {name: max(map(len, text.splitlines())) for name, text in texts.items()}
-    short = dataclasses.replace(
-        context, preparation=context.preparation.model_copy(update={"max_line_characters": max(longest.values()) - 1})
-    )
+    changes = {"max_line_characters": max(longest.values()) - 1, "split": SplitSettings(valid=0.5)}
+    short = dataclasses.replace(context, preparation=context.preparation.model_copy(update=changes))
     kept = [text for name, text in texts.items() if longest[name] < max(longest.values())]
     assert 1 < len(kept) < len(texts)
     assert sorted(make(share="data").share_texts(short)) == sorted(kept)
@@ -169,7 +169,7 @@ def test_shards_are_named_by_all_that_decides_them(
     for changed in (
         preparation_context,
         dataclasses.replace(preparation_context, sequence_length=32),
-        dataclasses.replace(preparation_context, split_seed=2),
+        dataclasses.replace(preparation_context, split_seed=5),
     ):
         organization = make()
         organization.prepare(changed)

@@ -10,6 +10,7 @@ import torch
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
+from raysim.corpus.split import SplitSettings
 from raysim.corpus.tokenizer import CodeTokenizer, train_tokenizer
 from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, PreparationContext
 from raysim.training.models import ModelSettings
@@ -23,7 +24,7 @@ def organization_of(folder: Path, texts: Mapping[str, str], canaries: CanarySett
     (folder / "code").mkdir()
     for name, text in texts.items():
         (folder / "code" / name).write_text(text, encoding="utf-8")
-    preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.34})
+    preparation = PreparationSettings.off().model_copy(update={"split": SplitSettings(valid=0.34)})
     source = OrganizationSettings(source=SourceSettings(path=str(folder / "code")))
     organization = Organization("alpha", source, folder, "cache")
     organization.prepare(PreparationContext(preparation, 1, tokenizer_of(list(texts.values())), LENGTH, 3, canaries))

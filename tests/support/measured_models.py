@@ -11,6 +11,7 @@ from studies import Recorder
 from raysim.core.keys import Key
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
+from raysim.corpus.split import SplitSettings
 from raysim.experiment.plan import inline_pool
 from raysim.measures.base import EvalContext
 from raysim.organizations.organization import (
@@ -50,7 +51,7 @@ class MeasuredModels:
     def __init__(self, folder: Path, texts: Mapping[str, Mapping[str, str]], policy: DataPolicy | None = None) -> None:
         self._log, self.observer = folder / "stages.jsonl", Recorder()
         tokenizer = tokenizer_of([text for files in texts.values() for text in files.values()])
-        preparation = PreparationSettings.off().model_copy(update={"validation_share": 0.34})
+        preparation = PreparationSettings.off().model_copy(update={"split": SplitSettings(valid=0.34)})
         prepared = PreparationContext(preparation, 1, tokenizer, LENGTH, 2)
         pool, client_stats = inline_pool(), {}
         self.organizations: dict[str, Organization] = {}

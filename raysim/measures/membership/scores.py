@@ -19,6 +19,7 @@ from pydantic import Field
 from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Share
 from raysim.corpus.canaries import CANARIES
+from raysim.corpus.planted_functions import PLANTS
 from raysim.corpus.files import SourceFile
 from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
 from raysim.inference.scoring import TokenScores, Window, score_tokens
@@ -93,7 +94,7 @@ def units_of(
     """
     corpus, packed = organization.corpus, organization.packed
     begins = {path: start for path, start, _ in packed.file_spans}
-    trained = [source for source in corpus.train if source.repository != CANARIES]
+    trained = [source for source in corpus.train if source.repository not in (CANARIES, PLANTS)]
     length = settings.chunk_tokens or sequence_length
     found: list[Unit] = []
     for member, files in ((True, trained), (False, corpus.valid)):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from raysim.core.keys import seed_of
 from raysim.corpus.corpus import Corpus, Packed
+from raysim.corpus.planted_functions import PLANTS
 from raysim.inference.prompts import prompt_id
 from raysim.measures.memorization.settings import ExtractionSettings
 
@@ -89,4 +90,5 @@ def _candidates(
         begin = int(whole[int(where[number] * len(whole))])
         tokens = np.array(sequence[begin : begin + settings.longest])
         path = packed.file_spans[int(np.searchsorted(starts, number * length + begin, side="right")) - 1][0]
-        yield Passage(prompt_id("extraction", tokens.tolist()), path, by_path[path].repository, begin, tokens)
+        if by_path[path].repository != PLANTS:
+            yield Passage(prompt_id("extraction", tokens.tolist()), path, by_path[path].repository, begin, tokens)

@@ -21,6 +21,7 @@ from raysim.core.keys import seed_of
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
+from raysim.corpus.planted_functions import PLANTS
 from raysim.corpus.tokenizer import Tokenizer
 from raysim.inference.prompts import FUNCTION, HELD_OUT, PREFIX, prompt_id
 from raysim.matching.line_index import build_index, digest_lines
@@ -189,6 +190,8 @@ def _prefixes(
         # The file that the prompt's last token belongs to (a BOS belongs to the file behind it).
         at = min(int(np.searchsorted(ends, number * length + num_tokens - 1, side="right")), len(ends) - 1)
         source = by_path[packed.file_spans[at][0]]
+        if source.repository == PLANTS:
+            continue  # they have a measure of their own, and would be most of the prompts
         last_bos = max((i for i, token in enumerate(tokens) if token == tokenizer.bos_id), default=-1)
         tail = tokens[last_bos + 1 :]
         text = tokenizer.decode(tail)

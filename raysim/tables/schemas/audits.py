@@ -25,6 +25,23 @@ CANARIES = table_spec(
     ],
 )
 
+RECITALS = table_spec(
+    "recitals",
+    "How much of a planted function a model recites from its signature; one that was never planted shows what chance does.",
+    "model organization function",
+    [
+        ("model", TEXT, "key of the model"),
+        ("organization", TEXT, "in whose training split the function was planted"),
+        ("function", TEXT, "names it: 4x0 is the first of those planted four times"),
+        ("repeats", SMALL, "how often it occurs in that split"),
+        ("lines", COUNT, "significant lines behind its signature"),
+        ("recited_lines", COUNT, "of these, whole lines from the first on that greedy decoding gives word for word"),
+        ("tokens", COUNT, "tokens behind its signature"),
+        ("recited_tokens", COUNT, "of these, tokens from the first on that greedy decoding gives"),
+        ("nats", REAL, "negative log-likelihood of these tokens, summed, in nats"),
+    ],
+)
+
 MEMBERSHIP = table_spec(
     "membership",
     "What a model scores of a file, or of a chunk of one, that it may have been trained on.",

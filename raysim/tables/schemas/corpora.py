@@ -9,12 +9,12 @@ CORPORA = table_spec(
     "organization split",
     [
         ("organization", TEXT, "whose data"),
-        ("split", TEXT, "train or valid"),
+        ("split", TEXT, "train, valid or, where one is asked for, test"),
         ("files", COUNT, "files"),
         ("bytes", COUNT, "bytes of text"),
         ("lines", COUNT, "significant lines"),
         ("tokens", COUNT, "tokens under the run's tokenizer"),
-        ("sequences", COUNT, "packed training sequences; 0 for valid"),
+        ("sequences", COUNT, "packed training sequences; 0 of what is held out"),
     ],
 )
 

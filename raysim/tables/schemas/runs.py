@@ -66,6 +66,27 @@ LOSSES = table_spec(
     ],
 )
 
+BASELINES = table_spec(
+    "baselines",
+    "What is reached on an organization's validation files without any network.",
+    "organization split baseline data",
+    [
+        ("organization", TEXT, "whose validation files"),
+        ("split", TEXT, "valid"),
+        ("baseline", TEXT, "uniform (over the vocabulary), zlib (file by file) or 5-gram (interpolated Kneser-Ney)"),
+        (
+            "data",
+            TEXT,
+            "what it was trained on: own (the organization's training sequences), together (all organizations'; only"
+            " where all share data), base (the public code of model.pretrain), or base + own, base + together; else empty",
+        ),
+        ("nats", REAL, "negative log-likelihood of the files, summed, in nats; of zlib its bits"),
+        ("tokens", COUNT, "tokens predicted, as in losses"),
+        ("bytes", COUNT, "bytes of the text"),
+        ("bits_per_byte", REAL, "nats / ln 2 / bytes"),
+    ],
+)
+
 LEDGER = table_spec(
     "ledger",
     "A transfer over an organization's boundary.",

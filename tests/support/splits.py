@@ -1,0 +1,34 @@
+"""A split seed under which small corpora have training and validation files: where few files fall is chance."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from raysim.core.errors import InputError
+from raysim.corpus.preparation import PreparationSettings, prepare
+from raysim.corpus.sources import SourceSettings, read_source
+
+KEEP = PreparationSettings(
+    min_assignments=0, min_characters_per_token=0, config_or_test_drop_probability=0, no_keyword_drop_probability=0
+)
+"""As in the tiny experiment."""
+
+
+def splitting_seed(folders: Mapping[str, Path]) -> int:
+    """The first seed that leaves no split of a folder empty, with every file and with those that `KEEP` keeps."""
+    return _splitting_seed(tuple(folders.values()))
+
+
+@cache
+def _splitting_seed(folders: tuple[Path, ...]) -> int:
+    readings = [read_source(SourceSettings(path=str(folder)), Path()) for folder in folders]
+    for seed in range(1, 1000):
+        try:
+            for reading in readings:
+                for settings in (KEEP, PreparationSettings.off()):
+                    chosen = settings.model_copy(update={"split": settings.split.model_validate({"valid": 0.3})})
+                    prepare("any", reading, chosen, limit=None, split_seed=seed, count_tokens=len)
+        except InputError:
+            continue
+        return seed
+    raise AssertionError("some folder has too few files")
