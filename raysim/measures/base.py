@@ -91,6 +91,7 @@ class ClientTask:
             leaves.
         arguments: of the function.
         tokens: that the model reads, at most.
+        columns: further columns of the table, each with the value that all rows of this piece of work have.
     """
 
     table: str
@@ -100,6 +101,7 @@ class ClientTask:
     function: Callable[..., TaskOutput]
     arguments: tuple[Any, ...] = ()
     tokens: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:

@@ -126,6 +126,6 @@ class Evaluator:
         entry = await self._executor.run_on_client(
             Task(task.recipe, label, task.organization, task.function, arguments, tokens)
         )
-        names = {"model": model.checkpoint.model} if task.reads_model else {}
+        names = {**task.columns, **({"model": model.checkpoint.model} if task.reads_model else {})}
         found = with_columns(entry.table(task.table), **names, organization=task.organization)
         self.tables[task.table].append(found)

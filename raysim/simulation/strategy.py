@@ -65,11 +65,20 @@ class ClientInfo:
 
 @dataclass(frozen=True)
 class Federation:
-    """The clients, in the order of the experiment file, and the trainer's defaults."""
+    """What a strategy begins with.
+
+    Attributes:
+        clients: in the order of the experiment file.
+        epochs: the trainer's.
+        client_state: the trainer's.
+        seed: of training; what a strategy draws depends on it and never on the strategy's own models or settings, so
+            that settings of one seed are paired.
+    """
 
     clients: tuple[ClientInfo, ...]
     epochs: int
     client_state: Literal["keep", "reset"]
+    seed: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -99,6 +99,8 @@ def write_table(folder: Path, table_or_name: TableSpec | str, table: pa.Table) -
 def read_table(folder: Path, name: str) -> pa.Table:
     """The table called `name` of the run folder `folder`; one that was never written is empty.
 
+    Columns that an older version did not write have the values that the table's specification names.
+
     Raises:
         InputError: there is no such table, or its columns are not those of this version.
         DamagedEntry: the file is no Parquet file.
@@ -111,6 +113,9 @@ def read_table(folder: Path, name: str) -> pa.Table:
     if not path.exists():
         return spec.schema.empty_table()
     table = _read(path)
+    for column, value in spec.added.items():
+        if column not in table.column_names:
+            table = table.append_column(column, pa.array([value] * len(table), spec.schema.field(column).type))
     try:
         return _cast(spec, table, str(path))
     except InputError as error:

@@ -80,6 +80,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
             kind: set()
             for kind in (
                 "losses",
+                "training_losses",
                 "generate",
                 "extract",
                 "match",

@@ -31,7 +31,7 @@ from raysim.measures.pass_at_k.linting import linting_recipe
 from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, fingerprint_of_tests
 from raysim.measures.pass_at_k.recipes import execution_recipe, licences_recipe, solution_recipe
 from raysim.measures.pass_at_k.settings import PassAtKSettings
-from raysim.measures.perplexity import PerplexitySettings, scoring_recipe
+from raysim.measures.perplexity import PerplexitySettings, scoring_recipe, training_recipe
 from raysim.organizations.organization import ClientStats, ModelSpec
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, TrainInstruction
@@ -127,6 +127,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
             strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results
         ),
         "losses": scoring_recipe(context, inputs.model, "a", inputs.perplexity.batch_size),
+        "training_losses": training_recipe(context, inputs.model, "a", inputs.perplexity),
         "generate": generation_recipe(context, inputs.model, "a", memorization),
         "extract": extraction_recipe(context, inputs.model, "a", memorization),
         "match": match_recipe(context, inputs.generations, memorization, inputs.references),

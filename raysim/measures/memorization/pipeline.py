@@ -84,6 +84,7 @@ class MemorizationMeasure:
         self._references = fingerprint(context.references)
         self._context = context.run
         self._prompt_stats: dict[str, PromptStats] = {}
+        self._seeds: dict[Key, int] = {}
         self._index_cache: tuple[dict[str, LineIndex], LineIndex | None] | None = None
 
     async def look_up(self, models: Mapping[Key, TrainedModel]) -> BatchedTasks:
@@ -92,6 +93,7 @@ class MemorizationMeasure:
         prompt_stats = await self._ask_prompt_stats()
         pieces: dict[Probe, BatchedTask] = {}
         for model, reached in models.items():
+            self._seeds[model] = reached.strategy_run.context.seed
             for name, one in prompt_stats.items():
                 if not one.num_batches:
                     continue  # it has no prompt of the kinds that are asked for
@@ -152,7 +154,7 @@ class MemorizationMeasure:
             "settings": settings,
             "numerics": numerics(context, settings),
             "threads": context.trainer.threads,
-            "seed": context.split_seed,
+            "seeds": {model: self._seeds[model] for model in models},
             "weights": {model: await self._executor.broadcast(model) for model in models},
             "prompts": {n: await pool.call_ref(n, "run", prompt_batches, settings, split_seed) for n in self._names},
             "judge": parses,

@@ -16,7 +16,10 @@ from raysim.simulation.run_context import RunContext
 def generation_recipe(
     context: RunContext, model: Key, organization: str, settings: MemorizationSettings
 ) -> dict[str, Any]:
-    """Recipe of the answers of `model` to an organization's prompts. Its ``seed`` is the split's: never the model's."""
+    """Recipe of the answers of `model` to an organization's prompts.
+
+    Its ``seed`` is that of the run, so that sampling noise varies over seeds; it is never the model's key.
+    """
     stats = context.client_stats[organization]
     return {
         **settings.generation_recipe(numerics(context, settings)),
@@ -28,7 +31,7 @@ def generation_recipe(
         "corpus": [stats.train_fingerprint, stats.valid_fingerprint],
         "sequence_length": context.trainer.sequence_length,
         "threads": context.trainer.threads,
-        "seed": context.split_seed,
+        "seed": context.seed,
         "libraries": context.libraries,
     }
 

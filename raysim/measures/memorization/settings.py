@@ -1,6 +1,6 @@
 """What to measure of memorization, and which part of it each kind of work depends on."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -98,6 +98,15 @@ class MemorizationSettings(Settings):
         """How samples are drawn."""
         return Scheme(self.temperature, self.top_p, self.repetition_penalty)
 
+    @property
+    def extraction_scheme(self) -> Scheme:
+        """How a passage's suffix would be drawn: without repetition penalty, as (n, p)-discoverable extraction has it.
+
+        A penalty makes the very tokens of a passage unlikely that it repeats (Hayes et al., arXiv 2410.19482, sample by
+        temperature and top-k or top-p alone).
+        """
+        return replace(self.scheme, repetition_penalty=1.0)
+
     def prompt_recipe(self) -> dict[str, Any]:
         """The settings that decide which prompts there are.
 
@@ -136,5 +145,5 @@ class MemorizationSettings(Settings):
             "kind": "extract",
             "version": EXTRACTION_VERSION,
             "packing": PACKING_VERSION,
-            "scheme": asdict(self.scheme),
+            "scheme": asdict(self.extraction_scheme),
         }

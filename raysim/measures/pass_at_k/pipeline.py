@@ -73,6 +73,7 @@ class PassAtKMeasure:
         self._context = context.run
         self._problems = problems
         self._prompts: dict[str, list[str]] = {}
+        self._seeds: dict[Key, int] = {}
         self._batches: list[pa.Table] | None = None
 
     async def look_up(self, models: Mapping[Key, TrainedModel]) -> BatchedTasks:
@@ -83,6 +84,7 @@ class PassAtKMeasure:
         tokens = len(self._prompts) * settings.samples * settings.new_tokens
         prompts = fingerprint_of_prompts(self._problems)
         for model, reached in models.items():
+            self._seeds[model] = reached.strategy_run.context.seed
             if num_batches:
                 recipe = solution_recipe(reached.strategy_run.context, model, prompts, settings)
                 pieces[model, SERVER] = BatchedTask(recipe, f"{reached.name}, problems", tokens, num_batches)
@@ -149,7 +151,7 @@ class PassAtKMeasure:
             "settings": settings,
             "numerics": numerics(context, settings),
             "threads": context.trainer.threads,
-            "seed": context.split_seed,
+            "seeds": {model: self._seeds[model] for model in models},
             "weights": {model: await self._executor.broadcast(model) for model in models},
             "prompts": {SERVER: backend.share(self._make_batches())},
             "judge": parses,

@@ -10,11 +10,12 @@ from keyed_work import BASE, KINDS, keys_of
 
 VERSIONS: dict[str, str] = {
     "TOKENIZER_VERSION": "tokenizer",
-    "PACKING_VERSION": "packing train generate extract prompts copies membership blind",
+    "PACKING_VERSION": "packing train training_losses generate extract prompts copies membership blind",
     "INITIAL_VERSION": "initial",
     "TRAIN_VERSION": "train snapshot",
     "AGGREGATE_VERSION": "aggregate",
     "LOSSES_VERSION": "losses",
+    "TRAINING_LOSSES_VERSION": "training_losses",
     "PROMPTS_VERSION": "generate prompts copies",
     "GENERATION_VERSION": "generate solve",
     "EXTRACTION_VERSION": "extract",
