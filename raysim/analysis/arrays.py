@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysim.core.errors import InputError
-from raysim.inference.prompts import HELD_OUT
+from raysim.inference.prompts import FROM_TRAINING
 from raysim.tables.names import PUBLIC
 from raysim.tables.results import Results
 
@@ -66,7 +66,7 @@ class PromptArrays:
     @cached_property
     def from_training(self) -> Mask:
         """bool ``[P]``: prompts that are training text."""
-        return np.array([kind != HELD_OUT for kind in self.kinds], dtype=np.bool_)
+        return np.array([kind in FROM_TRAINING for kind in self.kinds], dtype=np.bool_)
 
     @cached_property
     def prompted(self) -> Mask:

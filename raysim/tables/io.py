@@ -19,7 +19,7 @@ from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP
 from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
-from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES
+from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
 from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
@@ -37,6 +37,7 @@ TABLES: dict[str, TableSpec] = {
         COPIES,
         GENERATIONS,
         SAMPLES,
+        STUDY_COUNTS,
         MATCHES,
         EMISSIONS,
         LOSSES,

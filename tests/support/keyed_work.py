@@ -25,6 +25,7 @@ from raysim.measures.memorization.recipes import (
     generation_recipe,
     match_recipe,
     prompts_recipe,
+    study_recipe,
 )
 from raysim.measures.memorization.settings import ExtractionSettings, MemorizationSettings, PromptCounts
 from raysim.measures.pass_at_k.linting import linting_recipe
@@ -137,6 +138,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         "emissions": emissions_recipe(
             context, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references
         ),
+        "study_counts": study_recipe(context, {"a": inputs.generations}, memorization),
         "exposure": exposure_recipe(context, inputs.model, "a", inputs.canaries, inputs.exposure),
         "membership": membership_recipe(context, inputs.model, "a", inputs.membership),
         "blind": blind_recipe(context, "a", inputs.membership),
@@ -151,7 +153,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
 
 
 KINDS = set(keys_of(BASE))
-COMPARED = {"match", "prompts", "clones", "copies", "emissions"}
+COMPARED = {"match", "prompts", "clones", "copies", "emissions", "study_counts"}
 """Kinds of work that compare the lines of all organizations, by name."""
 
 

@@ -18,7 +18,7 @@ from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.tables.schemas.corpora import CLONES
 from raysim.tables.schemas.extraction import EXTRACTION
-from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES
+from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS
 from raysim.tasks.executor import TaskExecutor
 from raysim.tasks.kinds import WorkKind
@@ -42,11 +42,12 @@ memorization:
         WorkKind("generate", "generate", "generating", 2.0, flop_per_parameter=4, token_s=6e-5, piece_s=0.04),
         # Extraction reads most of its tokens and generates the others.
         WorkKind("extract", "recite", "reciting", 1.5, flop_per_parameter=3, token_s=4e-5, piece_s=0.02),
-        *map(WorkKind, ("match", "prompts", "copies", "clones", "emissions")),
+        *map(WorkKind, ("match", "prompts", "copies", "clones", "emissions", "study_counts")),
     )
-    tables = (PROMPTS, COPIES, GENERATIONS, SAMPLES, MATCHES, EMISSIONS, EXTRACTION, CLONES)
+    tables = (PROMPTS, COPIES, GENERATIONS, SAMPLES, STUDY_COUNTS, MATCHES, EMISSIONS, EXTRACTION, CLONES)
     report = (
         "raysim.report.sections.owners:section",
+        "raysim.report.sections.study_counts:section",
         "raysim.report.sections.extraction:section",
         "raysim.report.sections.clones:section",
         "raysim.report.sections.predictions:section",

@@ -18,8 +18,8 @@ from raysim.core.arrow import table_bytes, table_of, with_columns
 from raysim.core.keys import Key
 from raysim.corpus.corpus import fingerprint
 from raysim.matching.line_index import LineIndex, build_index
-from raysim.matching.matches import count_copies
 from raysim.matching.overlap import copies_by_organization
+from raysim.matching.truths import count_copies
 from raysim.measures.base import EvalContext
 from raysim.measures.generation import generation_job, models_per_job, numerics
 from raysim.measures.memorization.client_functions import (
@@ -40,6 +40,7 @@ from raysim.measures.memorization.recipes import (
     prompts_recipe,
 )
 from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.measures.memorization.study import StudyCounts
 from raysim.measures.parsing import parses
 from raysim.simulation.executor import TrainedModel
 from raysim.store.entries import Entry
@@ -47,7 +48,7 @@ from raysim.store.transfers import SERVER, Transfer
 from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchedTask, BatchedTasks, BatchJob, BatchJobs, Probe, groups
 from raysim.tasks.executor import TaskExecutor
 
-PROBE_TABLES = ("prompts", "copies", "generations", "samples", "matches", "emissions", "clones")
+PROBE_TABLES = ("prompts", "copies", "generations", "samples", "study_counts", "matches", "emissions", "clones")
 
 
 _LIGHT_GENERATION = 10**10
@@ -122,6 +123,8 @@ class MemorizationMeasure:
         tables = await self._compare()
         emissions = Emissions(self._executor, self._context, self._settings, self._references)
         tables["emissions"] += await emissions.tables(models, matched, self._indexes, self._secret)
+        study = StudyCounts(self._executor, self._context, self._settings, self._kinds())
+        tables["study_counts"] += await study.tables(models, generated, self._study_indexes, self._secret)
         seen: set[tuple[Key, str]] = set()
         for (model, organization), entry in generated.items():
             # A prompt that two organizations share is counted once, for the first of them.
@@ -189,6 +192,7 @@ class MemorizationMeasure:
         settings, split_seed, secret = self._settings, self._context.split_seed, self._secret
         return {
             "min_lines": settings.min_lines,
+            "window_in_prompt": settings.window_in_prompt,
             "secret": secret,
             "indexes": {name: share(index) for name, index in indexes.items()},
             "reference": share(reference),
@@ -257,6 +261,19 @@ class MemorizationMeasure:
             )
             self._index_cache = dict(zip(self._names, found, strict=True)), reference
         return self._index_cache
+
+    async def _study_indexes(self) -> dict[str, LineIndex]:
+        """Line indexes of all organizations under the rules by which the study's counts compare."""
+        rules = self._settings.study_counts.rules
+        if rules == "exact":
+            return (await self._indexes())[0]
+        found = await self._ask_all(index_at, self._settings.min_lines, self._secret, rules)
+        return dict(zip(self._names, found, strict=True))
+
+    def _kinds(self) -> dict[str, str]:
+        """The kind of each prompt."""
+        facts = [one.facts.select(["prompt", "kind"]) for one in self._prompt_stats.values()]
+        return {row["prompt"]: row["kind"] for table in facts for row in table.to_pylist()}
 
     def models_at_once(self) -> int:
         """How many models one job of the pipeline holds."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from raysim.core.keys import Key
 from raysim.matching.overlap import OVERLAP_VERSION
+from raysim.matching.study_counts import STUDY_COUNTS_VERSION
 from raysim.measures.generation import numerics
-from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.measures.memorization.settings import ATTRIBUTION_VERSION, PROMPT_FACTS_VERSION, MemorizationSettings
 from raysim.simulation.run_context import RunContext
 
 
@@ -58,16 +59,28 @@ def match_recipe(
 ) -> dict[str, Any]:
     """Recipe of whose lines the answers named by `generations` repeat; `references` is a fingerprint.
 
-    The prompts, whose last lines count as context, are in the recipe of the answers.
+    The prompts, whose last lines count as context and whose true continuations are looked for, are in the recipe of the
+    answers.
     """
-    return {**_compared(context, settings, references), "kind": "match", "generations": generations}
+    return {
+        **_compared(context, settings, references),
+        "kind": "match",
+        "attribution": ATTRIBUTION_VERSION,
+        "window_in_prompt": settings.window_in_prompt,
+        "generations": generations,
+    }
 
 
 def prompts_recipe(
     context: RunContext, organization: str, settings: MemorizationSettings, references: str
 ) -> dict[str, Any]:
     """Recipe of the facts about an organization's prompts, with how often their true continuation occurs elsewhere."""
-    return {**_compared(context, settings, references), **_prompted(context, organization, settings), "kind": "prompts"}
+    return {
+        **_compared(context, settings, references),
+        **_prompted(context, organization, settings),
+        "kind": "prompts",
+        "facts": PROMPT_FACTS_VERSION,
+    }
 
 
 def copies_recipe(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
@@ -97,6 +110,18 @@ def emissions_recipe(
         "matches": dict(matches),
         "trained_on": sorted(trained_on),
         "references": references,
+    }
+
+
+def study_recipe(context: RunContext, generations: Mapping[str, Key], settings: MemorizationSettings) -> dict[str, Any]:
+    """Recipe of the study's counts of a model's answers, named for each organization whose prompts it answered."""
+    return {
+        "kind": "study_counts",
+        "version": STUDY_COUNTS_VERSION,
+        "min_lines": settings.min_lines,
+        "rules": settings.study_counts.rules,
+        "corpora": {name: stats.train_fingerprint for name, stats in context.client_stats.items()},
+        "generations": dict(generations),
     }
 
 

@@ -50,12 +50,13 @@ DECIDES: dict[str, str] = {
         "packing train losses training_losses generate extract prompts copies exposure membership blind solve"
     ),
     "context.client_stats.a.train_fingerprint": (
-        "packing train training_losses generate extract match prompts clones copies emissions membership blind licences"
+        "packing train training_losses generate extract match prompts clones copies emissions study_counts membership"
+        " blind licences"
     ),
     "context.client_stats.a.valid_fingerprint": "losses generate prompts copies membership blind",
-    "context.client_stats.b.train_fingerprint": "match prompts clones copies emissions",
+    "context.client_stats.b.train_fingerprint": "match prompts clones copies emissions study_counts",
     "context.split_seed": (
-        "tokenizer packing train training_losses generate extract prompts copies exposure membership blind solve"
+        "tokenizer packing train training_losses generate extract prompts copies exposure membership blind"
     ),
     "context.seed": "initial train generate solve",
     "context.libraries": MODEL,
@@ -77,8 +78,10 @@ DECIDES: dict[str, str] = {
     **{f"memorization.extraction.{name}": "extract" for name in (
         "passages", "prefix_tokens", "place", "suffix_tokens", "batch_size",
     )},
-    "memorization.min_lines": "match prompts clones copies emissions",
-    **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length")},
+    "memorization.window_in_prompt": "match",
+    "memorization.min_lines": "match prompts clones copies emissions study_counts",
+    "memorization.study_counts.simian": "study_counts",
+    **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length", "place")},
     "exposure.candidates": "exposure",
     "exposure.batch_size": "exposure",
     "membership.k": "membership",
@@ -93,7 +96,7 @@ DECIDES: dict[str, str] = {
     "model": "aggregate losses training_losses generate extract exposure membership solve",
     "stage": "snapshot",
     "epoch": "snapshot",
-    "generations": "match",
+    "generations": "match study_counts",
     "matches": "emissions",
     "trained_on": "emissions",
     **{f"pass_at_k.{name}": "solve" for name in (
@@ -126,7 +129,6 @@ DECIDES_NOTHING: dict[str, str] = {
     "problems.0.canonical": "no model is shown it",
     "pass_at_k.k": "pass@k follows from how many passed",
     "canaries.organizations": "who has canaries, not which",
-    "canaries.place": "where they are; in the fingerprint of the corpus",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
     )},
