@@ -199,6 +199,7 @@ def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
         policies={name: settings.agreement for name, settings in experiment.organizations.items()},
         canaries=experiment.canaries,
         base=loaded.base,
+        measures={measure.name: measure.settings for measure in loaded.measures},
     )
 
 

@@ -59,6 +59,7 @@ class EvalContext:
         policies: what each organization has agreed to, by name, in the order of the experiment.
         canaries: planted in training splits.
         base: folder that relative paths in the experiment start from.
+        measures: settings of all measures that the experiment asks for, by name.
     """
 
     run: RunContext
@@ -67,6 +68,7 @@ class EvalContext:
     policies: Mapping[str, DataPolicy]
     canaries: CanarySettings | None
     base: Path
+    measures: Mapping[str, Settings] = field(default_factory=dict)
 
     def at(self, run: RunContext) -> "EvalContext":
         """The same at another seed."""
@@ -157,8 +159,15 @@ class GenerationMeasure(Protocol):
         """Has models give the answers that are not there yet."""
         ...
 
-    async def tables(self, models: Mapping[Key, TrainedModel], /) -> Mapping[str, Sequence[pa.Table]]:
-        """Parts of the measure's tables, by name."""
+    async def tables(
+        self, models: Mapping[Key, TrainedModel], reached: Sequence[TrainedModel], /
+    ) -> Mapping[str, Sequence[pa.Table]]:
+        """Parts of the measure's tables, by name.
+
+        Args:
+            models: to measure, each once.
+            reached: the same, once for each setting that passed through them.
+        """
         ...
 
     def models_at_once(self) -> int:
@@ -263,7 +272,12 @@ class Measure:
         return "every_epoch" in getattr(self.settings, "when", ())
 
     def wants(self, checkpoint: ModelCheckpoint) -> bool:
-        """Whether a model is measured; by the setting ``when``, or every model where there is none."""
+        """Whether a model is measured; by the setting ``when``, or every model where there is none.
+
+        Uploads, which no setting ends with, are measured by who asks for them alone.
+        """
+        if checkpoint.moment == "upload":
+            return False
         return not hasattr(self.settings, "when") or wanted(checkpoint, self.settings)
 
     @property

@@ -83,15 +83,19 @@ class Exposure(Measure):
         return scope.canaries is not None
 
     def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
-        run, planted, settings = context.run, context.canaries, self.settings
-        if planted is None:
-            return
-        tokens = num_scored(planted, settings) * len(context.tokenizer.encode(_example(planted)))
         for name in context.organizations:
-            if planted.planted_in(name):
-                recipe = exposure_recipe(run, checkpoint.model, name, planted, settings)
-                arguments = (run.spec, planted, settings, run.split_seed, run.trainer.threads)
-                yield ClientTask("canaries", name, "canaries", recipe, expose_at, arguments, tokens)
+            if context.canaries and context.canaries.planted_in(name):
+                yield exposure_task(context, checkpoint.model, name, self.settings)
+
+
+def exposure_task(context: EvalContext, model: Key, organization: str, settings: ExposureSettings) -> ClientTask:
+    """Ranks the canaries of an organization that has some."""
+    run, planted = context.run, context.canaries
+    assert planted is not None, "there are canaries"
+    tokens = num_scored(planted, settings) * len(context.tokenizer.encode(_example(planted)))
+    recipe = exposure_recipe(run, model, organization, planted, settings)
+    arguments = (run.spec, planted, settings, run.split_seed, run.trainer.threads)
+    return ClientTask("canaries", organization, "canaries", recipe, expose_at, arguments, tokens)
 
 
 def exposure_recipe(

@@ -25,6 +25,7 @@ from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.runs import LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.sweeps import SWEEP
+from raysim.tables.schemas.uploads import UPLOADS
 from raysim.tables.spec import TableSpec
 
 _EXPERIMENT = "raysim.experiment"
@@ -40,6 +41,7 @@ TABLES: dict[str, TableSpec] = {
         STUDY_COUNTS,
         MATCHES,
         EMISSIONS,
+        UPLOADS,
         LOSSES,
         EXTRACTION,
         *SOLVING,

@@ -57,7 +57,11 @@ def describe_prompts(
     organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes
 ) -> PromptStats:
     """Describes an organization's prompts by what may leave it."""
-    prompts = prompts_at(organization, settings, split_seed)
+    return stats_of(prompts_at(organization, settings, split_seed), settings, secret)
+
+
+def stats_of(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> PromptStats:
+    """What may be known of prompts."""
     return PromptStats(
         facts=prompts.select(_FACTS).append_column("licence_header", licence_headers(prompts, settings.min_lines)),
         windows=truth_windows(prompts, settings.min_lines, secret),

@@ -17,10 +17,7 @@ from raysim.simulation.run_context import RunContext
 def generation_recipe(
     context: RunContext, model: Key, organization: str, settings: MemorizationSettings
 ) -> dict[str, Any]:
-    """Recipe of the answers of `model` to an organization's prompts.
-
-    Its ``seed`` is that of the run, so that sampling noise varies over seeds; it is never the model's key.
-    """
+    """Recipe of the answers of `model` to an organization's prompts."""
     stats = context.client_stats[organization]
     return {
         **settings.generation_recipe(numerics(context, settings)),
@@ -32,7 +29,26 @@ def generation_recipe(
         "corpus": [stats.train_fingerprint, stats.valid_fingerprint],
         "sequence_length": context.trainer.sequence_length,
         "threads": context.trainer.threads,
-        "seed": context.seed,
+        **_seeds(context),
+        "libraries": context.libraries,
+    }
+
+
+def neutral_generation_recipe(
+    context: RunContext, model: Key, neutral: str, settings: MemorizationSettings
+) -> dict[str, Any]:
+    """Recipe of the answers of `model` to neutral prompts; `neutral` is the fingerprint of their files."""
+    return {
+        **settings.generation_recipe(numerics(context, settings)),
+        "kind": "generate",
+        "weights": model,
+        "model": context.model_recipe,
+        "tokenizer": context.tokenizer,
+        "prompts": settings.neutral_recipe(),
+        "corpus": neutral,
+        "sequence_length": context.trainer.sequence_length,
+        "threads": context.trainer.threads,
+        **_seeds(context),
         "libraries": context.libraries,
     }
 
@@ -72,20 +88,30 @@ def match_recipe(
 
 
 def prompts_recipe(
-    context: RunContext, organization: str, settings: MemorizationSettings, references: str
+    context: RunContext, organization: str, settings: MemorizationSettings, references: str, neutral: str = ""
 ) -> dict[str, Any]:
-    """Recipe of the facts about an organization's prompts, with how often their true continuation occurs elsewhere."""
+    """Recipe of the facts about prompts, with how often their true continuation occurs elsewhere.
+
+    Args:
+        context: of the models.
+        organization: whose prompts they are.
+        settings: of memorization.
+        references: a fingerprint.
+        neutral: of neutral prompts, in place of an organization, the fingerprint of their files.
+    """
     return {
         **_compared(context, settings, references),
-        **_prompted(context, organization, settings),
+        **_prompted(context, organization, settings, neutral),
         "kind": "prompts",
         "facts": PROMPT_FACTS_VERSION,
     }
 
 
-def copies_recipe(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
-    """Recipe of where the true continuations of an organization's prompts occur in each training split."""
-    return {**_overlapping(context, settings), **_prompted(context, organization, settings), "kind": "copies"}
+def copies_recipe(
+    context: RunContext, organization: str, settings: MemorizationSettings, neutral: str = ""
+) -> dict[str, Any]:
+    """Recipe of where the true continuations of prompts occur in each training split; see `prompts_recipe`."""
+    return {**_overlapping(context, settings), **_prompted(context, organization, settings, neutral), "kind": "copies"}
 
 
 def emissions_recipe(
@@ -132,8 +158,27 @@ def clones_recipe(
     return {**_compared(context, settings, references), "kind": "clones", "organization": organization}
 
 
-def _prompted(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
-    """An organization's prompts, beside its training split."""
+def _seeds(context: RunContext) -> dict[str, int]:
+    """The seed of the samples, which is the run's, so that their noise varies over seeds; and that of the prompts.
+
+    The latter is left out where it is the same: so keys are what they were when one seed was for both.
+    """
+    apart = {"split_seed": context.split_seed} if context.split_seed != context.seed else {}
+    return {"seed": context.seed, **apart}
+
+
+def _prompted(
+    context: RunContext, organization: str, settings: MemorizationSettings, neutral: str = ""
+) -> dict[str, Any]:
+    """An organization's prompts, beside its training split; or the neutral ones, by the fingerprint of their files."""
+    if neutral:
+        return {
+            "neutral": neutral,
+            "prompts": settings.neutral_recipe(),
+            "split_seed": context.split_seed,
+            "tokenizer": context.tokenizer,
+            "sequence_length": context.trainer.sequence_length,
+        }
     return {
         "organization": organization,
         "prompts": settings.prompt_recipe(),

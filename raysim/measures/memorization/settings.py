@@ -30,7 +30,7 @@ class PromptCounts(Settings):
     neutral: int = Field(
         default=0,
         ge=0,
-        description="functions of the tenth of the references that nobody is trained on; for all organizations together",
+        description="functions of the tenth of the references that nobody is trained on; not for each organization",
     )
 
     @pydantic.model_validator(mode="after")
@@ -107,6 +107,11 @@ class MemorizationSettings(Settings):
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
     when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are probed")
+    uploads: Literal["final", "every_round"] | None = Field(
+        default=None,
+        description="of which rounds what clients send to the server is probed, with its organization's prompts and"
+        " canaries; all clients of a round together cost what one model more does",
+    )
     precision: Precision | None = Field(default=None, description="of generation; None: the trainer's")
     batch_size: int = Field(
         default=180,
@@ -120,6 +125,15 @@ class MemorizationSettings(Settings):
     study_counts: StudyCountSettings = Field(
         default=StudyCountSettings(), description="the study's own counts beside ours, see the table study_counts"
     )
+
+    @pydantic.model_validator(mode="after")
+    def _averages_beside_uploads(self) -> "MemorizationSettings":
+        if self.uploads == "every_round" and "every_round" not in self.when:
+            raise ValueError(
+                f"uploads: every_round needs the averages beside them; write when: every_round in place of"
+                f" {', '.join(self.when)}"
+            )
+        return self
 
     @property
     def scheme(self) -> Scheme:

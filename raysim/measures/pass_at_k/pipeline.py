@@ -98,8 +98,11 @@ class PassAtKMeasure:
             job = generation_job(partial(self._generate_arguments, models), _store_solutions)
             await self._jobs.run(job, {probe: pieces[probe] for probe in group})
 
-    async def tables(self, models: Mapping[Key, TrainedModel]) -> dict[str, list[pa.Table]]:
+    async def tables(
+        self, models: Mapping[Key, TrainedModel], reached: Sequence[TrainedModel] = ()
+    ) -> dict[str, list[pa.Table]]:
         """Parts of the tables ``executions``, ``patterns`` and ``licences``."""
+        del reached
         pieces = await self.look_up(models)
         await self.generate(pieces)
         solutions = {model: piece.finished for (model, _), piece in pieces.items()}
