@@ -73,6 +73,7 @@ class FedAvg:
         self._all_clients = federation.clients
         self.members = federation.names
         self._keep = federation.client_state == "keep"
+        self._seed = federation.seed
         self._local_epochs = settings.epochs_a_round(federation.epochs)
         self.order = " + ".join(federation.names)
 
@@ -102,18 +103,16 @@ class FedAvg:
     def plan(self, state: State) -> Sequence[TrainInstruction]:
         if state.round == self._settings.rounds:
             return []
-        # A kept schedule runs on over all rounds; a reset one starts anew in each.
-        horizon = self._local_epochs * (self._settings.rounds if self._keep else 1)
         return [
             TrainInstruction(
                 (client.name,),
                 state.model,
                 self._local_epochs,
-                horizon,
+                self._local_epochs * self._rounds_in_schedule(client),
                 state.client_states.get(client.name),
                 self._keep,
             )
-            for client in self._clients(state)
+            for client in self._clients(state.round)
         ]
 
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
@@ -130,13 +129,23 @@ class FedAvg:
         final = state.round == self._settings.rounds
         return [ModelCheckpoint(state.model, "round", state.round, final)]
 
-    def _clients(self, state: State) -> Sequence[ClientInfo]:
-        """The clients of this round, in the federation's order."""
+    def _clients(self, finished_rounds: int) -> Sequence[ClientInfo]:
+        """The clients of the next round, in the federation's order.
+
+        Those with the smallest of numbers that are drawn by seed, round and name alone: settings of one seed see the
+        same clients, and a federation without an organization those of the whole one as far as they are there.
+        """
         if self._settings.clients is None:
             return self._all_clients
-        generator = np.random.Generator(np.random.Philox(seed_of(state.model, "clients", state.round)))
-        chosen = generator.choice(len(self._all_clients), self._settings.clients, replace=False)
-        return [self._all_clients[i] for i in sorted(chosen)]
+        drawn = {c.name: seed_of(self._seed, "clients", finished_rounds, c.name) for c in self._all_clients}
+        chosen = set(sorted(drawn, key=drawn.__getitem__)[: self._settings.clients])
+        return [client for client in self._all_clients if client.name in chosen]
+
+    def _rounds_in_schedule(self, client: ClientInfo) -> int:
+        """Rounds that a client's schedule spans: a reset one starts anew in each, a kept one ends with its last."""
+        if not self._keep:
+            return 1
+        return sum(client in self._clients(number) for number in range(self._settings.rounds))
 
     def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
         """The server's buffers after it has received the clients' weighted `average`."""

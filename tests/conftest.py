@@ -72,9 +72,17 @@ SEQUENCE_LENGTH = 64
 
 WHOLE_RUNS = frozenset(
     f"flows/test_{name}.py"
-    for name in (
-        "checkpoints commands continuation contributes_nothing divergence estimates faults front_door run"
-    ).split()
+    for name in [
+        "checkpoints",
+        "commands",
+        "continuation",
+        "contributes_nothing",
+        "divergence",
+        "estimates",
+        "faults",
+        "front_door",
+        "run",
+    ]
 )
 """Files whose tests run experiments from end to end; `make check` leaves them to `make test`."""
 

@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raysim.core.errors import InputError
-from raysim.inference.prompts import HELD_OUT
+from raysim.inference.prompts import FROM_TRAINING
 from raysim.tables.names import PUBLIC
 from raysim.tables.results import Results
 
@@ -65,7 +66,7 @@ class PromptArrays:
     @cached_property
     def from_training(self) -> Mask:
         """bool ``[P]``: prompts that are training text."""
-        return np.array([kind != HELD_OUT for kind in self.kinds], dtype=np.bool_)
+        return np.array([kind in FROM_TRAINING for kind in self.kinds], dtype=np.bool_)
 
     @cached_property
     def prompted(self) -> Mask:
@@ -84,7 +85,7 @@ class PromptArrays:
 
 @dataclass(frozen=True)
 class LossArrays:
-    """Losses by model and validation file. Shapes: M models, F files; a file not evaluated has 0 tokens.
+    """Losses by model and file of one split. Shapes: M models, F files; a file not evaluated has 0 tokens.
 
     Attributes:
         models: keys of the models that were evaluated.
@@ -178,9 +179,10 @@ def prompt_arrays(run: Results) -> PromptArrays:
     )
 
 
-def loss_arrays(run: Results) -> LossArrays:
-    """The `losses` of a run as dense arrays."""
+def loss_arrays(run: Results, split: str = "valid") -> LossArrays:
+    """The `losses` of a run on one split as dense arrays; of ``train`` an organization is one file without a name."""
     losses = run.table("losses")
+    losses = losses.filter(pc.field("split") == split)
     models = sorted(losses.column("model").unique().to_pylist())
     places = list(zip(losses.column("organization").to_pylist(), losses.column("file").to_pylist(), strict=True))
     files = sorted(set(places))

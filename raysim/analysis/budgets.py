@@ -18,8 +18,10 @@ class Budget:
     Attributes:
         tokens_seen: of each organization, averaged over the models that have seen its data.
         tokens: of all organizations together.
-        steps: optimizer steps.
+        steps: optimizer steps, those of all clients of a round added up.
+        steps_in_sequence: optimizer steps one after the other: of a round those of the client that made most.
         learning_rate_sum: summed over the steps.
+        models: whose mean it is.
     """
 
     strategy: str
@@ -28,9 +30,11 @@ class Budget:
     tokens_seen: dict[str, float]
     tokens: float
     steps: float
+    steps_in_sequence: float
     learning_rate_sum: float
     dropout: float
     parameters: int
+    models: tuple[ReachedModel, ...]
 
     @property
     def mean_rate(self) -> float:
@@ -109,7 +113,9 @@ def _mean(order: str, group: list[ReachedModel]) -> Budget:
         tokens_seen={organization: sum(tokens) / len(tokens) for organization, tokens in sorted(seen.items())},
         tokens=sum(m.tokens for m in group) / len(group),
         steps=sum(m.steps for m in group) / len(group),
+        steps_in_sequence=sum(m.steps_in_sequence for m in group) / len(group),
         learning_rate_sum=sum(m.learning_rate_sum for m in group) / len(group),
         dropout=sum(m.dropout for m in group) / len(group),
         parameters=first.parameters,
+        models=tuple(group),
     )

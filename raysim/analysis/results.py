@@ -27,6 +27,7 @@ Measure = tuple[str, str]
 MEASURES: dict[str, str] = {
     "log_perplexity": "Mean negative log-likelihood of a validation token, in nats; lower is better.",
     "bits_per_byte": "The same loss in bits, per byte of text, so that tokenizers compare; lower is better.",
+    "training_loss": "Log-perplexity on a sample of training sequences, of the organizations that a model has seen.",
     "accuracy": "Share of validation tokens that the model ranks first.",
     "parses": "Share of samples that parse as Python together with their prompt.",
     "passes": "Share of solutions that pass their tests, as a mean over problems (pass@1).",
@@ -34,8 +35,8 @@ MEASURES: dict[str, str] = {
     "exclusive": "Of the covered lines, those that exactly one organization owns and no reference holds, per prompt.",
     "shared": "Of the covered lines, those that several organizations own and no reference holds, per prompt.",
     "public": "Of the covered lines, those that a reference holds too, per prompt.",
-    "ratio": "Memorization ratio: covered lines, over all samples, divided by prompts.",
-    "ratio_eligible": "Memorization ratio over eligible prompts: trained on, with enough lines to come.",
+    "ratio": "Covered lines a prompt, over all its samples; a line that several own counts once.",
+    "ratio_eligible": "The same over eligible prompts: trained on, with enough lines to come.",
     "covered_eligible": "Covered lines of one owner per eligible prompt.",
     "exclusive_eligible": "Exclusive covered lines of one owner per eligible prompt.",
     "covered_share": "Share of the generated lines that any owner covers.",
@@ -126,11 +127,22 @@ class RunResults:
     def losses(self) -> LossArrays:
         return loss_arrays(self.run)
 
+    @cached_property
+    def training_losses(self) -> LossArrays:
+        """Of the sample of each organization's training sequences."""
+        return loss_arrays(self.run, "train")
+
+    @cached_property
+    def _seen(self) -> dict[str, tuple[str, ...]]:
+        """Organizations whose data each model has seen."""
+        return {reached.model: reached.organizations for reached in self.reached_models}
+
     def measures(self, model: str) -> dict[Measure, float]:
         """Every measure that was taken of a model."""
         if model not in self._measures:
             self._measures[model] = {
                 **self._quality(model),
+                **self._training_loss(model),
                 **self._memorization(model),
                 **self._extras(model),
                 **self._other_scores(model),
@@ -204,6 +216,20 @@ class RunResults:
                 found["accuracy", of] = float(arrays.correct[i, chosen].sum() / tokens)
             if num_bytes := arrays.bytes[i, chosen].sum():
                 found["bits_per_byte", of] = float(nats / log(2) / num_bytes)
+        return found
+
+    def _training_loss(self, model: str) -> dict[Measure, float]:
+        """Of each organization, and of all that the model has seen; of one that has seen none, of everybody's."""
+        arrays = self.training_losses
+        i = arrays.model_index.get(model)
+        if i is None:
+            return {}
+        owners = np.array(arrays.organizations)
+        found: dict[Measure, float] = {}
+        seen = self._seen.get(model) or tuple(self.organizations)
+        for of, chosen in [("", np.isin(owners, seen)), *((name, owners == name) for name in self.organizations)]:
+            if tokens := arrays.tokens[i, chosen].sum():
+                found["training_loss", of] = float(arrays.nats[i, chosen].sum() / tokens)
         return found
 
     def _memorization(self, model: str) -> dict[Measure, float]:

@@ -62,6 +62,11 @@ class ActorPool:
         """Registers how actors of `client` are made; none is made before it is needed."""
         self._replicas[client] = _Replicas(make)
 
+    @property
+    def first(self) -> str:
+        """The client that was registered first."""
+        return next(iter(self._replicas))
+
     def __contains__(self, client: str) -> bool:
         return client in self._replicas
 

@@ -97,7 +97,9 @@ def _repositories(files: Sequence[SourceFile], settings: SplitSettings, split_se
     for split, share in (("valid", settings.valid), ("test", settings.test)):
         left = [name for name, place in places.items() if place == "train"]
         if share and len(left) > 1:
-            places |= dict.fromkeys(_fitting({name: sizes[name] for name in left}, share, sum(sizes.values()), split_seed), split)
+            places |= dict.fromkeys(
+                _fitting({name: sizes[name] for name in left}, share, sum(sizes.values()), split_seed), split
+            )
     return places
 
 

@@ -51,9 +51,7 @@ async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSe
         "clones": _rows(await ask(clones_at, *compared)),
         "bounds": _rows(await ask(seen_at, *compared)),
         "policies": await what_policies_drop(pool, names, setup.preparation_context, secret),
-        "split_copies": [
-            asdict(row) for row in await split_copies(pool, names, setup.preparation_context, secret)
-        ],
+        "split_copies": [asdict(row) for row in await split_copies(pool, names, setup.preparation_context, secret)],
         "prompts": {},
     }
     if settings:

@@ -39,6 +39,7 @@ from raysim.experiment.plan import (
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
 from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
+from raysim.measures.evaluation_plan import measured_models
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.registry import measures
 from raysim.store.references import References
@@ -212,7 +213,7 @@ async def _run(
         load = memory_load(loaded, run_plan, pool.slots.count, devices, isinstance(backend, InlineBackend))
         for warning in (await pool.call(client, "run", foresee, load, where))["warnings"]:
             observer.note(warning)
-    reported = planned.reported | {one.recipe["weights"] for one in run_plan.evaluations.values()}
+    reported = measured_models(planned, run_plan.evaluations)
     retention = Retention(
         keep, recipes, planned.leaves, lambda: references.arrays_of_others(folder.path), models=reported
     )

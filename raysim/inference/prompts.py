@@ -8,7 +8,10 @@ import pyarrow as pa
 
 from raysim.inference.settings import Sampling
 
-FUNCTION, PREFIX, HELD_OUT = "function", "prefix", "held_out"
+FUNCTION, PREFIX, HELD_OUT, NEUTRAL = "function", "prefix", "held_out", "neutral"
+
+FROM_TRAINING = frozenset({FUNCTION, PREFIX})
+"""Kinds of prompts that are training text."""
 
 _UNDECODED = "\ufffd"
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from raysim.core.errors import InputError
 from raysim.corpus.files import SourceFile
-from raysim.corpus.lines import significant_lines
+from raysim.corpus.lines import LineRules, significant_lines
 from raysim.matching.hashing import Hashes, window_hashes
 from raysim.matching.windows import inside_one, spread
 
@@ -150,13 +150,13 @@ class DigestedFiles:
     paths: tuple[str, ...]
 
 
-def digest_files(files: Iterable[SourceFile], secret: bytes) -> DigestedFiles:
-    """Digests every significant line of `files`, in their order."""
+def digest_files(files: Iterable[SourceFile], secret: bytes, rules: LineRules = "exact") -> DigestedFiles:
+    """Digests every significant line of `files` under `rules`, in their order."""
     lines: list[str] = []
     numbers: list[int] = []
     starts, paths = [0], []
     for source in files:
-        file_lines, file_numbers = significant_lines(source.text)
+        file_lines, file_numbers = significant_lines(source.text, rules)
         lines += file_lines
         numbers += file_numbers
         starts.append(len(lines))
@@ -169,9 +169,9 @@ def digest_files(files: Iterable[SourceFile], secret: bytes) -> DigestedFiles:
     )
 
 
-def build_index(files: Iterable[SourceFile], min_lines: int, secret: bytes) -> LineIndex:
+def build_index(files: Iterable[SourceFile], min_lines: int, secret: bytes, rules: LineRules = "exact") -> LineIndex:
     """Indexes every window of `min_lines` significant lines inside one file; a shorter file has none."""
-    return index_digests(digest_files(files, secret), min_lines)
+    return index_digests(digest_files(files, secret, rules), min_lines)
 
 
 def index_digests(digested: DigestedFiles, min_lines: int) -> LineIndex:

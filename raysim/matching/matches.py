@@ -1,8 +1,10 @@
 """Whose lines did a model give away? Generated text against the line indexes of all organizations.
 
 A generated line is *covered* by an organization if it lies in a window of `min_lines` consecutive significant lines
-that occurs in that organization's training split. Windows may begin in the prompt but must reach into the continuation.
-A covered line is *public* if a reference covers it, else *exclusive* if no other organization covers it, else *shared*.
+that occurs in that organization's training split. Windows lie wholly in the continuation; a line that the prompt begins
+and the continuation goes on with belongs to it. Where that is asked for, windows may also begin in the prompt, as long
+as they reach into the continuation. A covered line is *public* if a reference covers it, else *exclusive* if no other
+organization covers it, else *shared*.
 
 This finds verbatim copies of whole lines, up to white space at their ends. It does not see renamed identifiers,
 reordered or reflowed lines, nor copies shorter than the window.
@@ -28,8 +30,9 @@ from raysim.matching.line_index import (
     from_binary,
     to_binary,
 )
+from raysim.matching.truths import lines_to_come
 from raysim.matching.windows import inside_one, spread
-from raysim.tables.schemas.generations import MATCHES, PROMPTS, SAMPLES
+from raysim.tables.schemas.generations import MATCHES, SAMPLES
 
 CONTEXT_SCHEMA = pa.schema(
     [
@@ -37,12 +40,11 @@ CONTEXT_SCHEMA = pa.schema(
         ("context", pa.list_(pa.binary(DIGEST_BYTES))),
         ("line", pa.string()),
         ("cut", pa.string()),
+        ("truth", pa.list_(pa.binary(DIGEST_BYTES))),
     ]
 )
 SAMPLE_SCHEMA = SAMPLES.without("model")
 MATCH_SCHEMA = MATCHES.without("model")
-WINDOW_SCHEMA = pa.schema([("prompt", pa.string()), ("window", pa.binary(DIGEST_BYTES))])
-COPY_SCHEMA = pa.schema(PROMPTS.fields("prompt", "copies_within", "copies_across", "copies_public"))
 
 
 def fragment_id(stripped_lines: list[str]) -> str:
@@ -52,20 +54,22 @@ def fragment_id(stripped_lines: list[str]) -> str:
 
 
 def prompt_context(prompts: pa.Table, min_lines: int, secret: bytes) -> pa.Table:
-    """What comes before each continuation. It holds code, so it does not leave the organization.
+    """What comes before each continuation, and how the prompt really goes on: code, which does not leave its owner.
 
     Returns:
         a table of `CONTEXT_SCHEMA`, a row for each row of `prompts`: ``context``, keyed digests of the last
         ``min_lines - 1`` significant lines before the line in which the continuation begins; ``line`` and ``cut``, the
-        beginning of that line (see `raysim.inference.prompts.open_line`).
+        beginning of that line (see `raysim.inference.prompts.open_line`); ``truth``, digests of the significant lines
+        to come, that line included if something of it is to come.
     """
     keep = min_lines - 1
     rows = []
-    for prompt, text in zip(prompts["prompt"].to_pylist(), prompts["text"].to_pylist(), strict=True):
+    for prompt, text, truth in zip(*(prompts[name].to_pylist() for name in ("prompt", "text", "truth")), strict=True):
         lines = significant_lines(text[: text.rfind("\n") + 1])[0]
         context = to_binary(digest_lines(lines[max(0, len(lines) - keep) :], secret))
         line, cut = open_line(text)
-        rows.append({"prompt": prompt, "context": context, "line": line, "cut": cut})
+        to_come = to_binary(digest_lines(lines_to_come(line, truth), secret))
+        rows.append({"prompt": prompt, "context": context, "line": line, "cut": cut, "truth": to_come})
     return pa.Table.from_pylist(rows, schema=CONTEXT_SCHEMA)
 
 
@@ -78,6 +82,7 @@ class _Lines:
         generated: bool ``[num_lines]``, the continuation contributed a character to it; a tail of each sample.
         starts: int64 ``[num_samples + 1]``, where each sample's lines begin.
         own: for each sample, position of its first significant line of its own (behind its context).
+        continued: for each sample, how many of its generated lines from the first on are those that really come.
         texts: of each sample, from the start of the line in which it begins: the prompt's part, and the continuation.
     """
 
@@ -85,6 +90,7 @@ class _Lines:
     generated: npt.NDArray[np.bool_]
     starts: npt.NDArray[np.int64]
     own: npt.NDArray[np.int64]
+    continued: npt.NDArray[np.int32]
     texts: list[str]
 
 
@@ -115,13 +121,26 @@ def _gather(generations: pa.Table, contexts: Mapping[str, Mapping[str, Any]], se
     digests = np.empty((len(is_context), 2), dtype=np.uint64)
     digests[from_context] = from_binary(before)
     digests[~from_context] = digest_lines(lines, secret)
+    is_generated = np.array(generated, dtype=np.bool_)
+    truths = (from_binary(contexts[prompt]["truth"]) for prompt in generations["prompt"].to_pylist())
+    continued = [
+        _in_common(digests[begin:end][is_generated[begin:end]], truth)
+        for begin, end, truth in zip(starts[:-1], starts[1:], truths, strict=True)
+    ]
     return _Lines(
         digests,
-        np.array(generated, dtype=np.bool_),
+        is_generated,
         np.array(starts, dtype=np.int64),
         np.array(own, dtype=np.int64),
+        np.array(continued, dtype=np.int32),
         texts,
     )
+
+
+def _in_common(digests: Digests, truth: Digests) -> int:
+    """How many lines both begin with."""
+    most = min(len(digests), len(truth))
+    return int(np.logical_and.accumulate((digests[:most] == truth[:most]).all(axis=1)).sum())
 
 
 def match(
@@ -131,6 +150,7 @@ def match(
     reference: LineIndex | None,
     min_lines: int,
     secret: bytes,
+    window_in_prompt: bool = False,
 ) -> tuple[pa.Table, pa.Table]:
     """Attributes generated lines to organizations; runs at the organization whose prompts were answered.
 
@@ -141,11 +161,13 @@ def match(
         reference: line index of public code, or None.
         min_lines: consecutive significant lines that make a match; that of the indexes.
         secret: the key of all line digests.
+        window_in_prompt: whether a window may begin in the prompt.
 
     Returns:
         *samples*, a row for each generation and organization, zeros included (`SAMPLE_SCHEMA`): ``lines`` counts the
         significant lines generated, ``covered`` those that the organization covers, which is the sum of ``exclusive``,
-        ``shared`` and ``public``. *matches*, a row for each maximal run of generated lines that an organization covers
+        ``shared`` and ``public``; ``continued`` the lines that the prompt really goes on with and the sample does, too,
+        from the first on. *matches*, a row for each maximal run of generated lines that an organization covers
         (`MATCH_SCHEMA`): ``start`` is its line in the continuation from 1, ``lines`` its significant lines, ``text``
         what the continuation has of them, ``file`` and ``line`` where its first line is in the first place of its first
         window, ``places`` how many of those there are.
@@ -160,8 +182,10 @@ def match(
     lines = _gather(generations, contexts, secret)
 
     windows = digest_windows(lines.digests, min_lines)
-    # Generated lines are the tail of a sample, so a window reaches into the continuation if its last line does.
-    valid = inside_one(lines.starts, min_lines) & lines.generated[len(lines.generated) - len(windows) :]
+    # Generated lines are the tail of a sample: a window lies in them if its first line does, and reaches into them if
+    # its last line does.
+    at = len(lines.generated) - len(windows) if window_in_prompt else 0
+    valid = inside_one(lines.starts, min_lines) & lines.generated[at : at + len(windows)]
     places = {name: index.places(windows) for name, index in indexes.items()}
     matched = {name: (counts > 0) & valid for name, (_, counts) in places.items()}
 
@@ -208,6 +232,7 @@ def _sample_rows(
                 total(mask & ~public & (owners == 1)),
                 total(mask & ~public & (owners > 1)),
                 total(mask & public),
+                lines.continued,
             ],
             schema=SAMPLE_SCHEMA,
         )
@@ -259,46 +284,3 @@ def _match_rows(
             }
         )
     return rows
-
-
-def truth_windows(prompts: pa.Table, min_lines: int, secret: bytes) -> pa.Table:
-    """Keyed digest of how each prompt really goes on; runs inside the organization.
-
-    Returns:
-        a table of `WINDOW_SCHEMA`, a row for each row of `prompts`: the window of the first `min_lines` significant
-        lines of the true continuation, from the start of the line in which it begins; null where it has fewer.
-    """
-    windows: list[bytes | None] = []
-    for text, truth in zip(prompts["text"].to_pylist(), prompts["truth"].to_pylist(), strict=True):
-        lead = text[text.rfind("\n") + 1 :]
-        lines, numbers = significant_lines(lead + truth)
-        if lines and numbers[0] == 1 and not truth.partition("\n")[0].strip():
-            lines = lines[1:]  # that line is all the prompt's
-        first = digest_windows(digest_lines(lines[:min_lines], secret), min_lines)
-        windows.append(to_binary(first)[0] if len(first) else None)
-    return pa.table([prompts["prompt"], pa.array(windows, WINDOW_SCHEMA.field("window").type)], schema=WINDOW_SCHEMA)
-
-
-def count_copies(
-    windows: pa.Table,
-    indexes: Mapping[str, LineIndex],
-    owner_of_prompt: Mapping[str, str],
-    reference: LineIndex | None,
-) -> pa.Table:
-    """How often the true continuation of each prompt occurs elsewhere, by its first window.
-
-    Returns:
-        a table of `COPY_SCHEMA`, a row for each row of `windows`: places in the training split of the prompt's
-        organization besides its own, in those of all others, and in the reference; null where there is no window.
-    """
-    prompts = windows["prompt"].to_pylist()
-    known = np.array(windows["window"].is_valid().to_pylist(), dtype=np.bool_)
-    digests = from_binary(value or bytes(DIGEST_BYTES) for value in windows["window"].to_pylist())
-    counts = {name: index.places(digests)[1] for name, index in indexes.items()}
-    owners = [owner_of_prompt[prompt] for prompt in prompts]
-    zero = np.zeros(len(prompts), dtype=np.int64)
-    own = np.array([counts[owner][i] if owner in counts else 0 for i, owner in enumerate(owners)], dtype=np.int64)
-    across = sum(counts.values(), zero) - own
-    public = reference.places(digests)[1] if reference is not None else zero
-    columns = [pa.array(values, pa.int32(), mask=~known) for values in (np.maximum(own - 1, 0), across, public)]
-    return pa.table([windows["prompt"], *columns], schema=COPY_SCHEMA)

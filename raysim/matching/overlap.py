@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
-from raysim.inference.prompts import HELD_OUT
+from raysim.inference.prompts import FROM_TRAINING
 from raysim.matching.line_index import (
     DIGEST_BYTES,
     Digests,
@@ -217,7 +217,7 @@ def copies_by_organization(facts: pa.Table, truths: pa.Table, indexes: Mapping[s
     Args:
         facts: columns ``prompt``, ``organization`` and ``kind``.
         truths: columns ``prompt`` and ``window``, row by row as `facts`; see
-            `raysim.matching.matches.truth_windows`.
+            `raysim.matching.truths.truth_windows`.
         indexes: an index for each organization.
 
     Returns:
@@ -230,7 +230,7 @@ def copies_by_organization(facts: pa.Table, truths: pa.Table, indexes: Mapping[s
     places = {name: index.places(digests)[1].astype(np.int32) for name, index in indexes.items()}
     whole = np.array(
         [
-            kind == HELD_OUT or bool(places[organization][i])
+            kind not in FROM_TRAINING or bool(places[organization][i])
             for i, (organization, kind) in enumerate(
                 zip(facts["organization"].to_pylist(), facts["kind"].to_pylist(), strict=True)
             )

@@ -65,6 +65,7 @@ class EvalContext:
         base: folder that relative paths in the experiment start from.
         plants: functions planted in training splits.
         base_references: the references that a base is trained on; empty without one.
+        measures: settings of all measures that the experiment asks for, by name.
     """
 
     run: RunContext
@@ -76,6 +77,7 @@ class EvalContext:
     held_out_references: tuple[SourceFile, ...] = ()
     plants: PlantSettings | None = None
     base_references: tuple[SourceFile, ...] = ()
+    measures: Mapping[str, Settings] = field(default_factory=dict)
 
     def at(self, run: RunContext) -> "EvalContext":
         """The same at another seed."""
@@ -102,6 +104,7 @@ class ClientTask:
         tokens: that the model reads, at most.
         pooled: other organizations, whose packed training sequences the function gets as its last arguments; each must
             share data.
+        columns: further columns of the table, each with the value that all rows of this piece of work have.
     """
 
     table: str
@@ -112,6 +115,7 @@ class ClientTask:
     arguments: tuple[Any, ...] = ()
     tokens: int = 0
     pooled: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -167,8 +171,15 @@ class GenerationMeasure(Protocol):
         """Has models give the answers that are not there yet."""
         ...
 
-    async def tables(self, models: Mapping[Key, TrainedModel], /) -> Mapping[str, Sequence[pa.Table]]:
-        """Parts of the measure's tables, by name."""
+    async def tables(
+        self, models: Mapping[Key, TrainedModel], reached: Sequence[TrainedModel], /
+    ) -> Mapping[str, Sequence[pa.Table]]:
+        """Parts of the measure's tables, by name.
+
+        Args:
+            models: to measure, each once.
+            reached: the same, once for each setting that passed through them.
+        """
         ...
 
     def models_at_once(self) -> int:
@@ -275,7 +286,12 @@ class Measure:
         return "every_epoch" in getattr(self.settings, "when", ())
 
     def wants(self, checkpoint: ModelCheckpoint) -> bool:
-        """Whether a model is measured; by the setting ``when``, or every model where there is none."""
+        """Whether a model is measured; by the setting ``when``, or every model where there is none.
+
+        Uploads, which no setting ends with, are measured by who asks for them alone.
+        """
+        if checkpoint.moment == "upload":
+            return False
         return not hasattr(self.settings, "when") or wanted(checkpoint, self.settings)
 
     @property

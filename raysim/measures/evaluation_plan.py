@@ -16,7 +16,7 @@ def plan_evaluation(measures: Sequence[Measure], context: EvalContext, plan: Pla
     """All work of `measures` that reads the weights of a planned model, in the order of the plan."""
     after_epochs = any(measure.after_epochs for measure in measures)
     found: dict[Key, PlannedEvaluation] = {}
-    for model in (*plan.models, *(_after_epochs(plan) if after_epochs else ())):
+    for model in (*plan.models, *(_after_epochs(plan) if after_epochs else ()), *plan.uploads):
         there = context.at(model.strategy_run.context)
         for measure in measures:
             if measure.wants(model.checkpoint):
@@ -26,6 +26,12 @@ def plan_evaluation(measures: Sequence[Measure], context: EvalContext, plan: Pla
                 for planned in measure.generations(there, model.checkpoint):
                     found[key_of(planned.recipe)] = planned
     return found
+
+
+def measured_models(plan: Plan, evaluations: Mapping[Key, PlannedEvaluation]) -> frozenset[Key]:
+    """Models that tables name: those that settings pass through; uploads are probed and go."""
+    read = {evaluation.recipe["weights"] for evaluation in evaluations.values()}
+    return plan.reported | (read - {model.checkpoint.model for model in plan.uploads})
 
 
 def pending_work(

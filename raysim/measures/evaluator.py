@@ -20,10 +20,14 @@ from raysim.tasks.task import Task
 
 @dataclass
 class _Queue:
-    """A measure that has models generate, the models that it has taken, and those of them that wait."""
+    """A measure that has models generate, the models that it has taken, and those of them that wait.
+
+    In `reached` a model is once for each setting that passes through it.
+    """
 
     measure: Measure
     generation: GenerationMeasure
+    reached: list[TrainedModel] = field(default_factory=list)
     taken: dict[Key, TrainedModel] = field(default_factory=dict)
     waiting: dict[Key, TrainedModel] = field(default_factory=dict)
 
@@ -71,7 +75,8 @@ class Evaluator:
 
     def take(self, model: TrainedModel) -> None:
         """Notes a model that exists now, and starts the tasks about it; `finish` waits for them."""
-        self.reached.append(model)
+        if model.checkpoint.moment != "upload":
+            self.reached.append(model)
         key, context = model.checkpoint.model, self._context.at(model.strategy_run.context)
         for measure in self._measures:
             if measure.wants(model.checkpoint):
@@ -81,8 +86,12 @@ class Evaluator:
                         self._begun.add((task.key, task.organization))
                         self._start(self._run(task, model))
         for queue in self._queues:
-            if queue.measure.wants(model.checkpoint) and key not in queue.taken:
-                queue.taken[key] = queue.waiting[key] = model
+            if queue.measure.wants(model.checkpoint):
+                queue.reached.append(model)
+                taken = queue.taken.get(key)
+                # What a client sends may be a model of another setting, too, which is asked for more.
+                if taken is None or taken.checkpoint.moment == "upload" != model.checkpoint.moment:
+                    queue.taken[key] = queue.waiting[key] = model
         if self._in_waves and any(queue.full for queue in self._queues) and (self._wave is None or self._wave.done()):
             self._wave = self._start(self._generate_waves())
 
@@ -90,7 +99,7 @@ class Evaluator:
         """Waits for all tasks, has models generate what is missing, and compares what they wrote."""
         await asyncio.gather(*self._jobs)
         for queue in self._queues:
-            for name, parts in (await queue.generation.tables(queue.taken)).items():
+            for name, parts in (await queue.generation.tables(queue.taken, queue.reached)).items():
                 self.tables[name] += parts
 
     def abandon(self) -> None:
@@ -134,11 +143,13 @@ class Evaluator:
         about = f"{task.about} of {task.organization}"
         label = f"{model.name} on {about}" if task.reads_model else f"{about}, without a model"
         pooled = await self._pooled_sequences(task)
-        given = tuple(Transfer.of(name, task.organization, "sequences", part.tobytes()) for name, part in pooled.items())
+        given = tuple(
+            Transfer.of(name, task.organization, "sequences", part.tobytes()) for name, part in pooled.items()
+        )
         arguments, tokens = (*task.arguments, *pooled.values()), task.tokens
         entry = await self._executor.run_on_client(
             Task(task.recipe, label, task.organization, task.function, arguments, tokens, given)
         )
-        names = {"model": model.checkpoint.model} if task.reads_model else {}
+        names = {**task.columns, **({"model": model.checkpoint.model} if task.reads_model else {})}
         found = with_columns(entry.table(task.table), **names, organization=task.organization)
         self.tables[task.table].append(found)

@@ -6,7 +6,7 @@ more than ``log2(n)``, which one in n secrets reaches by chance alone. The paper
 canaries included; here these are left out. It says nothing of how a secret could be drawn out of the model.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from math import log, log2
@@ -21,6 +21,7 @@ from raysim.core.keys import Key, seed_of, versions_of
 from raysim.core.settings import Settings
 from raysim.corpus.canaries import CanarySettings, draw_secrets
 from raysim.corpus.corpus import Canary
+from raysim.corpus.tokenizer import CodeTokenizer
 from raysim.inference.scoring import Window, score_tokens
 from raysim.measures.base import ClientTask, EvalContext, Measure, MeasureScope
 from raysim.measures.when import CheckpointKinds
@@ -82,15 +83,19 @@ class Exposure(Measure):
         return scope.canaries is not None
 
     def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
-        run, planted, settings = context.run, context.canaries, self.settings
-        if planted is None:
-            return
-        tokens = num_scored(planted, settings) * len(context.tokenizer.encode(_example(planted)))
         for name in context.organizations:
-            if planted.planted_in(name):
-                recipe = exposure_recipe(run, checkpoint.model, name, planted, settings)
-                arguments = (run.spec, planted, settings, run.split_seed, run.trainer.threads)
-                yield ClientTask("canaries", name, "canaries", recipe, expose_at, arguments, tokens)
+            if context.canaries and context.canaries.planted_in(name):
+                yield exposure_task(context, checkpoint.model, name, self.settings)
+
+
+def exposure_task(context: EvalContext, model: Key, organization: str, settings: ExposureSettings) -> ClientTask:
+    """Ranks the canaries of an organization that has some."""
+    run, planted = context.run, context.canaries
+    assert planted is not None, "there are canaries"
+    tokens = num_scored(planted, settings) * len(context.tokenizer.encode(_example(planted)))
+    recipe = exposure_recipe(run, model, organization, planted, settings)
+    arguments = (run.spec, planted, settings, run.split_seed, run.trainer.threads)
+    return ClientTask("canaries", organization, "canaries", recipe, expose_at, arguments, tokens)
 
 
 def exposure_recipe(
@@ -104,6 +109,7 @@ def exposure_recipe(
         "tokenizer": context.tokenizer,
         "organization": organization,
         "canaries": canaries.recipe(),
+        **({"context": "line"} if canaries.place == "lines" else {}),
         "split_seed": context.split_seed,
         "threads": context.trainer.threads,
         "libraries": context.libraries,
@@ -172,7 +178,9 @@ def exposures(
     split_seed: int,
     threads: int,
 ) -> pa.Table:
-    """Ranks the canaries of `organization`, each as a line behind a BOS, wherever it was planted.
+    """Ranks the canaries of `organization`, each in the context in which it was planted.
+
+    A file of its own begins behind a BOS; a line between others behind the end of the line before it, with no BOS.
 
     A rank counts the candidates, the canary itself among them, whose log-perplexity is no higher: of equals it is the
     worst, so that a model that predicts nothing exposes nothing. Where the candidates are a sample, exposure is
@@ -187,8 +195,9 @@ def exposures(
     candidates = candidates_of(canaries, planted, settings, seed)
     secrets = [*(canary.secret for canary in canaries), *candidates.secrets]
     model = organization.scoring_model(spec, weights, threads)
-    scores = score_tokens(model, [_window(organization, planted.text(s)) for s in secrets], settings.batch_size)
-    bits = np.array([-score.log_probs.sum() / log(2) for score in scores])
+    windows, skipped = _windows(organization.tokenizer, [planted.text(secret) for secret in secrets], planted.place)
+    scores = score_tokens(model, windows, settings.batch_size)
+    bits = np.array([-score.log_probs[skipped:].sum() / log(2) for score in scores])
     own, others = bits[: len(canaries)], bits[len(canaries) :]
     fit = None if candidates.enumerated else SkewNormal.fit(others)
     rows: list[dict[str, Any]] = []
@@ -211,8 +220,18 @@ def exposures(
     return pa.Table.from_pylist(rows, schema=EXPOSURE_SCHEMA)
 
 
-def _window(organization: Organization, text: str) -> Window:
-    return np.array([organization.tokenizer.bos_id, *organization.tokenizer.encode(text)], dtype=np.int32)
+def _windows(tokenizer: CodeTokenizer, texts: Sequence[str], place: str) -> tuple[list[Window], int]:
+    """Lines in the context in which they are planted, and how many predictions in front are no part of a line.
+
+    A line end has tokens of its own unless the tokenizer joins it to what follows; then the line is taken for itself.
+    """
+    if place == "files":
+        return [np.array([tokenizer.bos_id, *tokenizer.encode(text)], dtype=np.int32) for text in texts], 0
+    before = tokenizer.encode("\n")
+    behind = [tokenizer.encode("\n" + text) for text in texts]
+    if not all(tokens[: len(before)] == before for tokens in behind):
+        behind = [[*before, *tokenizer.encode(text)] for text in texts]
+    return [np.array(tokens, dtype=np.int32) for tokens in behind], len(before) - 1
 
 
 @dataclass(frozen=True)

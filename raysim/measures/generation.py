@@ -26,7 +26,7 @@ class GenerateStep:
         settings: of sampling.
         numerics: in which numbers the model computes.
         threads: of a worker.
-        seed: behind every sample.
+        seeds: behind every sample, by model key: that of its run.
         weights: flat weights by model key, or references to them, each fetched when its work comes.
         prompts: by organization the batches of its prompts, or references to them; columns:
             `raysim.measures.memorization.prompts.PROMPT_SCHEMA`.
@@ -41,7 +41,7 @@ class GenerateStep:
         settings: Sampling,
         numerics: Numerics,
         threads: int,
-        seed: int,
+        seeds: Mapping[str, int],
         weights: Mapping[str, Any],
         prompts: Mapping[str, list[pa.Table]],
         judge: Callable[[str], bool],
@@ -53,7 +53,7 @@ class GenerateStep:
 
         model = build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)
         self._generator = Generator(model, fetch(tokenizer), settings, threads, numerics=numerics)
-        self._seed = seed
+        self._seeds = seeds
         self._weights = weights
         self._prompts = prompts
         self._judge = judge
@@ -67,7 +67,7 @@ class GenerateStep:
             prompts = fetch(self._prompts[row["organization"]])[row["batch"]]
             weights = None if self._loaded == row["model"] else fetch(self._weights[row["model"]])
             with oom_hint(f"{self._section}.batch_size"):
-                answers = self._generator.generate(weights, prompts, self._seed)
+                answers = self._generator.generate(weights, prompts, self._seeds[row["model"]])
             self._loaded = row["model"]
             answers = answers.append_column("parses", pa.array(self._parses(prompts, answers), pa.bool_()))
             for position, name in enumerate(WORK_SCHEMA.names):

@@ -1,4 +1,7 @@
-"""How well a model predicts code that it was not trained on: per-file loss and next-token accuracy.
+"""How well a model predicts code: per-file loss and next-token accuracy on validation files, and its training loss.
+
+The training loss is of the checkpoint itself, in eval mode: what an optimizer reports of its steps has dropout in it,
+and is of the weights before each step; of an average of clients' weights there is none.
 
 Perplexity is ``exp(nats / tokens)``; bits per byte is ``nats / ln 2 / bytes``, which compares models with different
 tokenizers. Neither says whether generated code works.
@@ -13,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pydantic
 
-from raysim.core.keys import Key
+from raysim.core.keys import Key, seed_of
 from raysim.core.settings import Settings
-from raysim.corpus.packing import PADDING, encode_validation
+from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
 from raysim.measures.base import ClientTask, EvalContext, Measure
 from raysim.organizations.organization import ModelSpec, Organization
 from raysim.simulation.run_context import RunContext
@@ -29,16 +32,22 @@ from raysim.training.weights import Flat
 if TYPE_CHECKING:
     import torch
 
-LOSS_SCHEMA = LOSSES.without("model", "organization")
+LOSS_SCHEMA = LOSSES.without("model", "organization", "split")
 
 LOSSES_VERSION = 1
-"""Numerics version; part of the recipe."""
+TRAINING_LOSSES_VERSION = 1
+"""Numerics versions; part of the recipes."""
 
 
 class PerplexitySettings(Settings):
-    """Loss of every model on every validation file."""
+    """Loss of every model on every validation file, and on a sample of everyone's training sequences."""
 
     batch_size: int = pydantic.Field(default=8, description="windows scored together; sums round by it")
+    training_sequences: int = pydantic.Field(
+        default=64,
+        ge=0,
+        description="of each organization, drawn once for all models, whose loss is the training loss; 0: not measured",
+    )
 
 
 class Perplexity(Measure):
@@ -48,7 +57,10 @@ class Perplexity(Measure):
     Settings = PerplexitySettings
     default = PerplexitySettings()
     example = "perplexity: {}"
-    kinds = (WorkKind("losses", "score", "scoring", 1.0, flop_per_parameter=2, token_s=1e-5, piece_s=0.02),)
+    kinds = tuple(
+        WorkKind(name, "score", "scoring", 1.0, flop_per_parameter=2, token_s=1e-5, piece_s=0.02)
+        for name in ("losses", "training_losses")
+    )
     tables = (LOSSES,)
 
     def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
@@ -56,7 +68,25 @@ class Perplexity(Measure):
         for name, stats in run.client_stats.items():
             recipe = scoring_recipe(run, checkpoint.model, name, batch_size)
             arguments = (run.spec, run.trainer.sequence_length, batch_size, run.trainer.threads)
-            yield ClientTask("losses", name, "files", recipe, score_at, arguments, stats.splits["valid"]["tokens"])
+            tokens = stats.splits["valid"]["tokens"]
+            yield ClientTask("losses", name, "files", recipe, score_at, arguments, tokens, {"split": "valid"})
+            if self.settings.training_sequences:
+                yield training_task(run, checkpoint.model, name, self.settings)
+
+
+def training_task(context: RunContext, model: Key, organization: str, settings: PerplexitySettings) -> ClientTask:
+    """Measures the loss of `model` on the sample of an organization's training sequences."""
+    sequences = min(settings.training_sequences, context.client_stats[organization].sequences)
+    return ClientTask(
+        "losses",
+        organization,
+        "training sequences",
+        training_recipe(context, model, organization, settings),
+        score_training_at,
+        (context.spec, context.split_seed, settings.training_sequences, settings.batch_size, context.trainer.threads),
+        sequences * context.trainer.sequence_length,
+        {"split": "train"},
+    )
 
 
 def scoring_recipe(context: RunContext, model: Key, organization: str, batch_size: int) -> dict[str, Any]:
@@ -75,6 +105,25 @@ def scoring_recipe(context: RunContext, model: Key, organization: str, batch_siz
     }
 
 
+def training_recipe(context: RunContext, model: Key, organization: str, settings: PerplexitySettings) -> dict[str, Any]:
+    """Recipe of the loss of `model` on a sample of one organization's training sequences."""
+    return {
+        "kind": "training_losses",
+        "version": TRAINING_LOSSES_VERSION,
+        "packing": PACKING_VERSION,
+        "weights": model,
+        "corpus": context.client_stats[organization].train_fingerprint,
+        "split_seed": context.split_seed,
+        "model": context.model_recipe,
+        "tokenizer": context.tokenizer,
+        "sequence_length": context.trainer.sequence_length,
+        "sequences": settings.training_sequences,
+        "batch_size": settings.batch_size,
+        "threads": context.trainer.threads,
+        "libraries": context.libraries,
+    }
+
+
 def score_at(
     organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
 ) -> TaskOutput:
@@ -82,6 +131,56 @@ def score_at(
     with oom_hint("measure.perplexity.batch_size"):
         losses = file_losses(organization, weights, spec, sequence_length, batch_size, threads)
     return TaskOutput(tables={"losses": losses})
+
+
+def score_training_at(
+    organization: Organization,
+    weights: Flat,
+    spec: ModelSpec,
+    split_seed: int,
+    num_sequences: int,
+    batch_size: int,
+    threads: int,
+) -> TaskOutput:
+    """Scores the sample of an organization's training sequences; runs there."""
+    with oom_hint("measure.perplexity.batch_size"):
+        losses = training_loss(organization, weights, spec, split_seed, num_sequences, batch_size, threads)
+    return TaskOutput(tables={"losses": losses})
+
+
+def training_loss(
+    organization: Organization,
+    weights: Flat,
+    spec: ModelSpec,
+    split_seed: int,
+    num_sequences: int,
+    batch_size: int,
+    threads: int,
+) -> pa.Table:
+    """Runs inside the organization; scores a sample of its training sequences as a trained model saw them, in float32.
+
+    The sample is H(split_seed, corpus): the same for all models, whatever part of the sequences they were trained on.
+    Every token of a sequence but its first is predicted, ends of files too, from all before it in the sequence.
+
+    Returns:
+        one row without a file: ``nats``, ``tokens`` and ``correct`` over the sample; ``bytes`` of what was predicted.
+    """
+    import torch
+
+    sequences = organization.training_sequences()
+    seed = seed_of(split_seed, "training losses", organization.corpus.train_fingerprint)
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(sequences))
+    sample = sequences[np.sort(order[:num_sequences])]
+    model = organization.scoring_model(spec, weights, threads)
+    row: dict[str, Any] = {"file": "", "nats": 0.0, "tokens": 0, "correct": 0, "bytes": 0}
+    with torch.inference_mode():
+        for start in range(0, len(sample), batch_size):
+            for nats, tokens, correct in zip(*_score(model, sample[start : start + batch_size]), strict=True):
+                row["nats"] += nats
+                row["tokens"] += tokens
+                row["correct"] += correct
+    row["bytes"] = sum(len(organization.tokenizer.decode(sequence[1:].tolist()).encode()) for sequence in sample)
+    return pa.Table.from_pylist([row], schema=LOSS_SCHEMA)
 
 
 def file_losses(

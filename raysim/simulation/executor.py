@@ -17,7 +17,7 @@ from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.stage import Stage
-from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction
+from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
 from raysim.simulation.strategy_actor import RoundPlan, StrategyActor
 from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
@@ -45,6 +45,8 @@ class TrainedModel:
         if checkpoint.moment == "initial":
             context = self.strategy_run.context
             return "base" if context.public else f"initial weights, seed {context.seed}"
+        if checkpoint.moment == "upload":
+            return f"{self.strategy_run.name}, upload of {checkpoint.last} in round {checkpoint.index}"
         return f"{self.strategy_run.name}, {checkpoint.moment} {checkpoint.index}"
 
 
@@ -148,7 +150,10 @@ class TrainingExecutor:
         )
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
-        return await self._ask(strategy_run, "restore", entry.info["control"])
+        planned: RoundPlan = await self._ask(strategy_run, "restore", entry.info["control"])
+        for checkpoint in uploads(results, key, planned.control["round"], planned.checkpoints):
+            self._on_model(TrainedModel(strategy_run, checkpoint, self._lineages[checkpoint.model]))
+        return planned
 
     async def reached(self, strategy_run: StrategyRun, round_plan: RoundPlan, checkpoint: ModelCheckpoint) -> None:
         self._on_model(TrainedModel(strategy_run, checkpoint, self._lineages[checkpoint.model]))

@@ -8,7 +8,7 @@ from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
 from raysim.simulation.loop import StrategyRun, simulate
 from raysim.simulation.stage import Stage
-from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction
+from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
 from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
 
 
@@ -47,6 +47,7 @@ class Plan:
     """All stages and models of all strategy runs, in the order in which they would be asked for.
 
     Attributes:
+        uploads: what clients send to be aggregated.
         recipes: of initial weights, stages and aggregations, by key, in that order.
         buffers: flat buffers of the size of the model that each of these puts into the store.
     """
@@ -54,6 +55,7 @@ class Plan:
     stages: list[PlannedStage] = field(default_factory=list)
     models: list[PlannedModel] = field(default_factory=list)
     aggregations: list[Key] = field(default_factory=list)
+    uploads: list[PlannedModel] = field(default_factory=list)
     recipes: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
     buffers: dict[Key, int] = field(default_factory=dict)
 
@@ -148,7 +150,10 @@ class Planner:
         _, tensors = strategy_actor.aggregate(None, results, key, *(r.weights for r in results))
         self.plan.add(key, recipe, len(tensors))
         self.plan.aggregations.append(key)
-        return strategy_actor.current_plan()
+        planned = strategy_actor.current_plan()
+        sent = uploads(results, key, planned.control["round"], planned.checkpoints)
+        self.plan.uploads += [PlannedModel(strategy_run, checkpoint) for checkpoint in sent]
+        return planned
 
     async def reached(self, strategy_run: StrategyRun, round_plan: RoundPlan, checkpoint: ModelCheckpoint) -> None:
         self.plan.models.append(PlannedModel(strategy_run, checkpoint))

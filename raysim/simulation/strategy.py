@@ -17,7 +17,7 @@ from raysim.core.settings import Settings
 from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
-CheckpointKind = Literal["initial", "stage", "round", "epoch"]
+CheckpointKind = Literal["initial", "stage", "round", "epoch", "upload"]
 Family = Literal["base", "single", "centralized", "incremental", "federated"]
 """How a strategy brings organizations together: each alone, all in one pool, one after the other, or by weights; of
 `base` are models that were trained on nobody's code."""
@@ -66,11 +66,20 @@ class ClientInfo:
 
 @dataclass(frozen=True)
 class Federation:
-    """The clients, in the order of the experiment file, and the trainer's defaults."""
+    """What a strategy begins with.
+
+    Attributes:
+        clients: in the order of the experiment file.
+        epochs: the trainer's.
+        client_state: the trainer's.
+        seed: of training; what a strategy draws depends on it and never on the strategy's own models or settings, so
+            that settings of one seed are paired.
+    """
 
     clients: tuple[ClientInfo, ...]
     epochs: int
     client_state: Literal["keep", "reset"]
+    seed: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -159,6 +168,7 @@ class ModelCheckpoint:
         index: which stage or round, from 1; 0 for the initial model.
         final: whether the setting ends with it.
         last: the organization that alone was trained last; empty if several were at once.
+        average: of an upload, which a client sends to be aggregated: the model that its round made of it.
     """
 
     model: Key
@@ -166,6 +176,26 @@ class ModelCheckpoint:
     index: int
     final: bool
     last: str = ""
+    average: Key = ""
+
+
+def uploads(
+    results: Sequence[ClientUpdate], average: Key, index: int, after: Sequence[ModelCheckpoint]
+) -> list[ModelCheckpoint]:
+    """What the server received in a round, of each organization that trained alone.
+
+    Args:
+        results: of the round.
+        average: the model that was made of them.
+        index: of the round, from 1.
+        after: models that exist now; the setting ends with the round if one of them is final.
+    """
+    final = any(checkpoint.final for checkpoint in after)
+    return [
+        ModelCheckpoint(result.key, "upload", index, final, result.instruction.organizations[0], average)
+        for result in results
+        if len(result.instruction.organizations) == 1
+    ]
 
 
 class Strategy(Protocol):

@@ -20,12 +20,13 @@ from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
 from raysim.tables.schemas.gains import GAINS
-from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES
+from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
 from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.sweeps import SWEEP
+from raysim.tables.schemas.uploads import UPLOADS
 from raysim.tables.spec import TableSpec
 
 _EXPERIMENT = "raysim.experiment"
@@ -38,8 +39,10 @@ TABLES: dict[str, TableSpec] = {
         COPIES,
         GENERATIONS,
         SAMPLES,
+        STUDY_COUNTS,
         MATCHES,
         EMISSIONS,
+        UPLOADS,
         LOSSES,
         BASELINES,
         EXTRACTION,
@@ -105,6 +108,8 @@ def write_table(folder: Path, table_or_name: TableSpec | str, table: pa.Table) -
 def read_table(folder: Path, name: str) -> pa.Table:
     """The table called `name` of the run folder `folder`; one that was never written is empty.
 
+    Columns that an older version did not write have the values that the table's specification names.
+
     Raises:
         InputError: there is no such table, or its columns are not those of this version.
         DamagedEntry: the file is no Parquet file.
@@ -117,6 +122,9 @@ def read_table(folder: Path, name: str) -> pa.Table:
     if not path.exists():
         return spec.schema.empty_table()
     table = _read(path)
+    for column, value in spec.added.items():
+        if column not in table.column_names:
+            table = table.append_column(column, pa.array([value] * len(table), spec.schema.field(column).type))
     try:
         return _cast(spec, table, str(path))
     except InputError as error:

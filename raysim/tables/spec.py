@@ -1,6 +1,8 @@
 """What a table's schema is made of: typed columns, each with its meaning."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,13 +24,23 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table: what a row is, the key columns that it is sorted by, all columns, and its folder within the run's."""
+    """One table.
+
+    Attributes:
+        name: of the table.
+        description: what a row is.
+        key: columns that it is sorted by.
+        columns: all of them.
+        folder: within the run's.
+        added: columns that tables written before they were there lack, and what they hold then; None: null.
+    """
 
     name: str
     description: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     folder: str = "results"
+    added: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def schema(self) -> pa.Schema:
@@ -52,7 +64,14 @@ class TableSpec:
 
 
 def table_spec(
-    name: str, description: str, key: str, columns: list[tuple[str, pa.DataType, str]], folder: str = "results"
+    name: str,
+    description: str,
+    key: str,
+    columns: list[tuple[str, pa.DataType, str]],
+    folder: str = "results",
+    added: Mapping[str, Any] | None = None,
 ) -> TableSpec:
     """A table by its columns as plain tuples, and its key as words."""
-    return TableSpec(name, description, tuple(key.split()), tuple(Column(*column) for column in columns), folder)
+    return TableSpec(
+        name, description, tuple(key.split()), tuple(Column(*column) for column in columns), folder, added or {}
+    )

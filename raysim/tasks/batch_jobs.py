@@ -148,7 +148,9 @@ class BatchJobs:
         hand_out()
         retries = self._executor.pool.retrying.policy.retries
         if job.light and self._backend.embedded:
-            answers = self._from_organizations(job, arguments, [probe[1] for probe, _ in missing], tables)
+            # What is nobody's is anybody's to do.
+            names = [self._executor.pool.first if probe[1] == SERVER else probe[1] for probe, _ in missing]
+            answers = self._from_organizations(job, arguments, names, tables)
         else:
             steps = map_tables(job.step, arguments, tables, self._workers, self._backend.name, retries=retries)
             answers = self._answers(steps)

@@ -1,11 +1,13 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raysim.analysis.arrays import loss_arrays, prompt_arrays
 from raysim.core.errors import InputError
 from raysim.tables.io import schema, write_table
 from raysim.tables.results import open_run
+from raysim.tables.schemas.runs import LOSSES
 
 
 def sample(prompt, number, owner, covered=0, exclusive=0, shared=0, public=0, model="m", lines=20):
@@ -59,14 +61,27 @@ def test_a_sample_of_an_unknown_prompt_is_named(folder):
 
 
 def test_losses_are_placed_by_model_and_file(folder):
-    row = {"model": "m", "organization": "a", "file": "x.py", "nats": 1.5, "tokens": 3, "correct": 1, "bytes": 9}
+    row = {"model": "m", "organization": "a", "split": "valid", "file": "x.py"}
+    row |= {"nats": 1.5, "tokens": 3, "correct": 1, "bytes": 9}
     other = {**row, "model": "n", "file": "y.py", "nats": 2.5}
-    write_table(folder, "losses", pa.Table.from_pylist([row, other], schema("losses")))
+    trained = {**row, "split": "train", "file": "", "nats": 9.0}
+    write_table(folder, "losses", pa.Table.from_pylist([row, other, trained], schema("losses")))
     arrays = loss_arrays(open_run(folder))
     assert arrays.models == ["m", "n"]
     assert arrays.files == ["x.py", "y.py"]
     np.testing.assert_array_equal(arrays.nats, [[1.5, 0.0], [0.0, 2.5]])
     np.testing.assert_array_equal(arrays.tokens, [[3, 0], [0, 3]])
+    of_training = loss_arrays(open_run(folder), "train")
+    assert (of_training.models, of_training.files, of_training.nats.tolist()) == (["m"], [""], [[9.0]])
+
+
+def test_losses_of_before_there_were_splits_are_of_validation(folder):
+    row = {"model": "m", "organization": "a", "file": "x.py", "nats": 1.5, "tokens": 3, "correct": 1, "bytes": 9}
+    old = pa.Table.from_pylist([row], LOSSES.without("split"))
+    (folder / "results").mkdir(exist_ok=True)
+    pq.write_table(old, folder / "results/losses.parquet")
+    assert loss_arrays(open_run(folder)).nats.tolist() == [[1.5]]
+    assert loss_arrays(open_run(folder), "train").empty
 
 
 def test_empty_tables_give_empty_cubes(build_run):

@@ -47,6 +47,13 @@ def test_a_comparison_with_one_organization_names_the_tokens_in_all(run):
     assert compare(centralized, centralized) == "equal budgets"
 
 
+def test_steps_of_clients_at_once_are_counted_once_in_sequence(run):
+    spent = {budget.strategy: budget for budget in budgets(points_of(run)) if budget.family != "single"}
+    assert spent["centralized"].steps_in_sequence == spent["centralized"].steps
+    assert spent["fedavg"].steps == spent["centralized"].steps
+    assert spent["fedavg"].steps_in_sequence == 146_000 // 2048  # of meta, the largest of three
+
+
 def test_single_settings_have_a_budget_each(run):
     spent = {budget.label: budget for budget in budgets(points_of(run))}
     assert spent["single (meta)"].tokens_seen == {"meta": 146_000}

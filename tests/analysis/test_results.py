@@ -18,13 +18,26 @@ def of(results, name):
 
 def test_quality_is_pooled_over_files(results):
     point = next(p for p in finals(results.reached_models) if p.strategy == "centralized")
-    rows = [row for row in of(results, "losses") if row["model"] == point.model]
+    rows = [row for row in of(results, "losses") if row["model"] == point.model and row["split"] == "valid"]
     nats = sum(row["nats"] for row in rows)
     found = results.measures(point.model)
     assert found["log_perplexity", ""] == pytest.approx(nats / sum(row["tokens"] for row in rows))
     assert found["bits_per_byte", ""] == pytest.approx(nats / log(2) / sum(row["bytes"] for row in rows))
     mine = [row for row in rows if row["organization"] == "meta"]
     assert found["accuracy", "meta"] == pytest.approx(sum(r["correct"] for r in mine) / sum(r["tokens"] for r in mine))
+
+
+def test_training_loss_is_of_what_a_model_has_seen(results):
+    """A model of one organization says of the others' sequences how it generalizes, not how well it is fitted."""
+    point = next(p for p in finals(results.reached_models) if p.strategy == "single")
+    rows = [row for row in of(results, "losses") if row["model"] == point.model and row["split"] == "train"]
+    by_owner = {row["organization"]: row["nats"] / row["tokens"] for row in rows}
+    found = results.measures(point.model)
+    assert found["training_loss", ""] == pytest.approx(by_owner[point.organizations[0]])
+    assert {owner: found["training_loss", owner] for owner in by_owner} == pytest.approx(by_owner)
+    assert len(set(by_owner.values())) > 1
+    initial = next(p for p in results.reached_models if p.moment == "initial")
+    assert results.measures(initial.model)["training_loss", ""] == pytest.approx(7.0, abs=0.1)
 
 
 def test_exclusive_lines_are_a_prompt_of_training_text(results):

@@ -79,7 +79,11 @@ def test_repositories_stay_whole_in_three_splits() -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"train": 0.8, "valid": 0.3}, "add up to 1.1"), ({"valid": 0.7, "test": 0.5}, "greater than 0"), ({"valid": "x"}, "valid")],
+    [
+        ({"train": 0.8, "valid": 0.3}, "add up to 1.1"),
+        ({"valid": 0.7, "test": 0.5}, "greater than 0"),
+        ({"valid": "x"}, "valid"),
+    ],
 )
 def test_shares_that_are_none_are_refused(given: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):

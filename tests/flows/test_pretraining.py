@@ -57,7 +57,9 @@ def test_every_setting_of_every_seed_starts_from_one_base(finished: tuple[Path, 
     recipe = Store(out / "store").peek(base).recipe  # pyright: ignore[reportOptionalMemberAccess]
     assert (recipe["epochs"], recipe["trainer"]["learning_rate"], recipe["trainer"]["batch_size"]) == (3, 5e-3, 4)
     of_settings = [_recipe(out, row["model"]) for row in models if row["strategy"] == "single" and row["final"]]
-    assert {(one["weights"], one["trainer"]["learning_rate"], one["epochs"]) for one in of_settings} == {(base, 3e-3, 2)}
+    assert {(one["weights"], one["trainer"]["learning_rate"], one["epochs"]) for one in of_settings} == {
+        (base, 3e-3, 2)
+    }
     assert all(row["steps"] == 0 for row in bases), "budgets are those of the organizations' code"
 
 
@@ -66,7 +68,9 @@ def test_the_base_is_better_on_code_that_nobody_trained_on(finished: tuple[Path,
     losses = read_table(out, "losses").to_pylist()
     (base,) = {row["model"] for row in read_table(out, "models").to_pylist() if row["strategy"] == "base"}
     mine = [row for row in losses if row["model"] == base]
-    uniform = {row["organization"]: row for row in read_table(out, "baselines").to_pylist() if row["baseline"] == "uniform"}
+    uniform = {
+        row["organization"]: row for row in read_table(out, "baselines").to_pylist() if row["baseline"] == "uniform"
+    }
     for name in ("alpha", "beta"):
         nats = sum(row["nats"] for row in mine if row["organization"] == name)
         assert nats < 0.9 * uniform[name]["nats"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.matching.line_index import LineIndex, build_index, digest_lines, digest_windows
-from raysim.matching.matches import MATCH_SCHEMA, truth_windows
+from raysim.matching.matches import MATCH_SCHEMA
 from raysim.matching.overlap import (
     Written,
     by_places,
@@ -20,6 +20,7 @@ from raysim.matching.overlap import (
     seen_rows,
     written_windows,
 )
+from raysim.matching.truths import truth_windows
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 
 SECRET = b"secret"

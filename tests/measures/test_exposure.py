@@ -8,10 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 from audited import organization_of, slow_log_probs, spec_of
+from keyed_work import BASE, keys_of, replaced
 from scipy.stats import skewnorm
 
+from raysim.core.keys import key_of
 from raysim.corpus.canaries import CanarySettings
-from raysim.measures.exposure import ExposureSettings, SkewNormal, candidates_of, exposures, num_scored
+from raysim.measures.exposure import (
+    ExposureSettings,
+    SkewNormal,
+    _windows,
+    candidates_of,
+    exposure_recipe,
+    exposures,
+    num_scored,
+)
 from raysim.organizations.organization import Organization
 from raysim.training.models import build_model
 from raysim.training.weights import flatten
@@ -52,6 +62,54 @@ def test_ranks_among_all_secrets_are_those_of_brute_force(organization: Organiza
         assert row["exposure"] == pytest.approx(log2(61 / rank))
         assert row["exposure_extrapolated"] is row["fit_p"] is None
     assert len({row["rank"] for row in rows}) > 1
+
+
+@pytest.fixture
+def with_lines(tmp_path: Path) -> Organization:
+    return organization_of(tmp_path, TEXTS, PLANTED.model_copy(update={"place": "lines"}))
+
+
+def test_a_line_is_scored_behind_a_line_end_as_it_was_planted(with_lines: Organization) -> None:
+    """Not behind a BOS: there begins a file, and the line stands in the middle of one."""
+    planted, spec, tokenizer = PLANTED.model_copy(update={"place": "lines"}), spec_of(with_lines), with_lines.tokenizer
+    model = build_model(spec.settings, spec.vocab_size, 0, spec.context, seed=3)
+    rows = exposures(with_lines, flatten(model), spec, planted, ExposureSettings(candidates=61), 1, 1).to_pylist()
+    (feed,) = tokenizer.encode("\n")
+    for row, canary in zip(rows, with_lines.corpus.canaries, strict=True):
+        line = tokenizer.encode(f'key = "{canary.secret}"\n')
+        window = [feed, *line]
+        steps = zip(slow_log_probs(model, window), line, strict=True)
+        assert row["log_perplexity"] == pytest.approx(-sum(step[token] for step, token in steps) / log(2), rel=1e-5)
+        # What is scored is what was trained on, wherever a planted line is not cut by the end of a sequence.
+        planted_in = [f.text for f in with_lines.corpus.train if canary.secret in f.text]
+        assert len(planted_in) > 0 or not canary.repeats
+        for text in planted_in:
+            whole = " ".join(map(str, tokenizer.encode(text)))
+            assert " ".join(map(str, window)) in whole
+
+
+def test_a_line_end_that_is_joined_to_what_follows(with_lines: Organization) -> None:
+    """A tokenizer may do so; the line is then taken for itself, and every character of it is scored."""
+
+    class Joining:
+        bos_id = 0
+
+        def encode(self, text: str) -> list[int]:
+            return [99, *map(ord, text[2:])] if text[:1] == "\n" and len(text) > 1 else list(map(ord, text))
+
+    windows, skipped = _windows(Joining(), ["ab\n"], "lines")  # type: ignore[arg-type]
+    assert ([window.tolist() for window in windows], skipped) == ([[10, 97, 98, 10]], 0)
+    assert [w.tolist() for w in _windows(Joining(), ["ab\n"], "files")[0]] == [[0, 97, 98, 10]]  # type: ignore[arg-type]
+
+
+def test_where_canaries_stand_is_in_the_key_where_it_decides_the_context() -> None:
+    keys = {
+        place: key_of(
+            exposure_recipe(BASE.context, "model", "a", replaced(BASE.canaries, "place", place), BASE.exposure)
+        )
+        for place in ("files", "lines")
+    }
+    assert keys["files"] == keys_of(BASE)["exposure"] != keys["lines"]
 
 
 def test_ranks_among_a_sample(organization: Organization) -> None:

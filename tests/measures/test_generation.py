@@ -33,7 +33,7 @@ def prompts(make_prompts: Callable[..., pa.Table]) -> pa.Table:
     )
 
 
-def generate(tokenizer: Any, prompts: pa.Table, models: list[str]) -> pa.Table:
+def generate(tokenizer: Any, prompts: pa.Table, models: list[str], seeds: dict[str, int] | None = None) -> pa.Table:
     spec = ModelSpec(ModelSettings(config=CONFIG), tokenizer.vocab_size, tokenizer.bos_id, 64)
     batches = split_batches(prompts, SETTINGS)
     arguments = {
@@ -42,7 +42,7 @@ def generate(tokenizer: Any, prompts: pa.Table, models: list[str]) -> pa.Table:
         "settings": SETTINGS,
         "numerics": "fp32",
         "threads": 1,
-        "seed": 1,
+        "seeds": dict.fromkeys(models, 1) | (seeds or {}),
         "weights": {
             name: flatten(build_model(spec.settings, spec.vocab_size, spec.bos_id, 64, seed=int(name[1:])))
             for name in models
@@ -61,6 +61,16 @@ def test_each_model_gets_its_own_weights(tokenizer: Any, prompts: pa.Table) -> N
     for name in ("m1", "m2"):
         mine = both.filter(pc.field("model") == name)
         assert generate(tokenizer, prompts, [name]).equals(mine.combine_chunks())
+
+
+def test_each_model_is_sampled_with_the_seed_of_its_run(tokenizer: Any, prompts: pa.Table) -> None:
+    """Two seeds of one job: the noise of sampling is not the same in both."""
+    alone = [generate(tokenizer, prompts, ["m1"], {"m1": seed}) for seed in (1, 2)]
+    assert not alone[0].equals(alone[1])
+    both = generate(tokenizer, prompts, ["m1", "m2"], {"m2": 2})
+    assert both.filter(pc.field("model") == "m1").combine_chunks().equals(alone[0])
+    other = generate(tokenizer, prompts, ["m2"], {"m2": 2})
+    assert both.filter(pc.field("model") == "m2").combine_chunks().equals(other)
 
 
 def test_functions_are_judged_whole_and_prefixes_are_not(tokenizer: Any, prompts: pa.Table) -> None:

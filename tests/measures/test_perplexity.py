@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from raysim.corpus.sources import SourceSettings
-from raysim.measures.perplexity import file_losses, perplexity
+from raysim.measures.perplexity import file_losses, perplexity, training_loss
 from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, PreparationContext
-from raysim.training.models import build_model
+from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
 
 if TYPE_CHECKING:
     from raysim.organizations.organization import ClientStats
 
 LENGTH = 64
+GPT2 = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 16}
 
 
 @pytest.fixture
@@ -69,6 +70,35 @@ def test_uniform_predictions_have_the_perplexity_of_the_vocabulary(organization:
         sum(file_losses(organization, zeros, spec, LENGTH, 8, 1)[name].to_pylist()) for name in ("nats", "tokens")
     )
     assert perplexity(nats, tokens) == pytest.approx(spec.vocab_size, rel=1e-5)
+
+
+def test_training_loss_is_that_of_the_model_itself_on_a_fixed_sample(organization: Organization) -> None:
+    """In eval mode: with dropout in force the mean over tokens would be another one in every reading."""
+    spec = ModelSpec(ModelSettings(config=GPT2, dropout=0.5), organization.tokenizer.vocab_size, 0, LENGTH)
+    model = build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context, seed=3).eval()
+    (row,) = training_loss(organization, flatten(model), spec, 1, 1, 2, 1).to_pylist()
+    sequences = organization.training_sequences()
+    scores = []
+    with torch.inference_mode():
+        for sequence in sequences:
+            ids = torch.from_numpy(sequence.astype(np.int64))[None]
+            log_probs = model(ids).logits[0, :-1].log_softmax(-1)
+            nats = -log_probs.gather(-1, ids[0, 1:, None]).sum().item()
+            scores.append((nats, int((log_probs.argmax(-1) == ids[0, 1:]).sum())))
+    near = [i for i, (nats, _) in enumerate(scores) if nats == pytest.approx(row["nats"], rel=1e-6)]
+    (chosen,) = near
+    assert row["correct"] == scores[chosen][1]
+    text = organization.tokenizer.decode(sequences[chosen][1:].tolist())
+    assert (row["file"], row["tokens"], row["bytes"]) == ("", LENGTH - 1, len(text.encode()))
+    # Another model, the same sample; another split seed, another one. A sample of more than all is all.
+    zeros = np.zeros_like(flatten(model))
+    (uniform,) = training_loss(organization, zeros, spec, 1, 1, 2, 1).to_pylist()
+    assert uniform["nats"] / uniform["tokens"] == pytest.approx(np.log(spec.vocab_size), rel=1e-5)
+    assert uniform["bytes"] == row["bytes"]
+    others = {training_loss(organization, zeros, spec, seed, 1, 2, 1)["bytes"][0].as_py() for seed in range(6)}
+    assert len(others) > 1
+    (every,) = training_loss(organization, flatten(model), spec, 1, 10_000, 2, 1).to_pylist()
+    assert every["nats"] == pytest.approx(sum(nats for nats, _ in scores), rel=1e-5)
 
 
 def test_perplexity_overflows_to_infinity() -> None:

@@ -1,13 +1,17 @@
+from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings, weighted_average
+from raysim.strategies.fedopt import FedOptSettings, FedYogi
+from scipy.stats import chisquare
 
 from raysim.core.errors import InputError
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
+from raysim.training.schedule import rate_at
 
 
 def make(federation: Federation, **settings: Any) -> FedAvg:
@@ -97,18 +101,67 @@ def test_a_kept_client_that_is_not_drawn_keeps_its_older_state() -> None:
         assert state.client_states == last
 
 
-def drawn(strategy: FedAvg, model: str) -> tuple[str, ...]:
-    return tuple(a.organizations[0] for a in strategy.plan(strategy.init(model, f32())))
+def drawn(strategy: FedAvg, model: str, finished_rounds: int = 0) -> tuple[str, ...]:
+    state = replace(strategy.init(model, f32()), round=finished_rounds)
+    return tuple(a.organizations[0] for a in strategy.plan(state))
 
 
-def test_clients_are_drawn_anew_for_each_model_in_the_order_of_the_federation() -> None:
+def members(names: str | list[str], client_state: Literal["keep", "reset"], seed: int = 0) -> Federation:
+    return Federation(tuple(ClientInfo(n, 1, 64, 1.0, 0.0) for n in names), 1, client_state, seed)
+
+
+def test_clients_are_drawn_anew_for_each_round_and_seed_in_the_order_of_the_federation() -> None:
     names = [f"o{i}" for i in range(9)]
-    strategy = make(Federation(tuple(ClientInfo(n, 1, 64, 1.0, 0.0) for n in names), 1, "reset"), rounds=5, clients=3)
-    draws = [drawn(strategy, f"model {i}") for i in range(60)]
-    assert draws == [drawn(strategy, f"model {i}") for i in range(60)]
+    draws = [
+        drawn(make(members(names, "reset", seed), rounds=20, clients=3), "m", number)
+        for seed in range(3)
+        for number in range(20)
+    ]
     assert all(len(set(d)) == 3 and list(d) == sorted(d) for d in draws)
-    assert {name for d in draws for name in d} == set(names)
     assert len(set(draws)) > 30  # of 84
+    times = Counter(name for d in draws for name in d)
+    assert chisquare([times[name] for name in names]).pvalue > 0.001
+
+
+def test_settings_of_one_seed_draw_the_same_clients_whatever_their_models() -> None:
+    federation = members("abcdef", "reset", 3)
+    settings = [FedAvg(FedAvgSettings(rounds=9, clients=3), federation)]
+    settings.append(FedYogi(FedOptSettings(rounds=9, clients=3, eta=0.5), federation))
+    for number in range(9):
+        first, second = (drawn(one, f"a model of {type(one)}", number) for one in settings)
+        assert first == second
+
+
+def test_a_federation_without_an_organization_draws_the_others_of_the_whole_one() -> None:
+    """So that a counterfactual differs in who is left out, and in who takes that place alone."""
+    whole, *parts = FedAvg.variants(FedAvgSettings(rounds=9, clients=2, leave_one_out=True), members("abcde", "reset"))
+    for left, part in zip("abcde", parts, strict=True):
+        for number in range(9):
+            assert set(drawn(whole, "m", number)) - {left} <= set(drawn(part, "m", number))
+
+
+@pytest.mark.parametrize("clients", [1, 2, 3])
+def test_a_kept_schedule_ends_with_the_last_round_of_each_client(clients: int) -> None:
+    """With a third of the clients a round, all rounds as horizon left the rate at four fifths of its peak."""
+    strategy = make(members("abc", "keep", 1), rounds=12, clients=clients, local_epochs=2)
+    trained: Counter[str] = Counter()
+    horizons: dict[str, set[int]] = {}
+    state = strategy.init("m", f32())
+    while instructions := strategy.plan(state):
+        for instruction in instructions:
+            (name,) = instruction.organizations
+            trained[name] += instruction.epochs
+            horizons.setdefault(name, set()).add(instruction.horizon_epochs)
+        results = [ClientUpdate(a, f"{a.organizations} {state.round}", 1, f32()) for a in instructions]
+        state = strategy.apply(state, results, f"m{state.round}")
+    assert sum(trained.values()) == 12 * clients * 2
+    assert horizons == {name: {epochs} for name, epochs in trained.items()}
+    assert rate_at(max(trained.values()) - 1, max(trained.values()), 1.0, 0.0, "cosine") < 0.05
+
+
+def test_a_reset_schedule_spans_one_round_whoever_is_drawn() -> None:
+    strategy = make(members("abc", "reset"), rounds=6, clients=1, local_epochs=2)
+    assert {i.horizon_epochs for i in strategy.plan(strategy.init("m", f32()))} == {2}
 
 
 def test_all_clients_without_a_draw(federation: Federation) -> None:

@@ -2,12 +2,13 @@ import itertools
 from typing import Any
 
 import pytest
-from raysim.strategies.centralized import Centralized
+from raysim.strategies.centralized import Centralized, CentralizedSettings
 from raysim.strategies.incremental import Incremental, IncrementalSettings
 from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 from raysim.strategies.single import Single
 
-from raysim.simulation.strategy import ClientUpdate, Federation, State
+from raysim.core.errors import InputError
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State
 
 
 def stages_of(strategy: SequentialStrategy) -> list[tuple[str, ...]]:
@@ -36,9 +37,18 @@ def test_single_is_an_organization_each(federation: Federation) -> None:
 
 
 def test_centralized_is_one_pooled_stage(federation: Federation) -> None:
-    (strategy,) = Centralized.variants(SequentialSettings(), federation)
+    (strategy,) = Centralized.variants(CentralizedSettings(), federation)
     assert stages_of(strategy) == [("a", "b", "c")]
     assert strategy.order == "a + b + c"
+
+
+def test_leave_one_out_adds_every_pool_without_one(federation: Federation) -> None:
+    pools = Centralized.variants(CentralizedSettings(leave_one_out=True, fraction=0.5), federation)
+    assert [stages_of(pool) for pool in pools] == [[("a", "b", "c")], [("b", "c")], [("a", "c")], [("a", "b")]]
+    assert [(pool.order, pool.members, pool.fraction) for pool in pools[2:3]] == [("a + c", ("a", "c"), 0.5)]
+    alone = Federation((ClientInfo("a", 1, 64, 1.0, 0.0),), 1, "reset")
+    with pytest.raises(InputError, match="needs two organizations"):
+        Centralized.variants(CentralizedSettings(leave_one_out=True), alone)
 
 
 def test_all_orders_of_three_are_six(federation: Federation) -> None:
@@ -68,7 +78,7 @@ def test_milestones_name_who_was_last(federation: Federation) -> None:
 
 
 def test_a_pooled_stage_has_no_last(federation: Federation) -> None:
-    (strategy,) = Centralized.variants(SequentialSettings(), federation)
+    (strategy,) = Centralized.variants(CentralizedSettings(), federation)
     state = strategy.init("initial", None)  # type: ignore[arg-type]
     state = strategy.apply(state, [ClientUpdate(strategy.plan(state)[0], "stage", 1)], "")
     assert [m.last for m in strategy.checkpoints(state)] == [""]

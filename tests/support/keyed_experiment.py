@@ -18,6 +18,7 @@ from raysim.measures.memorization.recipes import (
     generation_recipe,
     match_recipe,
     prompts_recipe,
+    study_recipe,
 )
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.pass_at_k.linting import linting_recipe
@@ -80,6 +81,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
             kind: set()
             for kind in (
                 "losses",
+                "training_losses",
                 "generate",
                 "extract",
                 "match",
@@ -87,6 +89,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                 "clones",
                 "copies",
                 "emissions",
+                "study_counts",
                 "exposure",
                 "membership",
                 "blind",
@@ -109,6 +112,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                     found["generate"].add(generated)
                     matches = key_of(match_recipe(context, generated, settings, references))
                     found["match"].add(matches)
+                    found["study_counts"].add(key_of(study_recipe(context, {name: generated}, settings)))
                     emitted = emissions_recipe(context, {name: matches}, (), settings, references)
                     found["emissions"].add(key_of(emitted))
         settings = experiment.measure_settings(PassAtKSettings)

@@ -25,13 +25,14 @@ from raysim.measures.memorization.recipes import (
     generation_recipe,
     match_recipe,
     prompts_recipe,
+    study_recipe,
 )
 from raysim.measures.memorization.settings import ExtractionSettings, MemorizationSettings, PromptCounts
 from raysim.measures.pass_at_k.linting import linting_recipe
 from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, fingerprint_of_tests
 from raysim.measures.pass_at_k.recipes import execution_recipe, licences_recipe, solution_recipe
 from raysim.measures.pass_at_k.settings import PassAtKSettings
-from raysim.measures.perplexity import PerplexitySettings, scoring_recipe
+from raysim.measures.perplexity import PerplexitySettings, scoring_recipe, training_recipe
 from raysim.organizations.organization import ClientStats, ModelSpec
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, TrainInstruction
@@ -127,6 +128,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
             strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results
         ),
         "losses": scoring_recipe(context, inputs.model, "a", inputs.perplexity.batch_size),
+        "training_losses": training_recipe(context, inputs.model, "a", inputs.perplexity),
         "generate": generation_recipe(context, inputs.model, "a", memorization),
         "extract": extraction_recipe(context, inputs.model, "a", memorization),
         "match": match_recipe(context, inputs.generations, memorization, inputs.references),
@@ -136,6 +138,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         "emissions": emissions_recipe(
             context, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references
         ),
+        "study_counts": study_recipe(context, {"a": inputs.generations}, memorization),
         "exposure": exposure_recipe(context, inputs.model, "a", inputs.canaries, inputs.exposure),
         "membership": membership_recipe(context, inputs.model, "a", inputs.membership),
         "blind": blind_recipe(context, "a", inputs.membership),
@@ -150,7 +153,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
 
 
 KINDS = set(keys_of(BASE))
-COMPARED = {"match", "prompts", "clones", "copies", "emissions"}
+COMPARED = {"match", "prompts", "clones", "copies", "emissions", "study_counts"}
 """Kinds of work that compare the lines of all organizations, by name."""
 
 

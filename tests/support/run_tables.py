@@ -304,6 +304,7 @@ def _losses(models: list[dict[str, Any]], options: Options) -> list[dict[str, An
                     {
                         "model": model["model"],
                         "organization": organization,
+                        "split": "valid",
                         "file": f"{organization}/valid_{number}.py",
                         "nats": (nats + 0.02 * rng.standard_normal()) * tokens,
                         "tokens": tokens,
@@ -311,6 +312,10 @@ def _losses(models: list[dict[str, Any]], options: Options) -> list[dict[str, An
                         "bytes": tokens * 3,
                     }
                 )
+            tokens = 64 * 255
+            fitted = nats if model["moment"] == "initial" or not seen else nats - 2.0
+            sample = {"split": "train", "file": "", "nats": fitted * tokens, "tokens": tokens, "correct": tokens // 2}
+            rows.append({"model": model["model"], "organization": organization, **sample, "bytes": tokens * 3})
     return rows
 
 

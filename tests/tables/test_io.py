@@ -67,6 +67,19 @@ def test_an_unknown_column_is_named(tmp_path):
         write_table(tmp_path, "drops", table)
 
 
+def test_a_column_that_an_older_version_did_not_write_is_null_or_has_its_only_value_of_then(tmp_path):
+    (tmp_path / "results").mkdir()
+    for name, value in (("prompts", None), ("samples", None), ("losses", "valid")):
+        (added,) = TABLES[name].added
+        old = pa.table([[None]] * (len(TABLES[name].columns) - 1), schema=TABLES[name].without(added))
+        pq.write_table(old, tmp_path / f"results/{name}.parquet")
+        found = read_table(tmp_path, name)
+        assert found.schema.equals(schema(name))
+        assert found[added].to_pylist() == [value]
+        with pytest.raises(InputError, match=f"lacks {added}"):
+            write_table(tmp_path, name, old)
+
+
 def test_an_unknown_table_is_refused(tmp_path):
     with pytest.raises(InputError, match="no table of a run"):
         read_table(tmp_path, "nothing")

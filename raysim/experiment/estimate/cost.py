@@ -9,6 +9,7 @@ from raysim.core.keys import Key
 from raysim.experiment.estimate.duration import EFFICIENCY, duration
 from raysim.experiment.estimate.timings import Timing, Workload
 from raysim.measures.base import PlannedEvaluation
+from raysim.measures.evaluation_plan import measured_models
 from raysim.measures.generation import models_per_job
 from raysim.simulation.planner import Plan
 from raysim.store.retention import Keep, Retention
@@ -89,7 +90,7 @@ def footprint(
     for key, planned in evaluations.items():
         of_model.setdefault(planned.recipe["weights"], []).append(key)
     recipes = {**plan.recipes, **{key: planned.recipe for key, planned in evaluations.items()}}
-    retention = Retention(keep, recipes, plan.leaves, models=plan.reported | frozenset(of_model))
+    retention = Retention(keep, recipes, plan.leaves, models=measured_models(plan, evaluations))
     present: dict[Key, int] = {}
     waiting: list[Key] = []
     peak = 0

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from raysim.inference.prompts import split_batches
+from raysim.corpus.licence_headers import begins_with_notice
+from raysim.corpus.lines import LineRules, significant_lines
+from raysim.inference.prompts import open_line, split_batches
 from raysim.matching.clones import clone_rows
 from raysim.matching.line_index import LineIndex, build_index
-from raysim.matching.matches import prompt_context, truth_windows
+from raysim.matching.matches import prompt_context
+from raysim.matching.truths import lines_to_come, truth_windows
 from raysim.measures.memorization.prompts import extract_prompts, mark_eligible
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.organization import Organization
@@ -25,7 +28,7 @@ class PromptStats:
 
     Attributes:
         facts: the columns of the ``prompts`` table that need no other organization; no code.
-        windows: see `raysim.matching.matches.truth_windows`; keyed hashes.
+        windows: see `raysim.matching.truths.truth_windows`; keyed hashes.
         num_batches: of prompts that are generated together.
     """
 
@@ -54,17 +57,30 @@ def describe_prompts(
     organization: Organization, settings: MemorizationSettings, split_seed: int, secret: bytes
 ) -> PromptStats:
     """Describes an organization's prompts by what may leave it."""
-    prompts = prompts_at(organization, settings, split_seed)
+    return stats_of(prompts_at(organization, settings, split_seed), settings, secret)
+
+
+def stats_of(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> PromptStats:
+    """What may be known of prompts."""
     return PromptStats(
-        facts=prompts.select(_FACTS),
+        facts=prompts.select(_FACTS).append_column("licence_header", licence_headers(prompts, settings.min_lines)),
         windows=truth_windows(prompts, settings.min_lines, secret),
         num_batches=len(split_batches(prompts, settings)),
     )
 
 
-def index_at(organization: Organization, min_lines: int, secret: bytes) -> LineIndex:
+def licence_headers(prompts: pa.Table, min_lines: int) -> pa.BooleanArray:
+    """For each prompt whether its first `min_lines` lines to come are a licence or copyright notice."""
+    found = []
+    for text, truth in zip(prompts["text"].to_pylist(), prompts["truth"].to_pylist(), strict=True):
+        before = significant_lines(text[: text.rfind("\n") + 1])[0]
+        found.append(begins_with_notice(before, lines_to_come(open_line(text)[0], truth)[:min_lines]))
+    return pa.array(found, pa.bool_())
+
+
+def index_at(organization: Organization, min_lines: int, secret: bytes, rules: LineRules = "exact") -> LineIndex:
     """Indexes an organization's training split; the hashes are keyed with the run's secret."""
-    return build_index(organization.corpus.train, min_lines, secret)
+    return build_index(organization.corpus.train, min_lines, secret, rules)
 
 
 def clones_at(

@@ -26,5 +26,5 @@ def extract_at(
     passages = choose_passages(organization.corpus, organization.packed, spec.bos_id, extraction, split_seed)
     model = organization.scoring_model(spec, weights, threads)
     with oom_hint("measure.memorization.extraction.batch_size"), torch.inference_mode():
-        recited = recite(model, passages, spec.bos_id, extraction, settings.scheme)
+        recited = recite(model, passages, spec.bos_id, extraction, settings.extraction_scheme)
     return TaskOutput(tables={"extraction": recited})

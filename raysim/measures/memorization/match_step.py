@@ -14,6 +14,7 @@ class MatchStep:
 
     Args:
         min_lines: consecutive significant lines that make a match.
+        window_in_prompt: whether they may begin in the prompt.
         secret: key of all line hashes.
         indexes: by organization, made there; or references to them.
         reference: of public code, or a reference to it.
@@ -28,12 +29,14 @@ class MatchStep:
         indexes: Mapping[str, Any],
         reference: Any,
         contexts: Mapping[str, Any],
+        window_in_prompt: bool = False,
     ) -> None:
         self._min_lines = min_lines
         self._secret = secret
         self._indexes = {name: fetch(index) for name, index in indexes.items()}
         self._reference = fetch(reference)
         self._contexts = contexts
+        self._window_in_prompt = window_in_prompt
 
     def __call__(self, generations: pa.Table) -> pa.Table:
         """Generations of one model at one organization, which two columns name, to one row of packed tables."""
@@ -41,7 +44,15 @@ class MatchStep:
 
         model, organization = generations["model"][0].as_py(), generations["organization"][0].as_py()
         context = fetch(self._contexts[organization])
-        samples, matches = match(generations, context, self._indexes, self._reference, self._min_lines, self._secret)
+        samples, matches = match(
+            generations,
+            context,
+            self._indexes,
+            self._reference,
+            self._min_lines,
+            self._secret,
+            self._window_in_prompt,
+        )
         row = {
             "model": model,
             "organization": organization,

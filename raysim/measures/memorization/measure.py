@@ -13,13 +13,16 @@ from raysim.measures.base import (
 )
 from raysim.measures.generation import numerics
 from raysim.measures.memorization.extraction import extract_at
-from raysim.measures.memorization.recipes import extraction_recipe, generation_recipe
+from raysim.measures.memorization.neutral import check_neutral, neutral_fingerprint
+from raysim.measures.memorization.recipes import extraction_recipe, generation_recipe, neutral_generation_recipe
 from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.measures.memorization.uploads import upload_tasks
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.tables.schemas.corpora import CLONES
 from raysim.tables.schemas.extraction import EXTRACTION
-from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES
+from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS
+from raysim.tables.schemas.uploads import UPLOADS
 from raysim.tasks.executor import TaskExecutor
 from raysim.tasks.kinds import WorkKind
 
@@ -42,11 +45,13 @@ memorization:
         WorkKind("generate", "generate", "generating", 2.0, flop_per_parameter=4, token_s=6e-5, piece_s=0.04),
         # Extraction reads most of its tokens and generates the others.
         WorkKind("extract", "recite", "reciting", 1.5, flop_per_parameter=3, token_s=4e-5, piece_s=0.02),
-        *map(WorkKind, ("match", "prompts", "copies", "clones", "emissions")),
+        *map(WorkKind, ("match", "prompts", "copies", "clones", "emissions", "study_counts")),
     )
-    tables = (PROMPTS, COPIES, GENERATIONS, SAMPLES, MATCHES, EMISSIONS, EXTRACTION, CLONES)
+    tables = (PROMPTS, COPIES, GENERATIONS, SAMPLES, STUDY_COUNTS, MATCHES, EMISSIONS, UPLOADS, EXTRACTION, CLONES)
     report = (
         "raysim.report.sections.owners:section",
+        "raysim.report.sections.study_counts:section",
+        "raysim.report.sections.uploads:section",
         "raysim.report.sections.extraction:section",
         "raysim.report.sections.clones:section",
         "raysim.report.sections.predictions:section",
@@ -61,6 +66,10 @@ memorization:
                 " set shorter prefix_tokens or suffix_tokens, or a longer trainer.sequence_length"
             )
 
+    def prepare(self, context: EvalContext) -> None:
+        if self.settings.prompts.neutral:
+            check_neutral(context)
+
     @property
     def context_tokens(self) -> int:
         """A prefix prompt and its continuation."""
@@ -68,19 +77,32 @@ memorization:
 
     def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
         run, settings = context.run, self.settings
-        if settings.extraction is None:
+        if settings.extraction is None or checkpoint.moment == "upload":
             return
         for name in context.organizations:
             recipe = extraction_recipe(run, checkpoint.model, name, settings)
             arguments = (run.spec, settings, run.split_seed, run.trainer.threads)
             yield ClientTask("extraction", name, "passages", recipe, extract_at, arguments, settings.extraction.tokens)
 
+    def wants(self, checkpoint: ModelCheckpoint) -> bool:
+        if checkpoint.moment == "upload":
+            return self.settings.uploads == "every_round" or (bool(self.settings.uploads) and checkpoint.final)
+        return super().wants(checkpoint)
+
     def generations(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[PlannedEvaluation]:
-        settings = self.settings
-        tokens = sum(count for _, count in settings.prompts) * settings.samples * settings.new_tokens
-        for name in context.organizations:
-            recipe = generation_recipe(context.run, checkpoint.model, name, settings)
-            yield PlannedEvaluation(recipe, tokens, batched=True)
+        settings, model, upload = self.settings, checkpoint.model, checkpoint.moment == "upload"
+        a_prompt = settings.samples * settings.new_tokens
+        for name in [checkpoint.last] if upload else context.organizations:
+            if settings.owned_prompts:
+                recipe = generation_recipe(context.run, model, name, settings)
+                yield PlannedEvaluation(recipe, settings.owned_prompts * a_prompt, batched=True)
+        if upload:
+            for task in upload_tasks(context, model, checkpoint.last):
+                yield PlannedEvaluation(task.recipe, task.tokens)
+        elif number := settings.prompts.neutral:
+            neutral = neutral_fingerprint(context.references, context.run.split_seed)
+            recipe = neutral_generation_recipe(context.run, model, neutral, settings)
+            yield PlannedEvaluation(recipe, number * a_prompt, batched=True)
 
     def generation_load(self, context: EvalContext) -> GenerationLoad | None:
         settings, run = self.settings, context.run

@@ -9,7 +9,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,10 @@ from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.planted_functions import PLANTS
 from raysim.corpus.tokenizer import Tokenizer
-from raysim.inference.prompts import FUNCTION, HELD_OUT, PREFIX, prompt_id
+from raysim.inference.prompts import FUNCTION, HELD_OUT, NEUTRAL, PREFIX, prompt_id
 from raysim.matching.line_index import build_index, digest_lines
 from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.tables.names import PUBLIC
 from raysim.tables.schemas.generations import PROMPTS
 
 PROMPT_SCHEMA = pa.schema(
@@ -134,9 +135,38 @@ def extract_prompts(
         InputError: prompts that do not fit into a training sequence.
     """
     asked = settings.prompts
+    kinds = {FUNCTION: asked.function, HELD_OUT: asked.held_out, PREFIX: asked.prefix}
+    return _extract(corpus, packed, tokenizer, settings, split_seed, kinds)
+
+
+def neutral_prompts(
+    files: tuple[SourceFile, ...],
+    tokenizer: Tokenizer,
+    settings: MemorizationSettings,
+    split_seed: int,
+    sequence_length: int,
+) -> pa.Table:
+    """Chooses prompts of public code that nobody was trained on: functions, as those of the kind ``function``.
+
+    Returns:
+        a table as of `extract_prompts`, whose organization is `raysim.tables.names.PUBLIC`.
+    """
+    corpus = Corpus(PUBLIC, train=(), valid=files)
+    packed = Packed(np.empty((0, sequence_length), np.int32), 0, ())
+    return _extract(corpus, packed, tokenizer, settings, split_seed, {NEUTRAL: settings.prompts.neutral})
+
+
+def _extract(
+    corpus: Corpus,
+    packed: Packed,
+    tokenizer: Tokenizer,
+    settings: MemorizationSettings,
+    split_seed: int,
+    asked: Mapping[str, int],
+) -> pa.Table:
     rows: list[dict[str, Any]] = []
     counts: dict[str, dict[str, int]] = {}
-    for kind, number in ((FUNCTION, asked.function), (HELD_OUT, asked.held_out), (PREFIX, asked.prefix)):
+    for kind, number in asked.items():
         if not number:
             continue
         left_out: Counter[str] = Counter()
@@ -144,7 +174,8 @@ def extract_prompts(
             candidates = list(_prefixes(corpus, packed, tokenizer, settings))
         else:
             candidates = list(_functions(corpus, packed, tokenizer, settings, kind, left_out))
-        chosen, available = _choose(candidates, number, seed_of(split_seed, corpus.train_fingerprint, kind))
+        text = corpus.valid_fingerprint if kind == NEUTRAL else corpus.train_fingerprint
+        chosen, available = _choose(candidates, number, seed_of(split_seed, text, kind))
         rows += chosen
         duplicates = len(candidates) - available
         counts[kind] = {
@@ -227,7 +258,7 @@ def _functions(
             f"measure.memorization.new_tokens: {settings.new_tokens} leaves no room for a function prompt in sequences "
             f"of {sequence_length} tokens; set it well below trainer.sequence_length, or ask for no {kind} prompts"
         )
-    held_out = kind == HELD_OUT
+    held_out = kind != FUNCTION
     is_copied = _training_copies(corpus) if held_out else None
     begins = {path: start for path, start, _ in packed.file_spans}
     files = corpus.valid if held_out else corpus.train

@@ -8,15 +8,16 @@ from typing import Any
 
 from raysim.core.keys import Key
 from raysim.matching.overlap import OVERLAP_VERSION
+from raysim.matching.study_counts import STUDY_COUNTS_VERSION
 from raysim.measures.generation import numerics
-from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.measures.memorization.settings import ATTRIBUTION_VERSION, PROMPT_FACTS_VERSION, MemorizationSettings
 from raysim.simulation.run_context import RunContext
 
 
 def generation_recipe(
     context: RunContext, model: Key, organization: str, settings: MemorizationSettings
 ) -> dict[str, Any]:
-    """Recipe of the answers of `model` to an organization's prompts. Its ``seed`` is the split's: never the model's."""
+    """Recipe of the answers of `model` to an organization's prompts."""
     stats = context.client_stats[organization]
     return {
         **settings.generation_recipe(numerics(context, settings)),
@@ -28,7 +29,26 @@ def generation_recipe(
         "corpus": [stats.train_fingerprint, stats.valid_fingerprint],
         "sequence_length": context.trainer.sequence_length,
         "threads": context.trainer.threads,
-        "seed": context.split_seed,
+        **_seeds(context),
+        "libraries": context.libraries,
+    }
+
+
+def neutral_generation_recipe(
+    context: RunContext, model: Key, neutral: str, settings: MemorizationSettings
+) -> dict[str, Any]:
+    """Recipe of the answers of `model` to neutral prompts; `neutral` is the fingerprint of their files."""
+    return {
+        **settings.generation_recipe(numerics(context, settings)),
+        "kind": "generate",
+        "weights": model,
+        "model": context.model_recipe,
+        "tokenizer": context.tokenizer,
+        "prompts": settings.neutral_recipe(),
+        "corpus": neutral,
+        "sequence_length": context.trainer.sequence_length,
+        "threads": context.trainer.threads,
+        **_seeds(context),
         "libraries": context.libraries,
     }
 
@@ -55,21 +75,43 @@ def match_recipe(
 ) -> dict[str, Any]:
     """Recipe of whose lines the answers named by `generations` repeat; `references` is a fingerprint.
 
-    The prompts, whose last lines count as context, are in the recipe of the answers.
+    The prompts, whose last lines count as context and whose true continuations are looked for, are in the recipe of the
+    answers.
     """
-    return {**_compared(context, settings, references), "kind": "match", "generations": generations}
+    return {
+        **_compared(context, settings, references),
+        "kind": "match",
+        "attribution": ATTRIBUTION_VERSION,
+        "window_in_prompt": settings.window_in_prompt,
+        "generations": generations,
+    }
 
 
 def prompts_recipe(
-    context: RunContext, organization: str, settings: MemorizationSettings, references: str
+    context: RunContext, organization: str, settings: MemorizationSettings, references: str, neutral: str = ""
 ) -> dict[str, Any]:
-    """Recipe of the facts about an organization's prompts, with how often their true continuation occurs elsewhere."""
-    return {**_compared(context, settings, references), **_prompted(context, organization, settings), "kind": "prompts"}
+    """Recipe of the facts about prompts, with how often their true continuation occurs elsewhere.
+
+    Args:
+        context: of the models.
+        organization: whose prompts they are.
+        settings: of memorization.
+        references: a fingerprint.
+        neutral: of neutral prompts, in place of an organization, the fingerprint of their files.
+    """
+    return {
+        **_compared(context, settings, references),
+        **_prompted(context, organization, settings, neutral),
+        "kind": "prompts",
+        "facts": PROMPT_FACTS_VERSION,
+    }
 
 
-def copies_recipe(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
-    """Recipe of where the true continuations of an organization's prompts occur in each training split."""
-    return {**_overlapping(context, settings), **_prompted(context, organization, settings), "kind": "copies"}
+def copies_recipe(
+    context: RunContext, organization: str, settings: MemorizationSettings, neutral: str = ""
+) -> dict[str, Any]:
+    """Recipe of where the true continuations of prompts occur in each training split; see `prompts_recipe`."""
+    return {**_overlapping(context, settings), **_prompted(context, organization, settings, neutral), "kind": "copies"}
 
 
 def emissions_recipe(
@@ -97,6 +139,18 @@ def emissions_recipe(
     }
 
 
+def study_recipe(context: RunContext, generations: Mapping[str, Key], settings: MemorizationSettings) -> dict[str, Any]:
+    """Recipe of the study's counts of a model's answers, named for each organization whose prompts it answered."""
+    return {
+        "kind": "study_counts",
+        "version": STUDY_COUNTS_VERSION,
+        "min_lines": settings.min_lines,
+        "rules": settings.study_counts.rules,
+        "corpora": {name: stats.train_fingerprint for name, stats in context.client_stats.items()},
+        "generations": dict(generations),
+    }
+
+
 def clones_recipe(
     context: RunContext, organization: str, settings: MemorizationSettings, references: str
 ) -> dict[str, Any]:
@@ -104,8 +158,27 @@ def clones_recipe(
     return {**_compared(context, settings, references), "kind": "clones", "organization": organization}
 
 
-def _prompted(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
-    """An organization's prompts, beside its training split."""
+def _seeds(context: RunContext) -> dict[str, int]:
+    """The seed of the samples, which is the run's, so that their noise varies over seeds; and that of the prompts.
+
+    The latter is left out where it is the same: so keys are what they were when one seed was for both.
+    """
+    apart = {"split_seed": context.split_seed} if context.split_seed != context.seed else {}
+    return {"seed": context.seed, **apart}
+
+
+def _prompted(
+    context: RunContext, organization: str, settings: MemorizationSettings, neutral: str = ""
+) -> dict[str, Any]:
+    """An organization's prompts, beside its training split; or the neutral ones, by the fingerprint of their files."""
+    if neutral:
+        return {
+            "neutral": neutral,
+            "prompts": settings.neutral_recipe(),
+            "split_seed": context.split_seed,
+            "tokenizer": context.tokenizer,
+            "sequence_length": context.trainer.sequence_length,
+        }
     return {
         "organization": organization,
         "prompts": settings.prompt_recipe(),

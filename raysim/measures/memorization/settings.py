@@ -1,6 +1,6 @@
 """What to measure of memorization, and which part of it each kind of work depends on."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -8,12 +8,15 @@ from pydantic import Field
 
 from raysim.core.keys import versions_of
 from raysim.core.settings import Settings
+from raysim.corpus.lines import LineRules
 from raysim.corpus.packing import PACKING_VERSION
 from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, Scheme, sampling_recipe
 from raysim.measures.when import CheckpointKinds
 
 PROMPTS_VERSION = 1
+PROMPT_FACTS_VERSION = 2
 MATCHING_VERSION = 1
+ATTRIBUTION_VERSION = 2
 EXTRACTION_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
 
@@ -24,11 +27,16 @@ class PromptCounts(Settings):
     function: int = Field(default=0, ge=0, description="signature and docstring of training functions, as in the study")
     prefix: int = Field(default=0, ge=0, description="the first tokens of packed training sequences")
     held_out: int = Field(default=0, ge=0, description="functions of the validation split without a copy in training")
+    neutral: int = Field(
+        default=0,
+        ge=0,
+        description="functions of the tenth of the references that nobody is trained on; not for each organization",
+    )
 
     @pydantic.model_validator(mode="after")
     def _at_least_one(self) -> "PromptCounts":
         if not any(count for _, count in self):
-            raise ValueError("asks for no prompt; set at least one of function, prefix, held_out above zero")
+            raise ValueError("asks for no prompt; set at least one of function, prefix, held_out, neutral above zero")
         return self
 
 
@@ -67,6 +75,19 @@ class ExtractionSettings(Settings):
         return 2 * self.passages * sum(length + self.suffix_tokens for length in self.prefix_tokens)
 
 
+class StudyCountSettings(Settings):
+    """How the study's own counts compare lines."""
+
+    simian: bool = Field(
+        default=False, description="by the rules of the study's clone detector: without case, without curly braces"
+    )
+
+    @property
+    def rules(self) -> LineRules:
+        """By which lines are compared."""
+        return "simian" if self.simian else "exact"
+
+
 class MemorizationSettings(Settings):
     """Prompts, sampling and matching; the defaults are the study's where it is feasible on a laptop."""
 
@@ -79,10 +100,18 @@ class MemorizationSettings(Settings):
     top_p: float = Field(default=0.6, gt=0, le=1, description="nucleus: the likeliest tokens with this much mass")
     repetition_penalty: float = Field(default=1.1, gt=0, description="1 is none")
     min_lines: int = Field(default=6, ge=1, description="consecutive significant lines that make a match")
+    window_in_prompt: bool = Field(
+        default=False, description="whether a match may begin in the prompt; else all of its lines are the model's"
+    )
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
     when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are probed")
+    uploads: Literal["final", "every_round"] | None = Field(
+        default=None,
+        description="of which rounds what clients send to the server is probed, with its organization's prompts and"
+        " canaries; all clients of a round together cost what one model more does",
+    )
     precision: Precision | None = Field(default=None, description="of generation; None: the trainer's")
     batch_size: int = Field(
         default=180,
@@ -93,13 +122,40 @@ class MemorizationSettings(Settings):
         default=None, description="whether models recite passages of training sequences; unset: not measured"
     )
 
+    study_counts: StudyCountSettings = Field(
+        default=StudyCountSettings(), description="the study's own counts beside ours, see the table study_counts"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _averages_beside_uploads(self) -> "MemorizationSettings":
+        if self.uploads == "every_round" and "every_round" not in self.when:
+            raise ValueError(
+                f"uploads: every_round needs the averages beside them; write when: every_round in place of"
+                f" {', '.join(self.when)}"
+            )
+        return self
+
     @property
     def scheme(self) -> Scheme:
         """How samples are drawn."""
         return Scheme(self.temperature, self.top_p, self.repetition_penalty)
 
+    @property
+    def extraction_scheme(self) -> Scheme:
+        """How a passage's suffix would be drawn: without repetition penalty, as (n, p)-discoverable extraction has it.
+
+        A penalty makes the very tokens of a passage unlikely that it repeats (Hayes et al., arXiv 2410.19482, sample by
+        temperature and top-k or top-p alone).
+        """
+        return replace(self.scheme, repetition_penalty=1.0)
+
+    @property
+    def owned_prompts(self) -> int:
+        """Prompts of one organization: all but the neutral ones."""
+        return sum(self.prompts.model_dump(exclude={"neutral"}).values())
+
     def prompt_recipe(self) -> dict[str, Any]:
-        """The settings that decide which prompts there are.
+        """The settings that decide which prompts an organization has.
 
         `min_lines` is not among them: it only marks prompts as eligible, which `prompts.mark_eligible` does anew.
         """
@@ -109,11 +165,15 @@ class MemorizationSettings(Settings):
             "packing": PACKING_VERSION,
             # Which files parse, and so which functions there are, is up to the grammar of the running Python.
             "libraries": versions_of("python", "tokenizers", "numpy"),
-            "counts": self.prompts.model_dump(),
+            "counts": self.prompts.model_dump(exclude={"neutral"}),
             "prefix_tokens": self.prefix_tokens,
             "function_tokens": self.function_tokens,
             "new_tokens": self.new_tokens,  # a function prompt leaves room for the whole continuation
         }
+
+    def neutral_recipe(self) -> dict[str, Any]:
+        """The settings that decide which neutral prompts there are."""
+        return {**self.prompt_recipe(), "counts": {"neutral": self.prompts.neutral}}
 
     def generation_recipe(self, numerics: Numerics) -> dict[str, Any]:
         """The settings that decide what a model answers to given prompts."""
@@ -136,5 +196,5 @@ class MemorizationSettings(Settings):
             "kind": "extract",
             "version": EXTRACTION_VERSION,
             "packing": PACKING_VERSION,
-            "scheme": asdict(self.scheme),
+            "scheme": asdict(self.extraction_scheme),
         }

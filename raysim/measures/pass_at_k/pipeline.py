@@ -73,6 +73,7 @@ class PassAtKMeasure:
         self._context = context.run
         self._problems = problems
         self._prompts: dict[str, list[str]] = {}
+        self._seeds: dict[Key, int] = {}
         self._batches: list[pa.Table] | None = None
 
     async def look_up(self, models: Mapping[Key, TrainedModel]) -> BatchedTasks:
@@ -83,6 +84,7 @@ class PassAtKMeasure:
         tokens = len(self._prompts) * settings.samples * settings.new_tokens
         prompts = fingerprint_of_prompts(self._problems)
         for model, reached in models.items():
+            self._seeds[model] = reached.strategy_run.context.seed
             if num_batches:
                 recipe = solution_recipe(reached.strategy_run.context, model, prompts, settings)
                 pieces[model, SERVER] = BatchedTask(recipe, f"{reached.name}, problems", tokens, num_batches)
@@ -96,8 +98,11 @@ class PassAtKMeasure:
             job = generation_job(partial(self._generate_arguments, models), _store_solutions)
             await self._jobs.run(job, {probe: pieces[probe] for probe in group})
 
-    async def tables(self, models: Mapping[Key, TrainedModel]) -> dict[str, list[pa.Table]]:
+    async def tables(
+        self, models: Mapping[Key, TrainedModel], reached: Sequence[TrainedModel] = ()
+    ) -> dict[str, list[pa.Table]]:
         """Parts of the tables ``executions``, ``patterns`` and ``licences``."""
+        del reached
         pieces = await self.look_up(models)
         await self.generate(pieces)
         solutions = {model: piece.finished for (model, _), piece in pieces.items()}
@@ -149,7 +154,7 @@ class PassAtKMeasure:
             "settings": settings,
             "numerics": numerics(context, settings),
             "threads": context.trainer.threads,
-            "seed": context.split_seed,
+            "seeds": {model: self._seeds[model] for model in models},
             "weights": {model: await self._executor.broadcast(model) for model in models},
             "prompts": {SERVER: backend.share(self._make_batches())},
             "judge": parses,

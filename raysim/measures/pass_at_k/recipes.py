@@ -20,7 +20,7 @@ def solution_recipe(context: RunContext, model: Key, problems: Key, settings: Pa
         "tokenizer": context.tokenizer,
         "problems": problems,
         "threads": context.trainer.threads,
-        "seed": context.split_seed,
+        "seed": context.seed,
         "libraries": context.libraries,
     }
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from raysim.analysis.budgets import Budget, budgets
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Row, RunResults
+from raysim.analysis.results import Row, RunResults, over_orders_and_seeds
 from raysim.analysis.scores import SCORES, Score
 from raysim.analysis.statistics import wilson
 from raysim.report.figures.overview import owner_cell
@@ -166,6 +166,8 @@ def spent(results: RunResults) -> list[dict[str, Any]]:
             "label": _budget_label(budget, len(results.organizations)),
             "tokens": [quantity(seen) if (seen := budget.tokens_seen.get(o)) else "–" for o in results.organizations],
             "steps": quantity(budget.steps),
+            "steps_in_sequence": quantity(budget.steps_in_sequence),
+            "training_loss": _training_loss(results, budget),
             "rate_sum": f"{budget.learning_rate_sum:.3g}",
             "rate_mean": f"{budget.mean_rate:.2e}",
             "dropout": f"{budget.dropout:g}",
@@ -173,6 +175,12 @@ def spent(results: RunResults) -> list[dict[str, Any]]:
         }
         for budget in budgets(results.reached_models)
     ]
+
+
+def _training_loss(results: RunResults, budget: Budget) -> str:
+    """The training loss of the final models themselves, in nats a token; a dash where it was not measured."""
+    found = [(m, loss) for m in budget.models if (loss := results.measures(m.model).get(("training_loss", "")))]
+    return f"{over_orders_and_seeds(found):.3f}" if found else "–"
 
 
 def transfers(results: RunResults) -> list[dict[str, Any]]:

@@ -11,7 +11,12 @@ CANARIES = table_spec(
         ("organization", TEXT, "in whose training split the canary was planted"),
         ("canary", TEXT, "names it: 4x0 is the first of those planted four times"),
         ("repeats", SMALL, "how often it occurs in that split"),
-        ("log_perplexity", REAL, "negative log-probability of the whole line behind a BOS, in bits"),
+        (
+            "log_perplexity",
+            REAL,
+            "negative log-probability of the whole line, in bits: behind a BOS where canaries are files, behind a line"
+            " end where they are lines",
+        ),
         ("rank", COUNT, "candidates of no higher log-perplexity, itself included"),
         ("candidates", COUNT, "secrets that it is ranked among, its own included"),
         ("enumerated", FLAG, "whether these are all secrets that there are, or a sample"),

@@ -21,8 +21,9 @@ EXTRACTION = table_spec(
         (
             "log_p",
             REAL,
-            "log-probability in nats that the run's sampling, in float32, draws the suffix; -infinity: never",
+            "log-probability in nats that the run's temperature and top-p (no repetition penalty) draw the suffix;"
+            " -infinity: never",
         ),
-        ("log_p_plain", REAL, "the same at temperature 1, without top-p and repetition penalty"),
+        ("log_p_plain", REAL, "the same at temperature 1 and without top-p"),
     ],
 )

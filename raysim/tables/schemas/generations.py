@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from raysim.tables.spec import FLAG, SMALL, TEXT, table_spec
+from raysim.tables.spec import COUNT, FLAG, REAL, SMALL, TEXT, table_spec
 
 _SAMPLE_KEY: list[tuple[str, pa.DataType, str]] = [
     ("model", TEXT, "key of the model that generated"),
@@ -30,7 +30,14 @@ PROMPTS = table_spec(
         ),
         ("copies_across", SMALL, "places in other organizations' training splits with it"),
         ("copies_public", SMALL, "places in the references with it"),
+        (
+            "licence_header",
+            FLAG,
+            "whether at least half of the first min_lines lines of its true continuation are a licence or copyright"
+            " notice; null in tables written before it was counted",
+        ),
     ],
+    added={"licence_header": None},
 )
 
 GENERATIONS = table_spec(
@@ -58,6 +65,32 @@ SAMPLES = table_spec(
         ("exclusive", SMALL, "covered lines that no other organization and no reference covers"),
         ("shared", SMALL, "covered lines that another organization covers too, and no reference"),
         ("public", SMALL, "covered lines that a reference covers too"),
+        (
+            "continued",
+            SMALL,
+            "lines of the prompt's own true continuation that the sample begins with; the same for all owners; null in"
+            " tables written before it was counted",
+        ),
+    ],
+    added={"continued": None},
+)
+
+STUDY_COUNTS = table_spec(
+    "study_counts",
+    "What the study of Chen & Jiang (arXiv 2409.12020) counts of a model's generations and calls memorization ratio:"
+    " distinct fragments of training text in its continuations, and the sum of their lines.",
+    "model kind owner",
+    [
+        ("model", TEXT, "key of the model that generated"),
+        ("kind", TEXT, "of the prompts, as in prompts; the study's are function"),
+        ("owner", TEXT, "whose training split fragments are looked for in; empty: in those of all organizations"),
+        ("simian", FLAG, "whether lines are compared by Simian's rules: without case, without curly braces"),
+        ("prompts", SMALL, "prompts that the model answered"),
+        ("samples", SMALL, "continuations of them"),
+        ("fragments", COUNT, "distinct maximal runs of at least min_lines lines that equal training text"),
+        ("lines", COUNT, "lines of these fragments, each fragment counted once"),
+        ("fragments_per_prompt", REAL, "fragments / prompts"),
+        ("lines_per_prompt", REAL, "lines / prompts"),
     ],
 )
 

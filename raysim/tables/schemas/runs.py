@@ -53,17 +53,23 @@ MODELS = table_spec(
 
 LOSSES = table_spec(
     "losses",
-    "A model's loss on one validation file.",
-    "model organization file",
+    "A model's loss on one validation file, or on a sample of an organization's training sequences.",
+    "model organization split file",
     [
         ("model", TEXT, "key of the model"),
-        ("organization", TEXT, "whose validation split the file belongs to"),
-        ("file", TEXT, "path of the file within its organization"),
+        ("organization", TEXT, "whose text it is"),
+        (
+            "split",
+            TEXT,
+            "valid; or train: a fixed sample of training sequences as a whole, the same for all models, in eval mode",
+        ),
+        ("file", TEXT, "path of the file within its organization; empty for train"),
         ("nats", REAL, "negative log-likelihood of the file's tokens, summed, in nats"),
         ("tokens", COUNT, "tokens predicted"),
         ("correct", COUNT, "tokens whose most probable prediction was right"),
         ("bytes", COUNT, "bytes of the text predicted"),
     ],
+    added={"split": "valid"},
 )
 
 BASELINES = table_spec(

@@ -22,7 +22,17 @@ def test_libraries_are_in_the_keys_of_all_that_they_compute(
 ) -> None:
     pretend_update(library)
     keys = keys_of(folder, RAW)
-    measured = ("losses", "generate", "extract", "match", "exposure", "membership", "solve", "execute")
+    measured = (
+        "losses",
+        "training_losses",
+        "generate",
+        "extract",
+        "match",
+        "exposure",
+        "membership",
+        "solve",
+        "execute",
+    )
     for kind in ("initial", "train", "aggregate", *measured):
         assert not keys[kind] & base_keys[kind]
     assert keys["clones"] == base_keys["clones"]
@@ -88,7 +98,17 @@ def test_the_order_of_settings_does_not_count(folder: Path, base_keys: Keys) -> 
 def test_the_order_of_organizations_counts_where_something_is_summed(folder: Path, base_keys: Keys) -> None:
     """Sums run in the order of the experiment, and batches mix pooled sequences by their position."""
     raw = with_patch(RAW, {"organizations": dict(reversed(RAW["organizations"].items()))})
-    of_models = {"losses", "generate", "extract", "match", "emissions", "exposure", "membership"}
+    of_models = {
+        "losses",
+        "training_losses",
+        "generate",
+        "extract",
+        "match",
+        "emissions",
+        "study_counts",
+        "exposure",
+        "membership",
+    }
     of_models |= {"solve", "execute", "lint", "licences"}
     assert changed(keys_of(folder, raw), base_keys) == {"train", "aggregate", *of_models}
     apart = [with_patch(r, {"strategies": ["single", "incremental"]}) for r in (RAW, raw)]

@@ -25,7 +25,7 @@ from raysim.training.models import ModelSettings
 from raysim.training.objectives import ObjectiveConfig
 from raysim.training.request import TrainerSettings
 
-MODEL = "initial train losses generate extract exposure membership solve"
+MODEL = "initial train losses training_losses generate extract exposure membership solve"
 
 DECIDES: dict[str, str] = {
     "context.spec.settings.config": MODEL,
@@ -41,23 +41,31 @@ DECIDES: dict[str, str] = {
         "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip", "device", "compile",
         "checkpoint_activations",
     )},
-    "context.trainer.sequence_length": "packing train losses generate extract prompts copies membership blind",
+    "context.trainer.sequence_length": (
+        "packing train losses training_losses generate extract prompts copies membership blind"
+    ),
     "context.trainer.precision": "train",  # and of generation, where that has none of its own
-    "context.trainer.threads": "train losses generate extract exposure membership solve",
-    "context.tokenizer": "packing train losses generate extract prompts copies exposure membership blind solve",
+    "context.trainer.threads": "train losses training_losses generate extract exposure membership solve",
+    "context.tokenizer": (
+        "packing train losses training_losses generate extract prompts copies exposure membership blind solve"
+    ),
     "context.client_stats.a.train_fingerprint": (
-        "packing train generate extract match prompts clones copies emissions membership blind licences"
+        "packing train training_losses generate extract match prompts clones copies emissions study_counts membership"
+        " blind licences"
     ),
     "context.client_stats.a.valid_fingerprint": "losses generate prompts copies membership blind",
-    "context.client_stats.b.train_fingerprint": "match prompts clones copies emissions",
-    "context.split_seed": "tokenizer packing train generate extract prompts copies exposure membership blind solve",
-    "context.seed": "initial train",
+    "context.client_stats.b.train_fingerprint": "match prompts clones copies emissions study_counts",
+    "context.split_seed": (
+        "tokenizer packing train training_losses generate extract prompts copies exposure membership blind"
+    ),
+    "context.seed": "initial train generate solve",
     "context.libraries": MODEL,
     **{f"instruction.{field.name}": "train" for field in dataclasses.fields(TrainInstruction)},
     "results.0.key": "aggregate",
     "results.0.num_sequences": "aggregate",
     "results.0.instruction.organizations": "aggregate",
-    "perplexity.batch_size": "losses",
+    "perplexity.batch_size": "losses training_losses",
+    "perplexity.training_sequences": "training_losses",
     "memorization.prompts.function": "generate prompts copies",
     "memorization.prompts.prefix": "generate prompts copies",
     "memorization.prompts.held_out": "generate prompts copies",
@@ -65,12 +73,15 @@ DECIDES: dict[str, str] = {
     "memorization.function_tokens": "generate prompts copies",
     "memorization.new_tokens": "generate prompts copies",
     **{f"memorization.{name}": "generate" for name in ("samples", "stop", "precision", "batch_size")},
-    **{f"memorization.{name}": "generate extract" for name in ("temperature", "top_p", "repetition_penalty")},
+    **{f"memorization.{name}": "generate extract" for name in ("temperature", "top_p")},
+    "memorization.repetition_penalty": "generate",  # (n, p)-discoverable extraction has none
     **{f"memorization.extraction.{name}": "extract" for name in (
         "passages", "prefix_tokens", "place", "suffix_tokens", "batch_size",
     )},
-    "memorization.min_lines": "match prompts clones copies emissions",
-    **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length")},
+    "memorization.window_in_prompt": "match",
+    "memorization.min_lines": "match prompts clones copies emissions study_counts",
+    "memorization.study_counts.simian": "study_counts",
+    **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length", "place")},
     "exposure.candidates": "exposure",
     "exposure.batch_size": "exposure",
     "membership.k": "membership",
@@ -82,10 +93,10 @@ DECIDES: dict[str, str] = {
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
     "references": "match prompts clones emissions",
-    "model": "aggregate losses generate extract exposure membership solve",
+    "model": "aggregate losses training_losses generate extract exposure membership solve",
     "stage": "snapshot",
     "epoch": "snapshot",
-    "generations": "match",
+    "generations": "match study_counts",
     "matches": "emissions",
     "trained_on": "emissions",
     **{f"pass_at_k.{name}": "solve" for name in (
@@ -118,7 +129,6 @@ DECIDES_NOTHING: dict[str, str] = {
     "problems.0.canonical": "no model is shown it",
     "pass_at_k.k": "pass@k follows from how many passed",
     "canaries.organizations": "who has canaries, not which",
-    "canaries.place": "where they are; in the fingerprint of the corpus",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
         "dropout_epochs",

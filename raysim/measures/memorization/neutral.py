@@ -1,0 +1,64 @@
+"""Neutral prompts: from public code that nobody is trained on, given to every model. They are the server's to make."""
+
+from functools import lru_cache
+
+import pyarrow as pa
+
+from raysim.core.errors import InputError
+from raysim.corpus.corpus import fingerprint
+from raysim.corpus.files import SourceFile
+from raysim.corpus.neutral import neutral_files
+from raysim.inference.prompts import split_batches
+from raysim.matching.matches import prompt_context
+from raysim.measures.base import EvalContext
+from raysim.measures.memorization.client_functions import PromptStats, stats_of
+from raysim.measures.memorization.prompts import neutral_prompts
+from raysim.measures.memorization.settings import MemorizationSettings
+
+
+class NeutralPrompts:
+    """The neutral prompts of a run.
+
+    Args:
+        context: of the run.
+        settings: of memorization.
+    """
+
+    def __init__(self, context: EvalContext, settings: MemorizationSettings) -> None:
+        self._settings = settings
+        run = context.run
+        files = neutral_files(context.references, run.split_seed)
+        length = run.trainer.sequence_length
+        self.fingerprint = neutral_fingerprint(context.references, run.split_seed)
+        self.prompts = neutral_prompts(files, context.tokenizer, settings, run.split_seed, length)
+
+    def stats(self, secret: bytes) -> PromptStats:
+        """Describes them as an organization does its own."""
+        return stats_of(self.prompts, self._settings, secret)
+
+    def batches(self) -> list[pa.Table]:
+        """The batches in which they are answered."""
+        return split_batches(self.prompts, self._settings)
+
+    def contexts(self, secret: bytes) -> pa.Table:
+        """What comes before their continuations, see `prompt_context`."""
+        return prompt_context(self.prompts, self._settings.min_lines, secret)
+
+
+@lru_cache(maxsize=4)
+def neutral_fingerprint(references: tuple[SourceFile, ...], split_seed: int) -> str:
+    """Names the files that neutral prompts are from; it is asked for with every model that is planned."""
+    return fingerprint(neutral_files(references, split_seed))
+
+
+def check_neutral(context: EvalContext) -> None:
+    """Refuses to ask for neutral prompts where there is no public code that they could be from.
+
+    Raises:
+        InputError: there are no references, or so few that none is set aside.
+    """
+    if not neutral_files(context.references, context.run.split_seed):
+        raise InputError(
+            "measure.memorization.prompts.neutral: needs references, a tenth of which nobody is trained on, and there"
+            f" are {len(context.references) or 'none'}; write for example references: [stdlib], or neutral: 0"
+        )
