@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raysim.analysis.audit import AuditReport
     from raysim.core.errors import InputError, RaysimError, RunError
     from raysim.experiment.config import LoadedExperiment
     from raysim.experiment.run import Options
@@ -38,6 +39,7 @@ __all__ = [
     "Results",
     "RunError",
     "Strategy",
+    "audit",
     "load_experiment",
     "open_results",
     "plan",
@@ -138,6 +140,68 @@ def run(
     with os_errors(), ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
         outcome = run_all(options, observer, write_report)
     return open_results(outcome.folder.path)
+
+
+def audit(
+    model: str | Path,
+    corpora: Mapping[str, str | Path] | None = None,
+    *,
+    held_out: Mapping[str, str | Path] | None = None,
+    references: Sequence[str | Path] = (),
+    like: str | Path | None = None,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    overrides: str | Sequence[str] = (),
+    address: str | None = None,
+    progress: bool = True,
+) -> "AuditReport":
+    """Measures what a trained model gives away of code, by the code of `run`, with a verdict for each owner.
+
+    Args:
+        model: a Hugging Face folder with weights, config and tokenizer.
+        corpora: folders or record files that the model may have been trained on, by their owner's name.
+        held_out: the same of code that it was not trained on: non-members, and the negative control.
+        references: public code, beside the standard library.
+        like: a run folder whose organizations, preparation, split and measures are taken; `corpora` then only says
+            where code of its organizations lies now. None: all of `corpora` counts as trained on.
+        out: run folder for tables and report; by default ``runs/audit``.
+        store: as for `run`.
+        overrides: as for `run`.
+        address: as for `run`.
+        progress: as for `run`.
+
+    Raises:
+        InputError: no such model or run, no code, or a setting that is wrong; nothing was measured.
+        RunError: it could not go on; the same call resumes it.
+    """
+    from rich.console import Console
+
+    from raysim.analysis.audit import audit_report
+    from raysim.analysis.results import RunResults
+    from raysim.cli.progress import ConsoleObserver, progress_console
+    from raysim.core.errors import os_errors
+    from raysim.experiment.audit import AuditRequest, audit_experiment
+    from raysim.experiment.run import Options
+    from raysim.experiment.sweep import run as run_all
+    from raysim.report.write import write_report
+
+    def texts(paths: Mapping[str, str | Path] | None) -> dict[str, str]:
+        return {name: str(path) for name, path in (paths or {}).items()}
+
+    like_run = None if like is None else Path(like)
+    request = AuditRequest(Path(model), texts(corpora), texts(held_out), tuple(map(str, references)), like_run)
+    experiment, base = audit_experiment(request)
+    options = Options(
+        experiment,
+        None if out is None else Path(out),
+        None if store is None else Path(store),
+        (overrides,) if isinstance(overrides, str) else tuple(overrides),
+        address,
+        base=base,
+    )
+    with os_errors(), ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
+        outcome = run_all(options, observer, write_report)
+    return audit_report(RunResults(open_results(outcome.folder.path)), str(request.model))
 
 
 def open_results(folder: str | Path) -> "Results":

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
 
 from raysim import __version__
+from raysim.cli.audit import audit
 from raysim.cli.ending import run_command
 from raysim.cli.options import (
     AddressOption,
@@ -150,6 +151,9 @@ def report(
         _print_json(summary(run_dir))
     else:
         _print_summary(run_dir)
+
+
+app.command()(audit)
 
 
 @app.command()
@@ -336,13 +340,23 @@ def settings(
 
 
 @app.command()
-def schema() -> None:
-    """Prints the JSON schema of an experiment, by which editors complete and check a YAML file."""
+def schema(
+    of: Annotated[Literal["experiment", "audit"], typer.Option(help="audit: of what `raysim audit --json` prints.")] = (
+        "experiment"
+    ),
+) -> None:
+    """Prints the JSON schema of an experiment, by which editors complete and check a YAML file, or of an audit."""
     import json
 
-    from raysim.experiment.schema import experiment_schema
+    if of == "audit":
+        from raysim.analysis.audit import AuditReport
 
-    typer.echo(json.dumps(experiment_schema(), indent=1, ensure_ascii=False))
+        found = AuditReport.model_json_schema()
+    else:
+        from raysim.experiment.schema import experiment_schema
+
+        found = experiment_schema()
+    typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from raysim.corpus.deduplication import Excluded
 from raysim.corpus.files import SourceFile
 from raysim.corpus.near_duplicates import Sketcher, near_duplicates
 from raysim.corpus.reading import DropCounter, SourceReading
-from raysim.corpus.split import SplitSettings, split_files
+from raysim.corpus.split import Split, SplitSettings, split_files
 
 
 class PreparationSettings(Settings):
@@ -114,6 +114,7 @@ def prepare(
     split_seed: int,
     count_tokens: Callable[[str], int],
     excluded: Excluded | None = None,
+    held_out: SourceReading | None = None,
 ) -> Corpus:
     """Filters, limits and splits what a source gave. The order of the input does not count.
 
@@ -130,9 +131,11 @@ def prepare(
         count_tokens: number of tokens of a text.
         excluded: files that are left out because of other organizations, before the limit, so that a limit is filled
             with other files; None: none are.
+        held_out: what the validation split is made of, filtered alike, without copies of training files; nothing is
+            split off then. None: it is drawn.
 
     Raises:
-        InputError: the training or the validation split would be empty.
+        InputError: the training split would be empty, or the validation split, unless its share is 0.
     """
     counter = DropCounter(reading.skipped)
     kept = _screen(reading, settings, split_seed, counter)
@@ -140,10 +143,36 @@ def prepare(
         kept = _leave_out(kept, excluded, counter)
     kept = _limit(kept, settings, limit, split_seed, count_tokens, counter)
     by_repository = settings.split_by == "repository"
-    corpus = Corpus(organization, **split_files(kept, settings.split, by_repository, split_seed), drops=counter.drops())
-    if not corpus.train or not corpus.valid:
+    if held_out:
+        trained_on = {filters.content_hash(source.text) for source in kept}
+        valid = _hold_out(held_out, settings, split_seed, trained_on, counter)
+        splits: dict[Split, tuple[SourceFile, ...]] = {"train": tuple(kept), "valid": valid, "test": ()}
+    else:
+        splits = split_files(kept, settings.split, by_repository, split_seed)
+    corpus = Corpus(organization, **splits, drops=counter.drops())
+    if not corpus.train or not (corpus.valid or (not held_out and not settings.split.valid)):
         raise InputError(_too_little(corpus, reading.files, by_repository, limit))
     return corpus
+
+
+def _hold_out(
+    reading: SourceReading,
+    settings: PreparationSettings,
+    split_seed: int,
+    trained_on: frozenset[str] | set[str],
+    counter: DropCounter,
+) -> tuple[SourceFile, ...]:
+    """The files of a validation split that is given: filtered as the others, none of them trained on."""
+    dropped = DropCounter(reading.skipped)
+    kept: list[SourceFile] = []
+    for source in _screen(reading, settings, split_seed, dropped):
+        if filters.content_hash(source.text) in trained_on:
+            dropped.add("copy of a training file", source.num_bytes)
+        else:
+            kept.append(source)
+    for drop in dropped.drops():
+        counter.add(f"held out: {drop.reason}", drop.num_bytes, drop.files)
+    return tuple(kept)
 
 
 _Identity = tuple[str, str, str]

@@ -22,9 +22,12 @@ Split = Literal["train", "valid", "test"]
 class SplitSettings(Settings):
     """Shares of the files (of the bytes when split by repository), which add up to 1 and hold in expectation."""
 
-    train: float = pydantic.Field(default=0.8, gt=0, lt=1, description="trained on; unset: what the others leave")
+    train: float = pydantic.Field(default=0.8, gt=0, le=1, description="trained on; unset: what the others leave")
     valid: float = pydantic.Field(
-        default=0.2, gt=0, lt=1, description="held out: measured while training, and what best epochs are chosen on"
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="held out: measured while training, and what best epochs are chosen on; 0: all is trained on",
     )
     test: float = pydantic.Field(
         default=0.0, ge=0, lt=1, description="held out of every choice as well, to report what was chosen on valid"

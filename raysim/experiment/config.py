@@ -184,13 +184,15 @@ class LoadedExperiment:
     measures: tuple[Measure, ...] = field(compare=False)
 
 
-def load_experiment(experiment: Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedExperiment:
+def load_experiment(
+    experiment: Path | Mapping[str, Any], overrides: Sequence[str], base: Path | None = None
+) -> LoadedExperiment:
     """Reads, overrides and validates an experiment.
 
     Args:
-        experiment: a YAML file, or what such a file holds. Relative paths start from the folder of the file, or from
-            the current folder.
+        experiment: a YAML file, or what such a file holds. Relative paths start from the folder of the file.
         overrides: ``a.b=c`` assignments.
+        base: folder from which relative paths start where there is no file; None: the current one.
 
     Raises:
         InputError: whatever is wrong with it, every problem on a line of its own.
@@ -198,7 +200,7 @@ def load_experiment(experiment: Path | Mapping[str, Any], overrides: Sequence[st
     if isinstance(experiment, Path):
         raw, origin, base = load_yaml(experiment), str(experiment), experiment.resolve().parent
     else:
-        raw, origin, base = _as_from_yaml(experiment), "experiment", Path.cwd()
+        raw, origin, base = _as_from_yaml(experiment), "experiment", (base or Path.cwd()).resolve()
     return _resolve(apply_overrides(raw, overrides), origin, base)
 
 

@@ -1,10 +1,12 @@
 """`raysim export-model`: a model of a run as a Hugging Face folder, from its store alone."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysim import __version__
 from raysim.core.errors import DamagedEntry, InputError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder
@@ -19,6 +21,9 @@ from raysim.training.weights import assign
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+ORIGIN_FILE = "raysim.json"
+"""Says, beside an exported checkpoint, which model of a run it is."""
 
 
 def export_model(run_dir: Path, key: str, target: Path) -> Key:
@@ -54,6 +59,7 @@ def export_model(run_dir: Path, key: str, target: Path) -> Key:
     model = _model(settings, trained["model"], entry)
     model.save_pretrained(target)
     _save_tokenizer(tokenizer, target)
+    (target / ORIGIN_FILE).write_text(json.dumps({"model": entry.key, "raysim": __version__}), encoding="utf-8")
     return entry.key
 
 

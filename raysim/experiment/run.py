@@ -64,6 +64,7 @@ class Options:
         command: as it was typed, for the manifest; empty: `equivalent` to these options.
         point: which point of a sweep this is, for the manifest; empty: none.
         overwrite: whether results of another experiment in the run folder are replaced.
+        base: folder from which relative paths start in an experiment that is no file; None: the current one.
     """
 
     experiment: Path | Mapping[str, Any]
@@ -74,6 +75,7 @@ class Options:
     command: str = ""
     point: str = ""
     overwrite: bool = False
+    base: Path | None = None
 
     def load(self) -> tuple[LoadedExperiment, RunFolder]:
         """The validated experiment and its run folder.
@@ -81,7 +83,7 @@ class Options:
         Raises:
             InputError: whatever is wrong with the experiment.
         """
-        loaded = load_experiment(self.experiment, self.overrides)
+        loaded = load_experiment(self.experiment, self.overrides, self.base)
         return loaded, RunFolder(self.out or Path("runs") / loaded.experiment.name, self.store)
 
     def equivalent(self) -> str:

@@ -69,7 +69,7 @@ class Perplexity(Measure):
             recipe = scoring_recipe(run, checkpoint.model, name, batch_size)
             arguments = (run.spec, run.trainer.sequence_length, batch_size, run.trainer.threads)
             tokens = stats.splits["valid"]["tokens"]
-            yield ClientTask("losses", name, "files", recipe, score_at, arguments, tokens, {"split": "valid"})
+            yield ClientTask("losses", name, "files", recipe, score_at, arguments, tokens, columns={"split": "valid"})
             if self.settings.training_sequences:
                 yield training_task(run, checkpoint.model, name, self.settings)
 
@@ -85,7 +85,7 @@ def training_task(context: RunContext, model: Key, organization: str, settings: 
         score_training_at,
         (context.spec, context.split_seed, settings.training_sequences, settings.batch_size, context.trainer.threads),
         sequences * context.trainer.sequence_length,
-        {"split": "train"},
+        columns={"split": "train"},
     )
 
 

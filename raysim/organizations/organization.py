@@ -54,6 +54,9 @@ class OrganizationSettings(Settings):
     """One organization of an experiment."""
 
     source: SourceSettings
+    held_out: SourceSettings | None = pydantic.Field(
+        default=None, description="code that nobody trains on, for its validation split; unset: drawn from source"
+    )
     limit: Size | None = pydantic.Field(default=None, description="at most this much code is kept, for example 40 KB")
     agreement: DataPolicy = DataPolicy()
 
@@ -262,13 +265,17 @@ class Organization(TrainingClient):
 
     def _read(self) -> SourceReading:
         if self._reading is None:
-            try:
-                self._reading = read_source(self._settings.source, self._base)
-            except InputError as error:
-                raise InputError(f"organizations.{self.name}.source: {error}") from None
+            self._reading = self._read_from(self._settings.source, "source")
         return self._reading
 
+    def _read_from(self, source: SourceSettings, setting: str) -> SourceReading:
+        try:
+            return read_source(source, self._base)
+        except InputError as error:
+            raise InputError(f"organizations.{self.name}.{setting}: {error}") from None
+
     def _filter_and_split(self, preparation_context: PreparationContext, count_tokens: Callable[[str], int]) -> Corpus:
+        held_out = self._settings.held_out
         return prepare(
             self.name,
             self._read(),
@@ -277,6 +284,7 @@ class Organization(TrainingClient):
             split_seed=preparation_context.split_seed,
             count_tokens=count_tokens,
             excluded=preparation_context.excluded,
+            held_out=self._read_from(held_out, "held_out") if held_out else None,
         )
 
     def _pack(self, corpus: Corpus, tokenizer: CodeTokenizer, preparation_context: PreparationContext) -> Packed:

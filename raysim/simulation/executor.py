@@ -156,7 +156,10 @@ class TrainingExecutor:
         return planned
 
     async def reached(self, strategy_run: StrategyRun, round_plan: RoundPlan, checkpoint: ModelCheckpoint) -> None:
-        self._on_model(TrainedModel(strategy_run, checkpoint, self._lineages[checkpoint.model]))
+        lineage = self._lineages[checkpoint.model]
+        if strategy_run.strategy.family == "given":  # on how much, nobody knows
+            lineage = replace(lineage, tokens_seen=dict.fromkeys(strategy_run.strategy.members, 0))
+        self._on_model(TrainedModel(strategy_run, checkpoint, lineage))
 
     async def finish(self, strategy_run: StrategyRun) -> None:
         backend, strategy_actor = self._strategy_actors.pop(strategy_run)

@@ -18,9 +18,9 @@ from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch", "upload"]
-Family = Literal["base", "single", "centralized", "incremental", "federated"]
+Family = Literal["base", "given", "single", "centralized", "incremental", "federated"]
 """How a strategy brings organizations together: each alone, all in one pool, one after the other, or by weights; of
-`base` are models that were trained on nobody's code."""
+`base` are models that were trained on nobody's code, and of `given` such as came trained on it."""
 
 
 class StrategySettings(Settings):

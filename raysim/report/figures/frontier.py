@@ -31,7 +31,7 @@ def frontier(results: RunResults) -> Figure | None:
     Settings without one of the organizations are counterfactuals and no settings to choose from; models trained alone
     share one name.
     """
-    chosen = [m for m in finals(results.reached_models) if m.family == "single" or _whole(results, m)]
+    chosen = [m for m in finals(results.reached_models) if m.family in ("single", "base") or _whole(results, m)]
     settings: dict[str, list[ReachedModel]] = {}
     for m in chosen:
         if _place(results, m):
@@ -40,7 +40,7 @@ def frontier(results: RunResults) -> Figure | None:
         return None
     data: list[dict[str, Any]] = []
     for number, (label, models) in enumerate(settings.items()):
-        color = LINES[number % len(LINES)] if models[0].family != "single" else MUTED
+        color = MUTED if models[0].family in ("single", "base") else LINES[number % len(LINES)]
         data += _setting(results, label, models, color)
     layout = empty_layout()
     layout.update(

@@ -25,7 +25,14 @@ DARK: dict[str, str] = {
     **dict(zip(SCALE, ("#1b2227", "#1f4054", "#2c6b8c", "#58a6cc", "#b9e3f7"), strict=True)),
     **dict(zip(LINES, ("#4ba3d9", "#ee8550", "#3cc29a", "#e0a1c5", "#f0bd4c", "#8fd0f5"), strict=True)),
 }
-SYMBOLS = {"single": "square", "centralized": "diamond", "incremental": "triangle-up", "federated": "circle"}
+SYMBOLS = {
+    "base": "x",
+    "given": "star",
+    "single": "square",
+    "centralized": "diamond",
+    "incremental": "triangle-up",
+    "federated": "circle",
+}
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
