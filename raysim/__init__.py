@@ -176,32 +176,24 @@ def audit(
     """
     from rich.console import Console
 
-    from raysim.analysis.audit import audit_report
-    from raysim.analysis.results import RunResults
-    from raysim.cli.progress import ConsoleObserver, progress_console
-    from raysim.core.errors import os_errors
-    from raysim.experiment.audit import AuditRequest, audit_experiment
+    from raysim.cli.audit import perform_audit
+    from raysim.cli.progress import progress_console
+    from raysim.experiment.audit import AuditRequest
     from raysim.experiment.run import Options
-    from raysim.experiment.sweep import run as run_all
-    from raysim.report.write import write_report
 
     def texts(paths: Mapping[str, str | Path] | None) -> dict[str, str]:
         return {name: str(path) for name, path in (paths or {}).items()}
 
     like_run = None if like is None else Path(like)
     request = AuditRequest(Path(model), texts(corpora), texts(held_out), tuple(map(str, references)), like_run)
-    experiment, base = audit_experiment(request)
     options = Options(
-        experiment,
+        {},
         None if out is None else Path(out),
         None if store is None else Path(store),
         (overrides,) if isinstance(overrides, str) else tuple(overrides),
         address,
-        base=base,
     )
-    with os_errors(), ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
-        outcome = run_all(options, observer, write_report)
-    return audit_report(RunResults(open_results(outcome.folder.path)), str(request.model))
+    return perform_audit(request, options, progress_console() if progress else Console(quiet=True))
 
 
 def open_results(folder: str | Path) -> "Results":

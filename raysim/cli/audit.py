@@ -1,18 +1,22 @@
-"""The command `raysim audit`, and how its verdicts look in a terminal."""
+"""The command `raysim audit`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raysim.cli.audit_views import audit_view
 from raysim.cli.options import AddressOption, JsonOption, OutOption, SetOption, StoreOption
 from raysim.core.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console
 
     from raysim.analysis.audit import AuditReport
+    from raysim.experiment.audit import AuditRequest
+    from raysim.experiment.run import Options
 
 ModelOption = Annotated[Path, typer.Option("--model", metavar="HF_FOLDER", help="Weights, config and tokenizer.")]
 CorpusOption = Annotated[
@@ -47,25 +51,47 @@ def audit(
     """Measures what a trained model gives away of code: the measuring half of a run, with a verdict for each owner."""
     from rich.console import Console
 
-    from raysim import audit as audit_model
+    from raysim.experiment.audit import AuditRequest
+    from raysim.experiment.run import Options
 
-    out_console = Console(highlight=False)
-    found = audit_model(
-        model,
-        named_paths(corpora or (), "--corpus"),
-        held_out=named_paths(held_out or (), "--held-out"),
-        references=references or (),
-        like=like,
-        out=out,
-        store=store,
-        overrides=overrides or (),
-        address=address,
-        progress=not as_json,
+    request = AuditRequest(
+        model, named_paths(corpora or (), "--corpus"), named_paths(held_out or (), "--held-out"), references or (), like
     )
+    options = Options({}, out, store, tuple(overrides or ()), address)
+    out_console = Console(highlight=False)
+    found = perform_audit(request, options, Console(stderr=True, highlight=False) if as_json else out_console)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
         out_console.print(audit_view(found))
+
+
+def perform_audit(request: "AuditRequest", options: "Options", console: "Console") -> "AuditReport":
+    """Measures the model and reaches the verdicts.
+
+    Args:
+        request: what is asked of which model.
+        options: all but the experiment, which follows from the request.
+        console: receives progress.
+
+    Raises:
+        InputError: something is wrong with the request or a setting; nothing was measured.
+        RunError: it could not go on; the same call resumes it.
+    """
+    from raysim.analysis.audit import audit_report
+    from raysim.analysis.results import RunResults
+    from raysim.cli.progress import ConsoleObserver
+    from raysim.core.errors import os_errors
+    from raysim.experiment.audit import audit_experiment
+    from raysim.experiment.sweep import run as run_all
+    from raysim.report.write import write_report
+    from raysim.tables.results import open_run
+
+    experiment, base = audit_experiment(request)
+    asked = replace(options, experiment=experiment, base=base)
+    with os_errors(), ConsoleObserver(console) as observer:
+        outcome = run_all(asked, observer, write_report)
+    return audit_report(RunResults(open_run(outcome.folder.path)), str(request.model))
 
 
 def named_paths(given: Sequence[str], option: str) -> dict[str, str]:
@@ -83,33 +109,3 @@ def named_paths(given: Sequence[str], option: str) -> dict[str, str]:
             raise InputError(f"{option} {text}: {name} is there twice; name a folder that holds both")
         found[name] = path
     return found
-
-
-def audit_view(found: "AuditReport") -> "RenderableType":
-    """A row an owner, and where tables and report are."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("owner", "verdict", "lines a prompt", "of its prompts", "of held-out ones", "membership"):
-        table.add_column(column, overflow="fold")
-    for corpus in found.corpora:
-        membership = corpus.membership
-        table.add_row(
-            corpus.organization,
-            f"{corpus.verdict}: {corpus.why}" if corpus.why else corpus.verdict,
-            "–" if corpus.lines is None else f"{corpus.lines:.2f}",
-            _share(corpus.leaking),
-            _share(corpus.control),
-            "not measured" if membership is None else f"{membership.verdict} {membership.why}".strip(),
-        )
-    return Group(table, Text(""), Text(f"Tables and report: {found.folder}", no_wrap=True, overflow="ignore"))
-
-
-def _share(share: object) -> str:
-    from raysim.analysis.audit import Share
-
-    if not isinstance(share, Share):
-        return "–"
-    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysim import __version__
 from raysim.core.errors import DamagedEntry, InputError
 from raysim.core.keys import Key
 from raysim.core.run_folder import RunFolder
@@ -59,7 +58,7 @@ def export_model(run_dir: Path, key: str, target: Path) -> Key:
     model = _model(settings, trained["model"], entry)
     model.save_pretrained(target)
     _save_tokenizer(tokenizer, target)
-    (target / ORIGIN_FILE).write_text(json.dumps({"model": entry.key, "raysim": __version__}), encoding="utf-8")
+    (target / ORIGIN_FILE).write_text(json.dumps({"model": entry.key}), encoding="utf-8")
     return entry.key
 
 
