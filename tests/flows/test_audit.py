@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from drive import raysim
@@ -44,7 +45,7 @@ def audit(*words: Any) -> AuditReport:
 def of_model(out: Path, name: str, model: str) -> pa.Table:
     """Rows of a table about a model, without its key."""
     table = read_table(out, name)
-    chosen = table.filter(pa.compute.equal(table.column("model"), model))
+    chosen = table.filter(pc.equal(table.column("model"), model))
     return chosen.drop_columns([c for c in ("model", "baseline_model") if c in chosen.column_names])
 
 
