@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raysim.core.errors import InputError
 from raysim.inference.prompts import HELD_OUT
@@ -14,6 +15,11 @@ from raysim.tables.results import Results
 
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+DEFAULT_MIN_LINES = 6
+
+VALID, TRAIN = "valid", "train"
+"""Values of `split` in `losses`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class PromptArrays:
         organizations, kinds, repositories, files: of each prompt, length P.
         eligible: bool ``[P]``.
         copies_within, copies_across: int64 ``[P]``, other places in training splits with the true continuation.
+        licence_header: bool ``[P]``, whether the true continuation is text of a licence; None: not known.
         num_samples: int64 ``[M, P]``.
         num_matched: int64 ``[M, P]``, samples in which any owner covers a line.
         lines: int64 ``[M, P]``, significant lines generated.
@@ -36,6 +43,8 @@ class PromptArrays:
             lines are the same line is not in the table, so the larger number is taken: exact for two owners.
         covered, exclusive, shared, public: int64 ``[M, P, O]``.
         hits: int64 ``[M, P, O]``, samples in which the owner covers a line.
+        continued: int64 ``[M, P]``, samples that begin with at least min_lines lines of the prompt's true continuation;
+            None: not known.
     """
 
     models: list[str]
@@ -48,6 +57,7 @@ class PromptArrays:
     eligible: Mask
     copies_within: Counts
     copies_across: Counts
+    licence_header: Mask | None
     num_samples: Counts
     num_matched: Counts
     lines: Counts
@@ -57,6 +67,7 @@ class PromptArrays:
     shared: Counts
     public: Counts
     hits: Counts
+    continued: Counts | None
 
     @cached_property
     def model_index(self) -> dict[str, int]:
@@ -130,6 +141,7 @@ def prompt_arrays(run: Results) -> PromptArrays:
     if (prompt_of < 0).any():
         missing = samples.column("prompt")[int(np.argmax(prompt_of < 0))].as_py()
         raise InputError(f"{run.path}: samples name the prompt {missing}, which prompts lacks; run again to write both")
+    continued = _continued(run, samples, (model_of, prompt_of), shape[:2])
     kept = owner_of >= 0  # rows of the references, if any, are counted as `public` already
     model_of, prompt_of, owner_of = model_of[kept], prompt_of[kept], owner_of[kept]
     column = {
@@ -166,6 +178,7 @@ def prompt_arrays(run: Results) -> PromptArrays:
         eligible=np.array(prompts.column("eligible").to_pylist(), dtype=np.bool_),
         copies_within=_numbers(prompts, "copies_within"),
         copies_across=_numbers(prompts, "copies_across"),
+        licence_header=_flags(prompts, "licence_header"),
         num_samples=seen.reshape(slots).sum(2),
         num_matched=matched.reshape(slots).sum(2),
         lines=lines.reshape(slots).sum(2),
@@ -175,12 +188,24 @@ def prompt_arrays(run: Results) -> PromptArrays:
         shared=total(column["shared"]),
         public=total(column["public"]),
         hits=total(column["covered"] > 0),
+        continued=continued,
     )
 
 
+def _continued(run: Results, samples: pa.Table, places: tuple[Counts, Counts], shape: tuple[int, int]) -> Counts | None:
+    """Samples that begin with min_lines lines of the true continuation, of which the row of any owner tells."""
+    if "continued" not in samples.column_names or samples.column("continued").null_count:
+        return None
+    min_lines = run.setting("measure", "memorization", "min_lines") or DEFAULT_MIN_LINES
+    begins = np.asarray(samples.column("continued").to_numpy(), dtype=np.int64) >= min_lines
+    number = np.asarray(samples.column("sample").to_numpy(), dtype=np.int64)
+    found = np.unique(np.stack([*places, number])[:, begins], axis=1)
+    return _sums(np.ravel_multi_index((found[0], found[1]), shape), np.ones(found.shape[1], np.int64), shape)
+
+
 def loss_arrays(run: Results) -> LossArrays:
-    """The `losses` of a run as dense arrays."""
-    losses = run.table("losses")
+    """The validation rows of the `losses` of a run as dense arrays."""
+    losses = _of_split(run.table("losses"), VALID)
     models = sorted(losses.column("model").unique().to_pylist())
     places = list(zip(losses.column("organization").to_pylist(), losses.column("file").to_pylist(), strict=True))
     files = sorted(set(places))
@@ -207,6 +232,23 @@ def loss_arrays(run: Results) -> LossArrays:
     )
 
 
+def training_losses(run: Results) -> dict[tuple[str, str], tuple[float, int]]:
+    """Nats and tokens of each model on a fixed sample of an organization's training text; empty if not measured."""
+    found: dict[tuple[str, str], tuple[float, int]] = {}
+    for row in _of_split(run.table("losses"), TRAIN).select(["model", "organization", "nats", "tokens"]).to_pylist():
+        place = row["model"], row["organization"]
+        nats, tokens = found.get(place, (0.0, 0))
+        found[place] = nats + row["nats"], tokens + row["tokens"]
+    return found
+
+
+def _of_split(losses: pa.Table, split: str) -> pa.Table:
+    """Rows of one split; a table without that column has validation files alone."""
+    if "split" not in losses.column_names:
+        return losses if split == VALID else losses.slice(0, 0)
+    return losses.filter(pc.equal(losses.column("split"), split))  # type: ignore[attr-defined]
+
+
 def _codes(table: pa.Table, name: str, values: list[str]) -> Counts:
     """The position in `values` of each entry of a column, -1 where it is not in them."""
     index = {value: i for i, value in enumerate(values)}
@@ -215,6 +257,12 @@ def _codes(table: pa.Table, name: str, values: list[str]) -> Counts:
         return np.zeros(0, np.int64)
     positions = np.array([index.get(value, -1) for value in encoded.dictionary.to_pylist()], dtype=np.int64)
     return positions[encoded.indices.to_numpy()]
+
+
+def _flags(table: pa.Table, name: str) -> Mask | None:
+    if name not in table.column_names or table.column(name).null_count:
+        return None
+    return np.array(table.column(name).to_pylist(), dtype=np.bool_)
 
 
 def _numbers(table: pa.Table, name: str) -> Counts:

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raysim.analysis.arrays import LossArrays, PromptArrays, loss_arrays, prompt_arrays
+from raysim.analysis.arrays import LossArrays, PromptArrays, loss_arrays, prompt_arrays, training_losses
 from raysim.analysis.reached_models import ReachedModel, finals, read_reached_models
 from raysim.analysis.scores import SCORES
 from raysim.analysis.statistics import rarefied
-from raysim.simulation.registry import label_of, name_and_settings
+from raysim.experiment.findings_settings import FindingsSettings
 from raysim.tables.results import Results
 
 Measure = tuple[str, str]
@@ -106,13 +106,9 @@ class RunResults:
         return read_reached_models(self.run)
 
     @cached_property
-    def _strategies(self) -> dict[str, str]:
-        entries = [name_and_settings(entry, "strategies") for entry in self.run.setting("strategies") or []]
-        return {label_of(name, settings): name for name, settings in entries}
-
-    def strategy_of(self, label: str) -> str:
-        """The name of the strategy that the setting `label` uses, as the experiment says; else the label itself."""
-        return self._strategies.get(label, label)
+    def findings_settings(self) -> FindingsSettings:
+        """What decides the findings: margins, primaries and arms."""
+        return FindingsSettings.model_validate(self.run.setting("findings") or {})
 
     @cached_property
     def organizations(self) -> list[str]:
@@ -125,6 +121,17 @@ class RunResults:
     @cached_property
     def losses(self) -> LossArrays:
         return loss_arrays(self.run)
+
+    @cached_property
+    def _training_losses(self) -> dict[tuple[str, str], tuple[float, int]]:
+        return training_losses(self.run)
+
+    def training_loss(self, reached: ReachedModel) -> float | None:
+        """Nats a token of a model on a fixed sample of the training text that it has seen; None: not measured."""
+        found = [self._training_losses.get((reached.model, organization)) for organization in reached.organizations]
+        known = [one for one in found if one is not None]
+        tokens = sum(count for _, count in known)
+        return sum(nats for nats, _ in known) / tokens if tokens and len(known) == len(found) else None
 
     def measures(self, model: str) -> dict[Measure, float]:
         """Every measure that was taken of a model."""

@@ -156,7 +156,8 @@ def run(
                 else:
                     check_content(folder, content, changed)
                 stages = list(run_plan.plan.unique_stages())
-                facts.update(hash=experiment_hash(loaded, content), content=content, stages=stages)
+                declared = loaded.experiment.findings.hash
+                facts.update(hash=experiment_hash(loaded, content), content=content, stages=stages, findings=declared)
                 folder.write_manifest(**facts, finished=None)
 
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.

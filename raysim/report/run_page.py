@@ -60,7 +60,7 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         headline=overview.headline(results),
         numbers=overview.key_numbers(results),
         warnings=budgets.warnings(results.reached_models),
-        findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
+        findings=[_with_contrasts(finding, derived) for finding in derived["findings"] if not finding["arm"]],
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
         anything_measured=_anything(results),
         memorization=not results.prompts.empty,
@@ -112,11 +112,18 @@ def _anything(results: RunResults) -> bool:
     return not (results.prompts.empty and results.losses.empty) or results.run.table("executions").num_rows > 0
 
 
-def _with_contrasts(finding: dict[str, Any], contrasts: list[dict[str, Any]]) -> dict[str, Any]:
-    """A finding with its contrasts by name, for the table below it."""
+def _with_contrasts(finding: dict[str, Any], derived: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """A finding with the verdicts on its arms, and with its contrasts by name and arm, for the tables below it."""
     names: dict[str, list[dict[str, Any]]] = {}
-    for row in contrasts:
+    for row in derived["contrasts"]:
         if row["finding"] == finding["finding"]:
-            names.setdefault(row["contrast"], []).append(row)
+            names.setdefault(f"{row['contrast']}: {row['arm']}".removesuffix(": "), []).append(row)
+    arms = [row for row in derived["findings"] if row["finding"] == finding["finding"] and row["arm"]]
     topic = next(f.topic for f in FINDINGS if f.name == finding["finding"])
-    return {**finding, "contrasts": names, "topic": topic, "tone": finding["verdict"].split(" ")[0]}
+    return {
+        **finding,
+        "arms": arms,
+        "contrasts": names,
+        "topic": topic,
+        "tone": finding["verdict"].split(" ")[0].rstrip(":"),
+    }

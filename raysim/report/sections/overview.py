@@ -166,12 +166,14 @@ def spent(results: RunResults) -> list[dict[str, Any]]:
             "label": _budget_label(budget, len(results.organizations)),
             "tokens": [quantity(seen) if (seen := budget.tokens_seen.get(o)) else "–" for o in results.organizations],
             "steps": quantity(budget.steps),
+            "in_sequence": quantity(budget.steps_in_sequence),
+            "training_loss": "–" if budget.training_loss is None else f"{budget.training_loss:.2f}",
             "rate_sum": f"{budget.learning_rate_sum:.3g}",
             "rate_mean": f"{budget.mean_rate:.2e}",
             "dropout": f"{budget.dropout:g}",
             "parameters": quantity(budget.parameters),
         }
-        for budget in budgets(results.reached_models)
+        for budget in budgets(results.reached_models, results.training_loss)
     ]
 
 
