@@ -1,8 +1,8 @@
 """Studies with known true effects: contrasts of all findings, drawn from a model and judged by the real analysis.
 
 Seeds (5), files and prompts vary at once. Files differ in how memorable they are, as `kind` says: 'normal' and
-'exponential' effects, or 'one in three' and 'one in six', where so many files have an effect at all, an exponential one.
-What a model makes of a file differs between seeds and arms on top of that.
+'exponential' effects, or 'one in three' and 'one in six', where so many files have an effect at all, an exponential
+one. What a model makes of a file differs between seeds and arms on top of that.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from raysim.analysis.clone_contrasts import F5_COPIES, F6_CROSS
+from raysim.analysis.detectable import ASSUMED
 from raysim.analysis.estimates import Estimate, estimates
 from raysim.analysis.findings import FINDINGS, judge
 from raysim.analysis.leakage_contrasts import F3_LOSS, F4_LAST, F7_WITHOUT
@@ -34,9 +35,8 @@ class Design:
     """How one primary contrast is drawn.
 
     Attributes:
-        cluster: standard deviation of the effect over files, in margins.
-        seed: of the effect over seeds.
-        residual: of a file's effect over seeds and arms, around the file's own.
+        residual: standard deviation of a file's effect over seeds and arms, around the file's own, in margins; those
+            over files and seeds are the ones that `raysim plan` assumes.
     """
 
     finding: str
@@ -45,21 +45,27 @@ class Design:
     files: int
     prompts_a_file: int
     arms: tuple[str, ...]
-    cluster: float
-    seed: float
     residual: float
     sparse: bool = True
     """Whether files without an effect may be; every file has a loss."""
 
+    @property
+    def cluster(self) -> float:
+        return ASSUMED[self.finding][0]
+
+    @property
+    def seed(self) -> float:
+        return ASSUMED[self.finding][1]
+
 
 DESIGNS = (
-    Design("F1", F1_SIZE, "files", 45, 1, ("single",), 4.0, 0.5, 2.0, sparse=False),
-    Design("F1", F1_MIX, "files", 45, 1, ("mix",), 4.0, 0.5, 2.0, sparse=False),
-    Design("F2", F2_LOSS, "files", 45, 1, ("fedavg", "fedyogi"), 2.0, 0.3, 1.0, sparse=False),
-    Design("F3", F3_LOSS, "prompts", 60, 2, ("fedavg", "fedyogi"), 8.0, 0.5, 3.0),
-    Design("F4", F4_LAST, "prompts", 60, 2, ("incremental",), 8.0, 0.5, 3.0),
-    Design("F6", F6_CROSS, "prompts", 60, 1, ("centralized", "fedavg", "fedyogi"), 6.0, 0.5, 2.0),
-    Design("F7", F7_WITHOUT, "prompts", 60, 2, ("fedavg",), 8.0, 0.5, 3.0),
+    Design("F1", F1_SIZE, "files", 45, 1, ("single",), 2.0, sparse=False),
+    Design("F1", F1_MIX, "files", 45, 1, ("mix",), 2.0, sparse=False),
+    Design("F2", F2_LOSS, "files", 45, 1, ("fedavg", "fedyogi"), 1.0, sparse=False),
+    Design("F3", F3_LOSS, "prompts", 60, 2, ("fedavg", "fedyogi"), 3.0),
+    Design("F4", F4_LAST, "prompts", 60, 2, ("incremental",), 3.0),
+    Design("F6", F6_CROSS, "prompts", 60, 1, ("centralized", "fedavg", "fedyogi"), 2.0),
+    Design("F7", F7_WITHOUT, "prompts", 60, 2, ("fedavg",), 3.0),
 )
 F5_FILES, F5_SAMPLES, F5_BASE = 60, 5, 0.3
 """F5: a prompt a file, half of them duplicated, and the share of unique ones that are known at all."""
