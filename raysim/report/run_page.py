@@ -15,6 +15,7 @@ from raysim.analysis.predictions import predictions_table
 from raysim.analysis.results import RunResults
 from raysim.measures.base import Section
 from raysim.measures.registry import all_tables, measures
+from raysim.report import headlines
 from raysim.report.figures import overview as figures
 from raysim.report.page import render_page, write_page
 from raysim.report.sections import orders, overview
@@ -57,8 +58,8 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         run=results.run,
         manifest=results.run.manifest,
         organizations=results.organizations,
-        headline=overview.headline(results),
-        numbers=overview.key_numbers(results),
+        headline=headlines.headline(results),
+        numbers=headlines.key_numbers(results),
         warnings=budgets.warnings(results.reached_models),
         findings=[_with_contrasts(finding, derived) for finding in derived["findings"] if not finding["arm"]],
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
@@ -74,7 +75,7 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     experiment = json.dumps(results.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False)
     return [
         _own(100, "scoreboard", "Scoreboard", scores=scores, rows=rows, rarefaction_size=results.rarefaction_size),
-        _own(400, "order", "The order", order_blocks=blocks),
+        _own(400, "order", "The order", order_blocks=blocks, best_order=headlines.best_order),
         _own(500, "along", "Along the way"),
         _own(600, "frontier", "Utility and leakage"),
         _own(2000, "findings", "Findings"),

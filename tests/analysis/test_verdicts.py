@@ -3,10 +3,10 @@ import pytest
 
 from raysim.analysis.crossed import Spread
 from raysim.analysis.estimates import Estimate
-from raysim.analysis.verdicts import claim, reach_verdicts
+from raysim.analysis.verdicts import Direction, claim, reach_verdicts
 
 MARGINS = {"F3": 0.1, "F2": 0.05, "F4": 0.1, "F7": 0.05}
-DIRECTIONS = {"F3": "down", "F2": "not worse", "F4": "up", "F7": "up"}
+DIRECTIONS: dict[str, Direction] = {"F3": "down", "F2": "not worse", "F4": "up", "F7": "up"}
 
 
 def estimate(name, mean, error, arm="", seeds=5, refused=""):
@@ -91,8 +91,8 @@ def test_a_finding_holds_if_it_does_in_every_arm():
 def test_each_finding_enters_once_with_its_largest_p():
     alone = reach(F4=(1.0, 0.35))["F4"].p
     beside = reach(F4=(1.0, 0.35), F3=[(-1.0, 0.01, "a"), (-1.0, 0.5, "b")])
-    assert beside["F4"].p == pytest.approx(2 * alone)
-    assert beside["F3"].p == pytest.approx(max(beside["F4"].p, beside["F3"].arms[1].claim.p))
+    assert beside["F4"].p == pytest.approx(2 * (alone or 0))
+    assert beside["F3"].p == pytest.approx(max(beside["F4"].p or 0, beside["F3"].arms[1].claim.p))
 
 
 def test_the_adjusted_interval_says_what_the_verdict_does():

@@ -12,7 +12,7 @@ from raysim.analysis.findings import FINDINGS
 NAMES = [finding.name for finding in FINDINGS]
 
 
-def all_at(effect):
+def all_at(effect: float) -> dict[str, float]:
     return dict.fromkeys(NAMES, effect)
 
 

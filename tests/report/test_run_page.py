@@ -110,7 +110,7 @@ def test_the_page_rests_on_tables_that_are_written(run, page):
 def test_the_tables_of_orders_are_written_and_shown(run, page):
     orders = read_table(run, "orders").to_pylist()
     best = next(row for row in orders if row["rank"] == 1)
-    assert f"At 0.05 bits per byte for an exclusive line a prompt, the best order is {best['order']} :" in page.text
+    assert f"At 0.05 bits per byte for an exclusive line a prompt, the best order is {best['order']}:" in page.text
     assert all(row["order"] in page.text for row in orders)
     assert read_table(run, "order_effects").num_rows == 5 * (9 + 6 + 3 + 3)
 

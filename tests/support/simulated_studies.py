@@ -227,8 +227,8 @@ def tally(number: int, effects: dict[str, float], noise: float = 1.0, seed: int 
     """Draws and judges `number` studies, of all kinds in turn."""
     rng = np.random.default_rng(seed)
     names = [finding.name for finding in FINDINGS]
-    lists = [{name: [] for name in names} for _ in range(4)]
-    found = Tally(*lists, [], [], [])
+    covered, widths, refused, verdicts = ({name: [] for name in names} for _ in range(4))
+    found = Tally(covered, widths, refused, verdicts, [], [], [])
     for i in range(number):
         study = draw(rng, list(KINDS)[i % len(KINDS)], effects, noise)
         for one in study.estimates:
