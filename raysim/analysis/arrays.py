@@ -194,13 +194,14 @@ def prompt_arrays(run: Results) -> PromptArrays:
 
 def _continued(run: Results, samples: pa.Table, places: tuple[Counts, Counts], shape: tuple[int, int]) -> Counts | None:
     """Samples that begin with min_lines lines of the true continuation, of which the row of any owner tells."""
-    if "continued" not in samples.column_names or samples.column("continued").null_count:
+    if "continued" not in samples.column_names or samples.column("continued").null_count == len(samples):
         return None
     min_lines = run.setting("measure", "memorization", "min_lines") or DEFAULT_MIN_LINES
-    begins = np.asarray(samples.column("continued").to_numpy(), dtype=np.int64) >= min_lines
+    begins = _numbers(samples, "continued") >= min_lines
     number = np.asarray(samples.column("sample").to_numpy(), dtype=np.int64)
     found = np.unique(np.stack([*places, number])[:, begins], axis=1)
-    return _sums(np.ravel_multi_index((found[0], found[1]), shape), np.ones(found.shape[1], np.int64), shape)
+    place: Counts = found[0] * shape[1] + found[1]
+    return _sums(place, np.ones(found.shape[1], np.int64), shape)
 
 
 def loss_arrays(run: Results) -> LossArrays:
@@ -260,9 +261,9 @@ def _codes(table: pa.Table, name: str, values: list[str]) -> Counts:
 
 
 def _flags(table: pa.Table, name: str) -> Mask | None:
-    if name not in table.column_names or table.column(name).null_count:
+    if name not in table.column_names or table.column(name).null_count == len(table):
         return None
-    return np.array(table.column(name).to_pylist(), dtype=np.bool_)
+    return np.array(table.column(name).fill_null(False).to_pylist(), dtype=np.bool_)
 
 
 def _numbers(table: pa.Table, name: str) -> Counts:

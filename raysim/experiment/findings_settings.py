@@ -21,7 +21,7 @@ def _arms(family: str) -> Any:
 
 
 class F1Settings(Settings):
-    """F1: more data, and more diverse data, make the model better."""
+    """More data, and more diverse data, make the model better."""
 
     margin: float = _margin(0.02, "bits per byte, about 2 % of the loss of a small code model")
     primaries: list[Literal["size", "mix"]] = Field(
@@ -31,7 +31,7 @@ class F1Settings(Settings):
 
 
 class F2Settings(Settings):
-    """F2: federated comes close to centralized (is not worse by more than the margin)."""
+    """Federated comes close to centralized (is not worse by more than the margin)."""
 
     margin: float = _margin(0.05, "nats of log-perplexity, 5 % of perplexity")
     arms: list[str] | None = _arms("federated")
@@ -39,7 +39,7 @@ class F2Settings(Settings):
 
 
 class F3Settings(Settings):
-    """F3: federated memorizes less than centralized."""
+    """Federated memorizes less than centralized."""
 
     margin: float = _margin(0.1, "exclusive lines a prompt, one six-line window in sixty prompts")
     primary: F3Primary = Field(default="equal_training_loss", description="at what the two are compared")
@@ -48,20 +48,20 @@ class F3Settings(Settings):
 
 
 class F4Settings(Settings):
-    """F4: incremental memorizes the organization trained last most."""
+    """Incremental memorizes the organization trained last most."""
 
     margin: float = _margin(0.1, "exclusive lines of an owner on a prompt of its own")
     arms: list[str] | None = _arms("incremental")
 
 
 class F5Settings(Settings):
-    """F5: what is duplicated within an organization is memorized more."""
+    """What is duplicated within an organization is memorized more."""
 
     margin: float = _margin(0.05, "share of samples, one in twenty")
 
 
 class F6Settings(Settings):
-    """F6: clones across organizations are memorized more in centralized and federated models than in incremental."""
+    """Clones across organizations are memorized more in centralized and federated models than in incremental."""
 
     margin: float = _margin(0.02, "share of samples, one in fifty")
     arms: list[str] | None = _arms("centralized and federated")
@@ -69,7 +69,7 @@ class F6Settings(Settings):
 
 
 class F7Settings(Settings):
-    """F7: federated models emit fragments of data that they were never shown directly."""
+    """Federated models emit fragments of data that they were never shown directly."""
 
     margin: float = _margin(0.05, "exclusive lines a prompt, one six-line window in 120 prompts")
     arms: list[str] | None = _arms("federated")
