@@ -92,9 +92,9 @@ def plan(
     Raises:
         InputError: whatever is wrong with the experiment.
     """
-    from raysim.experiment.sweep import plan as plan_all
+    from raysim.analysis.detectable import plan_with_effects
 
-    return plan_all(_options(experiment, out, store, overrides))
+    return plan_with_effects(_options(experiment, out, store, overrides))
 
 
 def run(

@@ -5,12 +5,9 @@ data that they were trained on, and the arm that their setting belongs to, never
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from itertools import pairwise
 
 import numpy as np
-import pyarrow.compute as pc
 
-from raysim.analysis.arrays import Mask
 from raysim.analysis.budgets import SAME_TOKENS
 from raysim.analysis.reached_models import ReachedModel, finals
 from raysim.analysis.results import RunResults
@@ -20,7 +17,8 @@ FULL = 1.0
 """Fraction of the data that a setting trains on where it trains on all of it."""
 HALF = 0.5
 
-_LICENCE = "licen[cs]e|copyright|spdx"
+_VARIANTS = {"single": "organizations", "incremental": "orders"}
+"""What the variants of a setting differ in."""
 
 
 def seeds_of(results: RunResults) -> list[int]:
@@ -33,11 +31,22 @@ def is_whole(results: RunResults, reached: ReachedModel) -> bool:
     return reached.family == "single" or len(reached.organizations) == len(results.organizations)
 
 
-def arms_of(results: RunResults, family: str, fraction: float = FULL) -> dict[str, str]:
-    """The arms of a family at a fraction of the data, over all organizations: and the label of a setting of each."""
+def arms_of(
+    results: RunResults, family: str, fraction: float | None = FULL, labels: Collection[str] | None = None
+) -> dict[str, str]:
+    """The arms of a family at a fraction of the data, over all organizations: and the label of a setting of each.
+
+    Args:
+        results: the run.
+        family: of settings.
+        fraction: of the data that they are trained on; None: any part of it, but not all.
+        labels: of the settings that were declared for it; None: none were.
+    """
     found: dict[str, str] = {}
     for m in results.reached_models:
-        if m.family == family and m.fraction == fraction and is_whole(results, m):
+        at_fraction = m.fraction < FULL if fraction is None else m.fraction == fraction
+        declared = labels is None or m.strategy in labels
+        if m.family == family and at_fraction and declared and is_whole(results, m):
             found.setdefault(m.arm, m.strategy)
     return found
 
@@ -76,19 +85,25 @@ def at_equal_tokens(mix: ReachedModel, singles: Sequence[ReachedModel]) -> list[
     return [m for m in singles if equal(m.tokens)]
 
 
-def several(results: RunResults, *sides: Iterable[ReachedModel]) -> str:
-    """Names the settings on a side where one strategy has several arms there, and so weighs more than another."""
-    notes: list[str] = []
+def entered(*sides: Iterable[ReachedModel]) -> str:
+    """Which models a contrast rests on, a side after the other: '1 of fedavg; 6 of incremental (6 orders)'."""
+    told: list[str] = []
     for side in sides:
-        labels: dict[str, str] = {}
-        families: dict[str, None] = {}
+        groups: dict[str, list[ReachedModel]] = {}
         for m in side:
-            labels.setdefault(m.arm, m.strategy)
-            families.setdefault(m.family)
-        strategies = [results.strategy_of(label) for label in labels.values()]
-        if len(set(strategies)) < len(strategies):
-            notes.append(f"{' and '.join(families)}: the mean of {', '.join(labels.values())}")
-    return "; ".join(notes)
+            groups.setdefault(m.strategy, []).append(m)
+        parts: list[str] = []
+        for label, models in groups.items():
+            orders, what = len({m.order for m in models}), _VARIANTS.get(models[0].family, "sets of members")
+            many = f" ({orders} {what})" * (orders > 1)
+            parts.append(f"{len(models)} of {label}{many}")
+        told.append(", ".join(parts))
+    return " against ".join(told)
+
+
+def against(label: str, other: str, alone: bool) -> str:
+    """Names an arm by its label, and by its counterpart's unless there is but one."""
+    return label if alone else f"{label} against {other}"
 
 
 def measured(results: RunResults, reached: Iterable[ReachedModel]) -> list[ReachedModel]:
@@ -111,14 +126,26 @@ def exclusive_lines(results: RunResults, reached: Iterable[ReachedModel], owner:
     return mean.sum(1) if owner is None else mean[:, owner]
 
 
+def path_of(results: RunResults, seed: int, arm: str) -> list[ReachedModel]:
+    """The models whose memorization was measured along an arm over all organizations, each once, in their order.
+
+    Models that were not trained yet are left out.
+    """
+    unique: dict[str, ReachedModel] = {}
+    for m in measured(results, results.reached_models):
+        if m.seed == seed and m.arm == arm and m.moment != "initial" and is_whole(results, m):
+            unique.setdefault(m.model, m)
+    return sorted(unique.values(), key=lambda m: (m.tokens, m.index))
+
+
 def equally_trained(
-    results: RunResults, seed: int, arm: str, others: Collection[str]
+    results: RunResults, seed: int, arm: str, reference: str
 ) -> tuple[ReachedModel, ReachedModel] | None:
-    """The latest models of `arm` and of one of the `others` that have seen as many tokens of each organization."""
-    probed = measured(results, [m for m in results.reached_models if m.seed == seed])
+    """The latest models of two arms that have seen as many tokens of each organization."""
     best: tuple[ReachedModel, ReachedModel] | None = None
-    for one in (m for m in probed if m.arm == arm and is_whole(results, m)):
-        for other in (m for m in probed if m.arm in others):
+    others = path_of(results, seed, reference)
+    for one in path_of(results, seed, arm):
+        for other in others:
             equal = all(
                 other.tokens_seen.get(o, 0) and abs(one.tokens_seen.get(o, 0) / other.tokens_seen[o] - 1) <= SAME_TOKENS
                 for o in results.organizations
@@ -128,29 +155,6 @@ def equally_trained(
     return best
 
 
-def at_loss(
-    results: RunResults, path: Iterable[ReachedModel], end: ReachedModel
-) -> tuple[ReachedModel, ReachedModel, float] | None:
-    """The two neighbours on a path between which its joint loss crosses that of `end`, and how far between them."""
-    target = results.measures(end.model).get(("log_perplexity", ""))
-    known = [(m, results.measures(m.model).get(("log_perplexity", ""))) for m in sorted(path, key=lambda m: m.index)]
-    losses = [(m, loss) for m, loss in known if loss is not None]
-    if target is None:
-        return None
-    for (before, high), (after, low) in pairwise(losses):
-        if before.model != after.model and min(high, low) <= target <= max(high, low) and high != low:
-            return before, after, (high - target) / (high - low)
-    return None
-
-
 def own_owner(results: RunResults) -> list[int]:
     """Position of each prompt's organization among the owners."""
     return [results.prompts.owners.index(organization) for organization in results.prompts.organizations]
-
-
-def licence_headers(results: RunResults) -> Mask:
-    """bool ``[P]``: prompts that led some model into text that names a licence or a copyright."""
-    matches = results.run.table("matches").select(["prompt", "text"])
-    named = pc.match_substring_regex(matches.column("text"), _LICENCE, ignore_case=True)  # type: ignore[attr-defined]
-    headers = set(matches.filter(named).column("prompt").unique().to_pylist())
-    return np.array([prompt in headers for prompt in results.prompts.prompts], dtype=np.bool_)

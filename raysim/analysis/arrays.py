@@ -16,6 +16,8 @@ from raysim.tables.results import Results
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+DEFAULT_MIN_LINES = 6
+
 
 @dataclass(frozen=True)
 class PromptArrays:
@@ -30,6 +32,7 @@ class PromptArrays:
         organizations, kinds, repositories, files: of each prompt, length P.
         eligible: bool ``[P]``.
         copies_within, copies_across: int64 ``[P]``, other places in training splits with the true continuation.
+        licence_header: bool ``[P]``, whether the true continuation is text of a licence; None: not known.
         num_samples: int64 ``[M, P]``.
         num_matched: int64 ``[M, P]``, samples in which any owner covers a line.
         lines: int64 ``[M, P]``, significant lines generated.
@@ -37,6 +40,8 @@ class PromptArrays:
             lines are the same line is not in the table, so the larger number is taken: exact for two owners.
         covered, exclusive, shared, public: int64 ``[M, P, O]``.
         hits: int64 ``[M, P, O]``, samples in which the owner covers a line.
+        continued: int64 ``[M, P]``, samples that begin with at least min_lines lines of the prompt's true continuation;
+            None: not known.
     """
 
     models: list[str]
@@ -49,6 +54,7 @@ class PromptArrays:
     eligible: Mask
     copies_within: Counts
     copies_across: Counts
+    licence_header: Mask | None
     num_samples: Counts
     num_matched: Counts
     lines: Counts
@@ -58,6 +64,7 @@ class PromptArrays:
     shared: Counts
     public: Counts
     hits: Counts
+    continued: Counts | None
 
     @cached_property
     def model_index(self) -> dict[str, int]:
@@ -131,6 +138,7 @@ def prompt_arrays(run: Results) -> PromptArrays:
     if (prompt_of < 0).any():
         missing = samples.column("prompt")[int(np.argmax(prompt_of < 0))].as_py()
         raise InputError(f"{run.path}: samples name the prompt {missing}, which prompts lacks; run again to write both")
+    continued = _continued(run, samples, (model_of, prompt_of), shape[:2])
     kept = owner_of >= 0  # rows of the references, if any, are counted as `public` already
     model_of, prompt_of, owner_of = model_of[kept], prompt_of[kept], owner_of[kept]
     column = {
@@ -167,6 +175,7 @@ def prompt_arrays(run: Results) -> PromptArrays:
         eligible=np.array(prompts.column("eligible").to_pylist(), dtype=np.bool_),
         copies_within=_numbers(prompts, "copies_within"),
         copies_across=_numbers(prompts, "copies_across"),
+        licence_header=_flags(prompts, "licence_header"),
         num_samples=seen.reshape(slots).sum(2),
         num_matched=matched.reshape(slots).sum(2),
         lines=lines.reshape(slots).sum(2),
@@ -176,7 +185,20 @@ def prompt_arrays(run: Results) -> PromptArrays:
         shared=total(column["shared"]),
         public=total(column["public"]),
         hits=total(column["covered"] > 0),
+        continued=continued,
     )
+
+
+def _continued(run: Results, samples: pa.Table, places: tuple[Counts, Counts], shape: tuple[int, int]) -> Counts | None:
+    """Samples that begin with min_lines lines of the true continuation, of which the row of any owner tells."""
+    if "continued" not in samples.column_names or samples.column("continued").null_count == len(samples):
+        return None
+    min_lines = run.setting("measure", "memorization", "min_lines") or DEFAULT_MIN_LINES
+    begins = _numbers(samples, "continued") >= min_lines
+    number = np.asarray(samples.column("sample").to_numpy(), dtype=np.int64)
+    found = np.unique(np.stack([*places, number])[:, begins], axis=1)
+    place: Counts = found[0] * shape[1] + found[1]
+    return _sums(place, np.ones(found.shape[1], np.int64), shape)
 
 
 def loss_arrays(run: Results, split: str = "valid") -> LossArrays:
@@ -217,6 +239,12 @@ def _codes(table: pa.Table, name: str, values: list[str]) -> Counts:
         return np.zeros(0, np.int64)
     positions = np.array([index.get(value, -1) for value in encoded.dictionary.to_pylist()], dtype=np.int64)
     return positions[encoded.indices.to_numpy()]
+
+
+def _flags(table: pa.Table, name: str) -> Mask | None:
+    if name not in table.column_names or table.column(name).null_count == len(table):
+        return None
+    return np.array(table.column(name).fill_null(False).to_pylist(), dtype=np.bool_)
 
 
 def _numbers(table: pa.Table, name: str) -> Counts:

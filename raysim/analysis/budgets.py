@@ -1,6 +1,6 @@
 """Budgets: what each setting has spent, so that nobody compares ten epochs with one unawares."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from raysim.analysis.reached_models import ReachedModel, finals
@@ -10,6 +10,12 @@ SAME_TOKENS = 0.05
 SAME_RATE = 0.10
 """Mean learning rates within 10 % count as equal: warm-ups of different length shift them by a few per cent."""
 
+SAME_LOSS = 0.02
+"""Training losses within 0.02 nats count as equal: a difference of 2 % in perplexity."""
+
+TrainingLoss = Callable[[ReachedModel], float | None]
+"""Nats a token of a model on training text that it has seen; None: not measured."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -18,10 +24,10 @@ class Budget:
     Attributes:
         tokens_seen: of each organization, averaged over the models that have seen its data.
         tokens: of all organizations together.
-        steps: optimizer steps, those of all clients of a round added up.
-        steps_in_sequence: optimizer steps one after the other: of a round those of the client that made most.
+        steps: optimizer steps, summed over clients.
+        steps_in_sequence: one after the other; the clients of a round count once.
         learning_rate_sum: summed over the steps.
-        models: whose mean it is.
+        training_loss: nats a token of the models themselves on training text; None: not measured.
     """
 
     strategy: str
@@ -34,7 +40,7 @@ class Budget:
     learning_rate_sum: float
     dropout: float
     parameters: int
-    models: tuple[ReachedModel, ...]
+    training_loss: float | None = None
 
     @property
     def mean_rate(self) -> float:
@@ -45,13 +51,13 @@ class Budget:
         return f"{self.strategy} ({self.order})" if self.family == "single" else self.strategy
 
 
-def budgets(models: Iterable[ReachedModel]) -> list[Budget]:
+def budgets(models: Iterable[ReachedModel], training_loss: TrainingLoss | None = None) -> list[Budget]:
     """The budgets of the settings' final models: single ones by organization, the others by label and members."""
     groups: dict[tuple[str, str], list[ReachedModel]] = {}
     for reached in finals(models):
         members = " + ".join(sorted(reached.organizations)) if reached.family == "incremental" else reached.order
         groups.setdefault((reached.strategy, members), []).append(reached)
-    return [_mean(order, group) for (_, order), group in groups.items()]
+    return [_mean(order, group, training_loss) for (_, order), group in groups.items()]
 
 
 def difference(budget: Budget, other: Budget) -> list[str]:
@@ -72,15 +78,26 @@ def difference(budget: Budget, other: Budget) -> list[str]:
     return found
 
 
-def compare(models: list[ReachedModel], others: list[ReachedModel]) -> str:
+def compare(models: list[ReachedModel], others: list[ReachedModel], training_loss: TrainingLoss) -> str:
     """One sentence on the budgets of two groups of models, for the note of a contrast."""
     if not models or not others:
         return ""
-    budget, other = _mean("", models), _mean("", others)
+    budget, other = _mean("", models, training_loss), _mean("", others, training_loss)
     found = difference(budget, other)
     if not found and other.tokens and abs(budget.tokens / other.tokens - 1) > SAME_TOKENS:
         found.append(f"{budget.tokens / other.tokens:.2f} times the tokens in all, as many of each organization")
-    return f"budgets differ: {', '.join(found)}" if found else "equal budgets"
+    for what, one, reference, same in (
+        ("steps in sequence", budget.steps_in_sequence, other.steps_in_sequence, SAME_TOKENS),
+        ("sum of learning rates", budget.learning_rate_sum, other.learning_rate_sum, SAME_RATE),
+    ):
+        if one and reference and abs(one / reference - 1) > same:
+            found.append(f"{one / reference:.2f} times the {what}")
+    losses = budget.training_loss, other.training_loss
+    if None not in losses and not abs((losses[0] or 0.0) - (losses[1] or 0.0)) <= SAME_LOSS:
+        found.append(f"training loss {losses[0]:.2f} against {losses[1]:.2f} nats")
+    if found:
+        return f"budgets differ: {', '.join(found)}"
+    return "equal budgets" if None not in losses else "equal exposures, steps and rates; training losses not measured"
 
 
 def warnings(models: list[ReachedModel]) -> list[str]:
@@ -99,8 +116,10 @@ def warnings(models: list[ReachedModel]) -> list[str]:
     return [f"{label} has {', '.join(what)} compared with {reference.label}" for label, what in found if what]
 
 
-def _mean(order: str, group: list[ReachedModel]) -> Budget:
+def _mean(order: str, group: list[ReachedModel], training_loss: TrainingLoss | None) -> Budget:
     first = group[0]
+    losses = [training_loss(m) if training_loss else None for m in group]
+    known = [loss for loss in losses if loss is not None]
     seen: dict[str, list[int]] = {}
     for reached in group:
         for organization, tokens in reached.tokens_seen.items():
@@ -117,5 +136,5 @@ def _mean(order: str, group: list[ReachedModel]) -> Budget:
         learning_rate_sum=sum(m.learning_rate_sum for m in group) / len(group),
         dropout=sum(m.dropout for m in group) / len(group),
         parameters=first.parameters,
-        models=tuple(group),
+        training_loss=sum(known) / len(known) if len(known) == len(losses) else None,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from raysim.analysis.arms import FULL, exclusive_lines, final_models, given, measured, own_owner
-from raysim.analysis.findings import estimates
+from raysim.analysis.estimates import estimates
 from raysim.analysis.paired import Contrast, Ratio
 from raysim.analysis.reached_models import ReachedModel, finals
 from raysim.analysis.results import RunResults
@@ -78,11 +78,13 @@ def _gain(results: RunResults, organization: str, models: list[ReachedModel]) ->
         if (contrast := _contrast(results, organization, seed, [m for m in models if m.seed == seed]))
     ]
     first = models[0]
-    by_name = estimates(results, contrasts)
-    estimate = next(iter(by_name.values())) if by_name and all(e.finite for e in by_name.values()) else None
+    prompts = results.prompts
+    found = estimates(contrasts, prompts, prompts.repositories, results.losses)
+    estimate = found[0] if found and found[0].finite else None
+    low, high = estimate.interval() if estimate else (float("nan"), float("nan"))
     seeds = {contrast.seed for contrast in contrasts}
     alone = _mean_loss(results, organization, [m for m in _alone(results, organization) if m.seed in seeds])
-    lines, prompts, leaking, most = _given_away(results, organization, models)
+    lines, num_prompts, leaking, most = _given_away(results, organization, models)
     return Gain(
         organization=organization,
         strategy=first.strategy,
@@ -93,10 +95,10 @@ def _gain(results: RunResults, organization: str, models: list[ReachedModel]) ->
         alone=alone,
         together=_mean_loss(results, organization, [m for m in models if m.seed in seeds] or models),
         gain=None if estimate is None else estimate.mean,
-        low=None if estimate is None else _known(estimate.low),
-        high=None if estimate is None else _known(estimate.high),
+        low=_known(low),
+        high=_known(high),
         lines=lines,
-        prompts=prompts,
+        prompts=num_prompts,
         leaking=leaking,
         leaking_high=most,
         note="" if estimate is None else estimate.note,
@@ -122,7 +124,6 @@ def _contrast(results: RunResults, organization: str, seed: int, models: list[Re
     used = own & np.all(arrays.tokens[one + other] > 0, axis=0)
     gap = arrays.nats[one].mean(0) - arrays.nats[other].mean(0)
     statistic = Ratio(np.where(used, gap, 0.0) / log(2), arrays.bytes[one[0]] * used.astype(np.float64))
-    # Under one name for all settings, so that all are seen on the same redrawn files.
     return Contrast("gains", organization, seed, "bits per byte", "files", statistic)
 
 

@@ -18,7 +18,7 @@ from raysim.analysis.arrays import LossArrays, PromptArrays, loss_arrays, prompt
 from raysim.analysis.reached_models import ReachedModel, finals, read_reached_models
 from raysim.analysis.scores import SCORES
 from raysim.analysis.statistics import rarefied
-from raysim.simulation.registry import label_of, name_and_settings
+from raysim.experiment.findings_settings import FindingsSettings
 from raysim.tables.results import Results
 
 Measure = tuple[str, str]
@@ -107,13 +107,9 @@ class RunResults:
         return read_reached_models(self.run)
 
     @cached_property
-    def _strategies(self) -> dict[str, str]:
-        entries = [name_and_settings(entry, "strategies") for entry in self.run.setting("strategies") or []]
-        return {label_of(name, settings): name for name, settings in entries}
-
-    def strategy_of(self, label: str) -> str:
-        """The name of the strategy that the setting `label` uses, as the experiment says; else the label itself."""
-        return self._strategies.get(label, label)
+    def findings_settings(self) -> FindingsSettings:
+        """What decides the findings: margins, primaries and arms."""
+        return FindingsSettings.model_validate(self.run.setting("findings") or {})
 
     @cached_property
     def organizations(self) -> list[str]:
@@ -136,6 +132,10 @@ class RunResults:
     def _seen(self) -> dict[str, tuple[str, ...]]:
         """Organizations whose data each model has seen."""
         return {reached.model: reached.organizations for reached in self.reached_models}
+
+    def training_loss(self, reached: ReachedModel) -> float | None:
+        """Nats a token of a model on a fixed sample of the training text that it has seen; None: not measured."""
+        return self.measures(reached.model).get(("training_loss", ""))
 
     def measures(self, model: str) -> dict[Measure, float]:
         """Every measure that was taken of a model."""

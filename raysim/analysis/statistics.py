@@ -42,17 +42,6 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
     return mean - half, mean + half
 
 
-def p_above(values: Sequence[float], bound: float) -> float:
-    """One-sided p of the t test that the mean of at least two values lies above `bound`."""
-    from scipy.special import stdtr
-
-    error = _standard_error(values)
-    distance = float(np.mean(values)) - bound
-    if error == 0.0:
-        return 0.0 if distance > 0 else 1.0
-    return float(stdtr(len(values) - 1, -distance / error))
-
-
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """p values adjusted for the number of tests, step-down (Holm, Scandinavian Journal of Statistics 6, 1979)."""
     adjusted: dict[str, float] = {}
@@ -61,6 +50,36 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p))
         adjusted[name] = running
     return adjusted
+
+
+def holm_levels(p_values: Mapping[str, float], level: float) -> dict[str, float]:
+    """The level at which Holm's procedure tests each p value; it rejects those that are not above theirs.
+
+    From the first that it does not reject on, all have that one's level.
+    """
+    levels: dict[str, float] = {}
+    at, open_ = level, True
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: (item[1], item[0]))):
+        at = level / (len(p_values) - rank) if open_ else at
+        open_ = open_ and p <= at
+        levels[name] = at
+    return levels
+
+
+def hochberg_levels(p_values: Mapping[str, float], level: float) -> dict[str, float]:
+    """The level at which Hochberg's procedure tests each p value (Biometrika 75, 1988).
+
+    All are rejected where none is above `level`, which is the intersection-union test of them all; else it is stricter
+    with the others. For tests that are independent or depend on each other positively, as arms with a reference in
+    common do (Sarkar, Annals of Statistics 26, 1998).
+    """
+    ranked = sorted(p_values.items(), key=lambda item: (-item[1], item[0]))
+    levels: dict[str, float] = {}
+    rejecting = 0
+    for rank, (name, p) in enumerate(ranked, start=1):
+        rejecting = rejecting or (rank if p <= level / rank else 0)
+        levels[name] = level / (rejecting or rank)
+    return levels
 
 
 def exposure_by_chance(num_secrets: int, candidates: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -88,26 +107,6 @@ def rarefied(incidences: Sequence[int], samples: int, size: int) -> float:
         size: samples to scale down to, at most `samples`.
     """
     return float(np.sum(chance_seen(incidences, samples, size)))
-
-
-def cluster_weights(
-    rng: np.random.Generator, clusters: Sequence[str], strata: Sequence[str], replicates: int
-) -> Floats:
-    """How often each item is drawn in each replicate of a cluster bootstrap within strata.
-
-    Whole clusters (repositories, files) are drawn with replacement, as many in each stratum (organization) as it has,
-    because items of one cluster are not independent (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8).
-
-    Returns:
-        float64 ``[replicates, items]``.
-    """
-    weights = np.empty((replicates, len(clusters)), dtype=np.float64)
-    for stratum in sorted(set(strata)):
-        items = np.array([i for i, s in enumerate(strata) if s == stratum])
-        names, inverse = np.unique(np.array([clusters[i] for i in items]), return_inverse=True)
-        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
-        weights[:, items] = draws[:, inverse]
-    return weights
 
 
 def _standard_error(values: Sequence[float]) -> float:

@@ -109,10 +109,10 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Says what a run would do and cost, without training."""
+    from raysim.analysis.detectable import plan_with_effects
     from raysim.cli.views import plan_view
-    from raysim.experiment.sweep import plan as plan_all
 
-    planned = plan_all(_options(experiment, out, store, overrides, None))
+    planned = plan_with_effects(_options(experiment, out, store, overrides, None))
     _print(planned, plan_view, as_json)
 
 

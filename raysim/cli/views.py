@@ -29,9 +29,19 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
         f" {_bytes(planned['bytes'])} in the end (store.keep: {planned['keep']}).",
         *_memory_lines(planned["memory"]),
         "Settings share stages that begin alike, so their sum may be more than what is computed.",
+        *_detectable_lines(planned.get("detectable", [])),
         *(f"Warning: {warning}." for warning in planned["warnings"]),
     ]
     return Group(table, Text("\n".join(lines)))
+
+
+def _detectable_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The smallest effects that these seeds and files could tell from none, over the margin of each finding."""
+    told = [f"{row['finding']} {row['effect']:.2g} (margin {row['margin']:g})" for row in found if row["effect"]]
+    reasons = {row["why"]: [r["finding"] for r in found if r["why"] == row["why"]] for row in found if row["why"]}
+    seen = "as much as in the run that is there" if any(row["seen"] for row in found) else "as docs/methods.md assumes"
+    lines = [f"Detectable effects, at 80 % power, if contrasts vary {seen}: {', '.join(told)}."] if told else []
+    return lines + [f"No verdict on {', '.join(names)}: {why}." for why, names in reasons.items()]
 
 
 def _time_line(planned: Mapping[str, Any]) -> str:

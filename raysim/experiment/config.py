@@ -18,6 +18,7 @@ from raysim.corpus.planted_functions import PlantSettings
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import TokenizerSettings
+from raysim.experiment.findings_settings import FindingsSettings
 from raysim.experiment.grid import check_sweep
 from raysim.experiment.report_settings import ReportSettings
 from raysim.measures.base import Measure, MeasureScope
@@ -104,6 +105,7 @@ class Experiment(Settings):
         min_length=1, description="ways of training together: a name, or {name: settings}; see strategies.NAME"
     )
     measure: MeasureSettings = MeasureSettings()
+    findings: FindingsSettings = FindingsSettings()
     report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()
     store: StoreSettings = StoreSettings()
@@ -246,7 +248,17 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
                 f"{origin}: strategies[{number}]: {config.label!r} is there twice; give one of them a label of its own"
             )
         settings.append(config)
+    _check_findings(experiment, [config.label for config in settings], origin)
     return LoadedExperiment(experiment, base, tuple(settings), experiment.asked_measures())
+
+
+def _check_findings(experiment: Experiment, labels: Sequence[str], origin: str) -> None:
+    """Refuses arms of findings that are no settings."""
+    for path, named in experiment.findings.labels().items():
+        if strangers := [label for label in named if label not in labels]:
+            raise InputError(
+                f"{origin}: {path}: {strangers[0]!r} is the label of no strategy; there are: {', '.join(labels)}"
+            )
 
 
 def _check_canaries(experiment: Experiment, origin: str) -> None:

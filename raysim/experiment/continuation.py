@@ -16,7 +16,7 @@ from raysim.corpus.corpus import fingerprint
 from raysim.experiment.config import LoadedExperiment, restore_experiment
 from raysim.experiment.setup import Setup
 
-_FREE = {"name", "seed", "execution", "store", "report", "sweep"}
+_FREE = {"name", "seed", "execution", "store", "report", "sweep", "findings"}
 """Settings that no row depends on, or that only say which rows there are."""
 
 _DATA = {"organizations", "references", "preparation", "deduplication", "tokenizer"}

@@ -159,7 +159,8 @@ def run(
                 else:
                     check_content(folder, content, changed)
                 stages = list(run_plan.plan.unique_stages())
-                facts.update(hash=experiment_hash(loaded, content), content=content, stages=stages)
+                declared = loaded.experiment.findings.hash
+                facts.update(hash=experiment_hash(loaded, content), content=content, stages=stages, findings=declared)
                 folder.write_manifest(**facts, finished=None)
 
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
@@ -273,8 +274,22 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     with scratch_store(folder) as store:
         run_plan = plan_run_inline(loaded, store)
         summary = run_plan.plan.summary(store.has)
-    warnings = cautions(loaded, run_plan.setup.client_stats)
-    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, run_plan), "warnings": warnings}
+    found = {"material": _material(loaded, run_plan.setup), "warnings": cautions(loaded, run_plan.setup.client_stats)}
+    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, run_plan), **found}
+
+
+def _material(loaded: LoadedExperiment, setup: Setup) -> dict[str, Any]:
+    """What findings would rest on: seeds, files, prompts, and what was declared of them."""
+    experiment, stats = loaded.experiment, setup.client_stats.values()
+    memorization = experiment.measure_settings(MemorizationSettings)
+    asked = memorization.prompts.function + memorization.prompts.prefix if memorization else 0
+    return {
+        "seeds": len(experiment.seed),
+        "validation_files": sum(one.splits["valid"]["files"] for one in stats),
+        "training_files": sum(one.splits["train"]["files"] for one in stats),
+        "prompts": asked * len(setup.client_stats),
+        "findings": experiment.findings.model_dump(),
+    }
 
 
 def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from raysim.analysis.predictions import predictions_table
 from raysim.analysis.results import RunResults
 from raysim.measures.base import Section
 from raysim.measures.registry import all_tables, measures
+from raysim.report import headlines
 from raysim.report.figures import overview as figures
 from raysim.report.page import render_page, write_page
 from raysim.report.sections import gains, orders, organizations, overview
@@ -59,9 +60,9 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         run=results.run,
         manifest=results.run.manifest,
         organizations=results.organizations,
-        headline=overview.headline(results),
+        headline=headlines.headline(results),
         warnings=budgets.warnings(results.reached_models),
-        findings=[_with_contrasts(finding, derived["contrasts"]) for finding in derived["findings"]],
+        findings=[_with_contrasts(finding, derived) for finding in derived["findings"] if not finding["arm"]],
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
         anything_measured=_anything(results),
         memorization=not results.prompts.empty,
@@ -76,13 +77,14 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     found = [Gain(**row) for row in derived["gains"]]
     table = {"rows": gains.gain_rows(found), "settings": gains.settings_of(found)}
     evidence = overview.evidence(results)[overview.NUM_OPEN :]
+    board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
     return [
         _front(10, "gains", **table, answer=gains.who_gains(found), seeds=max((g.seeds for g in found), default=0)),
         _front(20, "frontier"),
         _front(30, "findings"),
         _front(50, "organizations", **table, facts=organizations.facts(results)),
-        _own(100, "scoreboard", "Scoreboard", scores=scores, rows=rows, rarefaction_size=results.rarefaction_size),
-        _own(400, "order", "The order", order_blocks=blocks),
+        _own(100, "scoreboard", "Scoreboard", scores=scores, rows=rows, **board),
+        _own(400, "order", "The order", order_blocks=blocks, best_order=headlines.best_order),
         _own(500, "along", "Along the way"),
         _own(2100, "evidence", "Evidence", evidence=evidence),
         _own(2200, "budgets", "Budgets", budgets=overview.spent(results)),
@@ -122,11 +124,18 @@ def _anything(results: RunResults) -> bool:
     return not (results.prompts.empty and results.losses.empty) or results.run.table("executions").num_rows > 0
 
 
-def _with_contrasts(finding: dict[str, Any], contrasts: list[dict[str, Any]]) -> dict[str, Any]:
-    """A finding with its contrasts by name, for the table below it."""
+def _with_contrasts(finding: dict[str, Any], derived: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """A finding with the verdicts on its arms, and with its contrasts by name and arm, for the tables below it."""
     names: dict[str, list[dict[str, Any]]] = {}
-    for row in contrasts:
+    for row in derived["contrasts"]:
         if row["finding"] == finding["finding"]:
-            names.setdefault(row["contrast"], []).append(row)
+            names.setdefault(f"{row['contrast']}: {row['arm']}".removesuffix(": "), []).append(row)
+    arms = [row for row in derived["findings"] if row["finding"] == finding["finding"] and row["arm"]]
     topic = next(f.topic for f in FINDINGS if f.name == finding["finding"])
-    return {**finding, "contrasts": names, "topic": topic, "tone": finding["verdict"].split(" ")[0]}
+    return {
+        **finding,
+        "arms": arms,
+        "contrasts": names,
+        "topic": topic,
+        "tone": finding["verdict"].split(" ")[0].rstrip(":"),
+    }

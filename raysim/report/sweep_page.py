@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from raysim.analysis.sweep import SweepResults, open_sweep
+from raysim.report import headlines
 from raysim.report.figures.sweep import figure_name, sweep_figures
 from raysim.report.page import render_page, write_page
 from raysim.report.sections import sweep as sweep_sections
@@ -33,8 +34,8 @@ def render(sweep: SweepResults) -> str:
         run=sweep.run,
         manifest=sweep.run.manifest,
         experiment=json.dumps(sweep.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False),
-        headline=sweep_sections.headline(sweep),
-        numbers=sweep_sections.key_numbers(sweep),
+        headline=headlines.sweep_headline(sweep),
+        numbers=headlines.sweep_numbers(sweep),
         parameters=sweep.parameters,
         along=[(path, name) for path, name in along if name in drawn],
         scores=scores,

@@ -9,6 +9,7 @@ from raysim.analysis import budgets
 from raysim.analysis.results import Row, RunResults
 from raysim.analysis.scores import Score
 from raysim.analysis.sweep import is_sweep, open_sweep
+from raysim.report import headlines
 from raysim.report.sections import overview as sections
 from raysim.report.sections import sweep as sweep_sections
 from raysim.tables.results import open_run
@@ -29,7 +30,7 @@ def summary_table(run_dir: Path | str) -> "Group":
     from rich.text import Text
 
     results = RunResults(open_run(run_dir))
-    parts: list[object] = [Text(sections.headline(results)), Text("")]
+    parts: list[object] = [Text(headlines.headline(results)), Text("")]
     if results.run.progress:
         parts.insert(0, Text(f"Unfinished: {results.run.progress}.", style="yellow"))
     warnings = budgets.warnings(results.reached_models)
@@ -52,7 +53,7 @@ def sweep_summary(folder: Path | str) -> "Group":
 
     sweep = open_sweep(folder)
     scores, lines = sweep_sections.comparison(sweep)
-    parts: list[object] = [Text(sweep_sections.headline(sweep)), Text("")]
+    parts: list[object] = [Text(headlines.sweep_headline(sweep)), Text("")]
     if lines and scores:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=WIDTH)
         for short in sweep.parameters.values():
@@ -93,14 +94,14 @@ def summary(folder: Path | str) -> dict[str, Any]:
         settings = [
             _scores(line.trial.row, scores) | {"values": dict(zip(names, line.values, strict=True))} for line in lines
         ]
-        return found | {"headline": sweep_sections.headline(sweep), "settings": settings}
+        return found | {"headline": headlines.sweep_headline(sweep), "settings": settings}
     results = RunResults(open_run(folder))
     scores, rows = sections.scoreboard(results)
     findings = [
         {name: _finite(value) for name, value in row.items()} for row in results.run.table("findings").to_pylist()
     ]
     settings = [_scores(row, scores) for row, _ in rows]
-    return found | {"headline": sections.headline(results), "settings": settings, "findings": findings}
+    return found | {"headline": headlines.headline(results), "settings": settings, "findings": findings}
 
 
 def _scores(row: Row, scores: Sequence[Score]) -> dict[str, Any]:

@@ -4,18 +4,18 @@ from run_tables import Setting
 
 from raysim.analysis.arms import (
     HALF,
+    against,
     arms_of,
     at_equal_tokens,
-    at_loss,
+    entered,
     equally_trained,
     exclusive_lines,
     final_models,
     given,
-    licence_headers,
     measured,
     own_owner,
+    path_of,
     seeds_of,
-    several,
 )
 from raysim.analysis.results import RunResults
 from raysim.tables.results import open_run
@@ -74,32 +74,39 @@ def test_a_mix_has_the_tokens_of_one_organization(results):
     assert at_equal_tokens(whole, []) == []
 
 
-def test_several_settings_of_one_strategy_are_named(results):
-    federated = final_models(results, 1, "federated")
-    centralized = final_models(results, 1, "centralized")
-    assert several(results, [m for m in federated if m.strategy != "fedavg_dp"]) == ""
-    assert several(results, federated) == "federated: the mean of fedavg, fedavg_dp, fedyogi"
-    assert several(results, federated, centralized).endswith("; centralized: the mean of centralized, tuned")
+def test_the_models_of_each_side_are_named(results):
+    federated, single = final_models(results, 1, "federated"), final_models(results, 1, "single")
+    assert entered(federated, single) == (
+        "1 of fedavg, 1 of fedavg_dp, 1 of fedyogi against 3 of single (3 organizations)"
+    )
+    assert entered(final_models(results, 1, "incremental")) == "6 of incremental (6 orders)"
+
+
+def test_an_arm_is_named_with_its_counterpart_unless_that_is_the_only_one():
+    assert (against("fedavg", "tuned", False), against("fedavg", "tuned", True)) == ("fedavg against tuned", "fedavg")
+
+
+def test_declared_labels_choose_among_the_arms(results):
+    assert list(arms_of(results, "federated", labels=["fedyogi", "tuned"]).values()) == ["fedyogi"]
+    assert arms_of(results, "federated", labels=["nobody"]) == {}
 
 
 def test_equally_trained_models_are_the_latest_ones(results):
     names = {label: arm for arm, label in arms_of(results, "federated").items()}
-    pair = equally_trained(results, 1, names["fedyogi"], arms_of(results, "centralized"))
+    (central, _) = arms_of(results, "centralized")
+    pair = equally_trained(results, 1, names["fedyogi"], central)
     assert pair is not None
     assert [(m.strategy in ("fedyogi", "centralized", "tuned"), m.index) for m in pair] == [(True, 10), (True, 10)]
     assert pair[0].tokens_seen == pair[1].tokens_seen
-    assert equally_trained(results, 1, names["fedyogi"], []) is None
+    assert equally_trained(results, 1, names["fedyogi"], "nobody") is None
 
 
-def test_a_loss_is_met_between_two_neighbours(results):
-    path = [m for m in results.reached_models if m.seed == 1 and m.strategy == "centralized"]
-    (end,) = (m for m in final_models(results, 1, "federated") if m.strategy == "fedyogi")
-    met = at_loss(results, path, end)
-    assert met is not None
-    before, after, share = met
-    losses = [results.measures(m.model)["log_perplexity", ""] for m in (before, after, end)]
-    assert losses[0] + share * (losses[1] - losses[0]) == pytest.approx(losses[2])
-    assert at_loss(results, path[:3], end) is None
+def test_a_path_has_every_trained_model_once_in_its_order(results):
+    (arm,) = (arm for arm, label in arms_of(results, "federated").items() if label == "fedavg")
+    path = path_of(results, 2, arm)
+    assert [(m.moment, m.index, m.seed, len(m.organizations)) for m in path] == [
+        ("round", i, 2, 3) for i in range(1, 11)
+    ]
 
 
 def test_lines_are_averaged_over_models_and_prompts_are_those_that_all_were_given(results):
@@ -115,9 +122,3 @@ def test_lines_are_averaged_over_models_and_prompts_are_those_that_all_were_give
 def test_seeds_and_owners(results):
     assert seeds_of(results) == [1, 2]
     assert [results.prompts.owners[o] for o in own_owner(results)] == results.prompts.organizations
-
-
-@pytest.mark.parametrize(("text", "found"), [("# SPDX-License-Identifier: MIT", True), ("x = 1", False)])
-def test_prompts_that_led_into_a_licence_are_found(build_run, text, found):
-    results = RunResults(open_run(build_run(text=text, prompts=2, files=2)))
-    assert licence_headers(results).any() == found

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from raysim.analysis.budgets import budgets, compare, warnings
 from raysim.analysis.reached_models import finals, read_reached_models
 from raysim.tables.results import open_run
@@ -43,8 +45,31 @@ def test_another_batch_size_is_named(run):
 def test_a_comparison_with_one_organization_names_the_tokens_in_all(run):
     ended = finals(points_of(run))
     single, centralized = ([p for p in ended if p.family == family] for family in ("single", "centralized"))
-    assert compare(centralized, single).startswith("budgets differ: 3.00 times the tokens in all")
-    assert compare(centralized, centralized) == "equal budgets"
+    assert compare(centralized, single, lambda _: 1.0).startswith("budgets differ: 3.00 times the tokens in all")
+    assert compare(centralized, centralized, lambda _: 1.0) == "equal budgets"
+
+
+@pytest.mark.parametrize(
+    ("losses", "says"),
+    [
+        ((1.0, 1.019), "equal budgets"),
+        ((1.31, 0.42), "budgets differ: training loss 1.31 against 0.42 nats"),
+        ((1.31, None), "equal exposures, steps and rates; training losses not measured"),
+        ((float("nan"), 0.42), "budgets differ: training loss nan against 0.42 nats"),
+    ],
+)
+def test_budgets_are_equal_only_if_training_losses_are_known_to_be(run, losses, says):
+    """A2: "equal budgets" stood beside a training loss of 0.02 against 1.2 to 3.4."""
+    (end,) = [m for m in finals(points_of(run)) if m.family == "centralized"]
+    other = replace(end, model="other")
+    assert compare([end], [other], lambda m: losses[m.model == "other"]) == says
+
+
+def test_steps_in_sequence_are_compared_and_not_their_sum_over_clients(run):
+    """A2: the sum hides that a federated model takes a third of the steps."""
+    ended = {m.strategy: m for m in finals(points_of(run))}
+    note = compare([ended["fedavg"]], [ended["centralized"]], lambda _: 1.0)
+    assert note == "budgets differ: 0.34 times the steps in sequence"
 
 
 def test_steps_of_clients_at_once_are_counted_once_in_sequence(run):

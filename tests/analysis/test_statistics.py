@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from raysim.analysis.statistics import cluster_weights, exposure_by_chance, holm, p_above, rarefied, t_interval, wilson
+from raysim.analysis.statistics import (
+    exposure_by_chance,
+    hochberg_levels,
+    holm,
+    holm_levels,
+    rarefied,
+    t_interval,
+    wilson,
+)
 
 
 def test_wilson_of_a_textbook_example():
@@ -41,14 +49,6 @@ def test_t_interval_by_hand():
     assert t_interval([1, 2, 3, 4, 5]) == pytest.approx((3 - half, 3 + half), rel=1e-6)
 
 
-def test_p_above_at_the_mean_is_one_half():
-    assert p_above([1.0, 2.0, 3.0], 2.0) == pytest.approx(0.5)
-
-
-def test_p_above_without_spread_is_certain():
-    assert (p_above([1.0, 1.0], 0.5), p_above([1.0, 1.0], 1.5)) == (0.0, 1.0)
-
-
 def test_holm_by_hand():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
 
@@ -57,25 +57,42 @@ def test_holm_stops_at_one():
     assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
 
 
+def test_levels_of_holm_by_hand():
+    # 0.01 <= 0.05 / 3; 0.03 > 0.05 / 2, and there it ends.
+    assert holm_levels({"a": 0.01, "b": 0.04, "c": 0.03}, 0.05) == pytest.approx(
+        {"a": 0.05 / 3, "b": 0.025, "c": 0.025}
+    )
+
+
+def test_levels_of_hochberg_by_hand():
+    assert hochberg_levels({"a": 0.04, "b": 0.05}, 0.05) == {"a": 0.05, "b": 0.05}
+    # The largest is not rejected, so the next is tested at half the level, and is.
+    assert hochberg_levels({"a": 0.02, "b": 0.06}, 0.05) == {"a": 0.025, "b": 0.05}
+    assert hochberg_levels({"a": 0.03, "b": 0.06}, 0.05) == {"a": 0.025, "b": 0.05}
+
+
+ps = st.dictionaries(st.sampled_from("abcdefg"), st.floats(0, 1), min_size=1)
+
+
+@hypothesis.given(p_values=ps)
+def test_a_level_rejects_what_the_adjusted_p_does(p_values: dict[str, float]) -> None:
+    adjusted, levels = holm(p_values), holm_levels(p_values, 0.05)
+    for name, p in p_values.items():
+        if abs(adjusted[name] - 0.05) > 1e-9:
+            assert (p <= levels[name]) == (adjusted[name] < 0.05)
+
+
+@hypothesis.given(p_values=ps)
+def test_hochberg_rejects_all_if_and_only_if_the_largest_is_small(p_values: dict[str, float]) -> None:
+    levels = hochberg_levels(p_values, 0.05)
+    assert all(p <= levels[name] for name, p in p_values.items()) == (max(p_values.values()) <= 0.05)
+
+
 @hypothesis.given(fragments=st.lists(st.sets(st.integers(0, 5), min_size=1), max_size=4), size=st.integers(0, 6))
 def test_rarefaction_is_the_mean_over_all_choices_of_samples(fragments, size):
     choices = [set(chosen) for chosen in itertools.combinations(range(6), size)]
     expected = np.mean([sum(bool(samples & chosen) for samples in fragments) for chosen in choices])
     assert rarefied([len(samples) for samples in fragments], 6, size) == pytest.approx(expected, abs=1e-9)
-
-
-def test_redraws_keep_clusters_together_and_strata_in_number():
-    clusters, strata = ["r1", "r1", "r2", "r3", "r3"], ["a", "a", "a", "b", "b"]
-    weights = cluster_weights(np.random.default_rng(0), clusters, strata, 200)
-    assert (weights[:, 0] == weights[:, 1]).all()
-    assert (weights[:, 0] + weights[:, 2] == 2).all()
-    assert (weights[:, 3:] == 1).all()
-    assert set(weights[:, 0]) == {0, 1, 2}
-
-
-def test_redraws_follow_their_generator():
-    draws = [cluster_weights(np.random.default_rng(3), list("abcd"), ["o"] * 4, 5) for _ in range(2)]
-    assert (draws[0] == draws[1]).all()
 
 
 @pytest.mark.parametrize(("num_secrets", "candidates"), [(1, 256), (4, 256), (12, 64)])

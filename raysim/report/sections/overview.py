@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from raysim.analysis.budgets import Budget, budgets
 from raysim.analysis.reached_models import finals
-from raysim.analysis.results import Row, RunResults, over_orders_and_seeds
+from raysim.analysis.results import Row, RunResults
 from raysim.analysis.scores import SCORES, Score
 from raysim.analysis.statistics import wilson
 from raysim.report.figures.overview import owner_cell
@@ -23,15 +23,6 @@ WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number to read at a glance, what it is, and what to hold it against."""
-
-    value: str
-    name: str
-    detail: str
-
-
-@dataclass(frozen=True)
 class Shown:
     """One cell of a table: its text, a smaller line below it, and the length of a bar from 0 to 1."""
 
@@ -40,63 +31,7 @@ class Shown:
     bar: float | None = None
 
 
-_NO_PROMPTS = "Memorization was not measured: no organization has a prompt of the kinds that were asked for."
-
-
-def headline(results: RunResults) -> str:
-    """What was run, in one sentence or two."""
-    names = results.organizations
-    finished = finals(results.reached_models)
-    settings = len({reached.strategy for reached in finished})
-    seeds = len({reached.seed for reached in finished})
-    models = len({reached.model for reached in results.reached_models if reached.moment != "initial"})
-    sizes = {reached.parameters for reached in finished}
-    text = f"{counted(len(names), 'organization').capitalize()} ({listed(names)}) "
-    if not finished:
-        return text + "are in this run; no model was finished yet."
-    size = f" of {quantity(max(sizes))} parameters" if sizes else ""
-    text += f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} models{size}"
-    arrays = results.prompts
-    if arrays.empty:
-        asked = results.run.setting("measure", "memorization") is not None
-        return text + (f". {_NO_PROMPTS}" if asked else ". Memorization was not measured.")
-    samples = int(arrays.num_samples.max(initial=0))
-    return text + f", each probed with up to {len(arrays.prompts)} prompts and {counted(samples, 'sample')} a prompt."
-
-
-def key_numbers(results: RunResults) -> list[Number]:
-    """Three or four numbers that carry the result, as far as they were measured."""
-    rows = results.final_rows()
-    numbers: list[Number] = []
-    central = next((row for row in rows if row.family == "centralized"), None)
-    federated = [row for row in rows if row.family == "federated" and not row.partial]
-    by_quality = _known(rows, "bits_per_byte")
-    if by_quality:
-        value, best = min(by_quality, key=lambda found: found[0])
-        detail = f"bits per byte, the best: {best.label}"
-        apart = _known(federated, "bits_per_byte")
-        reference = central.mean("bits_per_byte") if central else None
-        if apart and reference is not None:
-            near, row = min(apart, key=lambda found: found[0])
-            detail += f"; best federated, {row.label}: {near:.3f} ({_signed(near - reference)} on centralized)"
-        numbers.append(Number(f"{value:.3f}", "Quality", detail))
-    by_leak = _known(rows, "exclusive")
-    if by_leak:
-        value, most = max(by_leak, key=lambda found: found[0])
-        detail = f"lines a prompt that one organization alone owns, the most of any setting: {most.label}"
-        numbers.append(Number(f"{value:.2f}", "Given away", detail))
-    leaks = _known(federated, "exclusive")
-    reference = central.mean("exclusive") if central else None
-    if leaks and reference:
-        mean = sum(value for value, _ in leaks) / len(leaks)
-        names = ", ".join(f"{row.label} {value:.2f}" for value, row in leaks)
-        detail = f"exclusive lines a prompt, federated against centralized: {names}; centralized {reference:.2f}"
-        numbers.append(Number(f"{100 * (mean / reference - 1):+.0f} %".replace("-", "−"), "Federated", detail))
-    if position := _last_against_before(results):
-        last, before = position
-        detail = f"covered lines a prompt of the organization trained last, against {before:.2f} of one trained earlier"
-        numbers.append(Number(f"{last:.2f}", "Trained last", detail))
-    return numbers
+NO_PROMPTS = "Memorization was not measured: no organization has a prompt of the kinds that were asked for."
 
 
 def scoreboard(results: RunResults) -> tuple[list[Score], list[tuple[Row, list[Shown]]]]:
@@ -123,7 +58,7 @@ def why_no_owners(results: RunResults) -> str:
     if not results.run.setting("measure", "memorization"):
         return "Memorization was not measured. Add `measure: {memorization: {}}` and run again: the models are kept."
     if results.prompts.empty:
-        return _NO_PROMPTS
+        return NO_PROMPTS
     return "No prompt is eligible: none has enough lines to come that were trained on."
 
 
@@ -166,21 +101,15 @@ def spent(results: RunResults) -> list[dict[str, Any]]:
             "label": _budget_label(budget, len(results.organizations)),
             "tokens": [quantity(seen) if (seen := budget.tokens_seen.get(o)) else "–" for o in results.organizations],
             "steps": quantity(budget.steps),
-            "steps_in_sequence": quantity(budget.steps_in_sequence),
-            "training_loss": _training_loss(results, budget),
+            "in_sequence": quantity(budget.steps_in_sequence),
+            "training_loss": "–" if budget.training_loss is None else f"{budget.training_loss:.2f}",
             "rate_sum": f"{budget.learning_rate_sum:.3g}",
             "rate_mean": f"{budget.mean_rate:.2e}",
             "dropout": f"{budget.dropout:g}",
             "parameters": quantity(budget.parameters),
         }
-        for budget in budgets(results.reached_models)
+        for budget in budgets(results.reached_models, results.training_loss)
     ]
-
-
-def _training_loss(results: RunResults, budget: Budget) -> str:
-    """The training loss of the final models themselves, in nats a token; a dash where it was not measured."""
-    found = [(m, loss) for m in budget.models if (loss := results.measures(m.model).get(("training_loss", "")))]
-    return f"{over_orders_and_seeds(found):.3f}" if found else "–"
 
 
 def transfers(results: RunResults) -> list[dict[str, Any]]:
@@ -288,26 +217,6 @@ def _range(low: float, high: float, digits: int) -> str:
 def _budget_label(budget: Budget, whole: int) -> str:
     partial = budget.family != "single" and len(budget.tokens_seen) < whole
     return f"{budget.strategy} ({budget.order})" if partial else budget.label
-
-
-def _last_against_before(results: RunResults) -> tuple[float, float] | None:
-    last, before = [], []
-    for reached in finals(results.reached_models):
-        if reached.family != "incremental":
-            continue
-        for owner in reached.organizations:
-            value = results.measures(reached.model).get(("covered_eligible", owner))
-            if value is not None:
-                (last if reached.last == owner else before).append(value)
-    return (sum(last) / len(last), sum(before) / len(before)) if last and before else None
-
-
-def _known(rows: list[Row], measure: str) -> list[tuple[float, Row]]:
-    return [(value, row) for row in rows if (value := row.mean(measure)) is not None]
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from raysim.analysis.scores import SCORES, Score
 from raysim.analysis.sweep import SweepPoint, SweepResults, Trial, plain_value
-from raysim.report.sections.overview import WORDS, Number, Shown, counted, duration, listed, quantity, shown_cells
+from raysim.report.sections.overview import Shown, duration, quantity, shown_cells
 
 
 @dataclass(frozen=True)
@@ -45,44 +45,6 @@ def comparison(sweep: SweepResults) -> tuple[list[Score], list[Line]]:
     return scores, lines
 
 
-def headline(sweep: SweepResults) -> str:
-    """What was swept, in a sentence or two."""
-    swept = [
-        f"{short} ({', '.join(_brief(plain_value(text)) for text in sweep.values(path))})"
-        for path, short in sweep.parameters.items()
-    ]
-    kind = "combination" if len(swept) > 1 else "value"
-    text = f"{counted(len(sweep.points), 'point').capitalize()}: every {kind} of {listed(swept)}."
-    finished = sum(point.finished for point in sweep.points)
-    diverged = sum(bool(point.diverged) for point in sweep.points)
-    if finished < len(sweep.points):
-        number = WORDS[finished] if finished < len(WORDS) else str(finished)
-        end = f"{diverged} diverged" if finished + diverged == len(sweep.points) else "the same command goes on"
-        text += f" {number.capitalize()} of them finished; {end}."
-    return text
-
-
-def key_numbers(sweep: SweepResults) -> list[Number]:
-    """Numbers that carry the result, as far as they were measured."""
-    numbers: list[Number] = []
-    whole = [trial for trial in sweep.trials if not trial.row.partial]
-    quality = [(value, trial) for trial in whole if (value := trial.row.mean("bits_per_byte")) is not None]
-    if quality:
-        value, best = min(quality, key=lambda found: found[0])
-        numbers.append(Number(f"{value:.3f}", "Quality", f"bits per byte, the best: {_named(sweep, best)}"))
-    leaks = [(value, trial) for trial in whole if (value := trial.row.mean("exclusive")) is not None]
-    if leaks:
-        value, least = min(leaks, key=lambda found: found[0])
-        most, worst = max(leaks, key=lambda found: found[0])
-        detail = f"exclusive lines a prompt, the least: {_named(sweep, least)}; the most: {_named(sweep, worst)}"
-        numbers.append(Number(f"{value:.2f}–{most:.2f}", "Given away", detail))
-    asked, distinct = _stage_counts(sweep)
-    if asked:
-        detail = f"training stages for the {asked} that the points ask for; the others were shared"
-        numbers.append(Number(str(distinct), "Trained", detail))
-    return numbers
-
-
 def points(sweep: SweepResults) -> list[dict[str, Any]]:
     """A row a point: its values, what it computed, and where its own report is, relative to the sweep's folder."""
     rows = []
@@ -112,25 +74,8 @@ def _state(point: SweepPoint) -> str:
     return "finished" if point.finished else "begun" if point.results else "to come"
 
 
-def _brief(text: str, longest: int = 40) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def _named(sweep: SweepResults, trial: Trial) -> str:
-    """A setting and those of its parameters that it depends on."""
-    given = [(short, sweep.shown(path, trial.values(path))) for path, short in sweep.parameters.items()]
-    where = ", ".join(f"{short} {_brief(value)}" for short, value in given if value != "any")
-    return f"{trial.row.label} with {where}" if where else trial.row.label
-
-
 def _is_best(trial: Trial, rivals: Sequence[Trial], measure: str, sign: int) -> bool:
     """Whether no rival is better; where all are equal, nobody is the best."""
     values = [value for rival in rivals if (value := rival.row.mean(measure)) is not None]
     own = trial.row.mean(measure)
     return own is not None and min(values) < max(values) and sign * own == max(sign * value for value in values)
-
-
-def _stage_counts(sweep: SweepResults) -> tuple[int, int]:
-    """Training stages that the points ask for, each for itself, and distinct ones."""
-    keys = [{s["key"] for s in results.run.stages if s.get("kind") == "train"} for _, results in sweep.begun]
-    return sum(map(len, keys)), len(set().union(*keys))

@@ -72,15 +72,6 @@ def test_how_fast_training_was(run):
     assert sections.training_speed(RunResults(dataclasses.replace(open_run(run), stages=stages[1:2]))) == []
 
 
-def test_the_numbers_to_read_first(results):
-    names = [number.name for number in sections.key_numbers(results)]
-    assert names == ["Quality", "Given away", "Federated", "Trained last"]
-
-
-def test_no_number_without_a_measure(build_run):
-    assert sections.key_numbers(RunResults(open_run(build_run(memorization=False, perplexity=False)))) == []
-
-
 def test_columns_that_were_not_measured_are_left_out(build_run):
     scores, rows = sections.scoreboard(RunResults(open_run(build_run(memorization=False))))
     assert [score.name for score in scores] == ["bits_per_byte", "log_perplexity", "accuracy"]

@@ -5,7 +5,8 @@ import pyarrow as pa
 from raysim.analysis.reached_models import finals
 from raysim.analysis.results import RunResults
 from raysim.analysis.sweep import open_sweep
-from raysim.report.sections.sweep import comparison, headline, key_numbers, points
+from raysim.report.headlines import sweep_headline, sweep_numbers
+from raysim.report.sections.sweep import comparison, points
 from raysim.report.sweep_page import write_sweep_page
 from raysim.tables.io import read_table, schema, write_table
 from raysim.tables.results import open_run
@@ -44,14 +45,17 @@ def test_solutions_are_compared_where_problems_were_given(build_sweep):
 
 def test_stages_that_points_share_count_once(sweep):
     asked = {s["key"] for s in sweep.points[0].results.run.stages if s["kind"] == "train"}
-    number = next(n for n in key_numbers(sweep) if n.name == "Trained")
+    number = next(n for n in sweep_numbers(sweep) if n.name == "Trained")
     assert (number.value, f"the {4 * len(asked)} that" in number.detail) == (str(len(asked)), True)
 
 
 def test_points_that_are_to_come_are_said_to_be(build_sweep):
     folder = build_sweep({"seed": "seed"}, [(("1",), {"prompts": 2, "files": 2}), (("2",), None)])
     sweep = open_sweep(folder)
-    assert headline(sweep) == "Two points: every value of seed (1, 2). One of them finished; the same command goes on."
+    assert (
+        sweep_headline(sweep)
+        == "Two points: every value of seed (1, 2). One of them finished; the same command goes on."
+    )
     assert [(row["state"], row["report"]) for row in points(sweep)] == [
         ("finished", "points/point-1/report.html"),
         ("to come", ""),
