@@ -33,6 +33,7 @@ def test_losses_and_gains_by_hand(results: RunResults) -> None:
 
     def bits(model: str, organization: str) -> tuple[float, float]:
         mine = [row for row in losses if row["model"] == model and row["organization"] == organization]
+        mine = [row for row in mine if row["split"] == "valid"]
         return sum(row["nats"] for row in mine) / log(2), sum(row["bytes"] for row in mine)
 
     def mean(strategy: str, organization: str, members: set[str]) -> float:

@@ -72,9 +72,8 @@ def test_training_losses_are_no_validation_losses(of):
     for label in ("fedavg", "fedyogi"):
         values = [value(close_to_centralized(results), F2_LOSS, label) for results in (with_them, without)]
         assert values[0] == values[1]
-    assert with_them.measures(final(with_them, "fedavg")[0].model) == without.measures(
-        final(without, "fedavg")[0].model
-    )
+    mine, theirs = (results.measures(final(results, "fedavg")[0].model) for results in (with_them, without))
+    assert {name: one for name, one in mine.items() if name[0] != "training_loss"} == theirs
 
 
 @pytest.mark.parametrize("label", ["small", "single again", "half", "singlehalf"])

@@ -307,14 +307,14 @@ def _losses(models: list[dict[str, Any]], options: Options) -> list[dict[str, An
                 nats += 0.2
             if model["moment"] != "initial":
                 nats += model["of"].worse
-            if seen and options.training_losses:
-                fitted = {"split": "train", "file": "", "nats": training_nats(model) * 1000, "tokens": 1000}
-                rows.append({"model": model["model"], "organization": organization, **fitted, "correct": 0, "bytes": 9})
+            if options.training_losses:
+                fitted = training_nats(model) if seen else nats
+                sample = {"split": "train", "file": "", "nats": fitted * 1000, "tokens": 1000, "correct": 500}
+                rows.append({"model": model["model"], "organization": organization, **sample, "bytes": 3000})
             for number in range(options.files):
                 tokens = 200 + 40 * number
                 rows.append(
                     {
-                        "split": "valid",
                         "model": model["model"],
                         "organization": organization,
                         "split": "valid",
@@ -325,10 +325,6 @@ def _losses(models: list[dict[str, Any]], options: Options) -> list[dict[str, An
                         "bytes": tokens * 3,
                     }
                 )
-            tokens = 64 * 255
-            fitted = nats if model["moment"] == "initial" or not seen else nats - 2.0
-            sample = {"split": "train", "file": "", "nats": fitted * tokens, "tokens": tokens, "correct": tokens // 2}
-            rows.append({"model": model["model"], "organization": organization, **sample, "bytes": tokens * 3})
     return rows
 
 
