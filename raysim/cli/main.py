@@ -157,6 +157,21 @@ app.command()(audit)
 
 
 @app.command()
+def compare(
+    run_dirs: Annotated[
+        list[Path], typer.Argument(metavar="RUN_DIR...", help="Runs, or a sweep for its points; the first is the base.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Compares runs, or the points of a sweep, with the first: settings and findings, paired, with intervals."""
+    from raysim.analysis.compared_runs import open_compared
+    from raysim.analysis.comparison import comparison_table
+    from raysim.cli.views import comparison_view
+
+    _print(comparison_table(open_compared(run_dirs)).to_pylist(), comparison_view, as_json)
+
+
+@app.command()
 def tables(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep.")],
     csv: Annotated[

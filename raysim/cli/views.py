@@ -135,6 +135,27 @@ def tables_view(tables: Sequence[Mapping[str, str | int]]) -> RenderableType:
     return view
 
 
+def comparison_view(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """A row a setting or contrast, by run."""
+    table = Table()
+    for column in ("run", "what", "setting", "difference", "95 %", "unit", "seeds", "note"):
+        right = column in ("difference", "95 %", "seeds")
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        known = row["low"] is not None
+        table.add_row(
+            row["run"],
+            f"{row['finding']} {row['what']}".strip(),
+            row["setting"],
+            "–" if row["difference"] is None else f"{row['difference']:+.4f}",
+            f"{row['low']:+.4f} to {row['high']:+.4f}" if known else "none",
+            row["unit"],
+            str(row["seeds"]),
+            Text(row["note"]),
+        )
+    return table
+
+
 def _to_come(tokens: Mapping[str, int]) -> str:
     """Tokens by what is done to them."""
     by_verb: dict[str, int] = {}

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from raysim.core.errors import DamagedEntry, InputError, os_errors
 from raysim.core.run_folder import RunFolder
 from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP, RECITALS
+from raysim.tables.schemas.comparison import COMPARISON
 from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
@@ -62,6 +63,7 @@ TABLES: dict[str, TableSpec] = {
         ATTACKS,
         PREDICTIONS,
         SWEEP,
+        COMPARISON,
         LEDGER,
     )
 }
