@@ -138,6 +138,10 @@ DECIDES_NOTHING = {
 }
 
 PATHS = dict(fields(Experiment))
+LABELS = [path for path in PATHS if path.startswith("findings.") and path.endswith((".arms", ".references"))]
+MUTATIONS |= {path: ({}, [{path: ["fedavg"]}]) for path in LABELS}
+MUTATIONS["findings.F1.primaries"] = ({}, [{"findings.F1.primaries": ["size"]}])
+DECIDES_NOTHING |= {path: "of verdicts, which are no keyed work" for path in PATHS if path.startswith("findings.")}
 
 
 @pytest.fixture(autouse=True)
