@@ -21,8 +21,8 @@ def results_of(folder: Path, **options: Any) -> RunResults:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResults, RunResults]:
     folder = tmp_path_factory.mktemp("compared")
-    worse = Setting("centralized", "centralized", worse=0.3)
-    return results_of(folder / "one"), results_of(folder / "two", without=("centralized",), more=(worse,))
+    tuned, worse = (Setting("tuned", "centralized", variant="tuned", worse=nats) for nats in (0.0, 0.3))
+    return results_of(folder / "one", more=(tuned,)), results_of(folder / "two", more=(worse,))
 
 
 def rows_of(*runs: RunResults) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -50,17 +50,25 @@ def test_a_worse_setting_differs_by_as_much(pair: tuple[RunResults, RunResults])
             next(
                 m["model"]
                 for m in results.run.models.to_pylist()
-                if (m["strategy"], m["seed"], m["final"]) == ("centralized", seed, True)
+                if (m["strategy"], m["seed"], m["final"]) == ("tuned", seed, True)
             )
             for results in pair
         ]
         by_seed.append(bits(1, models[1]) - bits(0, models[0]))
-    row = rows["", LOSS, "centralized"]
+    row = rows["", LOSS, "tuned"]
     assert row["difference"] == pytest.approx(np.mean(by_seed))
-    assert row["low"] < row["difference"] < row["high"]
+    assert row["difference"] == pytest.approx(0.3 / log(2) / 3), "three bytes a token"
+    assert row["low"] is None
+    assert "do not vary" in row["note"]
     assert (row["seeds"], row["items"]) == (2, 36)
     assert rows["", LOSS, "fedavg"]["difference"] == 0.0
     assert ("", LINES, "fedavg") in rows
+
+
+def test_what_varies_has_an_interval(pair: tuple[RunResults, RunResults], tmp_path: Path) -> None:
+    more = results_of(tmp_path / "leaks", leak=1.5)
+    row = rows_of(pair[0], more)["", LINES, "fedavg"]
+    assert 0 < row["low"] < row["difference"] < row["high"]
 
 
 def test_a_contrast_shifts_by_what_it_is_in_either_run(pair: tuple[RunResults, RunResults]) -> None:
@@ -73,7 +81,9 @@ def test_a_contrast_shifts_by_what_it_is_in_either_run(pair: tuple[RunResults, R
     assert {key[0] for key in shifts} == {"F2", "F3"}
     for key, row in shifts.items():
         assert row["difference"] == pytest.approx(np.mean(values[1][key]) - np.mean(values[0][key]), abs=1e-9)
-    assert all(row["difference"] < -0.2 for key, row in shifts.items() if key[0] == "F2")
+    of_tuned = [row["difference"] for key, row in shifts.items() if key[0] == "F2" and "tuned" in key[2]]
+    assert of_tuned
+    assert max(of_tuned) < -0.2, "federated minus one that is worse by 0.3 nats"
 
 
 def test_runs_with_nothing_in_common_have_no_row(pair: tuple[RunResults, RunResults], tmp_path: Path) -> None:
