@@ -144,8 +144,8 @@ def at_loss(
 
 
 def own_owner(results: RunResults) -> list[int]:
-    """Position of each prompt's organization among the owners."""
-    return [results.prompts.owners.index(organization) for organization in results.prompts.organizations]
+    """Position of each prompt's organization among the owners; -1 of a neutral prompt, which is nobody's."""
+    return results.prompts.own_owner.tolist()
 
 
 def licence_headers(results: RunResults) -> Mask:
