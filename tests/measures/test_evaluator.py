@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,10 @@ class Waves:
 
     async def generate(self, tasks: BatchedTasks, /) -> None: ...
 
-    async def tables(self, models: Mapping[str, TrainedModel], /) -> Mapping[str, Sequence[pa.Table]]:
+    async def tables(
+        self, models: Mapping[str, TrainedModel], reached: Sequence[TrainedModel], /
+    ) -> Mapping[str, Sequence[pa.Table]]:
+        self.reached = list(reached)
         return {"names": [pa.table({"model": list(models)})]}
 
 
@@ -84,6 +88,39 @@ def models(tmp_path: Path) -> MeasuredModels:
 
 def evaluator_of(models: MeasuredModels, measure: Measure, in_waves: bool = False) -> Evaluator:
     return Evaluator([measure], models.context, models.executor, 1, b"secret", in_waves)
+
+
+class Received(Names):
+    """The same of uploads, too."""
+
+    name = "received"
+
+    def wants(self, checkpoint: ModelCheckpoint) -> bool:
+        return True
+
+
+def test_uploads_go_to_who_asks_for_them_and_are_no_models_of_a_run(models: MeasuredModels) -> None:
+    """What two settings receive is one model to probe; one that a setting ends with is measured as such."""
+    model = models.model()
+    upload = replace(model, checkpoint=ModelCheckpoint("sent", "upload", 1, True, "alpha", "average"))
+    both = replace(upload, checkpoint=replace(upload.checkpoint, model=model.checkpoint.model))
+    asked = {}
+    for measure in (Names(Settings()), Received(Settings())):
+        evaluator = evaluator_of(models, measure)
+
+        async def work(evaluator: Evaluator = evaluator) -> None:
+            for one in (both, upload, upload, model):
+                evaluator.take(one)
+            await evaluator.finish()
+
+        models.run(work)
+        assert evaluator.reached == [model]
+        (table,) = evaluator.tables["names"]
+        asked[measure.name] = table["model"].to_pylist()
+        if measure.name == "received":
+            assert measure.asked.reached == [both, upload, upload, model]
+            assert evaluator._queues[0].taken[model.checkpoint.model] is model
+    assert asked == {"names": [model.checkpoint.model], "received": [model.checkpoint.model, "sent"]}
 
 
 def test_rows_say_which_model_and_organization_they_are_about(models: MeasuredModels) -> None:
