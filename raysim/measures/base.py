@@ -94,6 +94,7 @@ class ClientTask:
         arguments: of the function.
         tokens: that the model reads, at most.
         columns: further columns of the table, each with the value that all rows of this piece of work have.
+        shown: whether its rows are in the table; else who asked for it finds it in the store.
     """
 
     table: str
@@ -104,6 +105,7 @@ class ClientTask:
     arguments: tuple[Any, ...] = ()
     tokens: int = 0
     columns: Mapping[str, str] = field(default_factory=dict)
+    shown: bool = True
 
     @property
     def key(self) -> Key:

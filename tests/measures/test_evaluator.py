@@ -47,6 +47,15 @@ class Norms(Measure):
             yield ClientTask("rows", name, "files", {"kind": "losses", "version": 1, "of": name}, files)
 
 
+class Hidden(Norms):
+    """The same work for somebody else first, who wants no rows of it."""
+
+    def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
+        for task in super().tasks(context, checkpoint):
+            yield replace(task, shown=False)
+            yield task
+
+
 class Waves:
     """Notes which models are asked at once."""
 
@@ -88,6 +97,21 @@ def models(tmp_path: Path) -> MeasuredModels:
 
 def evaluator_of(models: MeasuredModels, measure: Measure, in_waves: bool = False) -> Evaluator:
     return Evaluator([measure], models.context, models.executor, 1, b"secret", in_waves)
+
+
+def test_work_whose_rows_are_not_shown_leaves_those_of_others_as_they_are(models: MeasuredModels) -> None:
+    found = {}
+    for measure in (Norms(Settings()), Hidden(Settings())):
+        evaluator = evaluator_of(models, measure)
+
+        async def work(evaluator: Evaluator = evaluator) -> None:
+            evaluator.take(models.model())
+            await evaluator.finish()
+
+        models.run(work)
+        rows = [row for table in evaluator.tables["rows"] for row in table.to_pylist()]
+        found[type(measure)] = sorted(rows, key=str)
+    assert found[Hidden] == found[Norms]
 
 
 class Received(Names):
