@@ -156,5 +156,5 @@ def equally_trained(
 
 
 def own_owner(results: RunResults) -> list[int]:
-    """Position of each prompt's organization among the owners."""
-    return [results.prompts.owners.index(organization) for organization in results.prompts.organizations]
+    """Position of each prompt's organization among the owners; -1 of a neutral prompt, which is nobody's."""
+    return results.prompts.own_owner.tolist()

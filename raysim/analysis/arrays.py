@@ -76,6 +76,12 @@ class PromptArrays:
         return np.array([kind in FROM_TRAINING for kind in self.kinds], dtype=np.bool_)
 
     @cached_property
+    def own_owner(self) -> Counts:
+        """int64 ``[P]``: position of each prompt's organization among the owners; -1 of neutral ones."""
+        places = {owner: place for place, owner in enumerate(self.owners)}
+        return np.array([places.get(organization, -1) for organization in self.organizations], dtype=np.int64)
+
+    @cached_property
     def prompted(self) -> Mask:
         """bool ``[P, O]``: whether the owner is the organization that the prompt is from."""
         return np.array(self.organizations)[:, None] == np.array(self.owners)

@@ -87,7 +87,7 @@ def items_of(results: RunResults, models: Sequence[ReachedModel], places: npt.ND
     """The prompts that models were given whose continuation is known; each model once, however many rows share it."""
     arrays = results.prompts
     known = arrays.from_training & (places != UNKNOWN).all(axis=1) & bool(places.shape[1])
-    owners = np.array([arrays.owners.index(name) for name in arrays.organizations], dtype=np.int64)
+    owners = arrays.own_owner
     keys: list[str] = []
     parts: list[tuple[Counts, Mask, Counts, Mask]] = []
     for reached in {m.model: m for m in models if m.model in arrays.model_index}.values():

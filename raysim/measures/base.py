@@ -105,6 +105,7 @@ class ClientTask:
         pooled: other organizations, whose packed training sequences the function gets as its last arguments; each must
             share data.
         columns: further columns of the table, each with the value that all rows of this piece of work have.
+        shown: whether its rows are in the table; else who asked for it finds it in the store.
     """
 
     table: str
@@ -116,6 +117,7 @@ class ClientTask:
     tokens: int = 0
     pooled: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    shown: bool = True
 
     @property
     def key(self) -> Key:

@@ -67,7 +67,7 @@ class Evaluator:
             for measure in measures
             if (generation := measure.generation(context, executor, workers, secret))
         ]
-        self._begun: set[tuple[Key, str]] = set()
+        self._begun: set[tuple[Key, str, bool]] = set()
         self._jobs: list[asyncio.Future[None]] = []
         self._wave: asyncio.Future[None] | None = None
         self.reached: list[TrainedModel] = []
@@ -82,8 +82,8 @@ class Evaluator:
             if measure.wants(model.checkpoint):
                 for task in measure.tasks(context, model.checkpoint):
                     # Organizations with the same code share the work, and have rows each.
-                    if (task.key, task.organization) not in self._begun:
-                        self._begun.add((task.key, task.organization))
+                    if (task.key, task.organization, task.shown) not in self._begun:
+                        self._begun.add((task.key, task.organization, task.shown))
                         self._start(self._run(task, model))
         for queue in self._queues:
             if queue.measure.wants(model.checkpoint):
@@ -150,6 +150,8 @@ class Evaluator:
         entry = await self._executor.run_on_client(
             Task(task.recipe, label, task.organization, task.function, arguments, tokens, given)
         )
+        if not task.shown:
+            return
         names = {**task.columns, **({"model": model.checkpoint.model} if task.reads_model else {})}
         found = with_columns(entry.table(task.table), **names, organization=task.organization)
         self.tables[task.table].append(found)

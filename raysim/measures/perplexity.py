@@ -44,7 +44,7 @@ class PerplexitySettings(Settings):
 
     batch_size: int = pydantic.Field(default=8, description="windows scored together; sums round by it")
     training_sequences: int = pydantic.Field(
-        default=64,
+        default=32,
         ge=0,
         description="of each organization, drawn once for all models, whose loss is the training loss; 0: not measured",
     )

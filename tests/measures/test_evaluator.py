@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ class Norms(Measure):
             yield ClientTask("rows", name, "files", {"kind": "losses", "version": 1, "of": name}, files)
 
 
+class Hidden(Norms):
+    """The same work for somebody else first, who wants no rows of it."""
+
+    def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
+        for task in super().tasks(context, checkpoint):
+            yield replace(task, shown=False)
+            yield task
+
+
 class Waves:
     """Notes which models are asked at once."""
 
@@ -61,7 +71,10 @@ class Waves:
 
     async def generate(self, tasks: BatchedTasks, /) -> None: ...
 
-    async def tables(self, models: Mapping[str, TrainedModel], /) -> Mapping[str, Sequence[pa.Table]]:
+    async def tables(
+        self, models: Mapping[str, TrainedModel], reached: Sequence[TrainedModel], /
+    ) -> Mapping[str, Sequence[pa.Table]]:
+        self.reached = list(reached)
         return {"names": [pa.table({"model": list(models)})]}
 
 
@@ -84,6 +97,54 @@ def models(tmp_path: Path) -> MeasuredModels:
 
 def evaluator_of(models: MeasuredModels, measure: Measure, in_waves: bool = False) -> Evaluator:
     return Evaluator([measure], models.context, models.executor, 1, b"secret", in_waves)
+
+
+def test_work_whose_rows_are_not_shown_leaves_those_of_others_as_they_are(models: MeasuredModels) -> None:
+    found = {}
+    for measure in (Norms(Settings()), Hidden(Settings())):
+        evaluator = evaluator_of(models, measure)
+
+        async def work(evaluator: Evaluator = evaluator) -> None:
+            evaluator.take(models.model())
+            await evaluator.finish()
+
+        models.run(work)
+        rows = [row for table in evaluator.tables["rows"] for row in table.to_pylist()]
+        found[type(measure)] = sorted(rows, key=str)
+    assert found[Hidden] == found[Norms]
+
+
+class Received(Names):
+    """The same of uploads, too."""
+
+    name = "received"
+
+    def wants(self, checkpoint: ModelCheckpoint) -> bool:
+        return True
+
+
+def test_uploads_go_to_who_asks_for_them_and_are_no_models_of_a_run(models: MeasuredModels) -> None:
+    """What two settings receive is one model to probe; one that a setting ends with is measured as such."""
+    model = models.model()
+    upload = replace(model, checkpoint=ModelCheckpoint("sent", "upload", 1, True, "alpha", "average"))
+    both = replace(upload, checkpoint=replace(upload.checkpoint, model=model.checkpoint.model))
+    asked = {}
+    for measure in (Names(Settings()), Received(Settings())):
+        evaluator = evaluator_of(models, measure)
+
+        async def work(evaluator: Evaluator = evaluator) -> None:
+            for one in (both, upload, upload, model):
+                evaluator.take(one)
+            await evaluator.finish()
+
+        models.run(work)
+        assert evaluator.reached == [model]
+        (table,) = evaluator.tables["names"]
+        asked[measure.name] = table["model"].to_pylist()
+        if measure.name == "received":
+            assert measure.asked.reached == [both, upload, upload, model]
+            assert evaluator._queues[0].taken[model.checkpoint.model] is model
+    assert asked == {"names": [model.checkpoint.model], "received": [model.checkpoint.model, "sent"]}
 
 
 def test_rows_say_which_model_and_organization_they_are_about(models: MeasuredModels) -> None:

@@ -83,8 +83,14 @@ def test_a_foreign_strategy_runs_without_a_change_elsewhere(run_study) -> None:
     assert sorted(results.keys("train")) == sorted(results.plan.unique_stages())
     assert len(results.keys("train")) == 2 * 2
     assert results.keys("aggregate") == results.plan.aggregations
-    assert [(m.checkpoint.index, m.checkpoint.final) for m in results.reached] == [(0, False), (1, False), (2, True)]
-    initial, first = (results.weights()[m.checkpoint.model] for m in results.reached[:2])
+    reached = [m.checkpoint for m in results.reached if m.checkpoint.moment != "upload"]
+    assert [(m.index, m.final) for m in reached] == [(0, False), (1, False), (2, True)]
+    sent = [m.checkpoint for m in results.reached if m.checkpoint.moment == "upload"]
+    assert {m.model for m in sent} == set(results.plan.unique_stages())
+    assert [(m.index, m.final, m.average) for m in sent] == [
+        (m.index, m.final, m.model) for m in reached[1:] for _ in range(2)
+    ]
+    initial, first = (results.weights()[m.model] for m in reached[:2])
     one, two = (results.weights()[s.key] for s in results.plan.stages[:2])
     np.testing.assert_allclose(first, (initial + (one + two) / 2) / 2, atol=1e-7)
 

@@ -133,6 +133,19 @@ def test_models_of_a_federation(make_context, strategy_runs_of) -> None:
     assert [m.checkpoint.model for m in planned.models][1:] == planned.aggregations
 
 
+def test_uploads_of_a_federation(make_context, strategy_runs_of) -> None:
+    """What each client trains is what the server receives; a setting that does not aggregate receives nothing."""
+    planned = plan_of(
+        strategy_runs_of(make_context(sequences(2)), ["centralized", "single", {"fedavg": {"rounds": 2}}])
+    )
+    stages = [stage for stage in planned.stages if stage.strategy_run.label == "fedavg"]
+    sent = [m.checkpoint for m in planned.uploads]
+    assert [(one.model, one.last) for one in sent] == [(s.key, s.instruction.organizations[0]) for s in stages]
+    assert [(one.moment, one.index, one.final) for one in sent] == [("upload", n, n == 2) for n in (1, 1, 2, 2)]
+    assert [one.average for one in sent] == [key for key in planned.aggregations for _ in range(2)]
+    assert not planned.reported & {one.model for one in sent}
+
+
 def test_a_strategy_that_trains_at_others_than_its_members_is_refused(make_context, strategy_runs_of) -> None:
     (strategy_run,) = strategy_runs_of(make_context(sequences(2)), ["centralized"])
     strategy_run.strategy.members = ("o0",)

@@ -127,6 +127,11 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
             if one.wants(model.checkpoint):
                 for task in one.tasks(evaluation.at(context), model.checkpoint):
                     found[task.recipe["kind"]].add(task.key)
+    for model in (*planned.models, *planned.uploads):
+        for one in loaded.measures:
+            if one.wants(model.checkpoint):
+                for read in one.generations(evaluation.at(model.strategy_run.context), model.checkpoint):
+                    found[read.recipe["kind"]].add(key_of(read.recipe))
     return {kind: frozenset(keys) for kind, keys in found.items()}
 
 

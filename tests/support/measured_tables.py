@@ -131,3 +131,24 @@ def solved(folder: Path) -> Path:
     for name, found in {"executions": rows, "patterns": patterns, "licences": licences}.items():
         write_table(folder, name, pa.Table.from_pylist(found, schema(name)))
     return folder
+
+
+def counted(folder: Path) -> Path:
+    """`folder` with the study's counts of all final models, and what clients sent in the last round of each."""
+    ended = {reached.model: reached for reached in finals(RunResults(open_run(folder)).reached_models)}.values()
+    counts = {"prompts": 4, "samples": 8, "fragments": 2, "lines": 13, "fragments_per_prompt": 0.5}
+    counts |= {"lines_per_prompt": 3.25, "simian": False, "kind": "function"}
+    rows = [{"model": reached.model, "owner": owner, **counts} for reached in ended for owner in ("", "meta")]
+    write_table(folder, "study_counts", pa.Table.from_pylist(rows, schema("study_counts")))
+    sent = [
+        {
+            **{name: getattr(reached, name) for name in ("seed", "strategy", "order")},
+            **{"round": reached.index, "organization": name, "model": f"{name} {reached.model}", "prompts": 4},
+            **{"average": reached.model, "covered": 3.0, "exclusive": 2.0, "exposure": 5.0, "training_loss": 0.5},
+        }
+        for reached in ended
+        if reached.family == "federated"
+        for name in reached.members
+    ]
+    write_table(folder, "uploads", pa.Table.from_pylist(sent, schema("uploads")))
+    return folder

@@ -77,6 +77,7 @@ def make_prompts(characters: Characters) -> Callable[..., pa.Table]:
                 "organization": ["org"] * len(texts),
                 "tokens": pa.array(tokens, pa.list_(pa.int32())),
                 "text": list(texts),
+                "truth": [""] * len(texts),
             }
         )
 

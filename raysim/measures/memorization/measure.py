@@ -1,6 +1,7 @@
 """Memorization as a measure: whose training code models give away, prompted with it, and what they recite."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from raysim.measures.base import (
     ClientTask,
@@ -77,7 +78,12 @@ memorization:
 
     def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
         run, settings = context.run, self.settings
-        if settings.extraction is None or checkpoint.moment == "upload":
+        if checkpoint.moment == "upload":
+            # As soon as it is there, so that its weights may go.
+            for task in upload_tasks(context, checkpoint.model, checkpoint.last):
+                yield replace(task, shown=False)
+            return
+        if settings.extraction is None:
             return
         for name in context.organizations:
             recipe = extraction_recipe(run, checkpoint.model, name, settings)
@@ -96,11 +102,8 @@ memorization:
             if settings.owned_prompts:
                 recipe = generation_recipe(context.run, model, name, settings)
                 yield PlannedEvaluation(recipe, settings.owned_prompts * a_prompt, batched=True)
-        if upload:
-            for task in upload_tasks(context, model, checkpoint.last):
-                yield PlannedEvaluation(task.recipe, task.tokens)
-        elif number := settings.prompts.neutral:
-            neutral = neutral_fingerprint(context.references, context.run.split_seed)
+        if (number := settings.prompts.neutral) and not upload:
+            neutral = neutral_fingerprint(context.held_out_references)
             recipe = neutral_generation_recipe(context.run, model, neutral, settings)
             yield PlannedEvaluation(recipe, number * a_prompt, batched=True)
 

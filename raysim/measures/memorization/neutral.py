@@ -7,7 +7,6 @@ import pyarrow as pa
 from raysim.core.errors import InputError
 from raysim.corpus.corpus import fingerprint
 from raysim.corpus.files import SourceFile
-from raysim.corpus.neutral import neutral_files
 from raysim.inference.prompts import split_batches
 from raysim.matching.matches import prompt_context
 from raysim.measures.base import EvalContext
@@ -27,9 +26,9 @@ class NeutralPrompts:
     def __init__(self, context: EvalContext, settings: MemorizationSettings) -> None:
         self._settings = settings
         run = context.run
-        files = neutral_files(context.references, run.split_seed)
+        files = context.held_out_references
         length = run.trainer.sequence_length
-        self.fingerprint = neutral_fingerprint(context.references, run.split_seed)
+        self.fingerprint = neutral_fingerprint(files)
         self.prompts = neutral_prompts(files, context.tokenizer, settings, run.split_seed, length)
 
     def stats(self, secret: bytes) -> PromptStats:
@@ -46,9 +45,9 @@ class NeutralPrompts:
 
 
 @lru_cache(maxsize=4)
-def neutral_fingerprint(references: tuple[SourceFile, ...], split_seed: int) -> str:
+def neutral_fingerprint(files: tuple[SourceFile, ...]) -> str:
     """Names the files that neutral prompts are from; it is asked for with every model that is planned."""
-    return fingerprint(neutral_files(references, split_seed))
+    return fingerprint(files)
 
 
 def check_neutral(context: EvalContext) -> None:
@@ -57,8 +56,9 @@ def check_neutral(context: EvalContext) -> None:
     Raises:
         InputError: there are no references, or so few that none is set aside.
     """
-    if not neutral_files(context.references, context.run.split_seed):
+    if not context.held_out_references:
         raise InputError(
-            "measure.memorization.prompts.neutral: needs references, a tenth of which nobody is trained on, and there"
-            f" are {len(context.references) or 'none'}; write for example references: [stdlib], or neutral: 0"
+            "measure.memorization.prompts.neutral: needs references that preparation.split holds out, which nobody is"
+            f" trained on, and there are {len(context.references) or 'none'} in all; write for example references:"
+            " [stdlib], or neutral: 0"
         )

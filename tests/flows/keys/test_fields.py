@@ -125,6 +125,8 @@ DECIDES_NOTHING: dict[str, str] = {
         f"{name}.when": "which models are asked, not what they answer"
         for name in ("memorization", "exposure", "membership", "pass_at_k")
     },
+    "memorization.prompts.neutral": "prompts of no organization; test_neutral.py has their keys",
+    "memorization.uploads": "which uploads are asked, not what they answer",
     "pass_at_k.problems": "their content decides",
     "problems.0.canonical": "no model is shown it",
     "pass_at_k.k": "pass@k follows from how many passed",
