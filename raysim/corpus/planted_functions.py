@@ -1,7 +1,7 @@
-"""Planted functions: whole Python functions that nothing else holds, in a training split so often as an experiment says.
+"""Planted functions: whole Python functions that nothing else holds, in a training split as often as asked.
 
-What a model recites of them is caused by their planting alone, since chance decides which function is planted how often:
-a randomized dose, where natural duplicates also differ in what they are (boilerplate, licence headers).
+What a model recites of them is caused by their planting alone, since chance decides which function is planted how
+often: a randomized dose, where natural duplicates also differ in what they are (boilerplate, licence headers).
 """
 
 import re
@@ -29,9 +29,13 @@ NUM_LINES = 12
 
 _VERBS = "align apply bound clamp count drain evict fetch group index join match merge order parse place prune rank"
 _NOUNS = "batch border bucket cable cargo cell chart client clock column crate delta edge event field frame gauge grid"
-_MORE = "hinge item joint label lane layer ledger limit marker meter node offer order panel phase pivot plate pulse queue"
+_MORE = (
+    "hinge item joint label lane layer ledger limit marker meter node offer order panel phase pivot plate pulse queue"
+)
 _LAST = "quota range ratio record relay ring route rule sample scale shard signal slice slot span stamp stock stream"
-_WORDS = f"{_NOUNS} {_MORE} {_LAST} table tally tape tile token total track trail tunnel valve vault vector wheel window"
+_WORDS = (
+    f"{_NOUNS} {_MORE} {_LAST} table tally tape tile token total track trail tunnel valve vault vector wheel window"
+)
 _NUMBER = re.compile(r"(\d+)")
 _NAME = re.compile(r"[a-z_]+")
 
@@ -108,9 +112,7 @@ def _seed(settings: PlantSettings, organization: str, split_seed: int, repeats: 
     return seed_of(split_seed, "planted function", owner, repeats, number)
 
 
-def _copies(
-    function: PlantedFunction, settings: PlantSettings, organization: str, split_seed: int
-) -> Iterator[str]:
+def _copies(function: PlantedFunction, settings: PlantSettings, organization: str, split_seed: int) -> Iterator[str]:
     _, number = function.name.split("x")
     seed = _seed(settings, organization, split_seed, function.repeats, int(number))
     for copy in range(function.repeats):

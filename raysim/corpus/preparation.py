@@ -60,7 +60,7 @@ class PreparationSettings(Settings):
     split: SplitSettings = SplitSettings()
     split_by: Literal["file", "repository"] = pydantic.Field(
         default="file",
-        description="what goes to one split as a whole; files go by their content, so that copies fall alike everywhere",
+        description="what falls as a whole; files fall by their content, copies alike everywhere",
     )
 
     @pydantic.model_validator(mode="before")

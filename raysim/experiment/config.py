@@ -236,7 +236,9 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     for number, entry in enumerate(experiment.strategies):
         config = resolve(entry, f"{origin}: strategies[{number}]")
         if config.label == BASE:
-            raise InputError(f"{origin}: strategies[{number}]: {BASE!r} names the model of model.pretrain; label it otherwise")
+            raise InputError(
+                f"{origin}: strategies[{number}]: {BASE!r} names the model of model.pretrain; label it otherwise"
+            )
         if config.label in [setting.label for setting in settings]:
             raise InputError(
                 f"{origin}: strategies[{number}]: {config.label!r} is there twice; give one of them a label of its own"

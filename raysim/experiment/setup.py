@@ -183,10 +183,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         contexts = [replace(context, public=based.public) for context in contexts]
     configs = (*([base_config()] if pretrain else []), *loaded.settings)
     runs = tuple(
-        strategy_run
-        for context in contexts
-        for setting in configs
-        for strategy_run in strategy_runs(setting, context)
+        strategy_run for context in contexts for setting in configs for strategy_run in strategy_runs(setting, context)
     )
     prompt_stats = [Transfer.of(name, SERVER, "inventory", content_of(stats)) for name, stats in client_stats.items()]
     transfers = (*shared, *compared, *prompt_stats)

@@ -76,9 +76,7 @@ class Baselines(Measure):
                 yield ClientTask("baselines", name, about, recipe, hold_at, arguments, pooled=others)
 
 
-def hold_at(
-    organization: Organization, order: int, public: Sequence[SourceFile], *others: Tokens
-) -> TaskOutput:
+def hold_at(organization: Organization, order: int, public: Sequence[SourceFile], *others: Tokens) -> TaskOutput:
     """Scores an organization's validation split without a network; runs there.
 
     Args:

@@ -134,7 +134,9 @@ class Evaluator:
         about = f"{task.about} of {task.organization}"
         label = f"{model.name} on {about}" if task.reads_model else f"{about}, without a model"
         pooled = await self._pooled_sequences(task)
-        given = tuple(Transfer.of(name, task.organization, "sequences", part.tobytes()) for name, part in pooled.items())
+        given = tuple(
+            Transfer.of(name, task.organization, "sequences", part.tobytes()) for name, part in pooled.items()
+        )
         arguments, tokens = (*task.arguments, *pooled.values()), task.tokens
         entry = await self._executor.run_on_client(
             Task(task.recipe, label, task.organization, task.function, arguments, tokens, given)

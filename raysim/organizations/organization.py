@@ -225,7 +225,11 @@ class Organization(TrainingClient):
                 | {"tokens": sum(end - start for _, start, end in self._packed.file_spans)}
                 | {"sequences": len(self._packed.sequences)},
                 "valid": _count_held_out(corpus.valid, tokenizer),
-                **({"test": _count_held_out(corpus.test, tokenizer)} if preparation_context.preparation.split.test else {}),
+                **(
+                    {"test": _count_held_out(corpus.test, tokenizer)}
+                    if preparation_context.preparation.split.test
+                    else {}
+                ),
             },
             drops=tuple(drop.to_json() for drop in corpus.drops),
             licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),

@@ -22,10 +22,13 @@ def good(number: int, repository: str = "r", lines: int = 1) -> SourceFile:
 
 
 def run(
-    files: list[SourceFile], settings: PreparationSettings = OFF, limit: int | None = None, split_seed: int | None = None
+    files: list[SourceFile],
+    settings: PreparationSettings = OFF,
+    limit: int | None = None,
+    split_seed: int | None = None,
 ) -> Corpus:
     """Prepares with the given seed, or with the first that leaves no split empty: few files may all fall alike."""
-    reading = SourceReading(tuple(files), ())
+    reading, problem = SourceReading(tuple(files), ()), InputError("no seed")
     for seed in range(1, 50) if split_seed is None else [split_seed]:
         try:
             return prepare(

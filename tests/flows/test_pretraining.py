@@ -49,15 +49,16 @@ def test_every_setting_of_every_seed_starts_from_one_base(finished: tuple[Path, 
     ]
     (base,) = {row["model"] for row in bases}
     initial = [row for row in models if row["moment"] == "initial"]
-    assert {row["model"] for row in initial} == {base} and {row["strategy"] for row in initial} == {
-        "base", "single", "fedavg"
-    }  # fmt: skip
+    assert {row["model"] for row in initial} == {base}
+    assert {row["strategy"] for row in initial} == {"base", "single", "fedavg"}
     stages = [row for row in read_log(out / "stages.jsonl") if row["kind"] == "train" and row["key"] == base]
     assert [row["status"] for row in stages] == ["computed"], "once, for both seeds"
     recipe = Store(out / "store").peek(base).recipe  # pyright: ignore[reportOptionalMemberAccess]
     assert (recipe["epochs"], recipe["trainer"]["learning_rate"], recipe["trainer"]["batch_size"]) == (3, 5e-3, 4)
     of_settings = [_recipe(out, row["model"]) for row in models if row["strategy"] == "single" and row["final"]]
-    assert {(one["weights"], one["trainer"]["learning_rate"], one["epochs"]) for one in of_settings} == {(base, 3e-3, 2)}
+    assert {(one["weights"], one["trainer"]["learning_rate"], one["epochs"]) for one in of_settings} == {
+        (base, 3e-3, 2)
+    }
     assert all(row["steps"] == 0 for row in bases), "budgets are those of the organizations' code"
 
 
@@ -66,7 +67,9 @@ def test_the_base_is_better_on_code_that_nobody_trained_on(finished: tuple[Path,
     losses = read_table(out, "losses").to_pylist()
     (base,) = {row["model"] for row in read_table(out, "models").to_pylist() if row["strategy"] == "base"}
     mine = [row for row in losses if row["model"] == base]
-    uniform = {row["organization"]: row for row in read_table(out, "baselines").to_pylist() if row["baseline"] == "uniform"}
+    uniform = {
+        row["organization"]: row for row in read_table(out, "baselines").to_pylist() if row["baseline"] == "uniform"
+    }
     for name in ("alpha", "beta"):
         nats = sum(row["nats"] for row in mine if row["organization"] == name)
         assert nats < 0.9 * uniform[name]["nats"]
@@ -78,7 +81,8 @@ def test_plan_lists_it_and_a_second_run_and_verify_find_it(finished: tuple[Path,
     planned = json.loads(raysim("plan", path, "--json").stdout)
     assert planned["strategies"]["base"] == {"naive": 1, "unique": 1, "cached": 0}
     again = json.loads(raysim("plan", path, "--out", out, "--json").stdout)
-    assert again["strategies"]["base"]["cached"] == 1 and not any(again["tokens"].values())
+    assert again["strategies"]["base"]["cached"] == 1
+    assert not any(again["tokens"].values())
     verified = raysim("verify", out)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 

@@ -21,7 +21,9 @@ def organization(tmp_path: Path) -> Organization:
     return organization_of(tmp_path, TEXTS)
 
 
-def bits(organization: Organization, *others: np.ndarray, public: tuple[SourceFile, ...] = ()) -> dict[tuple[str, str], float]:
+def bits(
+    organization: Organization, *others: np.ndarray, public: tuple[SourceFile, ...] = ()
+) -> dict[tuple[str, str], float]:
     table = baselines(organization, 5, public, others).to_pylist()
     valid = organization.corpus.valid
     assert {row["bytes"] for row in table} == {sum(f.num_bytes for f in valid)}

@@ -19,9 +19,9 @@ from pydantic import Field
 from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Share
 from raysim.corpus.canaries import CANARIES
-from raysim.corpus.planted_functions import PLANTS
 from raysim.corpus.files import SourceFile
 from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
+from raysim.corpus.planted_functions import PLANTS
 from raysim.inference.scoring import TokenScores, Window, score_tokens
 from raysim.measures.when import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization

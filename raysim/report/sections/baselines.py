@@ -18,8 +18,10 @@ def section(results: RunResults) -> Section | None:
     labels = list(dict.fromkeys(sorted((label for label, _ in bits), key=_place)))
     table = [(label, *(_shown(bits.get((label, name))) for name in results.organizations)) for label in labels]
     table += _settings(results, bits)
-    missing = "" if any("all organizations" in label for label in labels) or len(results.organizations) < 2 else (
-        " N-grams of all organizations' code are left out: not all of them share data."
+    missing = (
+        ""
+        if any("all organizations" in label for label in labels) or len(results.organizations) < 2
+        else (" N-grams of all organizations' code are left out: not all of them share data.")
     )
     return Section(
         "baselines",
