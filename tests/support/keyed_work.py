@@ -12,8 +12,10 @@ from raysim.core.keys import Key, key_of
 from raysim.core.settings import Settings
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.packing import packing_key, packing_seed
+from raysim.corpus.planted_functions import PlantSettings
 from raysim.corpus.tokenizer import TrainedTokenizerSettings
 from raysim.experiment.setup import tokenizer_recipe
+from raysim.measures.baselines import BaselineSettings, baselines_recipe
 from raysim.measures.exposure import ExposureSettings, exposure_recipe
 from raysim.measures.membership.measure import blind_recipe, membership_recipe
 from raysim.measures.membership.scores import MembershipSettings
@@ -32,6 +34,7 @@ from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, 
 from raysim.measures.pass_at_k.recipes import execution_recipe, licences_recipe, solution_recipe
 from raysim.measures.pass_at_k.settings import PassAtKSettings
 from raysim.measures.perplexity import PerplexitySettings, scoring_recipe
+from raysim.measures.recital import RecitalSettings, recital_recipe
 from raysim.organizations.organization import ClientStats, ModelSpec
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, TrainInstruction
@@ -50,6 +53,9 @@ class Inputs:
     memorization: MemorizationSettings
     canaries: CanarySettings
     exposure: ExposureSettings
+    plants: PlantSettings
+    recital: RecitalSettings
+    baselines: BaselineSettings
     membership: MembershipSettings
     pass_at_k: PassAtKSettings
     tokenizer: TrainedTokenizerSettings
@@ -96,6 +102,9 @@ BASE = Inputs(
     ),
     canaries=CanarySettings(),
     exposure=ExposureSettings(),
+    plants=PlantSettings(),
+    recital=RecitalSettings(),
+    baselines=BaselineSettings(),
     membership=MembershipSettings(),
     pass_at_k=PassAtKSettings(precision="fp32"),
     tokenizer=TrainedTokenizerSettings(),
@@ -137,6 +146,8 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
             context, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references
         ),
         "exposure": exposure_recipe(context, inputs.model, "a", inputs.canaries, inputs.exposure),
+        "recital": recital_recipe(context, inputs.model, "a", inputs.plants, inputs.recital.batch_size),
+        "baselines": baselines_recipe(context, list(context.client_stats)[:2], (), inputs.baselines.order),
         "membership": membership_recipe(context, inputs.model, "a", inputs.membership),
         "blind": blind_recipe(context, "a", inputs.membership),
         "solve": solution_recipe(context, inputs.model, fingerprint_of_prompts(inputs.problems), inputs.pass_at_k),

@@ -88,7 +88,7 @@ def test_the_order_of_settings_does_not_count(folder: Path, base_keys: Keys) -> 
 def test_the_order_of_organizations_counts_where_something_is_summed(folder: Path, base_keys: Keys) -> None:
     """Sums run in the order of the experiment, and batches mix pooled sequences by their position."""
     raw = with_patch(RAW, {"organizations": dict(reversed(RAW["organizations"].items()))})
-    of_models = {"losses", "generate", "extract", "match", "emissions", "exposure", "membership"}
+    of_models = {"losses", "generate", "extract", "match", "emissions", "exposure", "recital", "membership"}
     of_models |= {"solve", "execute", "lint", "licences"}
     assert changed(keys_of(folder, raw), base_keys) == {"train", "aggregate", *of_models}
     apart = [with_patch(r, {"strategies": ["single", "incremental"]}) for r in (RAW, raw)]

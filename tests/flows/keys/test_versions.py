@@ -10,7 +10,7 @@ from keyed_work import BASE, KINDS, keys_of
 
 VERSIONS: dict[str, str] = {
     "TOKENIZER_VERSION": "tokenizer",
-    "PACKING_VERSION": "packing train generate extract prompts copies membership blind",
+    "PACKING_VERSION": "packing train generate extract prompts copies membership blind baselines",
     "INITIAL_VERSION": "initial",
     "TRAIN_VERSION": "train snapshot",
     "AGGREGATE_VERSION": "aggregate",
@@ -21,6 +21,9 @@ VERSIONS: dict[str, str] = {
     "MATCHING_VERSION": "match prompts clones copies emissions",
     "OVERLAP_VERSION": "copies emissions",
     "CANARIES_VERSION": "exposure",
+    "PLANTS_VERSION": "recital",
+    "RECITAL_VERSION": "recital",
+    "BASELINES_VERSION": "baselines",
     "EXPOSURE_VERSION": "exposure",
     "MEMBERSHIP_VERSION": "membership blind",
     "BLIND_VERSION": "blind",
@@ -50,8 +53,8 @@ def test_a_numerics_version_is_in_the_keys_of_its_kind(name: str, monkeypatch: p
 
 
 LIBRARIES = {
-    "numpy": "tokenizer packing generate prompts copies blind execute",
-    "tokenizers": "tokenizer packing generate prompts copies blind",
+    "numpy": "tokenizer packing generate prompts copies blind execute baselines",
+    "tokenizers": "tokenizer packing generate prompts copies blind baselines",
     "scipy": "exposure blind",
     "scikit-learn": "blind",
     "python": "generate prompts copies execute",
