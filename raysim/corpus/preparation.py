@@ -134,17 +134,27 @@ def prepare(
     Raises:
         InputError: the training or the validation split would be empty.
     """
-    counter = DropCounter(reading.skipped)
-    kept = _screen(reading, settings, split_seed, counter)
-    if excluded:
-        kept = _leave_out(kept, excluded, counter)
-    kept = _limit(kept, settings, limit, split_seed, count_tokens, counter)
-    by_repository = settings.split_by == "repository"
-    corpus = Corpus(organization, **split_files(kept, settings.split, by_repository, split_seed), drops=counter.drops())
+
+    def draw(seed: int) -> Corpus:
+        counter = DropCounter(reading.skipped)
+        kept = _screen(reading, settings, seed, counter)
+        if excluded:
+            kept = _leave_out(kept, excluded, counter)
+        kept = _limit(kept, settings, limit, seed, count_tokens, counter)
+        by_repository = settings.split_by == "repository"
+        return Corpus(organization, **split_files(kept, settings.split, by_repository, seed), drops=counter.drops())
+
+    corpus = draw(split_seed)
     if not corpus.train or not corpus.valid:
-        raise InputError(_too_little(corpus, reading.files, by_repository, limit))
+        others = range(split_seed + 1, split_seed + 1 + _OTHER_SEEDS) if len(reading.files) <= _FEW_FILES else ()
+        better = next((seed for seed in others if (found := draw(seed)).train and found.valid), None)
+        raise InputError(_too_little(corpus, reading.files, settings.split_by == "repository", limit, better))
     return corpus
 
+
+_OTHER_SEEDS = 20
+_FEW_FILES = 1000
+"""Where a split comes out empty, so many other seeds are tried, if trying takes no time, to name one that does."""
 
 _Identity = tuple[str, str, str]
 
@@ -277,14 +287,16 @@ def _too_many_tokens(text: str, min_characters_per_token: float, count_tokens: C
     return min_characters_per_token > 0 and len(text) < min_characters_per_token * count_tokens(text)
 
 
-def _too_little(corpus: Corpus, files: Sequence[SourceFile], by_repository: bool, limit: int | None) -> str:
+def _too_little(
+    corpus: Corpus, files: Sequence[SourceFile], by_repository: bool, limit: int | None, better: int | None
+) -> str:
     kept = corpus.train + corpus.valid + corpus.test
     unit = "repositories" if by_repository else "files"
     found = len({f.repository for f in kept}) if by_repository else len(kept)
     dropped = "; ".join(f"{d.files} {d.reason}" for d in corpus.drops) or "none"
     advice = ["give it more code", "relax preparation"]
-    if found > 1:
-        advice.append("draw another split (split_seed)")
+    if better is not None:
+        advice.append(f"draw another split (split_seed: {better} leaves neither empty here)")
     if limit is not None:
         advice.append(f"raise limit (now {limit} bytes)")
     if by_repository:

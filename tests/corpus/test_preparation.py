@@ -266,3 +266,11 @@ def test_fingerprints_tell_corpora_apart() -> None:
     named = [(corpus.train_fingerprint, corpus.valid_fingerprint) for corpus in corpora]
     assert len(set(named)) == 3
     assert corpora[0].test_fingerprint == "" != corpora[0].train_fingerprint
+
+
+def test_an_empty_split_names_a_seed_that_leaves_none() -> None:
+    files = [good(i) for i in range(3)]
+    with pytest.raises(InputError, match=r"split_seed: \d+ leaves neither empty") as caught:
+        run(files, split_seed=1)
+    seed = int(str(caught.value).partition("split_seed: ")[2].split()[0])
+    assert {len(part) for part in (run(files, split_seed=seed).train, run(files, split_seed=seed).valid)} == {1, 2}
