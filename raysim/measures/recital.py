@@ -49,7 +49,7 @@ class RecitalSettings(Settings):
     when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are measured")
 
 
-class Recital(Measure):
+class PlantRecital(Measure):
     """How many lines of planted functions models recite from their signatures."""
 
     name = "recital"
