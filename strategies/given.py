@@ -1,4 +1,4 @@
-"""Given: the model as it comes, which counts as trained on the code of all organizations. `raysim audit` asks for it."""
+"""Given: the model as it comes, which counts as trained on the code of all organizations; for `raysim audit`."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self

@@ -20,10 +20,11 @@ organizations:               # each holds its own code; PATH is a folder or .jso
 # agreement: what an organization has agreed to. 'weights': its code never leaves it. 'data': it may be pooled with
 # others' code, which the setting 'centralized' needs.
 
-references: [stdlib]         # what is here, too, is public and counts as nobody's; never trained on
+references: [stdlib]         # what is here, too, is public and counts as nobody's
 # deduplication: {{across: first_owner}}     # a file of several organizations stays with the first; or drop_all, keep
 tokenizer: {{train: {{corpus: references, vocab_size: 1024}}}}     # or {{pretrained: FOLDER}}
 model: {{config: {{model_type: gpt2, n_layer: 2, n_head: 4, n_embd: {width}}}}}     # or {{pretrained: FOLDER}}
+# In the model, pretrain: {{limit: 2 MB}} first trains a base on the references, from which every setting starts.
 
 trainer:
   epochs: {epochs}                 # passes over the data; federated rounds share them out
@@ -42,6 +43,7 @@ strategies:
 measure:
 {measures}
 # canaries: {{repeats: [0, 1, 4, 16], count: 4}}     # random secrets to plant, and to rank
+# plants: {{functions: {{0: 4, 1: 4, 4: 4, 16: 2}}}}     # functions to plant that often, and to be recited
 """
 
 

@@ -1,7 +1,7 @@
-"""Planted functions: whole Python functions that nothing else holds, in a training split so often as an experiment says.
+"""Planted functions: whole Python functions that nothing else holds, in a training split as often as asked.
 
-What a model recites of them is caused by their planting alone, since chance decides which function is planted how often:
-a randomized dose, where natural duplicates also differ in what they are (boilerplate, licence headers).
+What a model recites of them is caused by their planting alone, since chance decides which function is planted how
+often: a randomized dose, where natural duplicates also differ in what they are (boilerplate, licence headers).
 """
 
 import re

@@ -15,7 +15,7 @@ from raysim.corpus.deduplication import Excluded
 from raysim.corpus.files import SourceFile
 from raysim.corpus.near_duplicates import Sketcher, near_duplicates
 from raysim.corpus.reading import DropCounter, SourceReading
-from raysim.corpus.split import Split, SplitSettings, split_files
+from raysim.corpus.split import SplitSettings, split_files
 
 
 class PreparationSettings(Settings):
@@ -60,7 +60,7 @@ class PreparationSettings(Settings):
     split: SplitSettings = SplitSettings()
     split_by: Literal["file", "repository"] = pydantic.Field(
         default="file",
-        description="what goes to one split as a whole; files go by their content, so that copies fall alike everywhere",
+        description="what falls as a whole; files fall by their content, copies alike everywhere",
     )
 
     @pydantic.model_validator(mode="before")
@@ -137,32 +137,44 @@ def prepare(
     Raises:
         InputError: the training split would be empty, or the validation split, unless its share is 0.
     """
-    counter = DropCounter(reading.skipped)
-    kept = _screen(reading, settings, split_seed, counter)
-    if excluded:
-        kept = _leave_out(kept, excluded, counter)
-    kept = _limit(kept, settings, limit, split_seed, count_tokens, counter)
-    by_repository = settings.split_by == "repository"
-    if held_out:
-        trained_on = {filters.content_hash(source.text) for source in kept}
-        valid = _hold_out(held_out, settings, split_seed, trained_on, counter)
-        splits: dict[Split, tuple[SourceFile, ...]] = {"train": tuple(kept), "valid": valid, "test": ()}
-    else:
-        splits = split_files(kept, settings.split, by_repository, split_seed)
-    corpus = Corpus(organization, **splits, drops=counter.drops())
-    if not corpus.train or not (corpus.valid or (not held_out and not settings.split.valid)):
-        raise InputError(_too_little(corpus, reading.files, by_repository, limit))
+
+    def draw(seed: int) -> Corpus:
+        counter = DropCounter(reading.skipped)
+        kept = _screen(reading, settings, seed, counter)
+        if excluded:
+            kept = _leave_out(kept, excluded, counter)
+        kept = _limit(kept, settings, limit, seed, count_tokens, counter)
+        if held_out:
+            valid = _hold_out(held_out, settings, seed, kept, counter)
+            return Corpus(organization, tuple(kept), valid, drops=counter.drops())
+        by_repository = settings.split_by == "repository"
+        return Corpus(organization, **split_files(kept, settings.split, by_repository, seed), drops=counter.drops())
+
+    def complete(corpus: Corpus) -> bool:
+        return bool(corpus.train and (corpus.valid or (not held_out and not settings.split.valid)))
+
+    corpus = draw(split_seed)
+    if not complete(corpus):
+        others = range(split_seed + 1, split_seed + 1 + _OTHER_SEEDS) if len(reading.files) <= _FEW_FILES else ()
+        better = next((seed for seed in others if complete(draw(seed))), None)
+        raise InputError(_too_little(corpus, reading.files, settings.split_by == "repository", limit, better))
     return corpus
+
+
+_OTHER_SEEDS = 20
+_FEW_FILES = 1000
+"""Where a split comes out empty, so many other seeds are tried, if trying takes no time, to name one that does."""
 
 
 def _hold_out(
     reading: SourceReading,
     settings: PreparationSettings,
     split_seed: int,
-    trained_on: frozenset[str] | set[str],
+    training: Iterable[SourceFile],
     counter: DropCounter,
 ) -> tuple[SourceFile, ...]:
     """The files of a validation split that is given: filtered as the others, none of them trained on."""
+    trained_on = {filters.content_hash(source.text) for source in training}
     dropped = DropCounter(reading.skipped)
     kept: list[SourceFile] = []
     for source in _screen(reading, settings, split_seed, dropped):
@@ -306,14 +318,16 @@ def _too_many_tokens(text: str, min_characters_per_token: float, count_tokens: C
     return min_characters_per_token > 0 and len(text) < min_characters_per_token * count_tokens(text)
 
 
-def _too_little(corpus: Corpus, files: Sequence[SourceFile], by_repository: bool, limit: int | None) -> str:
+def _too_little(
+    corpus: Corpus, files: Sequence[SourceFile], by_repository: bool, limit: int | None, better: int | None
+) -> str:
     kept = corpus.train + corpus.valid + corpus.test
     unit = "repositories" if by_repository else "files"
     found = len({f.repository for f in kept}) if by_repository else len(kept)
     dropped = "; ".join(f"{d.files} {d.reason}" for d in corpus.drops) or "none"
     advice = ["give it more code", "relax preparation"]
-    if found > 1:
-        advice.append("draw another split (split_seed)")
+    if better is not None:
+        advice.append(f"draw another split (split_seed: {better} leaves neither empty here)")
     if limit is not None:
         advice.append(f"raise limit (now {limit} bytes)")
     if by_repository:

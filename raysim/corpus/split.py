@@ -69,6 +69,7 @@ def split_files(
             so that copies of a file in different repositories may fall apart.
         split_seed: of the draws.
     """
+    where: list[Split]
     if by_repository:
         places = _repositories(files, settings, split_seed)
         where = [places[source.repository] for source in files]
@@ -97,17 +98,17 @@ def _repositories(files: Sequence[SourceFile], settings: SplitSettings, split_se
     for source in files:
         sizes[source.repository] += source.num_bytes
     places: dict[str, Split] = dict.fromkeys(sizes, "train")
-    for split, share in (("valid", settings.valid), ("test", settings.test)):
+    shares: tuple[tuple[Split, float], ...] = (("valid", settings.valid), ("test", settings.test))
+    for split, share in shares:
         left = [name for name, place in places.items() if place == "train"]
         if share and len(left) > 1:
-            places |= dict.fromkeys(
-                _fitting({name: sizes[name] for name in left}, share, sum(sizes.values()), split_seed), split
-            )
+            chosen = _fitting({name: sizes[name] for name in left}, share * sum(sizes.values()), split_seed)
+            places.update((name, split) for name in chosen)
     return places
 
 
-def _fitting(sizes: dict[str, int], share: float, total_bytes: int, split_seed: int) -> list[str]:
-    left_bytes, chosen = share * total_bytes, list[str]()
+def _fitting(sizes: dict[str, int], left_bytes: float, split_seed: int) -> list[str]:
+    chosen: list[str] = []
     for repository in sorted(sizes, key=lambda name: (seed_of(split_seed, "split", name), name)):
         if sizes[repository] <= left_bytes:
             left_bytes -= sizes[repository]

@@ -34,9 +34,9 @@ def cautions(loaded: LoadedExperiment, client_stats: Mapping[str, ClientStats]) 
 def copy_cautions(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for each organization with held-out files that somebody trains on copies of (rows of `SplitCopies`)."""
     return [
-        f"organizations.{row['organization']}: {copied} of its {row['files']} held-out files ({share:.0%} of the bytes) are"
-        f" copies or near-copies of files that are trained on, {row['others']} of them by others; what is measured on"
-        " them is partly memory (preparation.near_dedup and deduplication leave copies out)"
+        f"organizations.{row['organization']}: {copied} of its {row['files']} held-out files ({share:.0%} of the bytes)"
+        f" are copies or near-copies of files that are trained on, {row['others']} of them by others; what is measured"
+        " on them is partly memory (preparation.near_dedup and deduplication leave copies out)"
         for row in rows
         if (copied := row["copies"] + row["near"])
         for share in [row["copied_bytes"] / row["num_bytes"]]

@@ -88,7 +88,7 @@ class Experiment(Settings):
         min_length=1, description="who takes part, by name; the order counts where settings say so"
     )
     references: list[Literal["stdlib"] | SourceSettings] = pydantic.Field(
-        default=[], description="indexed, never trained on: what is there is public"
+        default=[], description="indexed: what is there is public; only a base (model.pretrain) is trained on it"
     )
     preparation: PreparationSettings = PreparationSettings()
     deduplication: DeduplicationSettings = DeduplicationSettings()

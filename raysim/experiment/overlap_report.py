@@ -34,8 +34,8 @@ async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSe
         ``min_lines``; ``clones``, rows as in the table; ``bounds``, for each organization and group of others how
         many of its ``lines`` a model of the ``others`` could have ``seen``, and of these how many are ``public``;
         ``policies``, rows of `what_policies_drop`; ``split_copies``, rows of
-        `raysim.organizations.split_copies.SplitCopies`; ``prompts``, for each organization how many of its prompts have a
-        continuation in none, one and more places of all training splits (``everywhere``) and of the others' alone
+        `raysim.organizations.split_copies.SplitCopies`; ``prompts``, for each organization how many of its prompts have
+        a continuation in none, one and more places of all training splits (``everywhere``) and of the others' alone
         (``elsewhere``), and of how many too few whole lines are to come to tell (``short``).
     """
     names, min_lines, secret = list(setup.client_stats), setup.preparation_context.min_lines, secrets.token_bytes(32)

@@ -23,6 +23,7 @@ from raysim.corpus.packing import PACKING_VERSION
 from raysim.measures.base import ClientTask, EvalContext, Measure
 from raysim.measures.kneser_ney import KneserNey, Tokens
 from raysim.organizations.organization import Organization
+from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.tables.schemas.runs import BASELINES
 from raysim.tasks.kinds import WorkKind
@@ -58,22 +59,29 @@ class Baselines(Measure):
         shares = len(names) > 1 and all(policy.share == "data" for policy in context.policies.values())
         for name in names:
             for others in ((), tuple(other for other in names if other != name)) if shares else ((),):
-                recipe = {
-                    "kind": "baselines",
-                    "version": BASELINES_VERSION,
-                    "corpus": run.client_stats[name].valid_fingerprint,
-                    "trained_on": [run.client_stats[one].train_fingerprint for one in (name, *others)],
-                    "public": fingerprint(public) if public else None,
-                    "order": order,
-                    "tokenizer": run.tokenizer,
-                    "packing": PACKING_VERSION,
-                    "split_seed": run.split_seed,
-                    "sequence_length": run.trainer.sequence_length,
-                    "libraries": versions_of("tokenizers", "numpy"),
-                }
+                recipe = baselines_recipe(run, (name, *others), public, order)
                 about = "n-grams of all code" if others else "baselines"
                 arguments = order, public
                 yield ClientTask("baselines", name, about, recipe, hold_at, arguments, pooled=others)
+
+
+def baselines_recipe(
+    context: RunContext, organizations: Sequence[str], public: tuple[SourceFile, ...], order: int
+) -> dict[str, Any]:
+    """Recipe of the baselines on the validation split of the first of `organizations`, of n-grams of all their code."""
+    return {
+        "kind": "baselines",
+        "version": BASELINES_VERSION,
+        "corpus": context.client_stats[organizations[0]].valid_fingerprint,
+        "trained_on": [context.client_stats[name].train_fingerprint for name in organizations],
+        "public": fingerprint(public) if public else None,
+        "order": order,
+        "tokenizer": context.tokenizer,
+        "packing": PACKING_VERSION,
+        "split_seed": context.split_seed,
+        "sequence_length": context.trainer.sequence_length,
+        "libraries": versions_of("tokenizers", "numpy"),
+    }
 
 
 def hold_at(organization: Organization, order: int, public: Sequence[SourceFile], *others: Tokens) -> TaskOutput:

@@ -5,8 +5,8 @@ Language 13, 1999, equations 22 to 25 of the technical report TR-10-98): the hig
 one the distinct tokens that come before. What begins a file has nothing before it, so there n-grams are counted
 themselves (as in Heafield et al., ACL 2013). The lowest order is interpolated with the uniform distribution.
 
-Libraries that were looked at: nltk.lm is exact and takes a Python dict a context (hours for a corpus here), KenLM has no
-numbers for tokens but words, and is to be compiled.
+Libraries that were looked at: nltk.lm walks Python dicts, one call a token; KenLM knows words, not numbers of tokens,
+and is to be compiled. This one takes a second for a million tokens.
 """
 
 from dataclasses import dataclass
@@ -119,8 +119,8 @@ class KneserNey:
                 counts[keys[0] == self._bos_id] = 0
             contexts = keys[n] // self._vocab_size
             size = 1 if n == 0 else len(keys[n - 1])
-            totals = np.bincount(contexts, weights=counts, minlength=size)
-            types = np.bincount(contexts, weights=(counts > 0).astype(np.float64), minlength=size)
+            totals = np.bincount(contexts, weights=counts, minlength=size).astype(np.float64)
+            types = np.bincount(contexts, weights=counts > 0, minlength=size).astype(np.float64)
             orders.append(_Order(keys[n], counts, totals, types, _discount(counts)))
         return orders
 

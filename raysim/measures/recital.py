@@ -49,7 +49,7 @@ class RecitalSettings(Settings):
     when: CheckpointKinds = Field(default=("final",), description="which of a strategy's models are measured")
 
 
-class Recital(Measure):
+class PlantRecital(Measure):
     """How many lines of planted functions models recite from their signatures."""
 
     name = "recital"
@@ -80,13 +80,13 @@ def recital_recipe(
 ) -> dict[str, Any]:
     """Recipe of what `model` recites of an organization's functions, which depend on its name but not on its code."""
     return {
-        **plants.recipe(),
         "kind": "recital",
         "version": RECITAL_VERSION,
         "weights": model,
         "model": context.model_recipe,
         "tokenizer": context.tokenizer,
         "organization": organization,
+        "plants": plants.recipe(),
         "split_seed": context.split_seed,
         "sequence_length": context.trainer.sequence_length,
         "batch_size": batch_size,

@@ -77,6 +77,7 @@ def test_lines_given_away_by_hand(results: RunResults) -> None:
     assert gain.lines == pytest.approx(np.mean(by_seed))
     assert gain.leaking == pytest.approx(np.mean(leaking))
     assert gain.leaking_high is not None
+    assert gain.leaking is not None
     assert gain.leaking_high >= gain.leaking
 
 

@@ -15,7 +15,9 @@ def test_the_slope_is_that_of_least_squares_and_its_interval_that_of_hc3() -> No
     doses = [0, 0, 0, 1, 1, 1, 4, 4, 4, 16, 16, 64, 64]
     values = [0.1 * log2(1 + dose) + generator.normal(0, 0.05 + dose / 200) for dose in doses]
     found = slope(doses, values)
-    assert found is not None and found.low is not None and found.high is not None
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
     x, y = np.log2(1 + np.array(doses)), np.array(values)
     assert found.slope == pytest.approx(np.polyfit(x, y, 1)[0])
     # HC3 of one regressor: the residuals over 1 - leverage, weighted by the distance from the mean.
@@ -35,14 +37,18 @@ def test_its_interval_covers_what_it_says() -> None:
     chances = 0.02 + 0.12 * x
     for _ in range(400):
         found = slope(doses, (generator.random(len(doses)) < chances).astype(float).tolist())
-        assert found is not None and found.low is not None and found.high is not None
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
         hits += found.low <= 0.12 <= found.high
     assert 0.91 <= hits / 400 <= 0.98
 
 
 def test_few_functions_have_a_slope_without_an_interval_and_one_dose_has_none() -> None:
     few = slope([0, 1, 4], [0.0, 0.5, 1.0])
-    assert few is not None and few.low is None and few.slope == pytest.approx(0.43, abs=0.01)
+    assert few is not None
+    assert few.low is None
+    assert few.slope == pytest.approx(0.43, abs=0.01)
     assert slope([4, 4, 4], [0, 1, 1]) is None
 
 
@@ -69,5 +75,6 @@ def test_shares_are_means_over_functions_of_means_over_seeds_by_owner() -> None:
         0: (0.0, 1, 2.0), 64: (0.5, 1, 2.0)
     }  # fmt: skip
     strangers = responses(models, of_model, False, 6)
-    assert strangers is not None and strangers.shares[64].share == 0.5, "of b, which neither was trained on"
+    assert strangers is not None
+    assert strangers.shares[64].share == 0.5, "of b, which neither was trained on"
     assert responses([reached("m", 1, "a", "b")], of_model, False, 6) is None

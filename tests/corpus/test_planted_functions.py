@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,8 @@ def test_functions_are_python_of_their_own() -> None:
     assert len({f.signature for f in many}) == len({f.text for f in (*many, *other)}) / 2 == 200
     for function in many:
         (node,) = ast.parse(function.text).body
-        assert isinstance(node, ast.FunctionDef) and function.text.startswith(f"{function.signature}\n")
+        assert isinstance(node, ast.FunctionDef)
+        assert function.text.startswith(f"{function.signature}\n")
         assert len(significant_lines(function.text)[0]) == NUM_LINES
         namespace: dict[str, object] = {}
         exec(compile(function.text, function.name, "exec"), namespace)
@@ -55,14 +57,15 @@ def test_each_is_planted_so_often_and_only_in_training() -> None:
     planted = plant_functions(CORPUS, SETTINGS, 1)
     assert {name: len(texts) for name, texts in copies(planted).items()} == {"1x0": 1, "1x1": 1, "5x0": 5, "5x1": 5}
     assert [f.name for f in planted.plants] == ["0x0", "0x1", "0x2", "1x0", "1x1", "5x0", "5x1"]
-    assert planted.valid == CORPUS.valid and planted.train[0] == CORPUS.train[0]
+    assert planted.valid == CORPUS.valid
+    assert planted.train[0] == CORPUS.train[0]
     texts = {f.name: f.text for f in planted.plants}
     assert all(set(found) == {texts[name]} for name, found in copies(planted).items())
     assert plant_functions(CORPUS, SETTINGS, 2).plants[3].text != texts["1x0"]
 
 
 @pytest.mark.parametrize("variant", ["fuzzy", "renamed"])
-def test_copies_differ_as_asked(variant: str) -> None:
+def test_copies_differ_as_asked(variant: Any) -> None:
     exact = {f.name: f.text for f in write_functions(SETTINGS, "acme", 1)}
     planted = plant_functions(CORPUS, PlantSettings(functions=SETTINGS.functions, variant=variant), 1)
     assert {f.name: f.text for f in planted.plants} == exact, "models are asked for the original"
@@ -76,7 +79,8 @@ def test_copies_differ_as_asked(variant: str) -> None:
             if variant == "fuzzy":
                 assert 1 <= len(differing) <= 2
             else:
-                assert shape(text) == shape(exact[name]) and len(differing) >= 6
+                assert shape(text) == shape(exact[name])
+                assert len(differing) >= 6
 
 
 def test_owners_have_functions_of_their_own_or_the_same() -> None:

@@ -28,7 +28,7 @@ def run(
     split_seed: int | None = None,
 ) -> Corpus:
     """Prepares with the given seed, or with the first that leaves no split empty: few files may all fall alike."""
-    reading = SourceReading(tuple(files), ())
+    reading, problem = SourceReading(tuple(files), ()), InputError("no seed")
     for seed in range(1, 50) if split_seed is None else [split_seed]:
         try:
             return prepare(
@@ -266,3 +266,16 @@ def test_fingerprints_tell_corpora_apart() -> None:
     named = [(corpus.train_fingerprint, corpus.valid_fingerprint) for corpus in corpora]
     assert len(set(named)) == 3
     assert corpora[0].test_fingerprint == "" != corpora[0].train_fingerprint
+
+
+def test_an_empty_split_names_a_seed_that_leaves_none() -> None:
+    files, told = [good(i) for i in range(3)], list[str]()
+    for seed in range(1, 20):
+        try:
+            run(files, split_seed=seed)
+        except InputError as error:
+            told.append(str(error))
+    assert told
+    for message in told:
+        better = run(files, split_seed=int(message.partition("split_seed: ")[2].split()[0]))
+        assert {len(better.train), len(better.valid)} == {1, 2}

@@ -40,7 +40,7 @@ def test_files_that_two_organizations_hold_fall_alike(split_seed: int) -> None:
     ]
     one, other = corpora
     held = {f.text for f in shared}
-    assert held & {f.text for f in one.train} and held & {f.text for f in one.valid}, "both sides hold some of them"
+    assert all(held & {f.text for f in part} for part in (one.train, one.valid)), "both sides hold some of them"
     for mine, theirs in ((one, other), (other, one)):
         assert not crossing(mine.train, theirs.valid + theirs.test)
         assert not crossing(mine.valid, theirs.train + theirs.test)
@@ -61,7 +61,8 @@ def test_shares_hold_in_expectation_and_a_test_split_moves_no_validation_file() 
     split = split_files(files, SplitSettings(train=0.7, valid=0.2, test=0.1), False, 1)
     assert split["valid"] == without["valid"]
     # Deviations of the counts: 18 and 13.
-    assert abs(len(split["valid"]) - 400) < 75 and abs(len(split["test"]) - 200) < 55
+    assert abs(len(split["valid"]) - 400) < 75
+    assert abs(len(split["test"]) - 200) < 55
     assert sorted(f.path for part in split.values() for f in part) == [f.path for f in files]
     shuffled = random.Random(0).sample(files, len(files))
     assert {f.path for f in split_files(shuffled, SplitSettings(valid=0.2), False, 1)["valid"]} == {

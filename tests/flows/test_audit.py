@@ -45,7 +45,7 @@ def audit(*words: Any) -> AuditReport:
 def of_model(out: Path, name: str, model: str) -> pa.Table:
     """Rows of a table about a model, without its key."""
     table = read_table(out, name)
-    chosen = table.filter(pc.equal(table.column("model"), model))
+    chosen = table.filter(pc.field("model") == model)
     return chosen.drop_columns([c for c in ("model", "baseline_model") if c in chosen.column_names])
 
 

@@ -78,4 +78,6 @@ def test_a_model_that_knows_one_function_recites_all_of_it(organization: Organiz
 def test_what_is_longer_than_a_sequence_is_cut(organization: Organization) -> None:
     (row,) = recitals(model_of(organization), FUNCTIONS[:1], organization.tokenizer, 64, 8).to_pylist()
     shown = len(organization.tokenizer.encode(FUNCTIONS[0].signature))
-    assert row["tokens"] == 64 - shown and row["lines"] < 11 and np.isfinite(row["nats"])
+    assert row["tokens"] == 64 - shown
+    assert row["lines"] < 11
+    assert np.isfinite(row["nats"])

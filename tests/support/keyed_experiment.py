@@ -35,6 +35,7 @@ SHARED = {"share": "data"}
 RAW: dict[str, Any] = {
     "name": "keys",
     "seed": [1],
+    "split_seed": 12,
     "organizations": {
         "a": {"source": {"files": ["a.jsonl"]}, "agreement": SHARED},
         "b": {"source": {"path": "b"}, "agreement": SHARED},
@@ -55,6 +56,7 @@ RAW: dict[str, Any] = {
         "membership": {"chunk_tokens": 16},
         "pass_at_k": {"problems": "problems.jsonl", "samples": 3, "k": [1, 2]},
     },
+    "plants": {"functions": {0: 1, 2: 1}},
     "canaries": {"count": 1, "repeats": [0, 2], "length": 4},
 }
 
@@ -91,6 +93,8 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                 "emissions",
                 "study_counts",
                 "exposure",
+                "recital",
+                "baselines",
                 "membership",
                 "blind",
                 "solve",

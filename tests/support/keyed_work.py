@@ -12,8 +12,10 @@ from raysim.core.keys import Key, key_of
 from raysim.core.settings import Settings
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.packing import packing_key, packing_seed
+from raysim.corpus.planted_functions import PlantSettings
 from raysim.corpus.tokenizer import TrainedTokenizerSettings
 from raysim.experiment.setup import tokenizer_recipe
+from raysim.measures.baselines import BaselineSettings, baselines_recipe
 from raysim.measures.exposure import ExposureSettings, exposure_recipe
 from raysim.measures.membership.measure import blind_recipe, membership_recipe
 from raysim.measures.membership.scores import MembershipSettings
@@ -33,6 +35,7 @@ from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, 
 from raysim.measures.pass_at_k.recipes import execution_recipe, licences_recipe, solution_recipe
 from raysim.measures.pass_at_k.settings import PassAtKSettings
 from raysim.measures.perplexity import PerplexitySettings, scoring_recipe, training_recipe
+from raysim.measures.recital import RecitalSettings, recital_recipe
 from raysim.organizations.organization import ClientStats, ModelSpec
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, TrainInstruction
@@ -51,6 +54,9 @@ class Inputs:
     memorization: MemorizationSettings
     canaries: CanarySettings
     exposure: ExposureSettings
+    plants: PlantSettings
+    recital: RecitalSettings
+    baselines: BaselineSettings
     membership: MembershipSettings
     pass_at_k: PassAtKSettings
     tokenizer: TrainedTokenizerSettings
@@ -97,6 +103,9 @@ BASE = Inputs(
     ),
     canaries=CanarySettings(),
     exposure=ExposureSettings(),
+    plants=PlantSettings(),
+    recital=RecitalSettings(),
+    baselines=BaselineSettings(),
     membership=MembershipSettings(),
     pass_at_k=PassAtKSettings(precision="fp32"),
     tokenizer=TrainedTokenizerSettings(),
@@ -140,6 +149,8 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         ),
         "study_counts": study_recipe(context, {"a": inputs.generations}, memorization),
         "exposure": exposure_recipe(context, inputs.model, "a", inputs.canaries, inputs.exposure),
+        "recital": recital_recipe(context, inputs.model, "a", inputs.plants, inputs.recital.batch_size),
+        "baselines": baselines_recipe(context, list(context.client_stats)[:2], (), inputs.baselines.order),
         "membership": membership_recipe(context, inputs.model, "a", inputs.membership),
         "blind": blind_recipe(context, "a", inputs.membership),
         "solve": solution_recipe(context, inputs.model, fingerprint_of_prompts(inputs.problems), inputs.pass_at_k),

@@ -11,7 +11,7 @@ from studies import Recorder
 from raysim.core.keys import Key
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
-from raysim.corpus.split import SplitSettings
+from raysim.corpus.split import SplitSettings, split_of
 from raysim.experiment.plan import inline_pool
 from raysim.measures.base import EvalContext
 from raysim.organizations.organization import (
@@ -52,7 +52,8 @@ class MeasuredModels:
         self._log, self.observer = folder / "stages.jsonl", Recorder()
         tokenizer = tokenizer_of([text for files in texts.values() for text in files.values()])
         preparation = PreparationSettings.off().model_copy(update={"split": SplitSettings(valid=0.34)})
-        prepared = PreparationContext(preparation, 1, tokenizer, LENGTH, 2)
+        split_seed = _splitting_seed(texts, preparation.split)
+        prepared = PreparationContext(preparation, split_seed, tokenizer, LENGTH, 2)
         pool, client_stats = inline_pool(), {}
         self.organizations: dict[str, Organization] = {}
         for name, files in texts.items():
@@ -70,7 +71,7 @@ class MeasuredModels:
             trainer=TrainerSettings(sequence_length=LENGTH),
             tokenizer=tokenizer.fingerprint,
             client_stats=client_stats,
-            split_seed=1,
+            split_seed=split_seed,
             seed=1,
             libraries="libraries",
             bf16=False,
@@ -105,3 +106,13 @@ def _maker(organization: Organization) -> Callable[[], Awaitable[Organization]]:
         return organization
 
     return make
+
+
+def _splitting_seed(texts: Mapping[str, Mapping[str, str]], split: SplitSettings) -> int:
+    """The first seed under which everybody has training and validation files."""
+    seeds = range(1, 10_000)
+    return next(
+        seed
+        for seed in seeds
+        if all({split_of(t, split, seed) for t in files.values()} == {"train", "valid"} for files in texts.values())
+    )

@@ -68,6 +68,9 @@ class SgdEngine:
                 parameter -= rate * gradient
         return total.detach(), torch.stack([g.norm() for g in gradients]).norm()
 
+    def set_dropout(self, on: bool) -> None:
+        self._model.train(on)
+
     def weights(self):
         return flatten(self._model)
 

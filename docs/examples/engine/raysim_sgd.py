@@ -37,6 +37,7 @@ class SgdTrainer:
 class _Steps:  # implements `raysim.training.loop.Engine`
     def __init__(self, model: Any, settings: TrainerSettings) -> None:
         self._model, self._settings, self.flop_per_token = model, settings, flop_per_token(model)
+        self.set_dropout = model.train
 
     def step(self, pieces: list[tuple[torch.Tensor, float, int]], rate: float) -> tuple[Any, Any]:
         total, parameters = torch.zeros(()), trainable(self._model)

@@ -30,7 +30,7 @@ class PromptCounts(Settings):
     neutral: int = Field(
         default=0,
         ge=0,
-        description="functions of held-out references, which no model is trained on, a base included; not for each organization",
+        description="functions of held-out references, which not even a base is trained on; not for each organization",
     )
 
     @pydantic.model_validator(mode="after")

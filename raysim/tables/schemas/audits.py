@@ -32,7 +32,7 @@ CANARIES = table_spec(
 
 RECITALS = table_spec(
     "recitals",
-    "How much of a planted function a model recites from its signature; one that was never planted shows what chance does.",
+    "How much of a planted function a model recites from its signature; one never planted shows what chance does.",
     "model organization function",
     [
         ("model", TEXT, "key of the model"),

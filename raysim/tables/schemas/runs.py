@@ -84,7 +84,7 @@ BASELINES = table_spec(
             "data",
             TEXT,
             "what it was trained on: own (the organization's training sequences), together (all organizations'; only"
-            " where all share data), base (the public code of model.pretrain), or base + own, base + together; else empty",
+            " where all share data), base (the public code of model.pretrain), base + own, base + together; else empty",
         ),
         ("nats", REAL, "negative log-likelihood of the files, summed, in nats; of zlib its bits"),
         ("tokens", COUNT, "tokens predicted, as in losses"),

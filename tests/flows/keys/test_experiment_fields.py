@@ -76,7 +76,8 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         },
         [{"deduplication.match": "near"}],
     ),
-    "organizations.a.limit": ({}, [{"organizations.a.limit": "3 KB"}]),
+    "organizations.a.limit": ({"preparation.largest_file": 1}, [{"organizations.a.limit": "14 KB"}]),
+    "organizations.a.agreement.share": ({}, [{"organizations.a.agreement.share": "weights"}]),
     "tokenizer.pretrained": (
         {"tokenizer": {"pretrained": "one.json"}},
         [{"tokenizer": {"pretrained": "two.json"}}],
@@ -102,6 +103,20 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     "canaries.alphabet": ({}, [{"canaries.alphabet": "0123456789"}]),
     "canaries.length": ({}, [{"canaries.length": 5}]),
     "canaries.place": ({}, [{"canaries.place": "lines"}]),
+    "plants.organizations": ({}, [{"plants.organizations": ["b"]}]),
+    "plants.functions": ({}, [{"plants.functions": {0: 1, 3: 1}}]),
+    "preparation.largest_file": (
+        {"organizations.a.limit": "30 KB", "preparation.largest_file": 1},
+        [{"preparation.largest_file": 0.15}],
+    ),
+    "preparation.split.train": ({}, [{"preparation.split": {"train": 0.5, "valid": 0.5}}]),
+    "preparation.split.valid": ({}, [{"preparation.split": {"train": 0.5, "valid": 0.5}}]),
+    "preparation.split.test": ({}, [{"preparation.split": {"train": 0.5, "valid": 0.2, "test": 0.3}}]),
+    **{
+        f"model.pretrain.{name}": ({"model.pretrain": {"epochs": 2}}, [{f"model.pretrain.{name}": value}])
+        for name, value in {"limit": "5 KB", "epochs": 3, "learning_rate": 0.1, "batch_size": 1, "seed": 2}.items()
+    },
+    "measure.recital.when": ({}, [{"measure.recital.when": "every_round"}]),
     "measure.exposure.when": ({}, [{"measure.exposure.when": "every_round"}]),
     "measure.membership.when": ({}, [{"measure.membership.when": ["every_round"]}]),
     "measure.membership.chunk_tokens": ({}, [{"measure.membership.chunk_tokens": None}]),
@@ -122,7 +137,6 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
 
 DECIDES_NOTHING = {
     "name": "of the run's folder and the report",
-    "organizations.a.agreement.share": "what is allowed, not what comes of it",
     "organizations.a.agreement.licences": "what is allowed, not what comes of it",
     "measure.pass_at_k.k": "pass@k follows from how many passed",
     "trainer.gpus": "who shares a GPU, not what is computed there",
@@ -137,7 +151,10 @@ DECIDES_NOTHING = {
     "sweep": "each of its points is an experiment of its own",
 }
 
-PATHS = dict(fields(Experiment))
+ONE_CHOICE = {"model.pretrain.corpus"}
+"""Fields that can have no other value yet."""
+
+PATHS = {path: owner for path, owner in fields(Experiment) if path not in ONE_CHOICE}
 LABELS = [path for path in PATHS if path.startswith("findings.") and path.endswith((".arms", ".references"))]
 MUTATIONS |= {path: ({}, [{path: ["fedavg"]}]) for path in LABELS}
 MUTATIONS["findings.F1.primaries"] = ({}, [{"findings.F1.primaries": ["size"]}])
@@ -193,7 +210,9 @@ def test_a_field_changes_keys(path: str, folder: Path, base_keys: Keys) -> None:
     before = base_keys if raw == RAW else keys_of(folder, raw)
     found = next((kinds for keys in allowed(folder, other) if (kinds := changed(before, keys))), set())
     assert found
-    if path.startswith(("preparation.", "deduplication.", "organizations.", "canaries.")):
+    if path.endswith("agreement.share"):
+        assert found == {"baselines"}  # n-grams of all code are made where all share it
+    elif path.startswith(("preparation.", "deduplication.", "organizations.", "canaries.", "plants.")):
         assert found & {"train", "losses"}
         assert not found & {"tokenizer", "initial"}
     if path.startswith(("trainer.", "measure.")):

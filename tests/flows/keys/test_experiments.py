@@ -107,6 +107,7 @@ def test_the_order_of_organizations_counts_where_something_is_summed(folder: Pat
         "emissions",
         "study_counts",
         "exposure",
+        "recital",
         "membership",
     }
     of_models |= {"solve", "execute", "lint", "licences"}

@@ -21,11 +21,11 @@ from keyed_work import BASE, KINDS, Inputs, choices, get, keys_of, replaced
 from raysim.core.settings import Settings
 from raysim.simulation.strategy import TrainInstruction
 from raysim.training.lora import LoraSettings
-from raysim.training.models import ModelSettings
+from raysim.training.models import ModelSettings, PretrainSettings
 from raysim.training.objectives import ObjectiveConfig
 from raysim.training.request import TrainerSettings
 
-MODEL = "initial train losses training_losses generate extract exposure membership solve"
+MODEL = "initial train losses training_losses generate extract exposure recital membership solve"
 
 DECIDES: dict[str, str] = {
     "context.spec.settings.config": MODEL,
@@ -42,21 +42,23 @@ DECIDES: dict[str, str] = {
         "checkpoint_activations",
     )},
     "context.trainer.sequence_length": (
-        "packing train losses training_losses generate extract prompts copies membership blind"
+        "packing train losses training_losses generate extract prompts copies recital membership blind baselines"
     ),
     "context.trainer.precision": "train",  # and of generation, where that has none of its own
-    "context.trainer.threads": "train losses training_losses generate extract exposure membership solve",
+    "context.trainer.threads": "train losses training_losses generate extract exposure recital membership solve",
     "context.tokenizer": (
-        "packing train losses training_losses generate extract prompts copies exposure membership blind solve"
+        "packing train losses training_losses generate extract prompts copies exposure recital membership blind"
+        " baselines solve"
     ),
     "context.client_stats.a.train_fingerprint": (
         "packing train training_losses generate extract match prompts clones copies emissions study_counts membership"
-        " blind licences"
+        " blind baselines licences"
     ),
-    "context.client_stats.a.valid_fingerprint": "losses generate prompts copies membership blind",
-    "context.client_stats.b.train_fingerprint": "match prompts clones copies emissions study_counts",
+    "context.client_stats.a.valid_fingerprint": "losses generate prompts copies membership blind baselines",
+    "context.client_stats.b.train_fingerprint": "match prompts clones copies emissions study_counts baselines",
     "context.split_seed": (
-        "tokenizer packing train training_losses generate extract prompts copies exposure membership blind"
+        "tokenizer packing train training_losses generate extract prompts copies exposure recital membership blind"
+        " baselines"
     ),
     "context.seed": "initial train generate solve",
     "context.libraries": MODEL,
@@ -84,6 +86,10 @@ DECIDES: dict[str, str] = {
     **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length", "place")},
     "exposure.candidates": "exposure",
     "exposure.batch_size": "exposure",
+    "plants.functions": "recital",
+    "plants.owners": "recital",
+    "recital.batch_size": "recital",
+    "baselines.order": "baselines",
     "membership.k": "membership",
     "membership.batch_size": "membership",
     "membership.chunk_tokens": "membership blind",
@@ -93,7 +99,7 @@ DECIDES: dict[str, str] = {
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
     "references": "match prompts clones emissions",
-    "model": "aggregate losses training_losses generate extract exposure membership solve",
+    "model": "aggregate losses training_losses generate extract exposure recital membership solve",
     "stage": "snapshot",
     "epoch": "snapshot",
     "generations": "match study_counts",
@@ -123,7 +129,7 @@ DECIDES_NOTHING: dict[str, str] = {
     "context.trainer.gpus": "who shares a GPU, not what is computed there",
     **{
         f"{name}.when": "which models are asked, not what they answer"
-        for name in ("memorization", "exposure", "membership", "pass_at_k")
+        for name in ("memorization", "exposure", "recital", "membership", "pass_at_k")
     },
     "memorization.prompts.neutral": "prompts of no organization; test_neutral.py has their keys",
     "memorization.uploads": "which uploads are asked, not what they answer",
@@ -131,6 +137,10 @@ DECIDES_NOTHING: dict[str, str] = {
     "problems.0.canonical": "no model is shown it",
     "pass_at_k.k": "pass@k follows from how many passed",
     "canaries.organizations": "who has canaries, not which",
+    "plants.organizations": "who has functions, not which",
+    "plants.variant": "what copies are like; in the fingerprint of the corpus",
+    "context.public": "weights are named by the stage that made them; see test_pretraining.py",
+    "context.spec.settings.pretrain": "what a base is trained on and how is in the recipe of its stage",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
         "dropout_epochs",
@@ -139,6 +149,7 @@ DECIDES_NOTHING: dict[str, str] = {
     "context.client_stats.b.valid_fingerprint": "it is not asked",
     **{f"context.client_stats.{name}.organization": _NAMED for name in "ab"},
     **{f"context.client_stats.{name}.splits": _COUNTED for name in "ab"},
+    **{f"context.client_stats.{name}.test_fingerprint": "nothing is measured on it yet" for name in "ab"},
     **{f"context.client_stats.{name}.drops": "what is not there" for name in "ab"},
     **{f"context.client_stats.{name}.licences": "in the fingerprint" for name in "ab"},
     **{f"context.client_stats.{name}.duplicate_lines": "follows from the corpus" for name in "ab"},
@@ -173,6 +184,8 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "config": st.fixed_dictionaries(
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
     ),
+    "context.public": st.sampled_from([None, BASE.context]),
+    "pretrain": st.builds(PretrainSettings, epochs=st.integers(1, 9)),
     "pass_at_k.k": st.sampled_from([(1,), (1, 2), (5, 1)]),
     "pass_at_k.precision": st.sampled_from(["fp32", "bf16"]),
     "memorization.precision": st.sampled_from(["fp32", "bf16"]),  # none is the trainer's

@@ -10,7 +10,7 @@ from keyed_work import BASE, KINDS, keys_of
 
 VERSIONS: dict[str, str] = {
     "TOKENIZER_VERSION": "tokenizer",
-    "PACKING_VERSION": "packing train training_losses generate extract prompts copies membership blind",
+    "PACKING_VERSION": "packing train training_losses generate extract prompts copies membership blind baselines",
     "INITIAL_VERSION": "initial",
     "TRAIN_VERSION": "train snapshot",
     "AGGREGATE_VERSION": "aggregate",
@@ -25,6 +25,9 @@ VERSIONS: dict[str, str] = {
     "OVERLAP_VERSION": "copies emissions",
     "STUDY_COUNTS_VERSION": "study_counts",
     "CANARIES_VERSION": "exposure",
+    "PLANTS_VERSION": "recital",
+    "RECITAL_VERSION": "recital",
+    "BASELINES_VERSION": "baselines",
     "EXPOSURE_VERSION": "exposure",
     "MEMBERSHIP_VERSION": "membership blind",
     "BLIND_VERSION": "blind",
@@ -54,8 +57,8 @@ def test_a_numerics_version_is_in_the_keys_of_its_kind(name: str, monkeypatch: p
 
 
 LIBRARIES = {
-    "numpy": "tokenizer packing generate prompts copies blind execute",
-    "tokenizers": "tokenizer packing generate prompts copies blind",
+    "numpy": "tokenizer packing generate prompts copies blind execute baselines",
+    "tokenizers": "tokenizer packing generate prompts copies blind baselines",
     "scipy": "exposure blind",
     "scikit-learn": "blind",
     "python": "generate prompts copies execute",

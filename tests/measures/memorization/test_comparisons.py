@@ -8,6 +8,7 @@ import pytest
 from measured_models import MeasuredModels
 
 from raysim.corpus.files import SourceFile
+from raysim.corpus.lines import LineRules
 from raysim.matching.line_index import build_index
 from raysim.measures.memorization.comparisons import Comparisons
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
@@ -37,7 +38,8 @@ def test_indexes_are_those_of_the_training_splits_under_either_rules(models: Mea
 
     exact, reference, simian = models.run(work)
     for name, organization in models.organizations.items():
-        for rules, found in (("exact", exact), ("simian", simian)):
+        indexes: tuple[tuple[LineRules, Any], ...] = (("exact", exact), ("simian", simian))
+        for rules, found in indexes:
             expected = build_index(organization.corpus.train, 2, b"secret", rules)
             assert (found[name].windows == expected.windows).all()
         assert not (exact[name].windows == simian[name].windows).all()
