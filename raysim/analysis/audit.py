@@ -24,7 +24,7 @@ PRIMARY_SCORE = "min_k_plus_plus"
 """The attack whose figures are given; chosen before anything was seen (Zhang et al., arXiv 2404.02936)."""
 
 
-class Share(pydantic.BaseModel):
+class Proportion(pydantic.BaseModel):
     """A share with its 95 % Wilson interval."""
 
     value: float = pydantic.Field(description="in [0, 1]")
@@ -43,7 +43,7 @@ class MembershipVerdict(pydantic.BaseModel):
     auc_low: float | None = None
     auc_high: float | None = None
     blind_auc: float | None = pydantic.Field(default=None, description="of a guess from the words alone: the control")
-    true_positives: Share | None = pydantic.Field(default=None, description="found at 1 % false positives")
+    true_positives: Proportion | None = pydantic.Field(default=None, description="found at 1 % false positives")
     verdict: Literal["shows membership", "shows nothing", "refused"]
     why: str = pydantic.Field(default="", description="of a refusal")
 
@@ -54,8 +54,8 @@ class CorpusVerdict(pydantic.BaseModel):
     organization: str
     prompts: int = pydantic.Field(description="from its training text")
     lines: float | None = pydantic.Field(default=None, description="exclusive lines a prompt that the model gives away")
-    leaking: Share | None = pydantic.Field(default=None, description="of its prompts: answered with such a line")
-    control: Share | None = pydantic.Field(default=None, description="the same of prompts from held-out code")
+    leaking: Proportion | None = pydantic.Field(default=None, description="of its prompts: answered with such a line")
+    control: Proportion | None = pydantic.Field(default=None, description="the same of prompts from held-out code")
     membership: MembershipVerdict | None = None
     verdict: Literal["gives code away", "nothing beyond the control", "gives lines away, without a control", "refused"]
     why: str = pydantic.Field(default="", description="of the verdict")
@@ -109,7 +109,7 @@ def _corpus(results: RunResults, model: ReachedModel, organization: str) -> Corp
 Emission = Literal["gives code away", "nothing beyond the control", "gives lines away, without a control", "refused"]
 
 
-def _verdict(leaking: Share | None, control: Share | None) -> tuple[Emission, str]:
+def _verdict(leaking: Proportion | None, control: Proportion | None) -> tuple[Emission, str]:
     if leaking is None or leaking.trials < MIN_FILES:
         files = leaking.trials if leaking else 0
         return "refused", f"its prompts come from {files} files, and {MIN_FILES} are needed"
@@ -124,14 +124,14 @@ def _verdict(leaking: Share | None, control: Share | None) -> tuple[Emission, st
     return "nothing beyond the control", f"{leaking.value:.0%} of its prompts, {control.value:.0%} of held-out ones"
 
 
-def _share(results: RunResults, lines: np.ndarray, chosen: Mask) -> Share | None:
-    """Share of prompts with a line, with their files as trials: prompts of one file are not independent."""
+def _share(results: RunResults, lines: np.ndarray, chosen: Mask) -> Proportion | None:
+    """Proportion of prompts with a line, with their files as trials: prompts of one file are not independent."""
     if not chosen.any():
         return None
     files = len({file for file, mine in zip(results.prompts.files, chosen, strict=True) if mine})
     value = float((lines[chosen] > 0).mean())
     low, high = wilson(value * files, files)
-    return Share(value=value, low=low, high=high, trials=files)
+    return Proportion(value=value, low=low, high=high, trials=files)
 
 
 def _membership(results: RunResults, model: ReachedModel, organization: str) -> MembershipVerdict | None:
@@ -155,6 +155,6 @@ def _membership(results: RunResults, model: ReachedModel, organization: str) -> 
         auc_low=row["low"],
         auc_high=row["high"],
         blind_auc=row["blind_auc"],
-        true_positives=Share(value=found, low=low, high=high, trials=files),
+        true_positives=Proportion(value=found, low=low, high=high, trials=files),
         verdict="shows membership" if row["verdict"] == "shows membership" else "shows nothing",
     )

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from raysim.analysis.audit import AuditReport, Share
+    from raysim.analysis.audit import AuditReport, Proportion
 
 
 def audit_view(found: "AuditReport") -> RenderableType:
@@ -28,5 +28,5 @@ def audit_view(found: "AuditReport") -> RenderableType:
     return Group(table, Text(""), Text(f"Tables and report: {found.folder}", no_wrap=True, overflow="ignore"))
 
 
-def _share(share: "Share | None") -> str:
+def _share(share: "Proportion | None") -> str:
     return "–" if share is None else f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"

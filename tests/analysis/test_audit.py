@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from raysim.analysis.audit import Share, _verdict
+from raysim.analysis.audit import Proportion, _verdict
 from raysim.analysis.statistics import wilson
 
 
-def share(hits: int, trials: int) -> Share:
+def share(hits: int, trials: int) -> Proportion:
     low, high = wilson(hits, trials)
-    return Share(value=hits / trials, low=low, high=high, trials=trials)
+    return Proportion(value=hits / trials, low=low, high=high, trials=trials)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def share(hits: int, trials: int) -> Share:
         (None, None, "refused"),
     ],
 )
-def test_verdicts(leaking: Share | None, control: Share | None, verdict: str) -> None:
+def test_verdicts(leaking: Proportion | None, control: Proportion | None, verdict: str) -> None:
     found, why = _verdict(leaking, control)
     assert found == verdict
     assert why

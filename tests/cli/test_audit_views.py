@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from raysim.analysis.audit import AuditReport, CorpusVerdict, MembershipVerdict, Share
+from raysim.analysis.audit import AuditReport, CorpusVerdict, MembershipVerdict, Proportion
 from raysim.cli.audit_views import audit_view
 
 
@@ -12,8 +12,8 @@ def test_a_row_an_owner() -> None:
             organization="acme",
             prompts=200,
             lines=1.25,
-            leaking=Share(value=0.5, low=0.4, high=0.6, trials=90),
-            control=Share(value=0.0, low=0.0, high=0.04, trials=90),
+            leaking=Proportion(value=0.5, low=0.4, high=0.6, trials=90),
+            control=Proportion(value=0.0, low=0.0, high=0.04, trials=90),
             membership=MembershipVerdict(members=9, non_members=9, verdict="refused", why="9 are too few"),
             verdict="gives code away",
             why="50% of its prompts against 0% of held-out ones",

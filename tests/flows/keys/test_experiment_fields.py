@@ -49,7 +49,7 @@ NEAR_COPIES = {"organizations.a.source": {"files": ["near.jsonl"]}}
 MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     **{
         f"{at}.{name}": ({at: one}, [{at: other}])
-        for at in ("organizations.a.source", "references.0")
+        for at in ("organizations.a.source", "organizations.a.held_out", "references.0")
         for name, (one, other) in SOURCES.items()
     },
     **{

@@ -106,5 +106,5 @@ def test_what_decides_the_answers_is_in_their_key() -> None:
 
 def test_they_need_references(models: MeasuredModels) -> None:
     check_neutral(models.context)
-    with pytest.raises(InputError, match=r"prompts\.neutral: needs references, .* there are none in all; write"):
+    with pytest.raises(InputError, match=r"prompts\.neutral: needs references .* there are none in all; write"):
         check_neutral(replace(models.context, references=(), held_out_references=()))
