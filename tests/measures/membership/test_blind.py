@@ -9,6 +9,7 @@ from audited import LENGTH, organization_of
 from threadpoolctl import threadpool_limits
 
 from raysim.analysis.auc import area
+from raysim.corpus.split import SplitSettings, split_of
 from raysim.measures.membership.blind import blind_scores, cross_validated, deal_folds
 from raysim.measures.membership.scores import MembershipSettings, Unit
 
@@ -86,9 +87,11 @@ def test_a_random_split_cannot_be_guessed(tmp_path: Path) -> None:
 
 def test_splits_that_differ_by_themselves_are_guessed(tmp_path: Path) -> None:
     """As if the validation files were younger, and named another year wherever they name one."""
-    texts = random_texts(60, 2)
-    (tmp_path / "first").mkdir()
-    held_out = {source.path for source in organization_of(tmp_path / "first", texts).corpus.valid}
-    assert len(held_out) == 20
-    marked = {path: text.replace("a", "2026 " if path in held_out else "2019 ") for path, text in texts.items()}
+    marked: dict[str, str] = {}
+    for path, text in random_texts(120, 2).items():
+        for split, year in (("valid", "2026 "), ("train", "2019 ")):
+            dated = text.replace("a", year)  # which file a year makes of it decides where it falls
+            if path not in marked and split_of(dated, SplitSettings(valid=0.34), 1) == split:
+                marked[path] = dated
+    assert len(marked) > 60
     assert blind_area(tmp_path, marked) > 0.8
