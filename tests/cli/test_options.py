@@ -37,7 +37,8 @@ def test_where_an_output_cannot_lie_is_said_before_the_work(tmp_path: Path, comm
 def test_where_a_folder_cannot_be_made_is_said_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     scan = ["clones", "--corpus", "a=nowhere", "--index"]
-    for args, name in ((OUTPUTS["export-model"], "DIR"), (scan, "--index")):
+    csv = ["tables", "nowhere", "--csv"]
+    for args, name in ((OUTPUTS["export-model"], "DIR"), (scan, "--index"), (csv, "--csv")):
         for place in (tmp_path / "file", tmp_path / "file" / "x" / "y"):
             ended = raysim(*args, place)
             assert (ended.returncode, ended.stderr) == (
