@@ -26,6 +26,10 @@ FOUND: dict[str, Any] = {
     "min_lines": 6,
     "clones": [clone(a, b, number) for number, (a, b) in enumerate([("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")])],
     "bounds": [bound("a", ["b"], 10, 4), bound("b", ["a"], 20, 0)],
+    "split_copies": [
+        {"organization": "a", "files": 9, "num_bytes": 200, "copies": 1, "near": 2, "others": 2, "copied_bytes": 30},
+        {"organization": "b", "files": 0, "num_bytes": 0, "copies": 0, "near": 0, "others": 0, "copied_bytes": 0},
+    ],
     "policies": [policy("a", "first_owner", 2), policy("a", "drop", 4), policy("b", "first_owner", 0),
                  policy("b", "drop", 1)],
     "prompts": {"a": {"asked": 11, "short": 2, "everywhere": [1, 5, 3], "elsewhere": [4, 3, 2]}},
@@ -56,6 +60,11 @@ def test_bounds_are_shown_for_each_other_and_for_all() -> None:
     assert ["b", "20 (50.0%)", "", "20 (50.0%)", "0"] in rows(shown())
 
 
+def test_held_out_copies_are_counted_by_kind_and_by_whom() -> None:
+    assert ["a", "9", "1", "2", "2", "15.0%"] in rows(shown())
+    assert ["b", "0", "0", "0", "0", ""] in rows(shown())
+
+
 def test_prompts_are_counted_by_places() -> None:
     assert ["a", "11", "2", "1", "5", "3", "5", "2"] in rows(shown())
     assert "prompts" not in shown(prompts={})
@@ -69,6 +78,6 @@ def test_policies_are_columns_and_shares_are_of_bytes() -> None:
 
 
 def test_one_organization_is_compared_with_nobody() -> None:
-    text = shown(("a",), clones=[clone("a", "a", 5)], bounds=[], policies=[], prompts={})
+    text = shown(("a",), clones=[clone("a", "a", 5)], bounds=[], policies=[], prompts={}, split_copies=[])
     assert rows(text) == [["a", "5 (12.5%)"]]
     assert "In force" not in text

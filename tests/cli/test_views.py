@@ -128,7 +128,7 @@ def test_corpora_are_shown_with_what_was_left_out_of_them() -> None:
         "references": {"files": 1, "bytes": 9, "drops": [{"reason": "empty", "files": 3, "bytes": 5}]},
         "warnings": ["few files"],
         "sweep": {},
-        "xray": {"min_lines": 6, "clones": [alone], "bounds": [], "policies": [], "prompts": {}},
+        "xray": {"min_lines": 6, "clones": [alone], "bounds": [], "policies": [], "prompts": {}, "split_copies": []},
     }
     text = printed(inspect_view(inspected))
     assert ["a", "train", "2", "3,000", "40", "900", "14", "10 (25.0%)"] in rows(text)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raysim.experiment.cautions import cautions
+from raysim.experiment.cautions import cautions, copy_cautions
 from raysim.experiment.config import load_experiment
 
 DEBUG = Path(__file__).parents[2] / "experiments" / "debug.yaml"
@@ -45,3 +45,20 @@ def test_epochs_that_do_not_divide_are_counted(rounds: int, epochs: int, said: s
     assert [line.partition(";")[0] for line in told] == [f"strategies: fedavg: {said}", f"strategies: mine: {said}"]
     assert found(9, 90_000, strategies(), f"trainer.epochs={2 * rounds}") == []
     assert found(9, 90_000, strategies(local_epochs=1), f"trainer.epochs={epochs}") == []
+
+
+def test_copies_of_what_is_held_out_are_named_and_none_are_not() -> None:
+    row = {
+        "organization": "acme",
+        "files": 8,
+        "num_bytes": 1000,
+        "copies": 1,
+        "near": 2,
+        "others": 2,
+        "copied_bytes": 250,
+    }
+    (caution,) = copy_cautions([row, row | {"organization": "beta", "copies": 0, "near": 0}])
+    assert caution.startswith(
+        "organizations.acme: 3 of its 8 held-out files (25% of the bytes) are copies or near-copies"
+    )
+    assert "2 of them by others" in caution

@@ -133,7 +133,7 @@ def test_a_source_from_outside_is_read_and_counts_what_it_skips(
 ) -> None:
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
-    for number in range(6):
+    for number in range(20):
         lines = [f"def step_{number}_{i}(x):\n" if i % 2 == 0 else "    return x + 1\n" for i in range(80)]
         cells = [{"cell_type": "markdown", "source": ["not code"]}, {"cell_type": "code", "source": lines}]
         (notebooks / f"n{number}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
@@ -141,7 +141,7 @@ def test_a_source_from_outside_is_read_and_counts_what_it_skips(
     path = tiny(strategies=["single"], measure={"perplexity": {}})
     source = f"organizations.alpha.source={{notebooks: {{path: {notebooks}}}}}"
     found = json.loads(raysim_with(installed, "inspect", path, "--json", "--set", source))["organizations"]["alpha"]
-    assert sum(split["files"] for split in found["splits"].values()) == 6
+    assert sum(split["files"] for split in found["splits"].values()) == 20
     assert {drop["reason"]: drop["files"] for drop in found["drops"]} == {"no notebook": 1}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from drive import hashes, raysim
+from splits import splitting_seed
 
 from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
@@ -55,7 +56,10 @@ def recited(
     organizations = {name: {"source": {"path": str(folder / name)}} for name in ("alpha", "gamma")}
     tokenizer = {"train": {"corpus": "references", "vocab_size": 400}}
     references = [{"path": str(corpus_folders["beta"])}]
-    path = tiny_writer(folder)(organizations=organizations, tokenizer=tokenizer, references=references, **SETTINGS)
+    split_seed = splitting_seed({name: folder / name for name in organizations})
+    path = tiny_writer(folder)(
+        split_seed=split_seed, organizations=organizations, tokenizer=tokenizer, references=references, **SETTINGS
+    )
     run(path, "--out", folder / "out")
     return path, folder / "out"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from drive import raysim
+from splits import splitting_seed
 
 from raysim.store.task_log import read_log
 
@@ -27,13 +28,14 @@ def test_every_stage_of_the_tree_is_trained_once(count: int, unique: int, tmp_pa
         organizations[folder.name] = {"source": {"path": folder.name}, "agreement": {"share": "data"}}
     raw = {
         "name": "orders",
+        "split_seed": splitting_seed({name: tmp_path / name for name in organizations}),
         "organizations": organizations,
         "preparation": {
             "min_assignments": 0,
             "min_characters_per_token": 0,
             "config_or_test_drop_probability": 0,
             "no_keyword_drop_probability": 0,
-            "split": {"valid": 0.5},
+            "split": {"valid": 0.3},
         },
         "tokenizer": {"train": {"corpus": "organizations", "vocab_size": 300}},
         "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8}},

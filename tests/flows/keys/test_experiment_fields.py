@@ -107,7 +107,7 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     "plants.functions": ({}, [{"plants.functions": {0: 1, 3: 1}}]),
     "preparation.largest_file": (
         {"organizations.a.limit": "30 KB", "preparation.largest_file": 1},
-        [{"preparation.largest_file": 0.15}],
+        [{"preparation.largest_file": share} for share in (0.2, 0.18, 0.15, 0.1, 0.05)],
     ),
     "preparation.split.train": ({}, [{"preparation.split": {"train": 0.5, "valid": 0.5}}]),
     "preparation.split.valid": ({}, [{"preparation.split": {"train": 0.5, "valid": 0.5}}]),

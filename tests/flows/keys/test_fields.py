@@ -184,6 +184,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "config": st.fixed_dictionaries(
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
     ),
+    "plants.functions": st.dictionaries(st.integers(0, 9), st.integers(1, 9), min_size=1),
     "context.public": st.sampled_from([None, BASE.context]),
     "pretrain": st.builds(PretrainSettings, epochs=st.integers(1, 9)),
     "pass_at_k.k": st.sampled_from([(1,), (1, 2), (5, 1)]),
