@@ -33,7 +33,7 @@ def test_planned_work_is_done_work(inline) -> None:
 
 
 def test_every_planned_model_is_reached(inline) -> None:
-    planned = [(m.strategy_run.name, m.checkpoint) for m in inline.plan.models]
+    planned = [(m.strategy_run.name, m.checkpoint) for m in (*inline.plan.models, *inline.plan.uploads)]
     reached = [(m.strategy_run.name, m.checkpoint) for m in inline.reached]
     assert sorted(map(repr, planned)) == sorted(map(repr, reached))
 

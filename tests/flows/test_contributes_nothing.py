@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drive import raysim
 from problem_files import ADD, write
+from splits import splitting_seed
 
 from raysim.sandbox.sandbox import enough, in_force
 from raysim.tables.io import read_table
@@ -38,7 +40,9 @@ NONE: dict[str, tuple[dict[str, str], str]] = {
 """What an organization has of which nothing can be trained on, and what is said of it."""
 
 
-def _experiment(tiny: Callable[..., Path], folder: Path, sources: dict[str, Path], canaries: bool = True) -> Path:
+def _experiment(
+    tiny: Callable[..., Path], folder: Path, sources: dict[str, Path], canaries: bool = True, **changes: Any
+) -> Path:
     """Of these organizations, with all measures that there are."""
     write(folder / "problems.jsonl", ADD)
     memorization = {
@@ -56,6 +60,7 @@ def _experiment(tiny: Callable[..., Path], folder: Path, sources: dict[str, Path
         },
         strategies=["single", "centralized", {"incremental": {"orders": [list(sources)]}}, {"fedavg": {"rounds": 1}}],
         canaries={"repeats": [0, 1], "count": 1} if canaries else None,
+        **changes,
         measure=measure | ({"pass_at_k": solving} if enough(in_force()) else {}),
     )
 
@@ -71,7 +76,8 @@ def test_every_measure_works_with_an_organization_that_gives_nothing_to_ask_abou
         for number in range(4):
             (folder / f"m{number}.py").write_text(ODD[odd](number))
     # Canaries would make the splits of one path two.
-    path = _experiment(tiny, tmp_path, {"alpha": corpus_folders["alpha"], "odd": folder}, canaries=odd in ODD)
+    sources = {"alpha": corpus_folders["alpha"], "odd": folder}
+    path = _experiment(tiny, tmp_path, sources, canaries=odd in ODD, split_seed=splitting_seed(sources))
     out = tmp_path / "out"
     ended = raysim("run", path, "--out", out)
     assert ended.returncode == 0, ended.stderr
@@ -89,7 +95,7 @@ def test_nobody_gives_anything_to_ask_about(tiny: Callable[..., Path], tmp_path:
         folder.mkdir()
         for number in range(4):
             (folder / f"m{number}.py").write_text(f"# {name}\n{ODD['Python 2'](number)}")
-    path = _experiment(tiny, tmp_path, sources)
+    path = _experiment(tiny, tmp_path, sources, split_seed=splitting_seed(sources))
     text = path.read_text()
     path.write_text(text.replace(text[text.index("references:") : text.index("preparation:")], ""))
     ended = raysim("run", path, "--out", tmp_path / "out")

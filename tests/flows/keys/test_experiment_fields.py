@@ -49,7 +49,18 @@ NEAR_COPIES = {"organizations.a.source": {"files": ["near.jsonl"]}}
 MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     **{
         f"{at}.{name}": ({at: one}, [{at: other}])
-        for at in ("organizations.a.source", "organizations.a.held_out", "references.0")
+        for at in ("organizations.a.source", "references.0")
+        for name, (one, other) in SOURCES.items()
+    },
+    **{
+        # Beside other training files, since copies of these are never held out.
+        f"organizations.a.held_out.{name}": (
+            {
+                "organizations.a.source": {"packages": ["pluggy"]} if name in ("path", "stdlib") else {"path": "c"},
+                "organizations.a.held_out": one,
+            },
+            [{"organizations.a.held_out": other}],
+        )
         for name, (one, other) in SOURCES.items()
     },
     **{
