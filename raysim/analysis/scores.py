@@ -93,10 +93,10 @@ SCORES: tuple[Score, ...] = (
         "Exclusive",
         bar=True,
     ),
-    Score("ratio", "Ratio", "covered lines a prompt", -1, "Ratio"),
+    Score("ratio", "Covered lines", "of anybody, a prompt", -1, "Covered"),
     Score(
         "ratio_eligible",
-        "Ratio, eligible",
+        "Covered, eligible",
         "an eligible prompt",
         -1,
         swept=("Covered lines", "an eligible prompt"),

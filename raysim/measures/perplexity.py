@@ -9,7 +9,7 @@ tokenizers. Neither says whether generated code works.
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,10 @@ TRAINING_LOSSES_VERSION = 1
 """Numerics versions; part of the recipes."""
 
 
+HeldOut = Literal["valid", "test"]
+"""Splits whose files are scored."""
+
+
 class PerplexitySettings(Settings):
     """Loss of every model on every validation file, and on a sample of everyone's training sequences."""
 
@@ -66,10 +70,14 @@ class Perplexity(Measure):
     def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
         run, batch_size = context.run, self.settings.batch_size
         for name, stats in run.client_stats.items():
-            recipe = scoring_recipe(run, checkpoint.model, name, batch_size)
-            arguments = (run.spec, run.trainer.sequence_length, batch_size, run.trainer.threads)
-            tokens = stats.splits["valid"]["tokens"]
-            yield ClientTask("losses", name, "files", recipe, score_at, arguments, tokens, columns={"split": "valid"})
+            held_out: list[HeldOut] = ["valid"]
+            if "test" in stats.splits:
+                held_out.append("test")
+            for split in held_out:
+                recipe = scoring_recipe(run, checkpoint.model, name, batch_size, split)
+                arguments = (run.spec, run.trainer.sequence_length, batch_size, run.trainer.threads, split)
+                tokens = stats.splits[split]["tokens"]
+                yield ClientTask("losses", name, "files", recipe, score_at, arguments, tokens, columns={"split": split})
             if self.settings.training_sequences:
                 yield training_task(run, checkpoint.model, name, self.settings)
 
@@ -89,13 +97,16 @@ def training_task(context: RunContext, model: Key, organization: str, settings: 
     )
 
 
-def scoring_recipe(context: RunContext, model: Key, organization: str, batch_size: int) -> dict[str, Any]:
-    """Recipe of the losses of `model` on one organization's validation split."""
+def scoring_recipe(
+    context: RunContext, model: Key, organization: str, batch_size: int, split: HeldOut = "valid"
+) -> dict[str, Any]:
+    """Recipe of the losses of `model` on one organization's validation or test split."""
+    stats = context.client_stats[organization]
     return {
         "kind": "losses",
         "version": LOSSES_VERSION,
         "weights": model,
-        "corpus": context.client_stats[organization].valid_fingerprint,
+        "corpus": stats.valid_fingerprint if split == "valid" else stats.test_fingerprint,
         "model": context.model_recipe,
         "tokenizer": context.tokenizer,
         "sequence_length": context.trainer.sequence_length,
@@ -125,11 +136,17 @@ def training_recipe(context: RunContext, model: Key, organization: str, settings
 
 
 def score_at(
-    organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
+    organization: Organization,
+    weights: Flat,
+    spec: ModelSpec,
+    sequence_length: int,
+    batch_size: int,
+    threads: int,
+    split: HeldOut = "valid",
 ) -> TaskOutput:
-    """Scores an organization's validation split; runs there."""
+    """Scores an organization's validation or test split; runs there."""
     with oom_hint("measure.perplexity.batch_size"):
-        losses = file_losses(organization, weights, spec, sequence_length, batch_size, threads)
+        losses = file_losses(organization, weights, spec, sequence_length, batch_size, threads, split)
     return TaskOutput(tables={"losses": losses})
 
 
@@ -184,9 +201,15 @@ def training_loss(
 
 
 def file_losses(
-    organization: Organization, weights: Flat, spec: ModelSpec, sequence_length: int, batch_size: int, threads: int
+    organization: Organization,
+    weights: Flat,
+    spec: ModelSpec,
+    sequence_length: int,
+    batch_size: int,
+    threads: int,
+    split: HeldOut = "valid",
 ) -> pa.Table:
-    """Runs inside the organization; scores every validation file, in float32.
+    """Runs inside the organization; scores every file of its validation or test split, in float32.
 
     A file is cut into windows of `sequence_length` predictions, so that every token is predicted once, from at most
     that much context.
@@ -198,7 +221,8 @@ def file_losses(
     import torch
 
     model = organization.scoring_model(spec, weights, threads)
-    files = encode_validation(organization.corpus.valid, organization.tokenizer, sequence_length)
+    held_out = organization.corpus.valid if split == "valid" else organization.corpus.test
+    files = encode_validation(held_out, organization.tokenizer, sequence_length)
     rows = [{"file": path, "nats": 0.0, "tokens": 0, "correct": 0, "bytes": num_bytes} for path, _, num_bytes in files]
     windows = [(row, window) for row, (_, file_windows, _) in zip(rows, files, strict=True) for window in file_windows]
     with torch.inference_mode():

@@ -1,16 +1,20 @@
 """Losses against a slow, plain reference: one token at a time, from all that stands before it in its window."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from keyed_work import BASE
 
 from raysim.corpus.sources import SourceSettings
-from raysim.measures.perplexity import file_losses, perplexity, training_loss
+from raysim.measures.perplexity import Perplexity, PerplexitySettings, file_losses, perplexity, training_loss
 from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, PreparationContext
+from raysim.simulation.strategy import ModelCheckpoint
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
 
@@ -54,6 +58,30 @@ def test_equals_a_slow_reference(organization: Organization, spec: ModelSpec) ->
         assert row["bytes"] == len(source.text.encode())
         assert row["nats"] == pytest.approx(nats, rel=1e-5)
         assert row["correct"] == correct
+
+
+def test_a_test_split_is_scored_by_itself(organization: Organization, spec: ModelSpec) -> None:
+    weights = flatten(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context, seed=3))
+    whole = organization.corpus
+    # As if the validation files were those of a test split.
+    organization._corpus = replace(whole, test=whole.valid, valid=())
+    try:
+        of_test = file_losses(organization, weights, spec, LENGTH, 4, 1, "test")
+        assert file_losses(organization, weights, spec, LENGTH, 4, 1).num_rows == 0
+    finally:
+        organization._corpus = whole
+    assert of_test.equals(file_losses(organization, weights, spec, LENGTH, 4, 1))
+
+
+def test_a_test_split_is_work_of_its_own() -> None:
+    measure, checkpoint = Perplexity(PerplexitySettings(training_sequences=0)), ModelCheckpoint("m", "stage", 1, True)
+    stats = BASE.context.client_stats["a"]
+    with_test = replace(stats, splits={**stats.splits, "test": stats.splits["valid"]}, test_fingerprint="another")
+    context = SimpleNamespace(run=replace(BASE.context, client_stats={"a": with_test}))
+    tasks = list(measure.tasks(context, checkpoint))  # type: ignore[arg-type]
+    assert [task.columns["split"] for task in tasks] == ["valid", "test"]
+    assert [task.recipe["corpus"] for task in tasks] == [stats.valid_fingerprint, "another"]
+    assert tasks[0].key != tasks[1].key
 
 
 def test_batches_do_not_matter(organization: Organization, spec: ModelSpec) -> None:

@@ -1,6 +1,5 @@
 """A run folder that no run has made: small, seeded, and shaped like the study (three organizations, six orders)."""
 
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -98,8 +97,7 @@ def build(folder: Path, options: Options) -> Path:
         tables["losses"] = _losses(models, options)
     options.tables = tables
     for name, rows in tables.items():
-        known = [row for row in rows if row.get("split") != "train" or "split" in schema(name).names]
-        write_table(folder, name, pa.Table.from_pylist(known, schema(name)))
+        write_table(folder, name, pa.Table.from_pylist(rows, schema(name)))
     (folder / "manifest.json").write_text(json.dumps(_manifest(options)), encoding="utf-8")
     stages = "".join(json.dumps(stage) + "\n" for stage in _stages(models))
     (folder / "stages.jsonl").write_text(stages + '{"key": "torn', encoding="utf-8")
@@ -428,31 +426,12 @@ def _stages(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return stages
 
 
-FORTHCOMING = {
-    "losses": [("split", pa.string())],
-    "prompts": [("licence_header", pa.bool_())],
-    "samples": [("continued", pa.int32())],
-}
-"""Columns that tables may lack."""
-
-
-def with_all_columns(options: Options, folder: Path) -> RunResults:
-    """The run in `folder`, whose tables also have the columns that they may lack."""
-    build(folder, options)
-    held: dict[str, pa.Table] = {}
-    for name, rows in options.tables.items():
-        if name in FORTHCOMING:
-            more = [pa.field(*column) for column in FORTHCOMING[name] if column[0] not in schema(name).names]
-            held[name] = pa.Table.from_pylist(rows, pa.schema([*schema(name), *more]))
-    return RunResults(dataclasses.replace(open_run(folder), _tables=held))
-
-
 @pytest.fixture(scope="session")
 def build_results(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunResults]:
-    """A function that makes a run with the given `Options` whose tables have all columns."""
+    """A function that makes a run with the given `Options`."""
 
     def make(**settings: Any) -> RunResults:
-        return with_all_columns(Options(**settings), tmp_path_factory.mktemp("runs") / "run")
+        return RunResults(open_run(build(tmp_path_factory.mktemp("runs") / "run", Options(**settings))))
 
     return make
 

@@ -61,7 +61,8 @@ LOSSES = table_spec(
         (
             "split",
             TEXT,
-            "valid; or train: a fixed sample of training sequences as a whole, the same for all models, in eval mode",
+            "valid; test, where there is such a split; or train: a fixed sample of training sequences as a whole, the"
+            " same for all models, in eval mode",
         ),
         ("file", TEXT, "path of the file within its organization; empty for train"),
         ("nats", REAL, "negative log-likelihood of the file's tokens, summed, in nats"),
