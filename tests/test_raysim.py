@@ -11,7 +11,7 @@ import pytest
 import raysim
 
 CLASSES = ["InputError", "LoadedExperiment", "Measure", "RaysimError", "Results", "RunError", "Strategy"]
-FUNCTIONS = ["load_experiment", "open_results", "plan", "run"]
+FUNCTIONS = ["audit", "load_experiment", "open_results", "plan", "run"]
 
 
 def _loaded_by(code: str) -> set[str]:

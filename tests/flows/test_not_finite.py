@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from measured_tables import audited, counted, recited, solved
+from measured_tables import audited, counted, held_against, recited, solved
 from rich.console import Console
 
 from raysim.analysis.sweep import open_sweep
@@ -51,7 +51,7 @@ def printed(view: object) -> str:
 @pytest.mark.parametrize("seeds", [(1,), (1, 2, 3, 4, 5)], ids=["one seed", "five seeds"])
 def test_the_report_of_a_run_stands(table: str, seeds: tuple[int, ...], build_run) -> None:
     folder = build_run(seeds=seeds, prompts=4, files=3)
-    for more in (audited, counted, recited, solved):
+    for more in (audited, counted, held_against, recited, solved):
         more(folder)
     whole = read_table(folder, table)
     for value in WRONG:

@@ -23,7 +23,8 @@ main()
 def test_an_allocation_that_fails_names_the_stage_and_the_setting(tiny: Callable[..., Path], tmp_path: Path) -> None:
     """The model takes 50 MB; its activations on 12,000 tokens at once, up to 4,096 wide, take gigabytes."""
     # One stage and nothing else: others would want memory, or threads, while there is none.
-    path = tiny(strategies=["centralized"], measure={"perplexity": None}, execution={"backend": "inline", "slots": 1})
+    nothing = {"perplexity": None, "baselines": None}
+    path = tiny(strategies=["centralized"], measure=nothing, execution={"backend": "inline", "slots": 1})
     large = ["--set", "trainer.batch_size=1000", "--set", "model.config.n_embd=1024"]
     args = ["run", path, "--out", tmp_path / "out", *large]
     ended = subprocess.run(

@@ -1,6 +1,7 @@
 """Solutions from generation to report: the same tables by Ray, and nothing is generated twice."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 from drive import hashes, raysim
+from splits import splitting_seed
 
+from raysim.corpus.split import SplitSettings, split_of
 from raysim.sandbox.sandbox import enough, in_force, protections
 from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
@@ -51,13 +54,18 @@ def solved(
 ) -> tuple[Path, Callable[..., Path]]:
     """A run folder, and what writes further experiments beside it."""
     folder = tmp_path_factory.mktemp("solved")
-    known = (corpus_folders["alpha"] / "bisect.py").read_text()[:90]
-    problems = {**PROBLEMS, "Mine/known": (known, "import builtins")}
+    # A line that every model of alpha goes on with, in a file that is trained on.
+    split, seed = SplitSettings(train=0.7, valid=0.3), splitting_seed(corpus_folders)
+    again = next(t for n in range(99) if split_of(t := f"value = {n}\n" * 300, split, seed) == "train")
+    shutil.copytree(corpus_folders["alpha"], folder / "alpha")
+    (folder / "alpha/again.py").write_text(again)
+    problems = {**PROBLEMS, "Mine/known": (again[:57], "import builtins")}
     rows = [{"task_id": n, "prompt": p, "entry_point": "f", "test": t} for n, (p, t) in problems.items()]
     (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     agreement = {"share": "data", "licences": ["MIT"]}
     organizations = {
-        name: {"source": {"path": str(corpus_folders[name])}, "agreement": agreement} for name in ("alpha", "beta")
+        name: {"source": {"path": str(path)}, "agreement": agreement}
+        for name, path in {"alpha": folder / "alpha", "beta": corpus_folders["beta"]}.items()
     }
     write = tiny_writer(folder)
 

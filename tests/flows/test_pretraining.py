@@ -66,7 +66,7 @@ def test_the_base_is_better_on_code_that_nobody_trained_on(finished: tuple[Path,
     _, out = finished
     losses = read_table(out, "losses").to_pylist()
     (base,) = {row["model"] for row in read_table(out, "models").to_pylist() if row["strategy"] == "base"}
-    mine = [row for row in losses if row["model"] == base]
+    mine = [row for row in losses if row["model"] == base and row["split"] == "valid"]
     uniform = {
         row["organization"]: row for row in read_table(out, "baselines").to_pylist() if row["baseline"] == "uniform"
     }

@@ -49,6 +49,25 @@ def canary_rows(model, organization, exposed, extrapolated=None):
             yield {"model": model, "organization": organization, **named, **rank, **beyond}
 
 
+def held_against(folder):
+    """`folder` with baselines and with planted functions that models recite where the organization took part."""
+    results = RunResults(open_run(folder))
+    baselines, recitals = [], []
+    for organization in results.organizations:
+        for name, data in (("uniform", ""), ("zlib", ""), ("5-gram", "own"), ("5-gram", "together")):
+            text = {"nats": 2500.0, "tokens": 600, "bytes": 1800, "bits_per_byte": 2.0}
+            baselines.append({"organization": organization, "split": "valid", "baseline": name, "data": data, **text})
+        for reached in {reached.model: reached for reached in finals(results.reached_models)}.values():
+            for repeats in (0, 1, 16):
+                known = 10 * (repeats == 16 and organization in reached.organizations)
+                lines = {"lines": 10, "recited_lines": known, "tokens": 80, "recited_tokens": 8 * known}
+                named = {"model": reached.model, "organization": organization, "function": f"{repeats}x0"}
+                recitals.append({**named, "repeats": repeats, **lines, "nats": 100.0 - 9 * known})
+    write_table(folder, "baselines", pa.Table.from_pylist(baselines, schema("baselines")))
+    write_table(folder, "recitals", pa.Table.from_pylist(recitals, schema("recitals")))
+    return folder
+
+
 def audited(folder, blind: float | None = 0.0, canaries=None):
     """`folder` with audits of all final models: attacks that work where the organization took part."""
     results = RunResults(open_run(folder))
