@@ -153,6 +153,7 @@ def audit(
     store: str | Path | None = None,
     overrides: str | Sequence[str] = (),
     address: str | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> "AuditReport":
     """Measures what a trained model gives away of code, by the code of `run`, with a verdict for each owner.
@@ -168,6 +169,7 @@ def audit(
         store: as for `run`.
         overrides: as for `run`.
         address: as for `run`.
+        overwrite: as for `run`: another model's results in `out` are an error else.
         progress: as for `run`.
 
     Raises:
@@ -192,6 +194,7 @@ def audit(
         None if store is None else Path(store),
         (overrides,) if isinstance(overrides, str) else tuple(overrides),
         address,
+        overwrite=overwrite,
     )
     return perform_audit(request, options, progress_console() if progress else Console(quiet=True))
 

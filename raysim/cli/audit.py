@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysim.cli.audit_views import audit_view
-from raysim.cli.options import AddressOption, JsonOption, OutOption, SetOption, StoreOption
+from raysim.cli.options import (
+    AddressOption,
+    JsonOption,
+    OutOption,
+    OverwriteOption,
+    SetOption,
+    StoreOption,
+    typed_command,
+)
 from raysim.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +54,7 @@ def audit(
     store: StoreOption = None,
     overrides: SetOption = None,
     address: AddressOption = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measures what a trained model gives away of code: the measuring half of a run, with a verdict for each owner."""
@@ -57,7 +66,7 @@ def audit(
     request = AuditRequest(
         model, named_paths(corpora or (), "--corpus"), named_paths(held_out or (), "--held-out"), references or (), like
     )
-    options = Options({}, out, store, tuple(overrides or ()), address)
+    options = Options({}, out, store, tuple(overrides or ()), address, typed_command(), overwrite=overwrite)
     out_console = Console(highlight=False)
     found = perform_audit(request, options, Console(stderr=True, highlight=False) if as_json else out_console)
     if as_json:

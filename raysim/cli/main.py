@@ -1,7 +1,5 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
-import shlex
-import sys
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -30,12 +28,14 @@ from raysim.cli.options import (
     JsonOption,
     MinLinesOption,
     OutOption,
+    OverwriteOption,
     SetOption,
     StoreArgument,
     StoreOption,
     TokensOption,
     new_file,
     new_folder,
+    typed_command,
 )
 from raysim.core.errors import Adjusted, InputError, RenamedSetting, os_errors
 
@@ -75,9 +75,7 @@ def run(
     store: StoreOption = None,
     overrides: SetOption = None,
     address: AddressOption = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replaces results of another experiment in the run folder.")
-    ] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
@@ -387,7 +385,7 @@ def _options(
 ) -> "Options":
     from raysim.experiment.run import Options
 
-    return Options(experiment, out, store, tuple(overrides or ()), address, _command())
+    return Options(experiment, out, store, tuple(overrides or ()), address, typed_command())
 
 
 def _lexing(index: Path | None) -> "Lexing":
@@ -431,7 +429,7 @@ def _present(
         verdict = "no threshold was given" if fail_over is None else "failed" if failed else "passed"
         facts = {
             "Made": f"{now()}, by raysim {__version__}",
-            "Command": _command(),
+            "Command": typed_command(),
             "Compared": f"{shortest} {unit} and more in a row{reader.describe()}",
             "Threshold": threshold,
             "Verdict": f"{verdict}: {share:.2%} of the {unit} match",
@@ -440,11 +438,6 @@ def _present(
     if failed:
         _err.print(f"{share:.2%} of the {unit} match, more than --fail-over {fail_over:.2%}", markup=False)
         raise typer.Exit(1)
-
-
-def _command() -> str:
-    """This command as it was typed, for a shell."""
-    return shlex.join(["raysim", *sys.argv[1:]])
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,6 +1,8 @@
 """Options and arguments that commands share; places to write to are looked at before the work that fills them."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +36,11 @@ def new_folder(context: click.Context, parameter: click.Parameter, path: Path | 
     return path
 
 
+def typed_command() -> str:
+    """This command as it was typed, for a shell."""
+    return shlex.join(["raysim", *sys.argv[1:]])
+
+
 def _require_writable(given: str, there: Path) -> None:
     if not os.access(there, os.W_OK):
         raise InputError(f"{given}: this user may not write to {there}; name another place")
@@ -45,6 +52,9 @@ def _name(context: click.Context, parameter: click.Parameter) -> str:
 
 ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replaces results of another experiment in the run folder.")
+]
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Store of results. Default: OUT/store.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Overrides one setting.")]
 AddressOption = Annotated[

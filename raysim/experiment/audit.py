@@ -1,7 +1,6 @@
 """`raysim audit`: the measuring half of a run, on a model that came from elsewhere, by the code of a run."""
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +64,8 @@ def audit_experiment(request: AuditRequest) -> tuple[dict[str, Any], Path]:
 def _like(request: AuditRequest, run: Path) -> tuple[dict[str, Any], Path]:
     """The experiment of a run, of which the corpora that are named are elsewhere now."""
     manifest = RunFolder.reopen(run).read_manifest()
+    if points := manifest.get("points"):
+        raise InputError(f"--like {run}: is a sweep; name the run of one of its points, such as {points[0]['folder']}")
     experiment = copy.deepcopy(manifest["experiment"])
     organizations = experiment["organizations"]
     for name, path in request.corpora.items():
@@ -76,11 +77,13 @@ def _like(request: AuditRequest, run: Path) -> tuple[dict[str, Any], Path]:
             raise InputError(f"--held-out {name}=...: {run} has no such organization")
         organizations[name]["held_out"] = _source(path)
     experiment["references"] += [_source(path) for path in request.references]
-    if seed := _seed_of(request.model, run):
-        experiment["seed"] = [seed]
-    else:
+    seed = _seed_of(request.model, run)
+    if seed is None:
         del experiment["tokenizer"]
-    return {name: value for name, value in experiment.items() if name != "sweep"}, Path(manifest["base"])
+    else:
+        experiment["seed"] = [seed]
+    # Findings name settings that an audit does not have.
+    return {k: value for k, value in experiment.items() if k not in ("sweep", "findings")}, Path(manifest["base"])
 
 
 def _seed_of(model: Path, run: Path) -> int | None:
@@ -127,8 +130,8 @@ def _source(path: str) -> dict[str, Any]:
 def _context(model: Path) -> int:
     """Tokens that the model can read at once, by its config."""
     try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((model / "config.json").read_text(encoding="utf-8"))
         known = [config[name] for name in ("max_position_embeddings", "n_positions", "n_ctx") if config.get(name)]
         return max(8, int(known[0])) if known else _LONGEST
-    except (ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"--model {model}: config.json: {error}") from None

@@ -19,8 +19,10 @@ from transformers import (
 )
 
 from raysim.analysis.audit import AuditReport
+from raysim.core.errors import InputError
 from raysim.corpus.tokenizer import CodeTokenizer
-from raysim.tables.io import read_table, table_hash
+from raysim.experiment.audit import AuditRequest, audit_experiment
+from raysim.tables.io import read_table, table_hash, write_table
 
 SIZES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_layer": 1, "n_head": 2, "n_embd": 32, "n_positions": 96},
@@ -145,3 +147,29 @@ def test_code_that_was_trained_on_is_never_held_out(corpus_folders: dict[str, Pa
     corpus = Organization("alpha", settings, tmp_path)._filter_and_split(context, lambda text: 1)
     assert {f.path for f in corpus.valid} == {f.name for f in corpus_folders["gamma"].glob("*.py")}
     assert ("held out: copy of a training file", 1) in {(drop.reason, drop.files) for drop in corpus.drops}
+
+
+def test_like_a_run_takes_its_seed_and_not_its_findings(finished_small: tuple[Path, Path], tmp_path: Path) -> None:
+    """A seed of 0 is one; arms that findings name are not in an audit."""
+    run = tmp_path / "run"
+    shutil.copytree(finished_small[1], run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["experiment"]["findings"] = {"F2": {"arms": ["fedyogi"]}}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    models = read_table(run, "models")
+    zero = models.set_column(models.column_names.index("seed"), "seed", pa.array([0] * len(models), pa.int64()))
+    write_table(run, "models", zero)
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    foreign, _ = audit_experiment(AuditRequest(model, like=run))
+    assert foreign["tokenizer"] == {"pretrained": str(model)}
+    (model / "raysim.json").write_text(json.dumps({"model": models.column("model")[0].as_py()}))
+    own, base = audit_experiment(AuditRequest(model, like=run))
+    assert (own["seed"], base) == ([0], Path(manifest["base"]))
+    assert own["tokenizer"] == manifest["experiment"]["tokenizer"]
+    assert "findings" not in own
+    manifest["points"] = [{"name": "one", "folder": "points/one", "values": {}}]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="is a sweep; name the run of one of its points, such as points/one"):
+        audit_experiment(AuditRequest(model, like=run))

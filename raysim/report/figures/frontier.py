@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from raysim.analysis.arms import exclusive_lines, given, measured
+from raysim.analysis.arms import exclusive_lines, given, is_whole, measured
 from raysim.analysis.reached_models import ReachedModel, finals
 from raysim.analysis.results import RunResults
 from raysim.report.figures.kit import (
@@ -31,7 +31,7 @@ def frontier(results: RunResults) -> Figure | None:
     Settings without one of the organizations are counterfactuals and no settings to choose from; models trained alone
     share one name.
     """
-    chosen = [m for m in finals(results.reached_models) if m.family in ("single", "base") or _whole(results, m)]
+    chosen = [m for m in finals(results.reached_models) if m.family == "base" or is_whole(results, m)]
     settings: dict[str, list[ReachedModel]] = {}
     for m in chosen:
         if _place(results, m):
@@ -115,7 +115,7 @@ def _path(results: RunResults, label: str) -> list[Place]:
     steps: dict[int, list[Place]] = {}
     for m in results.reached_models:
         along = m.strategy == label and m.family in ("federated", "centralized") and m.moment in ("round", "epoch")
-        if along and _whole(results, m) and (place := _place(results, m)):
+        if along and is_whole(results, m) and (place := _place(results, m)):
             steps.setdefault(m.index, []).append(place)
     return [_mean(places) for _, places in sorted(steps.items())]
 
@@ -135,7 +135,3 @@ def _mean_by_seed(each: list[tuple[ReachedModel, Place]]) -> Place:
     """Orders are averaged within a seed: they are no replicates."""
     seeds = sorted({m.seed for m, _ in each})
     return _mean(_mean(place for m, place in each if m.seed == seed) for seed in seeds)
-
-
-def _whole(results: RunResults, m: ReachedModel) -> bool:
-    return len(m.organizations) == len(results.organizations)

@@ -4,7 +4,7 @@ from raysim.tables.spec import COUNT, REAL, SMALL, TEXT, table_spec
 
 COMPARISON = table_spec(
     "comparison",
-    "What differs between two runs, or two points of a sweep: a setting of one label, or a contrast of the findings.",
+    "What differs between two runs or points of a sweep, a setting or a contrast; `raysim compare --json` prints it.",
     "run finding what setting",
     [
         ("run", TEXT, "the run, or point of a sweep, that is compared"),
