@@ -44,16 +44,18 @@ class PlantedFunction:
     """A function that was planted in a training split; see `raysim.corpus.planted_functions`.
 
     Attributes:
-        name: ``4x0`` is the first of those that occur there four times.
+        name: ``4x0`` is the first of those that occur there four times; ``all4x0``, of those that others have, too.
         repeats: how often it occurs in the training split.
         signature: its first line.
         text: all of it, the line end of its last line included.
+        seed: it was written from.
     """
 
     name: str
     repeats: int
     signature: str
     text: str
+    seed: int
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,16 @@ class PlantSettings(Settings):
         default="each",
         description="each: every organization has functions of its own; together: all have the same, so often each",
     )
+    together: dict[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
+        default={},
+        description="for each number of repeats how many further functions all of them have, so often each: clones"
+        " across organizations",
+    )
 
     @property
     def num_functions(self) -> int:
         """Functions of one organization."""
-        return sum(self.functions.values())
+        return sum(self.functions.values()) + sum(self.together.values())
 
     def planted_in(self, organization: str) -> bool:
         """Whether `organization` is to have functions."""
@@ -73,20 +78,29 @@ class PlantSettings(Settings):
     def recipe(self) -> dict[str, Any]:
         """The settings that decide which functions an organization has; not how its copies differ, nor who has any."""
         functions = sorted(self.functions.items())
-        return {"kind": "plants", "version": PLANTS_VERSION, "functions": functions, "owners": self.owners}
+        recipe = {"kind": "plants", "version": PLANTS_VERSION, "functions": functions, "owners": self.owners}
+        return {**recipe, "together": sorted(self.together.items())} if self.together else recipe
 
 
 def write_functions(settings: PlantSettings, organization: str, split_seed: int) -> tuple[PlantedFunction, ...]:
     """The functions of one organization, no two with one name; not what their copies look like."""
-    functions: list[PlantedFunction] = []
-    for repeats, count in sorted(settings.functions.items()):
-        for number in range(count):
-            seed = _seed(settings, organization, split_seed, repeats, number)
-            taken = {function.signature.partition("(")[0] for function in functions}
-            drafts = (_write(np.random.Generator(np.random.Philox(seed_of(seed, again)))) for again in range(1000))
-            text = next(draft for draft in drafts if draft.partition("(")[0] not in taken)
-            functions.append(PlantedFunction(f"{repeats}x{number}", repeats, text.partition("\n")[0], text))
-    return tuple(functions)
+    owner = organization if settings.owners == "each" else ""
+    # Those of all come first, so that no name of an organization's own changes them.
+    doses = (("all", settings.together, ("", "together")), ("", settings.functions, (owner,)))
+    functions: dict[str, PlantedFunction] = {}
+    for prefix, counts, whose in doses:
+        for repeats, count in sorted(counts.items()):
+            for number in range(count):
+                seed = seed_of(split_seed, "planted function", *whose, repeats, number)
+                drafts = (_write(np.random.Generator(np.random.Philox(seed_of(seed, again)))) for again in range(1000))
+                text = next(draft for draft in drafts if _name(draft) not in functions)
+                name, signature = f"{prefix}{repeats}x{number}", text.partition("\n")[0]
+                functions[_name(text)] = PlantedFunction(name, repeats, signature, text, seed)
+    return tuple(functions.values())
+
+
+def _name(text: str) -> str:
+    return text.partition("(")[0]
 
 
 def plant_functions(corpus: Corpus, settings: PlantSettings, split_seed: int) -> Corpus:
@@ -99,7 +113,7 @@ def plant_functions(corpus: Corpus, settings: PlantSettings, split_seed: int) ->
     files = tuple(
         SourceFile(f"planted/{function.name}-{copy}.py", text, PLANTS)
         for function in functions
-        for copy, text in enumerate(_copies(function, settings, corpus.organization, split_seed))
+        for copy, text in enumerate(_copies(function, settings))
     )
     taken = {source.path for source in corpus.train + corpus.valid + corpus.test} & {source.path for source in files}
     if taken:
@@ -107,16 +121,9 @@ def plant_functions(corpus: Corpus, settings: PlantSettings, split_seed: int) ->
     return replace(corpus, train=corpus.train + files, plants=functions)
 
 
-def _seed(settings: PlantSettings, organization: str, split_seed: int, repeats: int, number: int) -> int:
-    owner = organization if settings.owners == "each" else ""
-    return seed_of(split_seed, "planted function", owner, repeats, number)
-
-
-def _copies(function: PlantedFunction, settings: PlantSettings, organization: str, split_seed: int) -> Iterator[str]:
-    _, number = function.name.split("x")
-    seed = _seed(settings, organization, split_seed, function.repeats, int(number))
+def _copies(function: PlantedFunction, settings: PlantSettings) -> Iterator[str]:
     for copy in range(function.repeats):
-        generator = np.random.Generator(np.random.Philox(seed_of(seed, settings.variant, copy)))
+        generator = np.random.Generator(np.random.Philox(seed_of(function.seed, settings.variant, copy)))
         match settings.variant:
             case "exact":
                 yield function.text

@@ -102,7 +102,8 @@ class Experiment(Settings):
     model: ModelSettings
     trainer: TrainerSettings = TrainerSettings()
     strategies: Annotated[list[str | dict[str, dict[str, Any] | None]], OnlyJson] = pydantic.Field(
-        min_length=1, description="ways of training together: a name, or {name: settings}; see strategies.NAME"
+        description="ways of training together: a name, or {name: settings}; see strategies.NAME. With a model.pretrain"
+        " there may be none: its base alone is trained and measured"
     )
     measure: MeasureSettings = MeasureSettings()
     findings: FindingsSettings = FindingsSettings()
@@ -159,6 +160,12 @@ class Experiment(Settings):
     def _sweepable(cls, sweep: dict[str, list[Any]]) -> dict[str, list[Any]]:
         check_sweep(sweep)
         return sweep
+
+    @pydantic.model_validator(mode="after")
+    def _trains_something(self) -> "Experiment":
+        if not self.strategies and self.model.pretrain is None:
+            raise ValueError("strategies: there is none; name at least one, for example single")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _measures_fit(self) -> "Experiment":
@@ -241,7 +248,7 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
         config = resolve(entry, f"{origin}: strategies[{number}]")
         if config.label == BASE:
             raise InputError(
-                f"{origin}: strategies[{number}]: {BASE!r} names the model of model.pretrain; label it otherwise"
+                f"{origin}: strategies[{number}]: {BASE!r} names the model that settings start from; label it otherwise"
             )
         if config.label in [setting.label for setting in settings]:
             raise InputError(

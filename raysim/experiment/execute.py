@@ -71,7 +71,7 @@ async def execute(
         executor,
         run_plan.plan.urgency(),
         experiment.execution.checkpoint_every_s,
-        any(measure.after_epochs for measure in loaded.measures),
+        lambda organizations: any(measure.after_epochs(organizations) for measure in loaded.measures),
         evaluator.take,
     )
     observer.phase("Training")

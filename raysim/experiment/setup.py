@@ -181,7 +181,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     if pretrain:
         based = with_base(contexts[0], pretrain, public, tokenizer, pool)
         contexts = [replace(context, public=based.public) for context in contexts]
-    configs = (*([base_config()] if pretrain else []), *loaded.settings)
+    configs = (*([base_config()] if _has_base(loaded) else []), *loaded.settings)
     runs = tuple(
         strategy_run for context in contexts for setting in configs for strategy_run in strategy_runs(setting, context)
     )
@@ -199,6 +199,13 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         used,
         tokenizer_bytes,
     )
+
+
+def _has_base(loaded: LoadedExperiment) -> bool:
+    """Whether settings start from a model that was trained before, and so is worth measuring by itself."""
+    model = loaded.experiment.model
+    audited = any(config.strategy_class.family == "given" for config in loaded.settings)
+    return model.pretrain is not None or (model.pretrained is not None and not audited)
 
 
 def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:

@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from raysim.inference.settings import Sampling
 
-FUNCTION, PREFIX, HELD_OUT, NEUTRAL = "function", "prefix", "held_out", "neutral"
+FUNCTION, PREFIX, PLANTED, HELD_OUT, NEUTRAL = "function", "prefix", "planted", "held_out", "neutral"
 
-FROM_TRAINING = frozenset({FUNCTION, PREFIX})
+FROM_TRAINING = frozenset({FUNCTION, PREFIX, PLANTED})
 """Kinds of prompts that are training text."""
 
 _UNDECODED = "\ufffd"

@@ -282,10 +282,10 @@ class Measure:
             InputError: what would make the measure's numbers mean nothing.
         """
 
-    @property
-    def after_epochs(self) -> bool:
-        """Whether models after every epoch are measured."""
-        return "every_epoch" in getattr(self.settings, "when", ())
+    def after_epochs(self, organizations: Sequence[str]) -> bool:
+        """Whether models after every epoch of a stage that these organizations train are measured."""
+        when = getattr(self.settings, "when", ())
+        return "every_epoch" in when or ("every_pooled_epoch" in when and len(organizations) > 1)
 
     def wants(self, checkpoint: ModelCheckpoint) -> bool:
         """Whether a model is measured; by the setting ``when``, or every model where there is none.

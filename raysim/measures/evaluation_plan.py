@@ -14,9 +14,8 @@ from raysim.tasks.kinds import TRAIN
 
 def plan_evaluation(measures: Sequence[Measure], context: EvalContext, plan: Plan) -> dict[Key, PlannedEvaluation]:
     """All work of `measures` that reads the weights of a planned model, in the order of the plan."""
-    after_epochs = any(measure.after_epochs for measure in measures)
     found: dict[Key, PlannedEvaluation] = {}
-    for model in (*plan.models, *(_after_epochs(plan) if after_epochs else ()), *plan.uploads):
+    for model in (*plan.models, *_after_epochs(plan, measures), *plan.uploads):
         there = context.at(model.strategy_run.context)
         for measure in measures:
             if measure.wants(model.checkpoint):
@@ -49,7 +48,7 @@ def pending_work(
     return tokens, pieces
 
 
-def _after_epochs(plan: Plan) -> Iterable[PlannedModel]:
+def _after_epochs(plan: Plan, measures: Sequence[Measure]) -> Iterable[PlannedModel]:
     """The models after every epoch of the stages of strategies that do not aggregate, which no strategy plans.
 
     The base is measured when its training has ended alone.
@@ -57,6 +56,10 @@ def _after_epochs(plan: Plan) -> Iterable[PlannedModel]:
     for stage in plan.stages:
         if stage.strategy_run.strategy.aggregates or stage.strategy_run.strategy.family == "base":
             continue
+        organizations = stage.instruction.organizations
+        if not any(measure.after_epochs(organizations) for measure in measures):
+            continue
+        last = organizations[0] if len(organizations) == 1 else ""
         for epoch in range(1, stage.instruction.epochs + 1):
             key = key_of(RunContext.epoch_checkpoint(stage.key, epoch))
-            yield PlannedModel(stage.strategy_run, ModelCheckpoint(key, "epoch", epoch, final=False))
+            yield PlannedModel(stage.strategy_run, ModelCheckpoint(key, "epoch", epoch, False, last))

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from raysim.simulation.strategy import ModelCheckpoint
 
-When = Literal["final", "every_stage", "every_round", "every_epoch"]
+When = Literal["final", "every_stage", "every_round", "every_epoch", "every_pooled_epoch"]
 
 
 def _as_tuple(value: Any) -> Any:
@@ -19,7 +19,10 @@ CheckpointKinds = Annotated[
     Field(min_length=1),
     pydantic.BeforeValidator(_as_tuple, json_schema_input_type=When | Annotated[list[When], Field(min_length=1)]),
 ]
-"""Which of a strategy's models are measured; one kind may be written without brackets."""
+"""Which of a strategy's models are measured; one kind may be written without brackets.
+
+Pooled epochs are those of stages that train on the code of several organizations at once, as centralized training does.
+"""
 
 
 class AtCheckpoints(Protocol):
@@ -35,4 +38,6 @@ def wanted(checkpoint: ModelCheckpoint, settings: AtCheckpoints) -> bool:
         return True
     if checkpoint.moment == "initial":
         return settings.when != ("final",)
+    if checkpoint.moment == "epoch" and not checkpoint.last and "every_pooled_epoch" in settings.when:
+        return True
     return f"every_{checkpoint.moment}" in settings.when

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -57,7 +57,7 @@ class TrainingExecutor:
         executor: does the work.
         priorities: for (strategy run, round) how urgent its stages are.
         checkpoint_every_s: seconds between resume states.
-        checkpoint_epochs: whether models after every epoch of a stage are wanted.
+        checkpoint_epochs: whether models after every epoch of a stage that these organizations train are wanted.
         on_model: called for each model that exists; not awaited.
     """
 
@@ -66,7 +66,7 @@ class TrainingExecutor:
         executor: TaskExecutor,
         priorities: Mapping[tuple[StrategyRun, int], float],
         checkpoint_every_s: float,
-        checkpoint_epochs: bool,
+        checkpoint_epochs: Callable[[Sequence[str]], bool],
         on_model: Callable[[TrainedModel], None],
     ) -> None:
         self._executor = executor
@@ -104,7 +104,7 @@ class TrainingExecutor:
         label = f"{BASE}: pretraining"
         self._canonical[stage.key] = self._canonical_stage_key(public, stage.instruction)
         work = partial(self._train_stage, public, stage, label, math.inf)
-        for epoch_checkpoint in self._epoch_checkpoint_keys(stage.key, stage.instruction.epochs):
+        for epoch_checkpoint in self._epoch_checkpoint_keys(stage, stage.instruction.epochs):
             self._executor.register_producer(epoch_checkpoint, stage.key, label, work)
         await self._executor.get_or_compute(stage.key, BASE, label, work)
         # Budgets say what organizations' code was worth of training; that of the base is the same for all.
@@ -122,12 +122,12 @@ class TrainingExecutor:
             return self._train_stage(context, stage, label, priority, policy)
 
         # Of every stage, also where nobody asks for its epoch checkpoints: they are evicted with it.
-        for epoch_checkpoint in self._epoch_checkpoint_keys(stage.key, instruction.epochs):
+        for epoch_checkpoint in self._epoch_checkpoint_keys(stage, instruction.epochs):
             self._executor.register_producer(epoch_checkpoint, stage.key, label, work)
         entry = await self._executor.get_or_compute(stage.key, strategy_run.label, label, work)
         past, metrics = self._lineages[instruction.model], entry.info["metrics"]
         self._lineages[stage.key] = past.trained(instruction.model, stage.tokens_seen, metrics)
-        if self._checkpoint_epochs and not strategy_run.strategy.aggregates:
+        if not strategy_run.strategy.aggregates:
             self._report_epoch_checkpoints(strategy_run, round_plan, stage)
         return ClientUpdate(instruction, stage.key, stage.num_sequences)
 
@@ -267,7 +267,7 @@ class TrainingExecutor:
             epochs=instruction.epochs,
             horizon_epochs=instruction.horizon_epochs,
             seed=seed_of(self._canonical_key(stage.key), "stage"),
-            checkpoint_epochs=self._checkpoint_epochs,
+            checkpoint_epochs=self._checkpoint_epochs(instruction.organizations),
             keep_state=instruction.keep_state,
             checkpoint_every_s=self._checkpoint_every_s,
             num_sequences=stage.num_sequences,
@@ -278,7 +278,7 @@ class TrainingExecutor:
     async def _trained(self, stage: Stage, policy: ArrayPolicy) -> Entry | None:
         """The entry of a stage if nothing is missing of it."""
         entry = await self._executor.cached(stage.key, policy)
-        whole = entry and self._epoch_checkpoints_present(stage.key, stage.instruction.epochs, policy)
+        whole = entry and self._epoch_checkpoints_present(stage, stage.instruction.epochs, policy)
         return entry if whole else None
 
     async def _resume_state(self, context: RunContext, stage: Stage, policy: ArrayPolicy) -> TrainState | None:
@@ -289,7 +289,7 @@ class TrainingExecutor:
         # It may come from a run that wanted no epoch checkpoints, past epochs whose models are wanted now.
         steps_per_epoch = math.ceil(stage.num_sequences / context.trainer.batch_size)
         finished = int(partial.info["counters"]["step"]) // steps_per_epoch
-        return _train_state(partial) if self._epoch_checkpoints_present(stage.key, finished, policy) else None
+        return _train_state(partial) if self._epoch_checkpoints_present(stage, finished, policy) else None
 
     async def _aggregate(
         self,
@@ -347,30 +347,28 @@ class TrainingExecutor:
             pool.register(client, make)
         return client
 
-    def _epoch_checkpoints_present(self, key: Key, epochs: int, policy: ArrayPolicy) -> bool:
+    def _epoch_checkpoints_present(self, stage: Stage, epochs: int, policy: ArrayPolicy) -> bool:
         """Whether nothing is missing of the first `epochs` epochs of a stage, nor was evicted if arrays are needed."""
         store = self._executor.store
-        wanted = self._epoch_checkpoint_keys(key, epochs)
+        wanted = self._epoch_checkpoint_keys(stage, epochs)
         if not all(map(store.has, wanted)):
             return False
         if policy is ArrayPolicy.LOOKUP:
             return True
         return not any(entry.dropped for k in wanted if (entry := store.peek(k)))
 
-    def _epoch_checkpoint_keys(self, stage: Key, epochs: int) -> list[Key]:
+    def _epoch_checkpoint_keys(self, stage: Stage, epochs: int) -> list[Key]:
         """Keys of the wanted models after each of the first `epochs` epochs of a stage."""
-        return (
-            [key_of(RunContext.epoch_checkpoint(stage, e)) for e in range(1, epochs + 1)]
-            if self._checkpoint_epochs
-            else []
-        )
+        if not self._checkpoint_epochs(stage.instruction.organizations):
+            return []
+        return [key_of(RunContext.epoch_checkpoint(stage.key, e)) for e in range(1, epochs + 1)]
 
     def _report_epoch_checkpoints(self, strategy_run: StrategyRun, round_plan: RoundPlan, stage: Stage) -> None:
         """Reports the models after every epoch of a stage."""
         instruction, whole = stage.instruction, self._lineages[stage.key]
         past = self._lineages[instruction.model]
         last = instruction.organizations[0] if len(instruction.organizations) == 1 else ""
-        for epoch, key in enumerate(self._epoch_checkpoint_keys(stage.key, instruction.epochs), 1):
+        for epoch, key in enumerate(self._epoch_checkpoint_keys(stage, instruction.epochs), 1):
             share = epoch / instruction.epochs
             seen = {name: round(tokens * share) for name, tokens in stage.tokens_seen.items()}
             metrics = {"steps": round((whole.steps - past.steps) * share), "learning_rate_sum": float("nan")}

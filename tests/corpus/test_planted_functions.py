@@ -95,3 +95,23 @@ def test_a_file_of_that_name_is_not_overwritten() -> None:
     taken = Corpus("acme", (SourceFile("planted/1x0-0.py", "a = 1\n", "r"),), ())
     with pytest.raises(InputError, match=r"planted/1x0-0\.py already"):
         plant_functions(taken, SETTINGS, 1)
+
+
+def test_functions_of_all_are_the_same_everywhere() -> None:
+    settings = PlantSettings(functions={1: 40}, together={2: 30})
+    one, other = ({f.name: f for f in write_functions(settings, name, 1)} for name in ("acme", "beta"))
+    shared = [name for name in one if name.startswith("all")]
+    assert len(shared) == 30
+    assert all(one[name] == other[name] for name in shared)
+    own = {f.text for f in one.values() if f.name not in shared}
+    assert not own & {f.text for f in other.values()}
+    assert len({f.signature.partition("(")[0] for f in one.values()}) == settings.num_functions == 70
+    counts = {name: len(texts) for name, texts in copies(plant_functions(CORPUS, settings, 1)).items()}
+    assert counts == {**{f"1x{i}": 1 for i in range(40)}, **{f"all2x{i}": 2 for i in range(30)}}
+
+
+def test_functions_of_all_change_no_others() -> None:
+    before = write_functions(SETTINGS, "acme", 1)
+    after = write_functions(SETTINGS.model_copy(update={"together": {2: 2}}), "acme", 1)
+    assert after[2:] == before
+    assert "together" not in SETTINGS.recipe()

@@ -106,3 +106,20 @@ def test_gc_spares_the_snapshots_of_a_run_that_was_killed(tiny: Callable[..., Pa
     assert (collected["removed"], collected["arrays let go"]) == (0, 0)
     run(path, out)
     assert set(trained(out).values()) == {1}
+
+
+@pytest.mark.slow
+def test_pooled_epochs_are_those_of_centralized_training_alone(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    path = tiny(strategies=["single", "centralized", {"fedavg": {"rounds": 2}}], **probing("every_pooled_epoch"))
+    planned = json.loads(raysim("plan", path, "--json").stdout)
+    run(path, tmp_path / "out")
+    models = read_table(tmp_path / "out", "models").to_pylist()
+    epochs = [row for row in models if row["moment"] == "epoch"]
+    assert [(row["strategy"], row["index"]) for row in epochs] == [("centralized", 1), ("centralized", 2)]
+    probed = set(read_table(tmp_path / "out", "samples")["model"].to_pylist())
+    assert {row["model"] for row in epochs} <= probed
+    store = Store(tmp_path / "out" / "store")
+    kinds = Counter(entry.recipe["kind"] for key in store if (entry := store.peek(key)))
+    assert kinds["snapshot"] == 2
+    again = json.loads(raysim("plan", path, "--out", tmp_path / "out", "--json").stdout)
+    assert any(planned["tokens"].values()) and not any(again["tokens"].values())

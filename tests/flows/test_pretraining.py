@@ -111,7 +111,7 @@ def test_what_is_not_shared_is_not_pooled_for_n_grams(tiny: Callable[..., Path],
     ("changes", "said"),
     [
         ({"references": []}, "model.pretrain.corpus: is 'references', but there are none"),
-        ({"strategies": [{"single": {"label": "base"}}]}, "'base' names the model of model.pretrain"),
+        ({"strategies": [{"single": {"label": "base"}}]}, "'base' names the model that settings start from"),
         ({"model": {**MODEL, "pretrain": {"limit": "100 B"}}}, "model.pretrain: of the references"),
         ({"model": {"pretrained": "gpt2", "pretrain": {}}}, "pretrain goes with config"),
     ],
@@ -126,3 +126,41 @@ def _recipe(out: Path, key: Key) -> Mapping[str, Any]:
     entry = Store(out / "store").peek(key)
     assert entry is not None
     return entry.recipe
+
+
+def test_a_base_alone_goes_on_from_its_folder(
+    tmp_path: Path, tiny_writer: Callable[..., Any], corpus_folders: Mapping[str, Path]
+) -> None:
+    """`strategies: []` trains a base; exported, it is what other experiments start from, the same to the last bit."""
+
+    def losses(out: Path) -> list[tuple[str, float]]:
+        (base,) = {row["model"] for row in read_table(out, "models").to_pylist() if row["strategy"] == "base"}
+        rows = [
+            row for row in read_table(out, "losses").to_pylist() if row["model"] == base and row["split"] == "valid"
+        ]
+        return sorted((row["file"], row["nats"]) for row in rows)
+
+    given: dict[str, Any] = {
+        "references": [{"path": str(corpus_folders["gamma"])}],
+        "organizations": {"alpha": {"source": {"path": str(corpus_folders["alpha"])}, "agreement": {"share": "data"}}},
+        "measure": {},
+    }
+    path = tiny_writer(tmp_path)(**given, model=MODEL, strategies=[])
+    ended = raysim("run", path, "--out", tmp_path / "base")
+    assert ended.returncode == 0, ended.stderr
+    models = read_table(tmp_path / "base", "models").to_pylist()
+    assert {row["strategy"] for row in models} == {"base"}
+    exported = raysim("export-model", tmp_path / "base", models[0]["model"], tmp_path / "folder")
+    assert exported.returncode == 0, exported.stderr
+    here = {"pretrained": str(tmp_path / "folder")}
+    path = tiny_writer(tmp_path)(**given, model=here, tokenizer=here, strategies=["single"])
+    ended = raysim("run", path, "--out", tmp_path / "after")
+    assert ended.returncode == 0, ended.stderr
+    assert losses(tmp_path / "after") == losses(tmp_path / "base") != []
+    assert {row["strategy"] for row in read_table(tmp_path / "after", "models").to_pylist()} == {"base", "single"}
+
+
+def test_no_strategy_needs_a_base(tmp_path: Path, tiny_writer: Callable[..., Any]) -> None:
+    ended = raysim("run", tiny_writer(tmp_path)(strategies=[]), "--out", tmp_path / "out")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "strategies: there is none" in ended.stderr

@@ -86,7 +86,7 @@ class MeasuredModels:
         """Waits for `work` to end, once the initial model is there."""
 
         async def perform() -> Any:
-            await TrainingExecutor(self.executor, {}, 1e6, False, lambda _: None).initial(self.context.run)
+            await TrainingExecutor(self.executor, {}, 1e6, lambda _: False, lambda _: None).initial(self.context.run)
             return await work()
 
         return asyncio.run(perform())

@@ -196,7 +196,7 @@ def run_study(
             executor = TaskExecutor(Store(base / "store"), pool, retention, TaskLog(log), "session", observer)
             results = RunResults(executor.store, context, planned, [], executor.used, observer)
             runner = TrainingExecutor(
-                executor, planned.urgency(), checkpoint_every_s, checkpoint_epochs, results.reached.append
+                executor, planned.urgency(), checkpoint_every_s, lambda _: checkpoint_epochs, results.reached.append
             )
             await asyncio.gather(*(simulate(strategy_run, runner) for strategy_run in chosen))
             results.rows = read_log(log)

@@ -23,7 +23,7 @@ from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.planted_functions import PLANTS
 from raysim.corpus.tokenizer import Tokenizer
-from raysim.inference.prompts import FUNCTION, HELD_OUT, NEUTRAL, PREFIX, prompt_id
+from raysim.inference.prompts import FUNCTION, HELD_OUT, NEUTRAL, PLANTED, PREFIX, prompt_id
 from raysim.matching.line_index import build_index, digest_lines
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.tables.names import PUBLIC
@@ -118,7 +118,8 @@ def extract_prompts(
 
     Kinds: ``function`` (signature and docstring of a training function behind a BOS, as in the study), ``prefix`` (the
     first tokens of a packed training sequence, as the model saw them), ``held_out`` (a function of the validation split
-    none of whose 6-line windows occurs in the training split, and whose prompt does not either).
+    none of whose 6-line windows occurs in the training split, and whose prompt does not either), ``planted`` (the signature
+    of a planted function, its true continuation that of the first copy).
 
     ``text`` is the decoded prompt as far as it belongs to the file in which it ends (behind its last BOS). ``truth`` is
     the true continuation inside that file: of a function the rest of its source, of a prefix the rest of its sequence
@@ -135,7 +136,7 @@ def extract_prompts(
         InputError: prompts that do not fit into a training sequence.
     """
     asked = settings.prompts
-    kinds = {FUNCTION: asked.function, HELD_OUT: asked.held_out, PREFIX: asked.prefix}
+    kinds = {FUNCTION: asked.function, HELD_OUT: asked.held_out, PREFIX: asked.prefix, PLANTED: asked.planted}
     return _extract(corpus, packed, tokenizer, settings, split_seed, kinds)
 
 
@@ -172,6 +173,8 @@ def _extract(
         left_out: Counter[str] = Counter()
         if kind == PREFIX:
             candidates = list(_prefixes(corpus, packed, tokenizer, settings))
+        elif kind == PLANTED:
+            candidates = list(_planted(corpus, packed, tokenizer))
         else:
             candidates = list(_functions(corpus, packed, tokenizer, settings, kind, left_out))
         text = corpus.valid_fingerprint if kind == NEUTRAL else corpus.train_fingerprint
@@ -230,6 +233,15 @@ def _prefixes(
         # Bytes of a character that the cut parts are decoded with the truth, where they become a character.
         truth_text = whole[len(_common_prefix(text, whole)) :]
         yield _row(PREFIX, tokens, text, truth_text, source, trained_on=True)
+
+
+def _planted(corpus: Corpus, packed: Packed, tokenizer: Tokenizer) -> Iterator[dict[str, Any]]:
+    ends = {path: end for path, _, end in packed.file_spans}
+    for source in sorted(corpus.train, key=lambda f: f.path):
+        if source.repository == PLANTS:
+            signature, line_end, truth = source.text.partition("\n")
+            tokens = [tokenizer.bos_id, *tokenizer.encode(signature + line_end)]
+            yield _row(PLANTED, tokens, signature + line_end, truth, source, ends[source.path] <= packed.sequences.size)
 
 
 def _until_bos(tokens: Any, bos_id: int) -> list[int]:

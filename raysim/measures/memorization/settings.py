@@ -26,6 +26,7 @@ class PromptCounts(Settings):
 
     function: int = Field(default=0, ge=0, description="signature and docstring of training functions, as in the study")
     prefix: int = Field(default=0, ge=0, description="the first tokens of packed training sequences")
+    planted: int = Field(default=0, ge=0, description="signatures of planted functions, see `plants`")
     held_out: int = Field(default=0, ge=0, description="functions of the validation split without a copy in training")
     neutral: int = Field(
         default=0,
@@ -36,8 +37,13 @@ class PromptCounts(Settings):
     @pydantic.model_validator(mode="after")
     def _at_least_one(self) -> "PromptCounts":
         if not any(count for _, count in self):
-            raise ValueError("asks for no prompt; set at least one of function, prefix, held_out, neutral above zero")
+            raise ValueError(f"asks for no prompt; set at least one of {', '.join(dict(self))} above zero")
         return self
+
+    def of_organizations(self) -> dict[str, int]:
+        """How many of each kind that an organization is asked for: not of neutral ones, nor of planted where none is."""
+        unasked = {"neutral"} if self.planted else {"neutral", "planted"}
+        return self.model_dump(exclude=unasked)
 
 
 class ExtractionSettings(Settings):
@@ -152,7 +158,7 @@ class MemorizationSettings(Settings):
     @property
     def owned_prompts(self) -> int:
         """Prompts of one organization: all but the neutral ones."""
-        return sum(self.prompts.model_dump(exclude={"neutral"}).values())
+        return sum(self.prompts.of_organizations().values())
 
     def prompt_recipe(self) -> dict[str, Any]:
         """The settings that decide which prompts an organization has.
@@ -165,7 +171,7 @@ class MemorizationSettings(Settings):
             "packing": PACKING_VERSION,
             # Which files parse, and so which functions there are, is up to the grammar of the running Python.
             "libraries": versions_of("python", "tokenizers", "numpy"),
-            "counts": self.prompts.model_dump(exclude={"neutral"}),
+            "counts": self.prompts.of_organizations(),
             "prefix_tokens": self.prefix_tokens,
             "function_tokens": self.function_tokens,
             "new_tokens": self.new_tokens,  # a function prompt leaves room for the whole continuation

@@ -116,6 +116,7 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     "canaries.place": ({}, [{"canaries.place": "lines"}]),
     "plants.organizations": ({}, [{"plants.organizations": ["b"]}]),
     "plants.functions": ({}, [{"plants.functions": {0: 1, 3: 1}}]),
+    "plants.together": ({}, [{"plants.together": {2: 1}}]),
     "preparation.largest_file": (
         {"organizations.a.limit": "30 KB", "preparation.largest_file": 1},
         [{"preparation.largest_file": share} for share in (0.2, 0.18, 0.15, 0.1, 0.05)],

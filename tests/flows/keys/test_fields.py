@@ -71,6 +71,7 @@ DECIDES: dict[str, str] = {
     "memorization.prompts.function": "generate prompts copies",
     "memorization.prompts.prefix": "generate prompts copies",
     "memorization.prompts.held_out": "generate prompts copies",
+    "memorization.prompts.planted": "generate prompts copies",
     "memorization.prefix_tokens": "generate prompts copies",
     "memorization.function_tokens": "generate prompts copies",
     "memorization.new_tokens": "generate prompts copies",
@@ -88,6 +89,7 @@ DECIDES: dict[str, str] = {
     "exposure.batch_size": "exposure",
     "plants.functions": "recital",
     "plants.owners": "recital",
+    "plants.together": "recital",
     "recital.batch_size": "recital",
     "baselines.order": "baselines",
     "membership.k": "membership",
@@ -185,6 +187,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
     ),
     "plants.functions": st.dictionaries(st.integers(0, 9), st.integers(1, 9), min_size=1),
+    "plants.together": st.dictionaries(st.integers(1, 9), st.integers(1, 9)),
     "context.public": st.sampled_from([None, BASE.context]),
     "pretrain": st.builds(PretrainSettings, epochs=st.integers(1, 9)),
     "pass_at_k.k": st.sampled_from([(1,), (1, 2), (5, 1)]),

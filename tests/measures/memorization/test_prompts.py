@@ -8,6 +8,7 @@ import pytest
 from raysim.core.errors import InputError
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
+from raysim.corpus.planted_functions import PlantSettings, plant_functions
 from raysim.inference.prompts import prompt_id
 from raysim.measures.memorization.prompts import (
     extract_prompts,
@@ -231,3 +232,25 @@ def test_golden_identity_and_choice() -> None:
     assert prompt_id("function", [0, 5, 7]) == "ad1b779b92f11195"
     files = [source(f"{n}.py", functions(n)) for n in range(10, 20)]
     assert extract(files, length=100, prompts={"function": 2})["file"].to_pylist() == ["10.py", "12.py"]
+
+
+def test_planted_functions_are_asked_for_by_their_signature() -> None:
+    settings = PlantSettings(functions={0: 2, 1: 4}, together={2: 2})
+    corpus = plant_functions(Corpus("org", (source("a.py", "a = 1\n"),), ()), settings, 1)
+    table = extract(list(corpus.train), length=400, prompts={"planted": 99}, new_tokens=50)
+    planted = {f.signature + "\n": f for f in corpus.plants if f.repeats}
+    assert sorted(table["text"].to_pylist()) == sorted(planted)
+    for row in table.to_pylist():
+        function = planted[row["text"]]
+        assert row["text"] + row["truth"] == function.text
+        assert row["tokens"] == [0, *Bytes().encode(row["text"])]
+        assert (row["kind"], row["lines_to_come"], row["file"]) == ("planted", 11, f"planted/{function.name}-0.py")
+    # What is cut from the end of the packed stream was not trained on.
+    assert table["trained_on"].to_pylist().count(False) == 1
+    assert prompt_counts(table)["planted"] == {"asked": 99, "available": 6, "taken": 6, "duplicate": 2}
+
+
+def test_kinds_that_nobody_asks_for_are_in_no_recipe() -> None:
+    without = MemorizationSettings(prompts=PromptCounts(function=1))
+    assert without.prompt_recipe()["counts"] == {"function": 1, "prefix": 0, "held_out": 0}
+    assert MemorizationSettings(prompts=PromptCounts(planted=2)).owned_prompts == 2
