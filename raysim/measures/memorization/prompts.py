@@ -118,8 +118,8 @@ def extract_prompts(
 
     Kinds: ``function`` (signature and docstring of a training function behind a BOS, as in the study), ``prefix`` (the
     first tokens of a packed training sequence, as the model saw them), ``held_out`` (a function of the validation split
-    none of whose 6-line windows occurs in the training split, and whose prompt does not either), ``planted`` (the signature
-    of a planted function, its true continuation that of the first copy).
+    none of whose 6-line windows occurs in the training split, and whose prompt does not either), ``planted`` (the
+    signature of a planted function, its true continuation that of the first copy).
 
     ``text`` is the decoded prompt as far as it belongs to the file in which it ends (behind its last BOS). ``truth`` is
     the true continuation inside that file: of a function the rest of its source, of a prefix the rest of its sequence

@@ -41,7 +41,7 @@ class PromptCounts(Settings):
         return self
 
     def of_organizations(self) -> dict[str, int]:
-        """How many of each kind that an organization is asked for: not of neutral ones, nor of planted where none is."""
+        """How many of each kind an organization is asked for; without planted ones where none is asked for."""
         unasked = {"neutral"} if self.planted else {"neutral", "planted"}
         return self.model_dump(exclude=unasked)
 
