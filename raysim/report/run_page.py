@@ -7,6 +7,7 @@ from typing import Any
 
 from raysim.analysis import budgets
 from raysim.analysis.attacks import attacks_table
+from raysim.analysis.counterfactuals import counterfactuals_table
 from raysim.analysis.findings import FINDINGS, assess
 from raysim.analysis.gains import Gain, gains_table
 from raysim.analysis.order_effects import effects_table
@@ -27,7 +28,8 @@ from raysim.tables.results import open_run
 def write_run_page(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `gains`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions` and `pass_at_k`.
+    These are `gains`, `counterfactuals`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions`
+    and `pass_at_k`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -37,6 +39,7 @@ def write_run_page(run_dir: Path | str) -> Path:
     contrasts, findings = assess(results)
     derived = {
         "gains": gains_table(results),
+        "counterfactuals": counterfactuals_table(results),
         "contrasts": contrasts,
         "findings": findings,
         "orders": orders_table(results),

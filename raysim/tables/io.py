@@ -18,6 +18,7 @@ from raysim.core.run_folder import RunFolder
 from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP, RECITALS
 from raysim.tables.schemas.comparison import COMPARISON
 from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
+from raysim.tables.schemas.counterfactuals import COUNTERFACTUALS
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
 from raysim.tables.schemas.gains import GAINS
@@ -56,6 +57,7 @@ TABLES: dict[str, TableSpec] = {
         CORPORA,
         DROPS,
         GAINS,
+        COUNTERFACTUALS,
         CONTRASTS,
         FINDINGS,
         ORDERS,
