@@ -2,6 +2,7 @@
 
 Counterfactual memorization by organization in place of by example (Zhang, Ippolito, Lee, Jagielski, Tramer & Carlini:
 Counterfactual Memorization in Neural Language Models, NeurIPS 2023, arXiv 2112.12938), with the interval of contrasts.
+Below five seeds there is none: over files alone one of 95 % held the truth in 58 to 91 % of simulated tables.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from raysim.analysis.arms import given, measured
-from raysim.analysis.estimates import estimates
+from raysim.analysis.estimates import MIN_SEEDS, estimates
 from raysim.analysis.paired import Contrast, Ratio
 from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import RunResults
@@ -133,7 +134,8 @@ def _row(results: RunResults, course: str, owner: str, lines: str, pairs: Sequen
     prompts = results.prompts
     found = estimates(contrasts, prompts, prompts.repositories, results.losses)
     estimate = found[0] if found else None
-    low, high = estimate.interval() if estimate else (float("nan"), float("nan"))
+    few = f"too few seeds: {len(contrasts)}, {MIN_SEEDS} are needed" if len(contrasts) < MIN_SEEDS else ""
+    low, high = estimate.interval() if estimate and not few else (float("nan"), float("nan"))
     given_away, without = (float(value) for value in np.mean(levels, axis=0)) if levels else (None, None)
     missing = (
         NOT_GIVEN if held else f"no such model without {owner}; add `{LINES.get(first.family, 'strategies: [single]')}`"
@@ -157,7 +159,7 @@ def _row(results: RunResults, course: str, owner: str, lines: str, pairs: Sequen
         effect=None if estimate is None else estimate.mean,
         low=float(low) if np.isfinite(low) else None,
         high=float(high) if np.isfinite(high) else None,
-        note=missing if estimate is None else estimate.note,
+        note=missing if estimate is None else few or estimate.note,
     )
 
 

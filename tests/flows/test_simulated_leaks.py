@@ -54,12 +54,16 @@ def test_the_rows_are_those_of_the_three_models() -> None:
     ]  # fmt: skip
 
 
+def test_below_five_seeds_there_is_no_interval() -> None:
+    rows = draw(np.random.default_rng(1), Leaks(seeds=4))
+    assert [row.note for row in rows] == ["too few seeds: 4, 5 are needed"] * 3
+    assert all(row.low is None and row.high is None and row.effect is not None for row in rows)
+
+
 @pytest.mark.stress
-@pytest.mark.parametrize("seeds", [1, 5])
-@pytest.mark.parametrize("files", [20, 60])
+@pytest.mark.parametrize("files", [30, 60])
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_a_thousand_tables(kind: str, files: int, seeds: int) -> None:
-    found = tally(1000, Leaks(kind, files=files, seeds=seeds))
-    print(f"\n{kind}, {files} files, {seeds} seeds: {found}")
-    # Below five seeds an interval does not hold what seeds do, so it may fall short of what it says.
-    assert found["untrained held"] >= (0.93 if seeds == 5 else 0.75)
+def test_a_thousand_tables(kind: str, files: int) -> None:
+    found = tally(1000, Leaks(kind, files=files))
+    print(f"\n{kind}, {files} files: {found}")
+    assert found["untrained held"] >= 0.93
