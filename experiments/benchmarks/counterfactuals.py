@@ -1,10 +1,10 @@
 """Counterfactuals of organizations that a model was never trained on, and doses of planted functions, in real runs.
 
 Each run deals files of one library out to three organizations by chance, so that none is nearer to another than by
-accident, and trains every order, pool and federation of them at five seeds. Counted are, over all runs, the intervals
-of exclusive lines of an owner that a model never saw: whether they hold 0; and the slopes of planted functions over
-repeats: of their owner's models, and of the others'.
-    python experiments/benchmarks/counterfactuals.py [--runs 40]
+accident, and trains each alone at five seeds. Counted are, over all runs, the intervals of exclusive lines of an owner
+that a model never saw: how many hold 0; and the slopes of planted functions over repeats, of their owner's models and
+of the others'. What has ended is kept in a file, so the same command goes on where it was stopped.
+    python experiments/benchmarks/counterfactuals.py FILE [--runs 40]
 """
 
 import argparse
@@ -13,19 +13,16 @@ import json
 import random
 import shutil
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 
 from raysim.analysis.counterfactuals import counterfactuals
-from raysim.analysis.recitals import slope
+from raysim.analysis.recitals import Slope, slope
 from raysim.analysis.results import RunResults
 from raysim.cli.progress import ConsoleObserver
 from raysim.experiment.run import Options, run
@@ -33,6 +30,7 @@ from raysim.tables.results import open_run
 
 NAMES = ("a", "b", "c")
 FILES = 24
+"""Of an organization; all are trained on."""
 SIZES = range(500, 1_200)
 SEEDS = 5
 
@@ -48,29 +46,100 @@ def deal(folder: Path, seed: int) -> None:
 
 
 def experiment(folder: Path, seed: int) -> dict[str, Any]:
-    """A model that learns the style of 40 KB and no more; a line alone is a match, since longer ones never come."""
-    shared = {"agreement": {"share": "data"}}
+    """Models that learn little of 20 KB; one line alone is a match, since chance brings out no longer ones."""
+    memorization = {"prompts": {"prefix": 80}, "prefix_tokens": 24, "samples": 2, "new_tokens": 12, "min_lines": 1}
     return {
         "name": "counterfactuals",
         "seed": [100 * seed + number for number in range(SEEDS)],
         "split_seed": seed,
         "preparation": {"split": {"train": 1.0, "valid": 0.0}, "min_assignments": 0},
-        "organizations": {name: {"source": {"path": str(folder / name)}, **shared} for name in NAMES},
+        "organizations": {
+            name: {"source": {"path": str(folder / name)}, "agreement": {"share": "data"}} for name in NAMES
+        },
         "tokenizer": {"train": {"corpus": "organizations", "vocab_size": 512}},
-        "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 64}},
-        "trainer": {"epochs": 3, "sequence_length": 128, "batch_size": 8, "learning_rate": 1.0e-2},
+        "model": {"config": {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 32}},
+        "trainer": {"epochs": 2, "sequence_length": 128, "batch_size": 8, "learning_rate": 1.0e-2},
         "plants": {"functions": {0: 4, 1: 4, 6: 4}},
         "strategies": ["single"],
-        "measure": {
-            "perplexity": None,
-            "baselines": None,
-            "memorization": {
-                "prompts": {"prefix": 80},
-                "prefix_tokens": 24,
-                "samples": 2,
-                "new_tokens": 12,
-                "min_lines": 1,
-            },
-        },
+        "measure": {"perplexity": None, "baselines": None, "memorization": memorization},
         "execution": {"backend": "inline", "slots": 1},
     }
+
+
+def measure(seed: int) -> dict[str, Any]:
+    """One run: intervals of owners that a model never saw, and slopes of nats a token over doses."""
+    with tempfile.TemporaryDirectory(prefix="raysim-") as scratch:
+        folder = Path(scratch)
+        deal(folder, seed)
+        with ConsoleObserver(Console(file=io.StringIO())) as quiet:
+            run(Options(experiment(folder, seed), out=folder / "run"), quiet, lambda *_, **__: None)
+        results = RunResults(open_run(folder / "run"))
+        # Of three models, two have not seen an owner, and the contrast of one is that of the other, turned round.
+        rows = [row for row in counterfactuals(results) if row.lines == "exclusive" and not row.trained]
+        untrained = [row for row in rows if row.trained_on == min(set(NAMES) - {row.owner})]
+        found: dict[str, Any] = {"run": seed}
+        found["intervals"] = [[row.owner, row.effect, row.low, row.high, row.note] for row in untrained]
+        for trained in (True, False):
+            one = dose_response(results, trained)
+            found["owner" if trained else "others"] = [one.slope, one.low, one.high]
+    return found
+
+
+def dose_response(results: RunResults, trained: bool) -> Slope:
+    """Nats a token that a doubling of 1 + repeats takes off, over functions, by models of their owner or of others."""
+    seen = {m.model: m.organizations for m in results.reached_models}
+    nats: dict[tuple[str, str, int], list[float]] = {}
+    for row in results.run.table("recitals").to_pylist():
+        if seen[row["model"]] and (row["organization"] in seen[row["model"]]) == trained:
+            key = row["organization"], row["function"], row["repeats"]
+            nats.setdefault(key, []).append(row["nats"] / row["tokens"])
+    found = slope([key[2] for key in nats], [-sum(values) / len(values) for values in nats.values()])
+    assert found is not None
+    return replace(found, slope=round(found.slope, 4))
+
+
+def ended(path: Path) -> Iterator[dict[str, Any]]:
+    """The runs that a file holds."""
+    if path.exists():
+        yield from (json.loads(line) for line in path.read_text("utf-8").splitlines())
+
+
+def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the benchmark."""
+    intervals = [one for found in runs for one in found["intervals"]]
+    issued = [(low, high) for _, _, low, high, _ in intervals if low is not None]
+    zero = sum(low <= 0 <= high for low, high in issued)
+    rises = {name: sum(found[name][1] > 0 for found in runs) for name in ("owner", "others")}
+    cases = [
+        ("intervals of owners never trained on that hold 0", zero, len(issued)),
+        ("of these contrasts, intervals issued", len(issued), len(intervals)),
+        (
+            "runs in which planted functions are known the better, the more often they stand there: owner",
+            rises["owner"],
+            len(runs),
+        ),
+        ("the same: models of others", rises["others"], len(runs)),
+    ]
+    return [
+        {"case": case, "raysim": number, "peer": of, "unit": "count", "ratio": round(number / of, 3) if of else None}
+        for case, number, of in cases
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path, help="where runs that have ended are kept, a line each")
+    parser.add_argument("--runs", type=int, default=40)
+    options = parser.parse_args()
+    done = {found["run"] for found in ended(options.file)}
+    for seed in range(1, options.runs + 1):
+        if seed not in done:
+            line = json.dumps(measure(seed))
+            with options.file.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            print(line, flush=True)
+    print(json.dumps({"benchmark": "counterfactuals", "rows": summary(list(ended(options.file)))}))
+
+
+if __name__ == "__main__":
+    main()

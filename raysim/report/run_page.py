@@ -8,6 +8,7 @@ from typing import Any
 from raysim.analysis import budgets
 from raysim.analysis.attacks import attacks_table
 from raysim.analysis.counterfactuals import counterfactuals_table
+from raysim.analysis.file_attacks import file_attacks_table
 from raysim.analysis.findings import FINDINGS, assess
 from raysim.analysis.gains import Gain, gains_table
 from raysim.analysis.order_effects import effects_table
@@ -28,8 +29,8 @@ from raysim.tables.results import open_run
 def write_run_page(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `gains`, `counterfactuals`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions`
-    and `pass_at_k`.
+    These are `gains`, `counterfactuals`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`,
+    `file_attacks`, `predictions` and `pass_at_k`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -45,6 +46,7 @@ def write_run_page(run_dir: Path | str) -> Path:
         "orders": orders_table(results),
         "order_effects": effects_table(results),
         "attacks": attacks_table(results.run),
+        "file_attacks": file_attacks_table(results),
         "predictions": predictions_table(results),
         "pass_at_k": pass_at_k_table(results.run),
     }

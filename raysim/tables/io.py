@@ -20,6 +20,7 @@ from raysim.tables.schemas.comparison import COMPARISON
 from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
 from raysim.tables.schemas.counterfactuals import COUNTERFACTUALS
 from raysim.tables.schemas.extraction import EXTRACTION
+from raysim.tables.schemas.file_attacks import FILE_ATTACKS
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
 from raysim.tables.schemas.gains import GAINS
 from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
@@ -63,6 +64,7 @@ TABLES: dict[str, TableSpec] = {
         ORDERS,
         ORDER_EFFECTS,
         ATTACKS,
+        FILE_ATTACKS,
         PREDICTIONS,
         SWEEP,
         COMPARISON,
