@@ -2,8 +2,9 @@
 
 Each run deals files of one library out to three organizations by chance, so that none is nearer to another than by
 accident, and trains each alone at five seeds. Counted are, over all runs, the intervals of exclusive lines of an owner
-that a model never saw: how many hold 0; and the slopes of planted functions over repeats, of their owner's models and
-of the others'. What has ended is kept in a file, so the same command goes on where it was stopped.
+that a model never saw: how many hold 0 (of covered lines, too, where 0 is not quite the truth: two models may have
+seen unlike parts of what an owner shares with theirs); and the slopes of planted functions over repeats, of their
+owner's models and of the others'. What has ended is kept in a file, so the same command goes on where it stopped.
     python experiments/benchmarks/counterfactuals.py FILE [--runs 40]
 """
 
@@ -47,7 +48,8 @@ def deal(folder: Path, seed: int) -> None:
 
 def experiment(folder: Path, seed: int) -> dict[str, Any]:
     """Models that learn little of 20 KB; one line alone is a match, since chance brings out no longer ones."""
-    memorization = {"prompts": {"prefix": 80}, "prefix_tokens": 24, "samples": 2, "new_tokens": 12, "min_lines": 1}
+    memorization = {"prompts": {"prefix": 80}, "prefix_tokens": 24, "samples": 4, "new_tokens": 12, "min_lines": 1}
+    memorization["repetition_penalty"] = 1.0  # one above makes the very line ends unlikely that prompts are full of
     return {
         "name": "counterfactuals",
         "seed": [100 * seed + number for number in range(SEEDS)],
@@ -75,10 +77,10 @@ def measure(seed: int) -> dict[str, Any]:
             run(Options(experiment(folder, seed), out=folder / "run"), quiet, lambda *_, **__: None)
         results = RunResults(open_run(folder / "run"))
         # Of three models, two have not seen an owner, and the contrast of one is that of the other, turned round.
-        rows = [row for row in counterfactuals(results) if row.lines == "exclusive" and not row.trained]
+        rows = [row for row in counterfactuals(results) if not row.trained]
         untrained = [row for row in rows if row.trained_on == min(set(NAMES) - {row.owner})]
         found: dict[str, Any] = {"run": seed}
-        found["intervals"] = [[row.owner, row.effect, row.low, row.high, row.note] for row in untrained]
+        found["intervals"] = [[row.lines, row.owner, row.effect, row.low, row.high, row.note] for row in untrained]
         for trained in (True, False):
             one = dose_response(results, trained)
             found["owner" if trained else "others"] = [one.slope, one.low, one.high]
@@ -106,20 +108,18 @@ def ended(path: Path) -> Iterator[dict[str, Any]]:
 
 def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of the benchmark."""
-    intervals = [one for found in runs for one in found["intervals"]]
-    issued = [(low, high) for _, _, low, high, _ in intervals if low is not None]
-    zero = sum(low <= 0 <= high for low, high in issued)
-    rises = {name: sum(found[name][1] > 0 for found in runs) for name in ("owner", "others")}
-    cases = [
-        ("intervals of owners never trained on that hold 0", zero, len(issued)),
-        ("of these contrasts, intervals issued", len(issued), len(intervals)),
-        (
-            "runs in which planted functions are known the better, the more often they stand there: owner",
-            rises["owner"],
-            len(runs),
-        ),
-        ("the same: models of others", rises["others"], len(runs)),
-    ]
+    cases: list[tuple[str, int, int]] = []
+    for lines in ("exclusive", "covered"):
+        all_of = [one[3:5] for found in runs for one in found["intervals"] if one[0] == lines]
+        issued = [(low, high) for low, high in all_of if low is not None]
+        zero = sum(low <= 0 <= high for low, high in issued)
+        cases.append((f"{lines} lines of owners never trained on: intervals issued", len(issued), len(all_of)))
+        cases.append((f"{lines} lines of owners never trained on: of these hold 0", zero, len(issued)))
+    for name in ("owner", "others"):
+        rises = sum(found[name][1] > 0 for found in runs)
+        cases.append(
+            (f"runs in which nats fall with the dose, by its interval: models of the {name}", rises, len(runs))
+        )
     return [
         {"case": case, "raysim": number, "peer": of, "unit": "count", "ratio": round(number / of, 3) if of else None}
         for case, number, of in cases

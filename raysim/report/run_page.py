@@ -21,7 +21,7 @@ from raysim.measures.registry import all_tables, measures
 from raysim.report import headlines
 from raysim.report.figures import overview as figures
 from raysim.report.page import render_page, write_page
-from raysim.report.sections import gains, orders, organizations, overview
+from raysim.report.sections import counterfactuals, file_attacks, gains, orders, organizations, overview
 from raysim.tables.io import write_table
 from raysim.tables.results import open_run
 
@@ -83,7 +83,10 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     table = {"rows": gains.gain_rows(found), "settings": gains.settings_of(found)}
     evidence = overview.evidence(results)[overview.NUM_OPEN :]
     board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
+    memorized = counterfactuals.section(results, derived["counterfactuals"])
+    attacked = file_attacks.section(results, derived["file_attacks"])
     return [
+        *(section for section in (memorized, attacked) if section is not None),
         _front(10, "gains", **table, answer=gains.who_gains(found), seeds=max((g.seeds for g in found), default=0)),
         _front(20, "frontier"),
         _front(30, "findings"),
