@@ -17,7 +17,7 @@ from raysim.analysis.paired import Contrast, Ratio
 from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import RunResults
 from raysim.analysis.statistics import Floats
-from raysim.analysis.without_owner import LINES, References, course_of, references_of, stages_since
+from raysim.analysis.without_owner import LINES, ModelsWithout, course_of, references_of, stages_since
 from raysim.tables.io import schema
 
 MEASURED = ("exclusive", "covered")
@@ -66,7 +66,7 @@ class _Pair:
     """A model, and those without the owner that it is held against."""
 
     reached: ReachedModel
-    references: References
+    references: ModelsWithout
 
 
 def counterfactuals(results: RunResults) -> list[Counterfactual]:

@@ -165,11 +165,8 @@ def _refused(why: str) -> dict[str, Any]:
 def _true_positives(name: str, rate: float, scores: Floats, member: Mask, named: tuple[str, ...]) -> dict[str, float]:
     """Share of members found, and percentiles of a bootstrap of members and of non-members."""
     generator = np.random.Generator(np.random.Philox(seed_of("file attacks", name, *named)))
-    members, others = scores[member], scores[~member]
-    both = np.concatenate([np.ones(len(members), np.bool_), np.zeros(len(others), np.bool_)])
-    drawn = [
-        true_positives_at(np.concatenate([generator.choice(one, len(one)) for one in (members, others)]), both, rate)
-        for _ in range(_NUM_RESAMPLED)
-    ]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    members, others = (generator.choice(one, (_NUM_RESAMPLED, len(one))) for one in (scores[member], scores[~member]))
+    allowed = int(np.floor(round(rate * others.shape[1], 9)))
+    thresholds = np.sort(others, axis=1)[:, -1 - allowed]
+    low, high = np.percentile((members > thresholds[:, None]).mean(axis=1), [2.5, 97.5])
     return {name: true_positives_at(scores, member, rate), f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -29,7 +29,7 @@ LINES = {
 
 
 @dataclass(frozen=True)
-class References:
+class ModelsWithout:
     """Models without an owner, of one seed.
 
     Attributes:
@@ -54,7 +54,7 @@ def stages_since(reached: ReachedModel, owner: str) -> int | None:
     return len(course) - 1 - course.index(owner)
 
 
-def references_of(reached: ReachedModel, owner: str, measured: Iterable[ReachedModel]) -> References:
+def references_of(reached: ReachedModel, owner: str, measured: Iterable[ReachedModel]) -> ModelsWithout:
     """The models of the same seed that were never trained on `owner` and are nearest to `reached` otherwise.
 
     For a model that was not trained on `owner` either, these are other models without it, at the same moment: the
@@ -73,8 +73,8 @@ def references_of(reached: ReachedModel, owner: str, measured: Iterable[ReachedM
     )
     for kind, models in ladder:
         if models:
-            return References(list({m.model: m for m in models}.values()), kind)
-    return References()
+            return ModelsWithout(list({m.model: m for m in models}.values()), kind)
+    return ModelsWithout()
 
 
 def _with_owner(

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from run_tables import Options, build
 
 from raysim.analysis.auc import true_positives_at
-from raysim.analysis.file_attacks import file_attacks_table, reference_models
+from raysim.analysis.file_attacks import _true_positives, file_attacks_table, reference_models
 from raysim.analysis.reached_models import finals
 from raysim.analysis.reference_attacks import lira, rmia
 from raysim.analysis.results import RunResults
@@ -58,9 +59,9 @@ def rows(results: RunResults) -> list[dict[str, Any]]:
 
 def losses_by_hand(results: RunResults, model: str, organization: str) -> dict[str, float]:
     found: dict[str, list[tuple[float, int]]] = {}
-    for row in results.run.membership.to_pylist():
-        if (row["model"], row["organization"]) == (model, organization):
-            found.setdefault(row["file"], []).append((row["loss"], row["tokens"]))
+    mine = (pc.field("model") == model) & (pc.field("organization") == organization)
+    for row in results.run.membership.filter(mine).to_pylist():
+        found.setdefault(row["file"], []).append((row["loss"], row["tokens"]))
     return {file: sum(x * n for x, n in of_file) / sum(n for _, n in of_file) for file, of_file in found.items()}
 
 
@@ -121,6 +122,21 @@ def test_references_find_what_the_loss_alone_does_not(rows: list[dict[str, Any]]
     assert all(r["verdict"] == "shows membership" for r in trained if r["score"] == "lira")
     found = [r["low"] <= 0.5 <= r["high"] for r in untrained if r["score"] in ("lira", "rmia")]
     assert np.mean(found) >= 0.8
+
+
+def test_the_interval_of_true_positives_is_a_bootstrap_of_both_classes() -> None:
+    """Held against resampling one file at a time, with the threshold found anew in each draw."""
+    rng = np.random.default_rng(6)
+    member = np.arange(300) % 2 == 0
+    scores = rng.normal(1.5 * member, 1.0)
+    found = _true_positives("tpr_at_1_fpr", 0.01, scores, member, ("any",))
+    drawn = []
+    for _ in range(2000):
+        inside = [scores[member][int(rng.integers(150))] for _ in range(150)]
+        outside = sorted((scores[~member][int(rng.integers(150))] for _ in range(150)), reverse=True)
+        drawn.append(np.mean([score > outside[1] for score in inside]))  # one of 150 may be taken for a member
+    assert found["tpr_at_1_fpr_low"] == pytest.approx(np.percentile(drawn, 2.5), abs=0.05)
+    assert found["tpr_at_1_fpr_high"] == pytest.approx(np.percentile(drawn, 97.5), abs=0.05)
 
 
 def test_fewer_than_a_hundred_non_members_are_refused_and_counted(tmp_path: Path) -> None:
