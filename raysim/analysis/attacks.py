@@ -73,7 +73,7 @@ def _attacks(model: str, organization: str, table: pa.Table, blind: _Blind | Non
         "non_members": int((~member).sum()),
         "member_files": len({file for file, inside in files if inside}),
         "non_member_files": len({file for file, inside in files if not inside}),
-        **_named("blind_", guess, member, files),
+        **bounded_area("blind_", guess, member, files),
     }
     if known and guess:
         facts["blind_tpr_at_1_fpr"] = true_positives_at(known.scores, member, _FALSE_POSITIVE_RATE, known.folds)
@@ -84,7 +84,7 @@ def _attacks(model: str, organization: str, table: pa.Table, blind: _Blind | Non
         found = area(scores, member)
         if found is None:
             continue
-        own = _named("", found, member, files)
+        own = bounded_area("", found, member, files)
         gain, gained = None, None
         if guess:
             gain = found.value - guess.value
@@ -97,11 +97,13 @@ def _attacks(model: str, organization: str, table: pa.Table, blind: _Blind | Non
             "gain": gain,
             "gain_low": gained and gained[0],
             "gain_high": gained and gained[1],
-            "verdict": _verdict(own, gain, gained),
+            "verdict": verdict_of(own, gain, gained),
         }
 
 
-def _named(prefix: str, found: Area | None, member: Mask, files: list[tuple[str, bool]]) -> dict[str, float | None]:
+def bounded_area(
+    prefix: str, found: Area | None, member: Mask, files: list[tuple[str, bool]]
+) -> dict[str, float | None]:
     """An area and its interval, which ends where areas do."""
     within = found and interval(found.value, found.influence, member, files)
     return {
@@ -111,7 +113,7 @@ def _named(prefix: str, found: Area | None, member: Mask, files: list[tuple[str,
     }
 
 
-def _verdict(own: dict[str, float | None], gain: float | None, gained: tuple[float, float] | None) -> str:
+def verdict_of(own: dict[str, float | None], gain: float | None, gained: tuple[float, float] | None) -> str:
     """What an attack shows; one that has no interval, since it tells all apart, is taken at its value."""
     if gain is None:
         return UNKNOWN

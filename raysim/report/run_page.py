@@ -7,6 +7,8 @@ from typing import Any
 
 from raysim.analysis import budgets
 from raysim.analysis.attacks import attacks_table
+from raysim.analysis.counterfactuals import counterfactuals_table
+from raysim.analysis.file_attacks import file_attacks_table
 from raysim.analysis.findings import FINDINGS, assess
 from raysim.analysis.gains import Gain, gains_table
 from raysim.analysis.order_effects import effects_table
@@ -19,7 +21,7 @@ from raysim.measures.registry import all_tables, measures
 from raysim.report import headlines
 from raysim.report.figures import overview as figures
 from raysim.report.page import render_page, write_page
-from raysim.report.sections import gains, orders, organizations, overview
+from raysim.report.sections import counterfactuals, file_attacks, gains, orders, organizations, overview
 from raysim.tables.io import write_table
 from raysim.tables.results import open_run
 
@@ -27,7 +29,8 @@ from raysim.tables.results import open_run
 def write_run_page(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `gains`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions` and `pass_at_k`.
+    These are `gains`, `counterfactuals`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`,
+    `file_attacks`, `predictions` and `pass_at_k`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -37,11 +40,13 @@ def write_run_page(run_dir: Path | str) -> Path:
     contrasts, findings = assess(results)
     derived = {
         "gains": gains_table(results),
+        "counterfactuals": counterfactuals_table(results),
         "contrasts": contrasts,
         "findings": findings,
         "orders": orders_table(results),
         "order_effects": effects_table(results),
         "attacks": attacks_table(results.run),
+        "file_attacks": file_attacks_table(results),
         "predictions": predictions_table(results),
         "pass_at_k": pass_at_k_table(results.run),
     }
@@ -78,7 +83,10 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     table = {"rows": gains.gain_rows(found), "settings": gains.settings_of(found)}
     evidence = overview.evidence(results)[overview.NUM_OPEN :]
     board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
+    memorized = counterfactuals.section(results, derived["counterfactuals"])
+    attacked = file_attacks.section(results, derived["file_attacks"])
     return [
+        *(section for section in (memorized, attacked) if section is not None),
         _front(10, "gains", **table, answer=gains.who_gains(found), seeds=max((g.seeds for g in found), default=0)),
         _front(20, "frontier"),
         _front(30, "findings"),

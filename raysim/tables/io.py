@@ -18,7 +18,9 @@ from raysim.core.run_folder import RunFolder
 from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP, RECITALS
 from raysim.tables.schemas.comparison import COMPARISON
 from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
+from raysim.tables.schemas.counterfactuals import COUNTERFACTUALS
 from raysim.tables.schemas.extraction import EXTRACTION
+from raysim.tables.schemas.file_attacks import FILE_ATTACKS
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
 from raysim.tables.schemas.gains import GAINS
 from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
@@ -56,11 +58,13 @@ TABLES: dict[str, TableSpec] = {
         CORPORA,
         DROPS,
         GAINS,
+        COUNTERFACTUALS,
         CONTRASTS,
         FINDINGS,
         ORDERS,
         ORDER_EFFECTS,
         ATTACKS,
+        FILE_ATTACKS,
         PREDICTIONS,
         SWEEP,
         COMPARISON,

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from measured_tables import audited
 
-from raysim.analysis.attacks import _verdict, attacks_table
+from raysim.analysis.attacks import attacks_table, verdict_of
 from raysim.analysis.auc import area, interval
 from raysim.analysis.reached_models import finals
 from raysim.analysis.results import RunResults
@@ -82,8 +82,8 @@ def test_the_interval_of_the_gain_is_paired_by_file(results):
 )
 def test_it_takes_both_to_show_membership(low, auc, gained, verdict):
     """An interval above 0.5, and a gain above 0; without an interval, as where all are told apart, the values."""
-    assert _verdict({"low": low, "auc": auc}, 0.2, gained) == verdict
-    assert _verdict({"low": low, "auc": auc}, None, None) == "no baseline"
+    assert verdict_of({"low": low, "auc": auc}, 0.2, gained) == verdict
+    assert verdict_of({"low": low, "auc": auc}, None, None) == "no baseline"
 
 
 def test_guesses_at_other_units_are_no_baseline(build_run):
