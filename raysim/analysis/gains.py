@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from raysim.analysis.arms import FULL, exclusive_lines, final_models, given, measured, own_owner
 from raysim.analysis.estimates import estimates
+from raysim.analysis.fit import Fit, fit_of
 from raysim.analysis.paired import Contrast, Ratio
 from raysim.analysis.reached_models import ReachedModel, finals
 from raysim.analysis.results import RunResults
@@ -36,6 +37,7 @@ class Gain:
     leaking: float | None
     leaking_high: float | None
     note: str
+    fit: Fit = ""
 
     @property
     def verdict(self) -> str:
@@ -102,6 +104,7 @@ def _gain(results: RunResults, organization: str, models: list[ReachedModel]) ->
         leaking=leaking,
         leaking_high=most,
         note="" if estimate is None else estimate.note,
+        fit=fit_of(results, models, [organization]),
     )
 
 

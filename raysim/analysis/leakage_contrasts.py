@@ -9,6 +9,7 @@ from raysim.analysis.arms import (
     FULL,
     against,
     arms_of,
+    both,
     entered,
     equally_trained,
     exclusive_lines,
@@ -103,7 +104,7 @@ def last_is_memorized_most(results: RunResults) -> Found:
             note = f"own prompts of {owners} owners, over {len(reached)} orders"
             statistic = Ratio(gap, used)
             found.contrasts.append(
-                Contrast("F4", F4_LAST, seed, UNIT, "prompts", statistic, note, label, entered(reached))
+                Contrast("F4", F4_LAST, seed, UNIT, "prompts", statistic, note, label, entered(reached), both(reached))
             )
     if not found.contrasts:
         found.lack(TO_ADD["incremental"])
@@ -143,19 +144,22 @@ def _add_never_shown(
             used = used * given(results, without)
             left_out += without
 
-    def add(name: str, values: Floats, counted: Floats, note: str, models: str) -> None:
+    sides = both(full, left_out) if left_out else both(full)
+
+    def add(name: str, values: Floats, counted: Floats, note: str) -> None:
         statistic = Ratio(values * counted, counted)
-        found.contrasts.append(Contrast("F7", name, seed, UNIT, "prompts", statistic, note, arm, models))
+        models = entered(*sides)
+        found.contrasts.append(Contrast("F7", name, seed, UNIT, "prompts", statistic, note, arm, models, sides))
 
     if not left_out:
         why = "coincidence is not subtracted, so this says that lines are emitted, not why"
-        add(F7_ALL, exclusive_lines(results, full, None), used, why, entered(full))
+        add(F7_ALL, exclusive_lines(results, full, None), used, why)
         return
     note = f"{len(left_out)} of {len(results.organizations)} owners; prompts outside training included"
-    add(F7_WITHOUT, gap, used, note, entered(full, left_out))
+    add(F7_WITHOUT, gap, used, note)
     outside = used * ~arrays.from_training
     if outside.any():
-        add(f"{F7_WITHOUT}, held-out prompts", gap, outside, note, entered(full, left_out))
+        add(f"{F7_WITHOUT}, held-out prompts", gap, outside, note)
 
 
 def _best(results: RunResults, path: Sequence[ReachedModel]) -> ReachedModel | None:
@@ -193,5 +197,6 @@ def _add_points(
     statistic = Ratio((lines(met.ours) - lines(met.theirs)) * used, used)
     name, arm, seed = named
     note = f"{where}; {compare([met.ours.after], [met.theirs.after], training_loss)}"
-    models = entered([met.ours.after], [met.theirs.after])
-    found.contrasts.append(Contrast("F3", name, seed, UNIT, "prompts", statistic, note, arm, models))
+    sides = both([met.ours.after], [met.theirs.after])
+    models = entered(*sides)
+    found.contrasts.append(Contrast("F3", name, seed, UNIT, "prompts", statistic, note, arm, models, sides))

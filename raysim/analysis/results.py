@@ -116,6 +116,13 @@ class RunResults:
         return self.run.organizations
 
     @cached_property
+    def strategy_names(self) -> dict[str, str]:
+        """For each label of a setting the strategy that it is of, as the experiment names it."""
+        entries = self.run.setting("strategies") or ()
+        names = [next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in entries]
+        return dict(zip(self.run.strategies, names, strict=True))
+
+    @cached_property
     def prompts(self) -> PromptArrays:
         return prompt_arrays(self.run)
 
@@ -167,9 +174,10 @@ class RunResults:
         """One row a setting, for the models that it ends with."""
         return self.rows(finals(self.reached_models), by_order)
 
-    def final_groups(self) -> list[tuple[Row, list[ReachedModel]]]:
+    def final_groups(self, by_order: bool = False) -> list[tuple[Row, list[ReachedModel]]]:
         """Each of these rows with the models that it sums up, over orders and seeds."""
-        return list(zip(self.final_rows(), grouped(finals(self.reached_models)).values(), strict=True))
+        groups = grouped(finals(self.reached_models), by_order).values()
+        return list(zip(self.final_rows(by_order), groups, strict=True))
 
     def _row(self, order: str, group: list[ReachedModel]) -> Row:
         seeds = sorted({m.seed for m in group})

@@ -19,7 +19,7 @@ from raysim.measures.registry import all_tables, measures
 from raysim.report import headlines
 from raysim.report.figures import overview as figures
 from raysim.report.page import render_page, write_page
-from raysim.report.sections import gains, orders, organizations, overview
+from raysim.report.sections import gains, orders, organizations, overview, zeros
 from raysim.tables.io import write_table
 from raysim.tables.results import open_run
 
@@ -80,7 +80,7 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
     return [
         _front(10, "gains", **table, answer=gains.who_gains(found), seeds=max((g.seeds for g in found), default=0)),
-        _front(20, "frontier"),
+        _front(20, "frontier", at_zero=zeros.at_zero(results)),
         _front(30, "findings"),
         _front(50, "organizations", **table, facts=organizations.facts(results)),
         _own(100, "scoreboard", "Scoreboard", scores=scores, rows=rows, **board),

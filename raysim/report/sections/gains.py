@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raysim.analysis.gains import Gain, best_for
+from raysim.analysis.zeros import Zero
 from raysim.report.sections.overview import counted, listed
 
 Tone = Literal["gains", "loses", "unclear"]
@@ -121,7 +122,7 @@ def _cell(gain: Gain) -> GainCell:
     if gain.lines:
         lines = f"{gain.lines:.2f} lines a prompt"
     elif gain.lines is not None and gain.leaking_high is not None:
-        lines = f"no line; < {100 * gain.leaking_high:.0f} % of prompts"
+        lines = f"no line; {Zero(gain.leaking_high, gain.fit).text}"
     return GainCell(
         _number(gain.together),
         "" if gain.gain is None else _signed(gain.gain),
@@ -135,8 +136,8 @@ def _price(gain: Gain) -> str:
     if gain.lines is None:
         return ""
     if gain.lines == 0.0:
-        bound = "" if gain.leaking_high is None else f", at most {100 * gain.leaking_high:.0f} % of its prompts"
-        return f"; none of its own lines was given away{bound}"
+        worth = "" if gain.leaking_high is None else f" ({Zero(gain.leaking_high, gain.fit).text})"
+        return f"; none of its own lines was given away{worth}"
     return f"; it gives away {gain.lines:.2f} of its lines a prompt"
 
 

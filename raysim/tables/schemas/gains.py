@@ -23,5 +23,12 @@ GAINS = table_spec(
         ("leaking", REAL, "share of these prompts that make the setting give away such a line"),
         ("leaking_high", REAL, "upper end of its 95 % Wilson interval, with the prompts' files as trials"),
         ("note", TEXT, "what the interval rests on"),
+        (
+            "fit",
+            TEXT,
+            "fitted, or undertrained: the setting codes training text of the organization in no fewer bits a byte than"
+            " zlib its validation files, so that it says little if nothing is given away; empty: not measured",
+        ),
     ],
+    added={"fit": ""},
 )

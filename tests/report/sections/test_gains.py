@@ -72,8 +72,8 @@ def test_a_gain_of_exactly_zero_is_no_gain() -> None:
         ),
         (
             0.0,
-            "Join, in centralized: +0.100 bits per byte better than alone; none of its own lines was given away, at"
-            " most 30 % of its prompts.",
+            "Join, in centralized: +0.100 bits per byte better than alone; none of its own lines was given away"
+            " (≤ 30 % of prompts; fit not known).",
         ),
         (None, "Join, in centralized: +0.100 bits per byte better than alone."),
     ],
@@ -103,6 +103,13 @@ def test_rows_and_bounds_at_zero() -> None:
     assert settings_of(found) == ["centralized", "fedavg"]
     (only,) = gain_rows(found)
     assert only.alone == "2.000"
-    assert [cell.lines for cell in only.cells] == ["no line; < 30 % of prompts", ""]
+    assert [cell.lines for cell in only.cells] == ["no line; ≤ 30 % of prompts; fit not known", ""]
     assert [cell.tone for cell in only.cells] == ["gains", "gains"]
     assert gain_rows([row(together=None)]) == []
+
+
+@pytest.mark.parametrize("fit", ["fitted", "undertrained"])
+def test_a_zero_says_whether_the_models_are_fitted(fit: str) -> None:
+    (only,) = gain_rows([row(lines=0.0, leaking=0.0, fit=fit)])
+    assert only.cells[0].lines == f"no line; ≤ 30 % of prompts; {fit}"
+    assert only.advice.endswith(f"none of its own lines was given away (≤ 30 % of prompts; {fit}).")
