@@ -62,7 +62,7 @@ def federated_memorizes_less(results: RunResults) -> Found:
             _add(results, found, (F3_EXPOSURE, name, seed), *pair)
         best = _best(results, ours), _best(results, theirs)
         if best[0] and best[1]:
-            _add(results, found, (F3_BEST, name, seed), best[0], best[1])
+            _add(results, found, (F3_BEST, name, seed), best[0], best[1], on_test(results, best[0], best[1]))
         met = meet(ours, theirs, results.training_loss)
         if isinstance(met, Meeting):
             _add_meeting(results, found, (F3_LOSS, name, seed), met)
@@ -162,6 +162,14 @@ def _add_never_shown(
         add(f"{F7_WITHOUT}, held-out prompts", gap, outside, note)
 
 
+def on_test(results: RunResults, *chosen: ReachedModel) -> str:
+    """The losses on the test split of models that were chosen on validation, for a note; '' without such a split."""
+    bits = [results.measures(m.model).get(("test_bits_per_byte", "")) for m in chosen]
+    if any(value is None for value in bits):
+        return ""
+    return f"; chosen on validation, on the test split {' and '.join(f'{value:.3f}' for value in bits)} bits per byte"
+
+
 def _best(results: RunResults, path: Sequence[ReachedModel]) -> ReachedModel | None:
     """The model of a path with the smallest loss on the joint validation split."""
     known = [(loss, m) for m in path if (loss := results.measures(m.model).get(("log_perplexity", ""))) is not None]
@@ -169,10 +177,15 @@ def _best(results: RunResults, path: Sequence[ReachedModel]) -> ReachedModel | N
 
 
 def _add(
-    results: RunResults, found: Found, named: tuple[str, str, int], one: ReachedModel, other: ReachedModel
+    results: RunResults,
+    found: Found,
+    named: tuple[str, str, int],
+    one: ReachedModel,
+    other: ReachedModel,
+    more: str = "",
 ) -> None:
     ours, theirs = PathPoint(one, one, 1.0, 0.0), PathPoint(other, other, 1.0, 0.0)
-    where = f"{one.strategy} {ours.where}, {other.strategy} {theirs.where}"
+    where = f"{one.strategy} {ours.where}, {other.strategy} {theirs.where}{more}"
     _add_points(results, found, named, Meeting(ours, theirs), where, results.training_loss)
 
 

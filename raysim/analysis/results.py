@@ -27,6 +27,7 @@ Measure = tuple[str, str]
 MEASURES: dict[str, str] = {
     "log_perplexity": "Mean negative log-likelihood of a validation token, in nats; lower is better.",
     "bits_per_byte": "The same loss in bits, per byte of text, so that tokenizers compare; lower is better.",
+    "test_bits_per_byte": "The same on the test split, where there is one; nothing is chosen on it.",
     "training_loss": "Log-perplexity on a sample of training sequences, of the organizations that a model has seen.",
     "accuracy": "Share of validation tokens that the model ranks first.",
     "parses": "Share of samples that parse as Python together with their prompt.",
@@ -131,6 +132,11 @@ class RunResults:
         return loss_arrays(self.run)
 
     @cached_property
+    def test_losses(self) -> LossArrays:
+        """Of the test split; empty where there is none."""
+        return loss_arrays(self.run, "test")
+
+    @cached_property
     def training_losses(self) -> LossArrays:
         """Of the sample of each organization's training sequences."""
         return loss_arrays(self.run, "train")
@@ -149,6 +155,7 @@ class RunResults:
         if model not in self._measures:
             self._measures[model] = {
                 **self._quality(model),
+                **self._on_test(model),
                 **self._training_loss(model),
                 **self._memorization(model),
                 **self._extras(model),
@@ -224,6 +231,19 @@ class RunResults:
                 found["accuracy", of] = float(arrays.correct[i, chosen].sum() / tokens)
             if num_bytes := arrays.bytes[i, chosen].sum():
                 found["bits_per_byte", of] = float(nats / log(2) / num_bytes)
+        return found
+
+    def _on_test(self, model: str) -> dict[Measure, float]:
+        arrays = self.test_losses
+        i = arrays.model_index.get(model)
+        if i is None:
+            return {}
+        owners = np.array(arrays.organizations)
+        found: dict[Measure, float] = {}
+        for of in ["", *self.organizations]:
+            chosen = np.ones(len(owners), np.bool_) if of == "" else owners == of
+            if num_bytes := arrays.bytes[i, chosen].sum():
+                found["test_bits_per_byte", of] = float(arrays.nats[i, chosen].sum() / log(2) / num_bytes)
         return found
 
     def _training_loss(self, model: str) -> dict[Measure, float]:

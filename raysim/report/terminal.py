@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysim.analysis import budgets
+from raysim.analysis import budgets, held_out_copies
 from raysim.analysis.results import Row, RunResults
 from raysim.analysis.scores import Score
 from raysim.analysis.sweep import is_sweep, open_sweep
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 WIDTH = 100
 
 _OWNERS = (
-    "In brackets: the owner's data took no part in that model's training. Beside a zero: the share of prompts that so"
-    " few files allow (Wilson, 95 %); † undertrained on the owner's code, so no safety; ? fit not known."
+    "In brackets: the owner's data took no part in that model's training. In place of a zero: the share of prompts that"
+    " so few files allow (Wilson, 95 %); † undertrained on the owner's code, so no safety; ? fit not known."
 )
 
 
@@ -40,6 +40,7 @@ def summary_table(run_dir: Path | str) -> "Group":
         parts.insert(0, Text(f"Unfinished: {results.run.progress}.", style="yellow"))
     warnings = budgets.warnings(results.reached_models)
     parts += [Text(f"Budgets differ: {warning}.", style="yellow") for warning in warnings]
+    parts += [Text(f"{caution}.", style="yellow") for caution in held_out_copies.cautions(results)]
     parts += _scoreboard(results)
     parts += _owners(results)
     parts.append(_where(results.run.path))

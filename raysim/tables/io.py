@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from raysim.core.errors import DamagedEntry, InputError, os_errors
 from raysim.core.run_folder import RunFolder
 from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP, RECITALS
+from raysim.tables.schemas.checkpoints import BEST_CHECKPOINTS
 from raysim.tables.schemas.comparison import COMPARISON
-from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
+from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS, HELD_OUT_COPIES
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
 from raysim.tables.schemas.gains import GAINS
@@ -53,9 +54,11 @@ TABLES: dict[str, TableSpec] = {
         MEMBERSHIP,
         BLIND,
         CLONES,
+        HELD_OUT_COPIES,
         CORPORA,
         DROPS,
         GAINS,
+        BEST_CHECKPOINTS,
         CONTRASTS,
         FINDINGS,
         ORDERS,

@@ -154,3 +154,30 @@ def test_the_headline_counts_what_was_run(results):
     assert headline(results).startswith("Three organizations (meta, microsoft and google) in five settings, under one")
     nothing = RunResults(dataclasses.replace(results.run, _tables={"models": results.run.table("models").slice(0, 0)}))
     assert headline(nothing).endswith("no model was finished yet.")
+
+
+def test_the_best_is_chosen_on_validation_and_quoted_on_test():
+    tests = {"a": 2.9, "b": 2.1, "c": 2.9}
+    one = detail(quality([(2.0, "a"), (2.5, "b")], [], None, tests))
+    assert one == ("2.900", "on the test split; chosen on validation, 2.000 bits per byte, the best: a")
+    assert detail(quality([(2.0, "a"), (2.0, "b"), (2.5, "c")], [], None, tests))[0] == "2.100–2.900"
+    assert detail(quality([(2.0, "a"), (2.0, "c")], [], None, tests))[0] == "2.900"
+    # Where not all that are chosen have a test loss, validation stays.
+    assert detail(quality([(2.0, "d"), (2.5, "b")], [], None, tests))[0] == "2.000"
+
+
+def test_the_best_order_has_its_test_loss():
+    one = block(1, 2)
+    ranked = [dataclasses.replace(order, test=test) for order, test in zip(one.ranked, (2.6, 1.9), strict=True)]
+    text = best_order(dataclasses.replace(one, ranked=ranked))
+    assert text.endswith("a prompt; chosen on validation, on the test split 2.600 bits per byte")
+
+
+def test_a_run_with_a_test_split_quotes_it(build_run):
+    results = RunResults(open_run(build_run(memorization=False, test={"centralized": 1.0})))
+    (number,) = key_numbers(results)
+    rows = {row.label: row for row in results.final_rows()}
+    assert number.detail.startswith("on the test split; chosen on validation, ")
+    (best,) = [row for label, row in rows.items() if f"the best: {label}" in number.detail]
+    assert number.value == f"{best.mean('test_bits_per_byte'):.3f}"
+    assert best.mean("test_bits_per_byte") > min(row.mean("test_bits_per_byte") for row in rows.values())

@@ -33,6 +33,7 @@ def owner_heatmap(results: RunResults) -> Figure | None:
     names = [row.label for row in rows]
     hover = "%{customdata[0]}<br>owner %{customdata[1]}: %{text} lines"
     figure = heatmap(names, results.organizations, cells, texts, "lines a prompt", hover)
+    figure["data"][0]["showscale"] = False  # every cell has its number, and needs the room
     edges = [i - 0.5 for i in range(1, len(rows)) if rows[i].family != rows[i - 1].family]
     figure["layout"]["shapes"] = [rule(edge) for edge in edges]
     height = 90 + 31 * len(rows)
@@ -103,8 +104,8 @@ def clone_matrix(results: RunResults) -> Figure | None:
 def owner_cells(results: RunResults) -> list[tuple[Row, list[float], list[str]]]:
     """Covered lines per eligible prompt: a row a final model, a cell an owner, as numbers and as text.
 
-    A text is in brackets where the owner's data took no part in the training; elsewhere a zero has what it is worth
-    beside it.
+    A text is in brackets where the owner's data took no part in the training; elsewhere what it is worth
+    stands in place of a zero.
     """
     found: list[tuple[Row, list[float], list[str]]] = []
     for row, models in results.final_groups(by_order=True):
@@ -128,7 +129,7 @@ def _owner_text(results: RunResults, models: Sequence[ReachedModel], owner: str,
     if value:
         return text
     arrays = results.prompts
-    return f"0 {zero_of(results, models, [owner], arrays.eligible & arrays.from_training).mark}"
+    return f"{zero_of(results, models, [owner], arrays.eligible & arrays.from_training).mark}"
 
 
 def _paths(results: RunResults) -> dict[str, list[Row]]:
