@@ -93,8 +93,8 @@ def given_away(values: Values) -> Number | None:
 
 
 def against_centralized(federated: Values, centralized: float | None) -> Number | None:
-    """How much less each federated setting gives away than centralized; nothing where that gives away nothing."""
-    if not federated or not centralized:
+    """How much less each federated setting gives away than centralized; nothing where that gives away none."""
+    if not federated or centralized is None or _shown(centralized, 2) == _shown(0.0, 2):
         return None
     changes = sorted(100 * (value / centralized - 1) for value, _ in federated)
     texts = list(dict.fromkeys(_signed(change, 0) for change in changes))
@@ -102,6 +102,16 @@ def against_centralized(federated: Values, centralized: float | None) -> Number 
     names = ", ".join(f"{name} {value:.2f}" for value, name in federated)
     detail = f"exclusive lines a prompt, federated against centralized: {names}; centralized {centralized:.2f}"
     return Number(f"{shown} %", "Federated", detail)
+
+
+def trained_last(last: float, before: float) -> Number:
+    """Covered lines a prompt of the organization trained last, and of those before it."""
+    value, other = _shown(last, 2), _shown(before, 2)
+    what = "covered lines a prompt of the organization trained last"
+    if value == other:
+        held = "none of one trained earlier, either" if value == _shown(0.0, 2) else "the same of one trained earlier"
+        return Number(value, "Trained last", f"{what}; {held}")
+    return Number(value, "Trained last", f"{what}, against {other} of one trained earlier")
 
 
 def best_order(block: OrderBlock) -> str:
@@ -143,13 +153,16 @@ def headline(results: RunResults) -> str:
     if not finished:
         return text + "are in this run; no model was finished yet."
     size = f" of {quantity(max(sizes))} parameters" if sizes else ""
-    text += f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} models{size}"
+    text += (
+        f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} model{'s' * (models != 1)}{size}"
+    )
     arrays = results.prompts
     if arrays.empty:
         asked = results.run.setting("measure", "memorization") is not None
         return text + (f". {NO_PROMPTS}" if asked else ". Memorization was not measured.")
     samples = int(arrays.num_samples.max(initial=0))
-    return text + f", each probed with up to {len(arrays.prompts)} prompts and {counted(samples, 'sample')} a prompt."
+    prompts = f"{len(arrays.prompts)} prompt{'s' * (len(arrays.prompts) != 1)}"
+    return text + f", each probed with up to {prompts} and {counted(samples, 'sample')} a prompt."
 
 
 def key_numbers(results: RunResults) -> list[Number]:
@@ -176,9 +189,7 @@ def key_numbers(results: RunResults) -> list[Number]:
         against_centralized(of("exclusive", federated), reference("exclusive")),
     ]
     if position := _last_against_before(results):
-        last, before = position
-        detail = f"covered lines a prompt of the organization trained last, against {before:.2f} of one trained earlier"
-        numbers.append(Number(f"{last:.2f}", "Trained last", detail))
+        numbers.append(trained_last(*position))
     return [number for number in numbers if number]
 
 
@@ -259,4 +270,4 @@ def _shown(value: float, digits: int) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")

@@ -1,7 +1,7 @@
 """The scoreboard and the owner matrix in the terminal, 100 columns wide."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ def summary_table(run_dir: Path | str) -> "Group":
     parts += [Text(f"{caution}.", style="yellow") for caution in held_out_copies.cautions(results)]
     parts += _scoreboard(results)
     parts += _owners(results)
+    parts += _findings(results)
     parts.append(_where(results.run.path))
     return Group(*parts)  # type: ignore[arg-type]
 
@@ -143,6 +144,26 @@ def _scoreboard(results: RunResults) -> list[object]:
     for row, cells in rows:
         table.add_row(Text(row.label), *(Text(cells[i].text) for i in shown))
     return [table, Text("")]
+
+
+def _findings(results: RunResults) -> list[object]:
+    """The findings that have a number, each with what could overturn it; as the table has them."""
+    from rich.text import Text
+
+    lines: list[object] = []
+    for row in results.run.table("findings").to_pylist():
+        if row["arm"] or row["value"] is None:
+            continue
+        lines.append(Text(f"{row['finding']} {row['verdict']}: {_measured(row)}"))
+        if row["confound"]:
+            lines.append(Text(f"   could overturn it: {row['confound']}", style="dim"))
+    return [*lines, Text("")] if lines else []
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    interval = "no interval" if row["low"] is None else f"95 %: {row['low']:+.3f} to {row['high']:+.3f}"
+    seeds = f"{row['seeds']} seed{'s' * (row['seeds'] != 1)}"
+    return f"{row['value']:+.3f} {row['unit']}, {interval}; {seeds}".replace("-", "−")
 
 
 def _owners(results: RunResults) -> list[object]:
