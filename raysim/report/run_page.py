@@ -65,7 +65,7 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         organizations=results.organizations,
         headline=headlines.headline(results),
         warnings=budgets.warnings(results.reached_models),
-        copy_cautions=held_out_copies.cautions(results),
+        copy_cautions=held_out_copies.copy_cautions(results),
         findings=[_with_contrasts(finding, derived) for finding in derived["findings"] if not finding["arm"]],
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
         anything_measured=_anything(results),

@@ -40,7 +40,7 @@ def summary_table(run_dir: Path | str) -> "Group":
         parts.insert(0, Text(f"Unfinished: {results.run.progress}.", style="yellow"))
     warnings = budgets.warnings(results.reached_models)
     parts += [Text(f"Budgets differ: {warning}.", style="yellow") for warning in warnings]
-    parts += [Text(f"{caution}.", style="yellow") for caution in held_out_copies.cautions(results)]
+    parts += [Text(f"{caution}.", style="yellow") for caution in held_out_copies.copy_cautions(results)]
     parts += _scoreboard(results)
     parts += _owners(results)
     parts += _findings(results)

@@ -5,7 +5,7 @@ import pytest
 from run_tables import ORGANIZATIONS
 
 from raysim.analysis.gains import gains
-from raysim.analysis.held_out_copies import bits_without_copies, cautions, copied_files
+from raysim.analysis.held_out_copies import bits_without_copies, copied_in, copy_cautions
 from raysim.analysis.reached_models import finals
 from raysim.tables.io import schema
 
@@ -23,16 +23,20 @@ def with_copies(results, **copied):
 
 
 def test_a_file_is_a_copy_from_half_of_its_lines_on(build_results):
-    found = copied_files(with_copies(build_results(memorization=False), meta=[5, 4, 10, 0, 0, 0]))
+    found = copied_in(with_copies(build_results(memorization=False), meta=[5, 4, 10, 0, 0, 0]))
     assert found["meta"].copies == {"meta/valid_0.py", "meta/valid_2.py"}
     assert found["meta"].share == pytest.approx(19 / 60)
     assert found["google"].copies == frozenset()
 
 
 def test_who_has_copies_is_cautioned(build_results):
-    (only,) = cautions(with_copies(build_results(memorization=False), meta=[5, 4, 10, 0, 0, 0]))
+    (only,) = copy_cautions(with_copies(build_results(memorization=False), meta=[5, 4, 10, 0, 0, 0]))
     assert only.startswith("32% of the validation lines of meta stand in others' training splits, and 2 of its 6 valid")
-    assert cautions(with_copies(build_results(memorization=False))) == cautions(build_results(memorization=False)) == []
+    assert (
+        copy_cautions(with_copies(build_results(memorization=False)))
+        == copy_cautions(build_results(memorization=False))
+        == []
+    )
 
 
 def test_losses_without_copies_by_hand(build_results):

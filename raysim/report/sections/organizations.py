@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from raysim.analysis.gains import Gain
-from raysim.analysis.held_out_copies import CopiedFiles, copied_files
+from raysim.analysis.held_out_copies import copied_in
 from raysim.analysis.results import RunResults
+from raysim.matching.held_out import CopiedFiles
 from raysim.report.sections.overview import quantity
 from raysim.tables.names import PUBLIC
 
@@ -16,7 +17,7 @@ def facts(results: RunResults, found: Sequence[Gain]) -> dict[str, list[tuple[st
         results: of the run.
         found: what every organization gains in every setting.
     """
-    copied = copied_files(results)
+    copied = copied_in(results)
     return {
         name: [
             *_data(results, name),
