@@ -217,8 +217,8 @@ def test_a_sweep_of_one_point_and_one_setting(build_sweep):
     settings = {"prompts": 4, "files": 2, "leak": 0.0, "without": rest}
     sweep = open_sweep(build_sweep({"rate": "rate"}, [(("0.1",), settings)]))
     assert sweep_headline(sweep).startswith("One point: every value of rate (0.1).")
-    quality_, leaks, _ = sweep_numbers(sweep)
-    assert quality_.detail.endswith("of fedavg with rate 0.1, the only setting measured")
+    best, leaks = sweep_numbers(sweep)
+    assert best.detail.endswith("of fedavg with rate 0.1, the only setting measured")
     assert (leaks.value, leaks.detail.endswith("the only setting measured")) == ("0.00", True)
 
 
