@@ -27,7 +27,7 @@ def fit_of(results: RunResults, models: Iterable[ReachedModel], organizations: S
     return "fitted" if bits < to_beat else "undertrained"
 
 
-def training_bits(results: RunResults, model: ReachedModel, organizations: Sequence[str]) -> np.float64 | None:
+def training_bits(results: RunResults, model: ReachedModel, organizations: Sequence[str]) -> float | None:
     """Bits per byte of a model on training text of those of the organizations that it has seen; None: not measured."""
     arrays = results.training_losses
     row = arrays.model_index.get(model.model)
@@ -35,7 +35,7 @@ def training_bits(results: RunResults, model: ReachedModel, organizations: Seque
         return None
     seen = np.isin(arrays.organizations, [name for name in organizations if name in model.organizations])
     num_bytes = arrays.bytes[row, seen].sum()
-    return arrays.nats[row, seen].sum() / log(2) / num_bytes if num_bytes else None
+    return float(arrays.nats[row, seen].sum() / log(2) / num_bytes) if num_bytes else None
 
 
 def zlib_bits(results: RunResults, organizations: Sequence[str]) -> float | None:

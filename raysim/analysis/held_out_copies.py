@@ -32,11 +32,11 @@ def bits_without_copies(results: RunResults, models: Iterable[ReachedModel], org
     places = zip(arrays.organizations, arrays.files, strict=True)
     kept = np.array([owner == organization and file not in copied.copies for owner, file in places], dtype=np.bool_)
 
-    def bits(m: ReachedModel) -> np.float64 | None:
+    def bits(m: ReachedModel) -> float | None:
         row = arrays.model_index.get(m.model)
         if row is None or not (num_bytes := arrays.bytes[row, kept].sum()):
             return None
-        return arrays.nats[row, kept].sum() / log(2) / num_bytes
+        return float(arrays.nats[row, kept].sum() / log(2) / num_bytes)
 
     value = averaged(models, bits)
     return None if value is None or not np.isfinite(value) else float(value)

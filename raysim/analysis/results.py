@@ -361,8 +361,10 @@ def grouped(
     return groups
 
 
-def averaged(models: Iterable[ReachedModel], value: Callable[[ReachedModel], npt.NDArray[np.float64] | None]) -> Any:
-    """The mean of arrays over orders within a seed and then over seeds; None where no model has one."""
+def averaged(
+    models: Iterable[ReachedModel], value: Callable[[ReachedModel], npt.NDArray[np.float64] | float | None]
+) -> Any:
+    """The mean of numbers or arrays over orders within a seed and then over seeds; None where no model has one."""
     found = [(reached, one) for reached in models if (one := value(reached)) is not None]
     return over_orders_and_seeds(found) if found else None
 

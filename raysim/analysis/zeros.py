@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from raysim.analysis.arms import given, measured
 from raysim.analysis.arrays import Mask
 from raysim.analysis.fit import Fit, fit_of
@@ -61,7 +59,7 @@ def zero_of_setting(results: RunResults, models: Sequence[ReachedModel]) -> Zero
     if not reached or not arrays.from_training.any():
         return None
     rows = [arrays.model_index[m.model] for m in reached]
-    if arrays.exclusive[np.ix_(rows, np.flatnonzero(arrays.from_training))].any():
+    if arrays.exclusive[rows][:, arrays.from_training].any():
         return None
     seen = [name for name in results.organizations if any(name in m.organizations for m in reached)]
     return zero_of(results, reached, seen, arrays.from_training)
