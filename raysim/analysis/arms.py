@@ -101,6 +101,11 @@ def entered(*sides: Iterable[ReachedModel]) -> str:
     return " against ".join(told)
 
 
+def both(*sides: Iterable[ReachedModel]) -> tuple[tuple[ReachedModel, ...], ...]:
+    """The models that a contrast rests on, a side after the other, as it keeps them."""
+    return tuple(map(tuple, sides))
+
+
 def against(label: str, other: str, alone: bool) -> str:
     """Names an arm by its label, and by its counterpart's unless there is but one."""
     return label if alone else f"{label} against {other}"

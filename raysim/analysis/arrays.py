@@ -32,6 +32,7 @@ class PromptArrays:
         organizations, kinds, repositories, files: of each prompt, length P.
         eligible: bool ``[P]``.
         copies_within, copies_across: int64 ``[P]``, other places in training splits with the true continuation.
+        copies_public: int64 ``[P]``, places in references with it.
         licence_header: bool ``[P]``, whether the true continuation is text of a licence; None: not known.
         num_samples: int64 ``[M, P]``.
         num_matched: int64 ``[M, P]``, samples in which any owner covers a line.
@@ -54,6 +55,7 @@ class PromptArrays:
     eligible: Mask
     copies_within: Counts
     copies_across: Counts
+    copies_public: Counts
     licence_header: Mask | None
     num_samples: Counts
     num_matched: Counts
@@ -181,6 +183,7 @@ def prompt_arrays(run: Results) -> PromptArrays:
         eligible=np.array(prompts.column("eligible").to_pylist(), dtype=np.bool_),
         copies_within=_numbers(prompts, "copies_within"),
         copies_across=_numbers(prompts, "copies_across"),
+        copies_public=_numbers(prompts, "copies_public"),
         licence_header=_flags(prompts, "licence_header"),
         num_samples=seen.reshape(slots).sum(2),
         num_matched=matched.reshape(slots).sum(2),

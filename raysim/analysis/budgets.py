@@ -1,6 +1,6 @@
 """Budgets: what each setting has spent, so that nobody compares ten epochs with one unawares."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from raysim.analysis.reached_models import ReachedModel, finals
@@ -57,7 +57,7 @@ def budgets(models: Iterable[ReachedModel], training_loss: TrainingLoss | None =
     for reached in finals(models):
         members = " + ".join(sorted(reached.organizations)) if reached.family == "incremental" else reached.order
         groups.setdefault((reached.strategy, members), []).append(reached)
-    return [_mean(order, group, training_loss) for (_, order), group in groups.items()]
+    return [mean_budget(order, group, training_loss) for (_, order), group in groups.items()]
 
 
 def difference(budget: Budget, other: Budget) -> list[str]:
@@ -82,7 +82,7 @@ def compare(models: list[ReachedModel], others: list[ReachedModel], training_los
     """One sentence on the budgets of two groups of models, for the note of a contrast."""
     if not models or not others:
         return ""
-    budget, other = _mean("", models, training_loss), _mean("", others, training_loss)
+    budget, other = mean_budget("", models, training_loss), mean_budget("", others, training_loss)
     found = difference(budget, other)
     if not found and other.tokens and abs(budget.tokens / other.tokens - 1) > SAME_TOKENS:
         found.append(f"{budget.tokens / other.tokens:.2f} times the tokens in all, as many of each organization")
@@ -116,7 +116,8 @@ def warnings(models: list[ReachedModel]) -> list[str]:
     return [f"{label} has {', '.join(what)} compared with {reference.label}" for label, what in found if what]
 
 
-def _mean(order: str, group: list[ReachedModel], training_loss: TrainingLoss | None) -> Budget:
+def mean_budget(order: str, group: Sequence[ReachedModel], training_loss: TrainingLoss | None) -> Budget:
+    """What these models have spent on average; there is at least one. Training loss: where all of them have one."""
     first = group[0]
     losses = [training_loss(m) if training_loss else None for m in group]
     known = [loss for loss in losses if loss is not None]

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from raysim.analysis.arms import FULL, against, arms_of, entered, final_models, given, measured, seeds_of
+from raysim.analysis.arms import FULL, against, arms_of, both, entered, final_models, given, measured, seeds_of
 from raysim.analysis.arrays import Mask
 from raysim.analysis.budgets import compare
 from raysim.analysis.lines_to_add import TO_ADD
@@ -45,7 +45,9 @@ def duplicates_are_memorized(results: RunResults) -> Found:
         statistic = RiskDifference(shares, exposed, used, strata, ("duplicated", "unique"))
         note = f"{groups[0]} duplicated and {groups[1]} unique prompts, text of licences left out; no dedup arm was run"
         found.contrasts.append(
-            Contrast("F5", F5_COPIES, seed, "share of samples", "prompts", statistic, note, "", entered(models))
+            Contrast(
+                "F5", F5_COPIES, seed, "share of samples", "prompts", statistic, note, "", entered(models), both(models)
+            )
         )
     return found
 
@@ -81,9 +83,9 @@ def clones_across(results: RunResults) -> Found:
         statistic = Ratio((_emitted(results, ours) - _emitted(results, theirs)) * used, used)
         note = f"{int(used.sum())} prompts, text of licences left out; {compare(ours, theirs, results.training_loss)}"
         name = against(label, other, len(ordered) == 1)
-        models = entered(ours, theirs)
+        models, sides = entered(ours, theirs), both(ours, theirs)
         found.contrasts.append(
-            Contrast("F6", F6_CROSS, seed, "share of samples", "prompts", statistic, note, name, models)
+            Contrast("F6", F6_CROSS, seed, "share of samples", "prompts", statistic, note, name, models, sides)
         )
     return found
 

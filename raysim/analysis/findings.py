@@ -4,7 +4,7 @@ The rules by which a verdict is reached are in `raysim.analysis.verdicts`, the i
 margins, primary contrasts and arms are settings (`findings:` of the experiment).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from raysim.analysis.clone_contrasts import F5_COPIES, F6_CROSS
+from raysim.analysis.confounds import NO_OVERLAP, Place, confounds
 from raysim.analysis.contrasts import all_contrasts
 from raysim.analysis.estimates import MIN_SEEDS, Estimate, estimates
 from raysim.analysis.leakage_contrasts import F3_PRIMARIES, F4_LAST, F7_WITHOUT
@@ -121,12 +122,25 @@ def assess(results: RunResults) -> tuple[pa.Table, pa.Table]:
     taken = estimates(contrasts, prompts, prompts.repositories, files)
     settings = results.findings_settings
     rows = [row for estimate in taken for row in _contrast_rows(estimate)]
-    verdicts = judge(found, taken, settings)
+    verdicts = judge(found, taken, settings, confounds(results, found))
     return pa.Table.from_pylist(rows, schema("contrasts")), pa.Table.from_pylist(verdicts, schema("findings"))
 
 
-def judge(found: dict[str, Found], taken: Sequence[Estimate], settings: FindingsSettings) -> list[dict[str, Any]]:
-    """The rows of `findings`: of each finding one, and one an arm of those that were measured."""
+def judge(
+    found: dict[str, Found],
+    taken: Sequence[Estimate],
+    settings: FindingsSettings,
+    lines: Mapping[Place, str] | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of `findings`: of each finding one, and one an arm of those that were measured.
+
+    Args:
+        found: the contrasts of each finding.
+        taken: their estimates.
+        settings: margins, primaries and arms.
+        lines: what could overturn each contrast (`raysim.analysis.confounds`).
+    """
+    lines = lines or {}
     margins: dict[str, float] = {finding.name: getattr(settings, finding.name).margin for finding in FINDINGS}
     known: dict[str, list[Estimate]] = {}
     for finding in FINDINGS:
@@ -152,11 +166,12 @@ def judge(found: dict[str, Found], taken: Sequence[Estimate], settings: Findings
         }
         incomparable = found[finding.name].incomparable
         if finding.name in verdicts:
-            rows += _measured_rows(base, verdicts[finding.name], incomparable)
+            rows += _measured_rows(base, verdicts[finding.name], incomparable, lines)
         else:
             verdict, note = _unmeasured(known[finding.name], found[finding.name])
-            rows.append({**base, "verdict": verdict, "note": note})
-            rows += [{**base, "arm": arm, "verdict": INCOMPARABLE, "note": why} for arm, why in incomparable.items()]
+            apart = {"confound": NO_OVERLAP} if verdict == INCOMPARABLE else {}
+            rows.append({**base, **apart, "verdict": verdict, "note": note})
+            rows += _incomparable_rows(base, incomparable)
     return rows
 
 
@@ -182,7 +197,9 @@ def _contrast_rows(estimate: Estimate) -> list[dict[str, Any]]:
     return rows
 
 
-def _measured_rows(base: dict[str, Any], verdict: Verdict, incomparable: dict[str, str]) -> list[dict[str, Any]]:
+def _measured_rows(
+    base: dict[str, Any], verdict: Verdict, incomparable: dict[str, str], lines: Mapping[Place, str]
+) -> list[dict[str, Any]]:
     """The row of a finding, and one an arm; an arm that cannot be compared keeps the finding from holding."""
     apart = {arm.estimate.arm: arm.verdict for arm in verdict.arms}
     apart |= dict.fromkeys(incomparable, INCOMPARABLE)
@@ -192,7 +209,7 @@ def _measured_rows(base: dict[str, Any], verdict: Verdict, incomparable: dict[st
         notes.append(f"the arms differ: {', '.join(f'{arm} {one}' for arm, one in apart.items())}")
     elif len(apart) > 1:
         notes.append(f"the same for {', '.join(apart)}; shown: {verdict.shown.estimate.arm}")
-    shown = _arm_row(base, verdict.shown)
+    shown = _arm_row(base, verdict.shown, lines)
     seeds = shown["seeds"]
     if verdict.p is not None:
         notes.append(f"Holm-adjusted p {verdict.p:.3g}")
@@ -206,12 +223,18 @@ def _measured_rows(base: dict[str, Any], verdict: Verdict, incomparable: dict[st
         "seeds": seeds,
         "note": "; ".join([*notes, shown["note"]]),
     }
-    arms = [_arm_row(base, arm) for arm in verdict.arms if arm.estimate.arm]
-    arms += [{**base, "arm": arm, "verdict": INCOMPARABLE, "note": why} for arm, why in incomparable.items()]
-    return [own, *arms]
+    arms = [_arm_row(base, arm, lines) for arm in verdict.arms if arm.estimate.arm]
+    return [own, *arms, *_incomparable_rows(base, incomparable)]
 
 
-def _arm_row(base: dict[str, Any], arm: ArmVerdict) -> dict[str, Any]:
+def _incomparable_rows(base: dict[str, Any], incomparable: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {**base, "arm": arm, "verdict": INCOMPARABLE, "confound": NO_OVERLAP, "note": why}
+        for arm, why in incomparable.items()
+    ]
+
+
+def _arm_row(base: dict[str, Any], arm: ArmVerdict, lines: Mapping[Place, str]) -> dict[str, Any]:
     estimate = arm.estimate
     low, high = estimate.interval()
     adjusted_low, adjusted_high = estimate.interval(1 - arm.level)
@@ -233,6 +256,7 @@ def _arm_row(base: dict[str, Any], arm: ArmVerdict) -> dict[str, Any]:
         "unit": estimate.unit,
         "seeds": len(estimate.seeds),
         "models": estimate.models,
+        "confound": lines.get((estimate.finding, estimate.name, estimate.arm)),
         "note": "; ".join(note for note in notes if note),
     }
 

@@ -8,7 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from raysim.analysis.arms import FULL, exclusive_lines, final_models, given, measured, own_owner
+from raysim.analysis.arrays import LossArrays
 from raysim.analysis.estimates import estimates
+from raysim.analysis.fit import Fit, fit_of
+from raysim.analysis.held_out_copies import bits_without_copies
 from raysim.analysis.paired import Contrast, Ratio
 from raysim.analysis.reached_models import ReachedModel, finals
 from raysim.analysis.results import RunResults
@@ -36,13 +39,51 @@ class Gain:
     leaking: float | None
     leaking_high: float | None
     note: str
+    fit: Fit = ""
+    test_alone: float | None = None
+    test_together: float | None = None
+    test_gain: float | None = None
+    test_low: float | None = None
+    test_high: float | None = None
+    test_note: str = ""
+    alone_without_copies: float | None = None
+    together_without_copies: float | None = None
 
     @property
     def verdict(self) -> str:
-        """``gains`` or ``loses`` where the whole interval says so, else ``unclear``."""
-        if self.low is None or self.high is None:
+        """``gains`` or ``loses`` where the whole interval of what is reported says so, else ``unclear``."""
+        shown = self.reported
+        if shown.low is None or shown.high is None:
             return "unclear"
-        return "gains" if self.low > 0 else "loses" if self.high < 0 else "unclear"
+        return "gains" if shown.low > 0 else "loses" if shown.high < 0 else "unclear"
+
+    @property
+    def on_test(self) -> bool:
+        """Whether there are losses on a test split, which are quoted in place of those on validation files."""
+        return self.test_together is not None
+
+    @property
+    def reported_note(self) -> str:
+        """What the interval that is quoted rests on."""
+        return self.test_note if self.on_test else self.note
+
+    @property
+    def reported(self) -> "PairedLosses":
+        """What to quote: on the test split, where there is one, since settings are chosen on validation files."""
+        if self.on_test:
+            return PairedLosses(self.test_alone, self.test_together, self.test_gain, self.test_low, self.test_high)
+        return PairedLosses(self.alone, self.together, self.gain, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class PairedLosses:
+    """Bits per byte alone and together on the same files, their difference and its interval; None where not known."""
+
+    alone: float | None
+    together: float | None
+    gain: float | None
+    low: float | None
+    high: float | None
 
 
 def gains(results: RunResults) -> list[Gain]:
@@ -66,43 +107,63 @@ def gains_table(results: RunResults) -> pa.Table:
 
 
 def best_for(found: Iterable[Gain], organization: str) -> Gain | None:
-    """The setting in which an organization's own code is modelled best; ties: the one that gives away less."""
+    """The setting in which an organization's own validation files are modelled best; ties: which gives away less.
+
+    What is to be quoted of it is `Gain.reported`: on the test split, if there is one.
+    """
     mine = [gain for gain in found if gain.organization == organization and gain.gain is not None]
     return min(mine, key=lambda gain: (-(gain.gain or 0.0), gain.lines or 0.0, gain.strategy), default=None)
 
 
 def _gain(results: RunResults, organization: str, models: list[ReachedModel]) -> Gain:
-    contrasts = [
-        contrast
-        for seed in sorted({m.seed for m in models})
-        if (contrast := _contrast(results, organization, seed, [m for m in models if m.seed == seed]))
-    ]
     first = models[0]
-    prompts = results.prompts
-    found = estimates(contrasts, prompts, prompts.repositories, results.losses)
-    estimate = found[0] if found and found[0].finite else None
-    low, high = estimate.interval() if estimate else (float("nan"), float("nan"))
-    seeds = {contrast.seed for contrast in contrasts}
-    alone = _mean_loss(results, organization, [m for m in _alone(results, organization) if m.seed in seeds])
+    on_valid, seeds, note = _paired(results, organization, models, results.losses, "bits_per_byte")
+    on_test, _, test_note = _paired(results, organization, models, results.test_losses, "test_bits_per_byte")
     lines, num_prompts, leaking, most = _given_away(results, organization, models)
     return Gain(
         organization=organization,
         strategy=first.strategy,
         family=first.family,
         arm=first.arm,
-        seeds=len(seeds),
+        seeds=seeds,
         files=sum(o == organization for o in results.losses.organizations),
-        alone=alone,
-        together=_mean_loss(results, organization, [m for m in models if m.seed in seeds] or models),
-        gain=None if estimate is None else estimate.mean,
-        low=_known(low),
-        high=_known(high),
+        **asdict(on_valid),
         lines=lines,
         prompts=num_prompts,
         leaking=leaking,
         leaking_high=most,
-        note="" if estimate is None else estimate.note,
+        note=note,
+        fit=fit_of(results, models, [organization]),
+        **{f"test_{name}": value for name, value in asdict(on_test).items()},
+        test_note=test_note,
+        alone_without_copies=bits_without_copies(results, _alone(results, organization), organization),
+        together_without_copies=bits_without_copies(results, models, organization),
     )
+
+
+def _paired(
+    results: RunResults, organization: str, models: list[ReachedModel], arrays: LossArrays, measure: str
+) -> tuple[PairedLosses, int, str]:
+    """Losses on one split, from how many seeds, and what the interval rests on."""
+    contrasts = [
+        contrast
+        for seed in sorted({m.seed for m in models})
+        if (contrast := _contrast(results, organization, seed, [m for m in models if m.seed == seed], arrays))
+    ]
+    prompts = results.prompts
+    found = estimates(contrasts, prompts, prompts.repositories, arrays)
+    estimate = found[0] if found and found[0].finite else None
+    low, high = estimate.interval() if estimate else (float("nan"), float("nan"))
+    seeds = {contrast.seed for contrast in contrasts}
+    alone = [m for m in _alone(results, organization) if m.seed in seeds]
+    losses = PairedLosses(
+        alone=_mean_loss(results, organization, alone, measure),
+        together=_mean_loss(results, organization, [m for m in models if m.seed in seeds] or models, measure),
+        gain=None if estimate is None else estimate.mean,
+        low=_known(low),
+        high=_known(high),
+    )
+    return losses, len(seeds), "" if estimate is None else estimate.note
 
 
 def _alone(results: RunResults, organization: str) -> list[ReachedModel]:
@@ -112,8 +173,9 @@ def _alone(results: RunResults, organization: str) -> list[ReachedModel]:
     return [m for m in singles if m.organizations == (organization,)]
 
 
-def _contrast(results: RunResults, organization: str, seed: int, models: list[ReachedModel]) -> Contrast | None:
-    arrays = results.losses
+def _contrast(
+    results: RunResults, organization: str, seed: int, models: list[ReachedModel], arrays: LossArrays
+) -> Contrast | None:
     alone = [m for m in _alone(results, organization) if m.seed == seed]
     one, other = (
         [arrays.model_index[m.model] for m in side if m.model in arrays.model_index] for side in (alone, models)
@@ -127,11 +189,11 @@ def _contrast(results: RunResults, organization: str, seed: int, models: list[Re
     return Contrast("gains", organization, seed, "bits per byte", "files", statistic)
 
 
-def _mean_loss(results: RunResults, organization: str, models: list[ReachedModel]) -> float | None:
-    """Bits per byte on an organization's validation files, averaged over orders within a seed and then over seeds."""
+def _mean_loss(results: RunResults, organization: str, models: list[ReachedModel], measure: str) -> float | None:
+    """Bits per byte on files of an organization, averaged over orders within a seed and then over seeds."""
     by_seed: dict[int, list[float]] = {}
     for m in models:
-        value = results.measures(m.model).get(("bits_per_byte", organization))
+        value = results.measures(m.model).get((measure, organization))
         if value is not None:
             by_seed.setdefault(m.seed, []).append(value)
     return _known(float(np.mean([np.mean(values) for values in by_seed.values()]))) if by_seed else None

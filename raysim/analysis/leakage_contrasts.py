@@ -9,6 +9,7 @@ from raysim.analysis.arms import (
     FULL,
     against,
     arms_of,
+    both,
     entered,
     equally_trained,
     exclusive_lines,
@@ -61,7 +62,7 @@ def federated_memorizes_less(results: RunResults) -> Found:
             _add(results, found, (F3_EXPOSURE, name, seed), *pair)
         best = _best(results, ours), _best(results, theirs)
         if best[0] and best[1]:
-            _add(results, found, (F3_BEST, name, seed), best[0], best[1])
+            _add(results, found, (F3_BEST, name, seed), best[0], best[1], on_test(results, best[0], best[1]))
         met = meet(ours, theirs, results.training_loss)
         if isinstance(met, Meeting):
             _add_meeting(results, found, (F3_LOSS, name, seed), met)
@@ -103,7 +104,7 @@ def last_is_memorized_most(results: RunResults) -> Found:
             note = f"own prompts of {owners} owners, over {len(reached)} orders"
             statistic = Ratio(gap, used)
             found.contrasts.append(
-                Contrast("F4", F4_LAST, seed, UNIT, "prompts", statistic, note, label, entered(reached))
+                Contrast("F4", F4_LAST, seed, UNIT, "prompts", statistic, note, label, entered(reached), both(reached))
             )
     if not found.contrasts:
         found.lack(TO_ADD["incremental"])
@@ -143,19 +144,30 @@ def _add_never_shown(
             used = used * given(results, without)
             left_out += without
 
-    def add(name: str, values: Floats, counted: Floats, note: str, models: str) -> None:
+    sides = both(full, left_out) if left_out else both(full)
+
+    def add(name: str, values: Floats, counted: Floats, note: str) -> None:
         statistic = Ratio(values * counted, counted)
-        found.contrasts.append(Contrast("F7", name, seed, UNIT, "prompts", statistic, note, arm, models))
+        models = entered(*sides)
+        found.contrasts.append(Contrast("F7", name, seed, UNIT, "prompts", statistic, note, arm, models, sides))
 
     if not left_out:
         why = "coincidence is not subtracted, so this says that lines are emitted, not why"
-        add(F7_ALL, exclusive_lines(results, full, None), used, why, entered(full))
+        add(F7_ALL, exclusive_lines(results, full, None), used, why)
         return
     note = f"{len(left_out)} of {len(results.organizations)} owners; prompts outside training included"
-    add(F7_WITHOUT, gap, used, note, entered(full, left_out))
+    add(F7_WITHOUT, gap, used, note)
     outside = used * ~arrays.from_training
     if outside.any():
-        add(f"{F7_WITHOUT}, held-out prompts", gap, outside, note, entered(full, left_out))
+        add(f"{F7_WITHOUT}, held-out prompts", gap, outside, note)
+
+
+def on_test(results: RunResults, *chosen: ReachedModel) -> str:
+    """The losses on the test split of models that were chosen on validation, for a note; '' without such a split."""
+    bits = [results.measures(m.model).get(("test_bits_per_byte", "")) for m in chosen]
+    if any(value is None for value in bits):
+        return ""
+    return f"; chosen on validation, on the test split {' and '.join(f'{value:.3f}' for value in bits)} bits per byte"
 
 
 def _best(results: RunResults, path: Sequence[ReachedModel]) -> ReachedModel | None:
@@ -165,10 +177,15 @@ def _best(results: RunResults, path: Sequence[ReachedModel]) -> ReachedModel | N
 
 
 def _add(
-    results: RunResults, found: Found, named: tuple[str, str, int], one: ReachedModel, other: ReachedModel
+    results: RunResults,
+    found: Found,
+    named: tuple[str, str, int],
+    one: ReachedModel,
+    other: ReachedModel,
+    more: str = "",
 ) -> None:
     ours, theirs = PathPoint(one, one, 1.0, 0.0), PathPoint(other, other, 1.0, 0.0)
-    where = f"{one.strategy} {ours.where}, {other.strategy} {theirs.where}"
+    where = f"{one.strategy} {ours.where}, {other.strategy} {theirs.where}{more}"
     _add_points(results, found, named, Meeting(ours, theirs), where, results.training_loss)
 
 
@@ -193,5 +210,6 @@ def _add_points(
     statistic = Ratio((lines(met.ours) - lines(met.theirs)) * used, used)
     name, arm, seed = named
     note = f"{where}; {compare([met.ours.after], [met.theirs.after], training_loss)}"
-    models = entered([met.ours.after], [met.theirs.after])
-    found.contrasts.append(Contrast("F3", name, seed, UNIT, "prompts", statistic, note, arm, models))
+    sides = both([met.ours.after], [met.theirs.after])
+    models = entered(*sides)
+    found.contrasts.append(Contrast("F3", name, seed, UNIT, "prompts", statistic, note, arm, models, sides))

@@ -6,7 +6,7 @@ from math import log
 
 import numpy as np
 
-from raysim.analysis.arms import FULL, HALF, against, arms_of, at_equal_tokens, entered, final_models, seeds_of
+from raysim.analysis.arms import FULL, HALF, against, arms_of, at_equal_tokens, both, entered, final_models, seeds_of
 from raysim.analysis.budgets import compare
 from raysim.analysis.lines_to_add import TO_ADD
 from raysim.analysis.paired import Contrast, Found, Ratio
@@ -111,7 +111,9 @@ def _add(
         statistic = Ratio(gap * used / log(2), arrays.bytes[one[0]] * used)
     finding, name, arm, seed = named
     note = compare(sides[0], sides[1], results.training_loss)
-    found.contrasts.append(Contrast(finding, name, seed, unit, "files", statistic, note, arm, entered(*sides)))
+    found.contrasts.append(
+        Contrast(finding, name, seed, unit, "files", statistic, note, arm, entered(*sides), both(*sides))
+    )
 
 
 def _on_own(results: RunResults, singles: Sequence[ReachedModel]) -> tuple[Floats, Floats]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from raysim.analysis.arrays import Mask
+from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.statistics import Floats
 
 Weights = Floats
@@ -88,6 +89,7 @@ class Contrast:
         statistic: from weights ``[replicates, items]`` to values ``[replicates]``; all ones give the value itself.
         arm: label of the setting that it is about, and of its counterpart where there are several; '' without one.
         models: which entered, for people.
+        sides: the same models, a side after the other; one side where models are compared with themselves.
     """
 
     finding: str
@@ -99,6 +101,7 @@ class Contrast:
     note: str = ""
     arm: str = ""
     models: str = ""
+    sides: tuple[tuple[ReachedModel, ...], ...] = ()
 
 
 @dataclass

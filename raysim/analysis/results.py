@@ -27,6 +27,7 @@ Measure = tuple[str, str]
 MEASURES: dict[str, str] = {
     "log_perplexity": "Mean negative log-likelihood of a validation token, in nats; lower is better.",
     "bits_per_byte": "The same loss in bits, per byte of text, so that tokenizers compare; lower is better.",
+    "test_bits_per_byte": "The same on the test split, where there is one; nothing is chosen on it.",
     "training_loss": "Log-perplexity on a sample of training sequences, of the organizations that a model has seen.",
     "accuracy": "Share of validation tokens that the model ranks first.",
     "parses": "Share of samples that parse as Python together with their prompt.",
@@ -116,12 +117,24 @@ class RunResults:
         return self.run.organizations
 
     @cached_property
+    def strategy_names(self) -> dict[str, str]:
+        """For each label of a setting the strategy that it is of, as the experiment names it."""
+        entries = self.run.setting("strategies") or ()
+        names = [next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in entries]
+        return dict(zip(self.run.strategies, names, strict=True))
+
+    @cached_property
     def prompts(self) -> PromptArrays:
         return prompt_arrays(self.run)
 
     @cached_property
     def losses(self) -> LossArrays:
         return loss_arrays(self.run)
+
+    @cached_property
+    def test_losses(self) -> LossArrays:
+        """Of the test split; empty where there is none."""
+        return loss_arrays(self.run, "test")
 
     @cached_property
     def training_losses(self) -> LossArrays:
@@ -142,6 +155,7 @@ class RunResults:
         if model not in self._measures:
             self._measures[model] = {
                 **self._quality(model),
+                **self._on_test(model),
                 **self._training_loss(model),
                 **self._memorization(model),
                 **self._extras(model),
@@ -167,9 +181,10 @@ class RunResults:
         """One row a setting, for the models that it ends with."""
         return self.rows(finals(self.reached_models), by_order)
 
-    def final_groups(self) -> list[tuple[Row, list[ReachedModel]]]:
+    def final_groups(self, by_order: bool = False) -> list[tuple[Row, list[ReachedModel]]]:
         """Each of these rows with the models that it sums up, over orders and seeds."""
-        return list(zip(self.final_rows(), grouped(finals(self.reached_models)).values(), strict=True))
+        groups = grouped(finals(self.reached_models), by_order).values()
+        return list(zip(self.final_rows(by_order), groups, strict=True))
 
     def _row(self, order: str, group: list[ReachedModel]) -> Row:
         seeds = sorted({m.seed for m in group})
@@ -216,6 +231,19 @@ class RunResults:
                 found["accuracy", of] = float(arrays.correct[i, chosen].sum() / tokens)
             if num_bytes := arrays.bytes[i, chosen].sum():
                 found["bits_per_byte", of] = float(nats / log(2) / num_bytes)
+        return found
+
+    def _on_test(self, model: str) -> dict[Measure, float]:
+        arrays = self.test_losses
+        i = arrays.model_index.get(model)
+        if i is None:
+            return {}
+        owners = np.array(arrays.organizations)
+        found: dict[Measure, float] = {}
+        for of in ["", *self.organizations]:
+            chosen = np.ones(len(owners), np.bool_) if of == "" else owners == of
+            if num_bytes := arrays.bytes[i, chosen].sum():
+                found["test_bits_per_byte", of] = float(arrays.nats[i, chosen].sum() / log(2) / num_bytes)
         return found
 
     def _training_loss(self, model: str) -> dict[Measure, float]:
@@ -333,8 +361,10 @@ def grouped(
     return groups
 
 
-def averaged(models: Iterable[ReachedModel], value: Callable[[ReachedModel], npt.NDArray[np.float64] | None]) -> Any:
-    """The mean of arrays over orders within a seed and then over seeds; None where no model has one."""
+def averaged(
+    models: Iterable[ReachedModel], value: Callable[[ReachedModel], npt.NDArray[np.float64] | float | None]
+) -> Any:
+    """The mean of numbers or arrays over orders within a seed and then over seeds; None where no model has one."""
     found = [(reached, one) for reached in models if (one := value(reached)) is not None]
     return over_orders_and_seeds(found) if found else None
 

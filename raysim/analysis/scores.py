@@ -29,6 +29,7 @@ class Score:
         transform: of values, before they are shown.
         spread: what stands below a mean: ranges over seeds and orders, or Wilson's interval of a share.
         bar: whether a bar shows its part of the largest.
+        folded: whether the report of a run shows it behind a click: it says nearly what one that is shown says.
         value: ``(RunResults, key of a model) -> float | None``, for a score that `RunResults` does not have anyway.
     """
 
@@ -45,6 +46,7 @@ class Score:
     transform: Callable[[float], float] = float
     spread: Literal["ranges", "wilson"] = "ranges"
     bar: bool = False
+    folded: bool = False
     value: Callable[[Any, str], float | None] | None = None
 
 
@@ -61,6 +63,16 @@ SCORES: tuple[Score, ...] = (
         "Bits/byte",
         ("Bits per byte", "joint validation"),
         "Bits/byte",
+        digits=3,
+    ),
+    Score(
+        "test_bits_per_byte",
+        "Test",
+        "bits per byte; nothing is chosen on it",
+        0,
+        "Test",
+        ("Test", "bits per byte; nothing is chosen on it"),
+        "Test",
         digits=3,
     ),
     Score(
@@ -93,14 +105,14 @@ SCORES: tuple[Score, ...] = (
         "Exclusive",
         bar=True,
     ),
-    Score("ratio", "Covered lines", "of anybody, a prompt", -1, "Covered"),
+    Score("ratio", "Covered lines", "of anybody, a prompt", -1, folded=True),
     Score(
         "ratio_eligible",
         "Covered, eligible",
         "an eligible prompt",
         -1,
         swept=("Covered lines", "an eligible prompt"),
-        swept_short="Covered",
+        folded=True,
     ),
     _share(
         "matched_share",
@@ -112,6 +124,6 @@ SCORES: tuple[Score, ...] = (
         swept_short="Matched",
         spread="wilson",
     ),
-    Score("fragments", "Fragments", "distinct, at equal samples", -1, digits=1),
+    Score("fragments", "Fragments", "distinct, at equal samples", -1, digits=1, folded=True),
 )
 """In the order of the columns."""

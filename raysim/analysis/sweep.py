@@ -19,7 +19,7 @@ from raysim.simulation.registry import FAMILIES
 from raysim.tables.io import schema
 from raysim.tables.results import Results, open_run
 
-_TAKEN = ("bits_per_byte", "accuracy", "exclusive", "ratio_eligible", "matched_share", "passes")
+_TAKEN = ("bits_per_byte", "test_bits_per_byte", "accuracy", "exclusive", "ratio_eligible", "matched_share", "passes")
 """Measures that the table has under their own names."""
 
 

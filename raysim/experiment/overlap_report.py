@@ -15,7 +15,12 @@ from raysim.cluster.actor_pool import ActorPool
 from raysim.experiment.setup import Setup
 from raysim.matching.line_index import build_index
 from raysim.matching.overlap import by_places, copies_by_organization
-from raysim.measures.memorization.client_functions import clones_at, describe_prompts, index_at
+from raysim.measures.memorization.client_functions import (
+    clones_at,
+    describe_prompts,
+    held_out_copies_at,
+    index_at,
+)
 from raysim.measures.memorization.emissions import seen_at
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.deduplication import what_policies_drop
@@ -63,6 +68,15 @@ async def overlap_report(pool: ActorPool, setup: Setup, settings: MemorizationSe
             asked = prompt_stats.facts.num_rows
             found["prompts"][name] = {"asked": asked, "short": asked - sum(places["everywhere"]), **places}
     return found
+
+
+async def held_out_copies(pool: ActorPool, setup: Setup) -> list[dict[str, Any]]:
+    """Rows of the table `held_out_copies` of an experiment that is set up, without references."""
+    names, min_lines, secret = list(setup.client_stats), setup.preparation_context.min_lines, secrets.token_bytes(32)
+    found = await asyncio.gather(*(pool.call(name, "run", index_at, min_lines, secret) for name in names))
+    indexes = dict(zip(names, found, strict=True))
+    arguments = (held_out_copies_at, min_lines, indexes, None, secret)
+    return _rows(list(await asyncio.gather(*(pool.call(name, "run", *arguments) for name in names))))
 
 
 def _rows(tables: list[pa.Table]) -> list[dict[str, Any]]:

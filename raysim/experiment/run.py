@@ -24,7 +24,7 @@ from raysim.experiment.estimate.timings import Timing, note_timing, read_timings
 from raysim.experiment.estimate.timings import this_machine as machine_name
 from raysim.experiment.execute import execute
 from raysim.experiment.observer import RunObserver
-from raysim.experiment.overlap_report import overlap_report
+from raysim.experiment.overlap_report import held_out_copies, overlap_report
 from raysim.experiment.plan import (
     RunPlan,
     generates,
@@ -39,6 +39,7 @@ from raysim.experiment.plan import (
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
 from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
+from raysim.matching import held_out
 from raysim.measures.evaluation_plan import measured_models
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.registry import measures
@@ -271,10 +272,17 @@ def plan_experiment(options: Options) -> dict[str, Any]:
         InputError: whatever is wrong with the experiment.
     """
     loaded, folder = options.load()
+
+    async def look(store: Store) -> tuple[RunPlan, list[dict[str, Any]]]:
+        pool = inline_pool()
+        run_plan = await plan_run(loaded, pool, store)
+        return run_plan, await held_out_copies(pool, run_plan.setup)
+
     with scratch_store(folder) as store:
-        run_plan = plan_run_inline(loaded, store)
+        run_plan, copied = run_coroutine(look(store))
         summary = run_plan.plan.summary(store.has)
-    found = {"material": _material(loaded, run_plan.setup), "warnings": cautions(loaded, run_plan.setup.client_stats)}
+    warnings = cautions(loaded, run_plan.setup.client_stats) + held_out.cautions(copied)
+    found = {"material": _material(loaded, run_plan.setup), "warnings": warnings}
     return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, run_plan), **found}
 
 

@@ -4,7 +4,7 @@ They hold for ties, zeros, one setting, one seed and models that have diverged: 
 digits that are shown, and where several are, all are named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -53,16 +53,30 @@ def standing(values: Values, sign: int, digits: int, title: str) -> str:
     return f", {title}: {listed(names) if len(names) <= MOST_NAMED else f'{len(names)} settings alike'}"
 
 
-def quality(values: Values, federated: Values, centralized: float | None) -> Number | None:
-    """The best bits per byte, and how far the best federated setting is from centralized."""
+def quality(
+    values: Values, federated: Values, centralized: float | None, on_test: Mapping[str, float] | None = None
+) -> Number | None:
+    """The best bits per byte, and how far the best federated setting is from centralized.
+
+    Args:
+        values: on validation files; the best is chosen on them.
+        federated: those of federated settings.
+        centralized: that of the centralized setting, if there is but one.
+        on_test: by setting its value on the test split, which is then the number of who was chosen; None: there is
+            none.
+    """
     if not values:
         return None
-    value, _ = leaders(values, -1, 3)
+    value, best = leaders(values, -1, 3)
     detail = "bits per byte" + standing(values, -1, 3, "the best")
     if federated and centralized is not None:
         near, names = leaders(federated, -1, 3)
         gap = _signed(min(value for value, _ in federated) - centralized, 3)
         detail += f"; best federated, {listed(names)}: {near} ({gap} on centralized)"
+    if on_test and all(name in on_test for name in best):
+        tests = sorted(on_test[name] for name in best)
+        shown = list(dict.fromkeys(_shown(test, 3) for test in (tests[0], tests[-1])))
+        return Number("–".join(shown), "Quality", f"on the test split; chosen on validation, {value} {detail}")
     return Number(value, "Quality", detail)
 
 
@@ -79,8 +93,8 @@ def given_away(values: Values) -> Number | None:
 
 
 def against_centralized(federated: Values, centralized: float | None) -> Number | None:
-    """How much less each federated setting gives away than centralized; nothing where that gives away nothing."""
-    if not federated or not centralized:
+    """How much less each federated setting gives away than centralized; nothing where that gives away none."""
+    if not federated or centralized is None or _shown(centralized, 2) == _shown(0.0, 2):
         return None
     changes = sorted(100 * (value / centralized - 1) for value, _ in federated)
     texts = list(dict.fromkeys(_signed(change, 0) for change in changes))
@@ -90,8 +104,27 @@ def against_centralized(federated: Values, centralized: float | None) -> Number 
     return Number(f"{shown} %", "Federated", detail)
 
 
+def trained_last(last: float, before: float) -> Number:
+    """Covered lines a prompt of the organization trained last, and of those before it."""
+    value, other = _shown(last, 2), _shown(before, 2)
+    what = "covered lines a prompt of the organization trained last"
+    if value == other:
+        held = "none of one trained earlier, either" if value == _shown(0.0, 2) else "the same of one trained earlier"
+        return Number(value, "Trained last", f"{what}; {held}")
+    return Number(value, "Trained last", f"{what}, against {other} of one trained earlier")
+
+
 def best_order(block: OrderBlock) -> str:
-    """Which order is the best at the stated weight, or which are."""
+    """Which order is the best at the stated weight, or which are; what is chosen on validation has its test losses."""
+    tests = [one.test for one in block.ranked if one.rank == 1]
+    text = _best_order(block)
+    if not tests or None in tests:
+        return text
+    listed_tests = listed(list(dict.fromkeys(f"{test:.3f}" for test in tests)))
+    return f"{text}; chosen on validation, on the test split {listed_tests} bits per byte"
+
+
+def _best_order(block: OrderBlock) -> str:
     first = [one for one in block.ranked if one.rank == 1]
     weight = f"At {block.weight:g} bits per byte for an exclusive line a prompt"
     if len(block.ranked) == 1:
@@ -120,13 +153,16 @@ def headline(results: RunResults) -> str:
     if not finished:
         return text + "are in this run; no model was finished yet."
     size = f" of {quantity(max(sizes))} parameters" if sizes else ""
-    text += f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} models{size}"
+    text += (
+        f"in {counted(settings, 'setting')}, under {counted(seeds, 'seed')}: {models} model{'s' * (models != 1)}{size}"
+    )
     arrays = results.prompts
     if arrays.empty:
         asked = results.run.setting("measure", "memorization") is not None
         return text + (f". {NO_PROMPTS}" if asked else ". Memorization was not measured.")
     samples = int(arrays.num_samples.max(initial=0))
-    return text + f", each probed with up to {len(arrays.prompts)} prompts and {counted(samples, 'sample')} a prompt."
+    prompts = f"{len(arrays.prompts)} prompt{'s' * (len(arrays.prompts) != 1)}"
+    return text + f", each probed with up to {prompts} and {counted(samples, 'sample')} a prompt."
 
 
 def key_numbers(results: RunResults) -> list[Number]:
@@ -143,14 +179,17 @@ def key_numbers(results: RunResults) -> list[Number]:
         return central[0].mean(measure) if len(central) == 1 else None
 
     numbers = [
-        quality(of("bits_per_byte", rows), of("bits_per_byte", federated), reference("bits_per_byte")),
+        quality(
+            of("bits_per_byte", rows),
+            of("bits_per_byte", federated),
+            reference("bits_per_byte"),
+            {name: value for value, name in of("test_bits_per_byte", rows)},
+        ),
         given_away(of("exclusive", rows)),
         against_centralized(of("exclusive", federated), reference("exclusive")),
     ]
     if position := _last_against_before(results):
-        last, before = position
-        detail = f"covered lines a prompt of the organization trained last, against {before:.2f} of one trained earlier"
-        numbers.append(Number(f"{last:.2f}", "Trained last", detail))
+        numbers.append(trained_last(*position))
     return [number for number in numbers if number]
 
 
@@ -179,7 +218,9 @@ def sweep_numbers(sweep: SweepResults) -> list[Number]:
         return [(value, name) for value, name in trials if value is not None]
 
     numbers: list[Number] = []
-    if (found := of("bits_per_byte")) and (number := quality(found, [], None)):
+    if (found := of("bits_per_byte")) and (
+        number := quality(found, [], None, {name: value for value, name in of("test_bits_per_byte")})
+    ):
         numbers.append(number)
     if leaks := of("exclusive"):
         least, _ = leaders(leaks, -1, 2)
@@ -229,4 +270,4 @@ def _shown(value: float, digits: int) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")

@@ -5,8 +5,9 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
-from raysim.analysis import budgets
+from raysim.analysis import budgets, held_out_copies
 from raysim.analysis.attacks import attacks_table
+from raysim.analysis.best_checkpoints import best_checkpoints_table
 from raysim.analysis.counterfactuals import counterfactuals_table
 from raysim.analysis.file_attacks import file_attacks_table
 from raysim.analysis.findings import FINDINGS, assess
@@ -21,7 +22,16 @@ from raysim.measures.registry import all_tables, measures
 from raysim.report import headlines
 from raysim.report.figures import overview as figures
 from raysim.report.page import render_page, write_page
-from raysim.report.sections import counterfactuals, file_attacks, gains, orders, organizations, overview
+from raysim.report.sections import (
+    checkpoints,
+    counterfactuals,
+    file_attacks,
+    gains,
+    orders,
+    organizations,
+    overview,
+    zeros,
+)
 from raysim.tables.io import write_table
 from raysim.tables.results import open_run
 
@@ -29,8 +39,8 @@ from raysim.tables.results import open_run
 def write_run_page(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `gains`, `counterfactuals`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`,
-    `file_attacks`, `predictions` and `pass_at_k`.
+    These are `gains`, `best_checkpoints`, `counterfactuals`, `contrasts`, `findings`, `orders`, `order_effects`,
+    `attacks`, `file_attacks`, `predictions` and `pass_at_k`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -41,6 +51,7 @@ def write_run_page(run_dir: Path | str) -> Path:
     derived = {
         "gains": gains_table(results),
         "counterfactuals": counterfactuals_table(results),
+        "best_checkpoints": best_checkpoints_table(results),
         "contrasts": contrasts,
         "findings": findings,
         "orders": orders_table(results),
@@ -67,6 +78,7 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         organizations=results.organizations,
         headline=headlines.headline(results),
         warnings=budgets.warnings(results.reached_models),
+        copy_cautions=held_out_copies.copy_cautions(results),
         findings=[_with_contrasts(finding, derived) for finding in derived["findings"] if not finding["arm"]],
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
         anything_measured=_anything(results),
@@ -81,19 +93,20 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     experiment = json.dumps(results.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False)
     found = [Gain(**row) for row in derived["gains"]]
     table = {"rows": gains.gain_rows(found), "settings": gains.settings_of(found)}
+    quoted = {"seeds": max((g.seeds for g in found), default=0), "on_test": any(g.on_test for g in found)}
     evidence = overview.evidence(results)[overview.NUM_OPEN :]
     board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
     memorized = counterfactuals.section(results, derived["counterfactuals"])
     attacked = file_attacks.section(results, derived["file_attacks"])
     return [
         *(section for section in (memorized, attacked) if section is not None),
-        _front(10, "gains", **table, answer=gains.who_gains(found), seeds=max((g.seeds for g in found), default=0)),
-        _front(20, "frontier"),
+        _front(10, "gains", **table, answer=gains.who_gains(found), **quoted),
+        _front(20, "frontier", at_zero=zeros.at_zero(results)),
         _front(30, "findings"),
-        _front(50, "organizations", **table, facts=organizations.facts(results)),
+        _front(50, "organizations", **table, facts=organizations.facts(results, found)),
         _own(100, "scoreboard", "Scoreboard", scores=scores, rows=rows, **board),
         _own(400, "order", "The order", order_blocks=blocks, best_order=headlines.best_order),
-        _own(500, "along", "Along the way"),
+        _own(500, "along", "Along the way", best=checkpoints.best_beside_last(derived["best_checkpoints"])),
         _own(2100, "evidence", "Evidence", evidence=evidence),
         _own(2200, "budgets", "Budgets", budgets=overview.spent(results)),
         _own(

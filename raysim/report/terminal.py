@@ -1,11 +1,11 @@
 """The scoreboard and the owner matrix in the terminal, 100 columns wide."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysim.analysis import budgets
+from raysim.analysis import budgets, held_out_copies
 from raysim.analysis.results import Row, RunResults
 from raysim.analysis.scores import Score
 from raysim.analysis.sweep import is_sweep, open_sweep
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 WIDTH = 100
+
+_OWNERS = (
+    "In brackets: the owner's data took no part in that model's training. In place of a zero: the share of prompts that"
+    " so few files allow (Wilson, 95 %); † undertrained on the owner's code, so no safety; ? fit not known."
+)
 
 
 def summary_table(run_dir: Path | str) -> "Group":
@@ -35,8 +40,10 @@ def summary_table(run_dir: Path | str) -> "Group":
         parts.insert(0, Text(f"Unfinished: {results.run.progress}.", style="yellow"))
     warnings = budgets.warnings(results.reached_models)
     parts += [Text(f"Budgets differ: {warning}.", style="yellow") for warning in warnings]
+    parts += [Text(f"{caution}.", style="yellow") for caution in held_out_copies.copy_cautions(results)]
     parts += _scoreboard(results)
     parts += _owners(results)
+    parts += _findings(results)
     parts.append(_where(results.run.path))
     return Group(*parts)  # type: ignore[arg-type]
 
@@ -139,6 +146,26 @@ def _scoreboard(results: RunResults) -> list[object]:
     return [table, Text("")]
 
 
+def _findings(results: RunResults) -> list[object]:
+    """The findings that have a number, each with what could overturn it; as the table has them."""
+    from rich.text import Text
+
+    lines: list[object] = []
+    for row in results.run.table("findings").to_pylist():
+        if row["arm"] or row["value"] is None:
+            continue
+        lines.append(Text(f"{row['finding']} {row['verdict']}: {_measured(row)}"))
+        if row["confound"]:
+            lines.append(Text(f"   could overturn it: {row['confound']}", style="dim"))
+    return [*lines, Text("")] if lines else []
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    interval = "no interval" if row["low"] is None else f"95 %: {row['low']:+.3f} to {row['high']:+.3f}"
+    seeds = f"{row['seeds']} seed{'s' * (row['seeds'] != 1)}"
+    return f"{row['value']:+.3f} {row['unit']}, {interval}; {seeds}".replace("-", "−")
+
+
 def _owners(results: RunResults) -> list[object]:
     from rich.table import Table
     from rich.text import Text
@@ -152,4 +179,4 @@ def _owners(results: RunResults) -> list[object]:
         table.add_column(Text(owner), justify="right", no_wrap=True, max_width=16, overflow="ellipsis")
     for row, cells in rows:
         table.add_row(Text(row.label), *(Text(cell) for cell in cells))
-    return [table, Text("In brackets: the owner's data took no part in that model's training."), Text("")]
+    return [table, Text(_OWNERS), Text("")]

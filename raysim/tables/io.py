@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from raysim.core.errors import DamagedEntry, InputError, os_errors
 from raysim.core.run_folder import RunFolder
 from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP, RECITALS
+from raysim.tables.schemas.checkpoints import BEST_CHECKPOINTS
 from raysim.tables.schemas.comparison import COMPARISON
-from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS
+from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS, HELD_OUT_COPIES
 from raysim.tables.schemas.counterfactuals import COUNTERFACTUALS
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.file_attacks import FILE_ATTACKS
@@ -55,10 +56,12 @@ TABLES: dict[str, TableSpec] = {
         MEMBERSHIP,
         BLIND,
         CLONES,
+        HELD_OUT_COPIES,
         CORPORA,
         DROPS,
         GAINS,
         COUNTERFACTUALS,
+        BEST_CHECKPOINTS,
         CONTRASTS,
         FINDINGS,
         ORDERS,

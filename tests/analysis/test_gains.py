@@ -122,3 +122,26 @@ def test_a_model_that_diverged_has_no_gain(tmp_path: Path) -> None:
     )
     for gain in gains(RunResults(open_run(tmp_path / "run"))):
         assert (gain.gain is None) == (gain.together is None) == (gain.low is None) == (gain.strategy == "centralized")
+
+
+def test_settings_are_chosen_on_validation_and_quoted_on_test(tmp_path: Path) -> None:
+    """Fedavg is made the best on validation files, and the worst on the test split."""
+    better = Setting("good", "fedavg", variant="x", worse=-1.0)
+    found = gains(results_of(tmp_path, memorization=False, files=12, more=(better,), test={"good": 3.0}))
+    best = best_for(found, "meta")
+    assert best is not None
+    assert best.strategy == "good"
+    assert best.gain is not None
+    assert best.gain > 0
+    assert best.on_test
+    assert best.reported.gain == best.test_gain
+    assert best.test_gain == pytest.approx(best.gain - 3.0 / 3 / log(2), abs=0.02)
+    assert best.verdict == "loses"
+    assert best.reported_note == best.test_note != ""
+
+
+def test_without_a_test_split_validation_is_quoted(results: RunResults) -> None:
+    for gain in gains(results):
+        assert not gain.on_test
+        assert (gain.reported.gain, gain.reported.low, gain.reported_note) == (gain.gain, gain.low, gain.note)
+        assert gain.test_gain is None

@@ -139,3 +139,13 @@ def test_arms_are_one_each_and_none_is_averaged(results):
     assert arms(found, F3_LOSS) == arms(found, F3_EXPOSURE) == arms(found, F3_BEST) == ["fedavg", "fedyogi"]
     one_arm, other = (value(found, F3_EXPOSURE, label) for label in ("fedavg", "fedyogi"))
     assert abs(one_arm - other) > 1e-6
+
+
+def test_what_is_best_on_validation_has_its_test_losses_in_the_note(build_results):
+    results = build_results(test={"fedavg": 0.5})
+    note = one(federated_memorizes_less(results), F3_BEST, "fedavg").note
+    ends = [final(results, label)[0].model for label in ("fedavg", "centralized")]
+    ours, theirs = (results.measures(model)["test_bits_per_byte", ""] for model in ends)
+    assert f"chosen on validation, on the test split {ours:.3f} and {theirs:.3f} bits per byte" in note
+    without = one(federated_memorizes_less(build_results()), F3_BEST, "fedavg").note
+    assert "test split" not in without

@@ -4,6 +4,7 @@ import math
 import pytest
 
 from raysim.analysis.results import RunResults
+from raysim.analysis.sweep import open_sweep
 from raysim.report.headlines import (
     against_centralized,
     best_order,
@@ -11,7 +12,9 @@ from raysim.report.headlines import (
     headline,
     key_numbers,
     quality,
+    sweep_headline,
     sweep_numbers,
+    trained_last,
 )
 from raysim.report.sections.orders import OrderBlock, RankedOrder
 from raysim.report.sections.overview import scoreboard
@@ -78,6 +81,7 @@ def test_zero_is_not_the_most(values, value, says):
         ([(0.5, "fedavg")], "−50 %"),
         ([(0.5, "fedavg"), (1.5, "fedyogi")], "−50 to +50 %"),
         ([(1.0, "fedavg"), (1.0, "fedyogi")], "+0 %"),
+        ([(0.999, "fedavg"), (1.001, "fedyogi")], "+0 %"),
         ([(0.0, "fedavg")], "−100 %"),
     ],
 )
@@ -86,7 +90,7 @@ def test_each_federated_setting_is_held_against_centralized(values, value):
     assert detail(against_centralized(values, 1.0))[0] == value
 
 
-@pytest.mark.parametrize("reference", [None, 0.0])
+@pytest.mark.parametrize("reference", [None, 0.0, 0.004])
 def test_nothing_is_held_against_nothing(reference):
     assert against_centralized([(0.5, "fedavg")], reference) is None
 
@@ -154,3 +158,74 @@ def test_the_headline_counts_what_was_run(results):
     assert headline(results).startswith("Three organizations (meta, microsoft and google) in five settings, under one")
     nothing = RunResults(dataclasses.replace(results.run, _tables={"models": results.run.table("models").slice(0, 0)}))
     assert headline(nothing).endswith("no model was finished yet.")
+
+
+def test_the_best_is_chosen_on_validation_and_quoted_on_test():
+    tests = {"a": 2.9, "b": 2.1, "c": 2.9}
+    one = detail(quality([(2.0, "a"), (2.5, "b")], [], None, tests))
+    assert one == ("2.900", "on the test split; chosen on validation, 2.000 bits per byte, the best: a")
+    assert detail(quality([(2.0, "a"), (2.0, "b"), (2.5, "c")], [], None, tests))[0] == "2.100–2.900"
+    assert detail(quality([(2.0, "a"), (2.0, "c")], [], None, tests))[0] == "2.900"
+    # Where not all that are chosen have a test loss, validation stays.
+    assert detail(quality([(2.0, "d"), (2.5, "b")], [], None, tests))[0] == "2.000"
+
+
+def test_the_best_order_has_its_test_loss():
+    one = block(1, 2)
+    ranked = [dataclasses.replace(order, test=test) for order, test in zip(one.ranked, (2.6, 1.9), strict=True)]
+    text = best_order(dataclasses.replace(one, ranked=ranked))
+    assert text.endswith("a prompt; chosen on validation, on the test split 2.600 bits per byte")
+
+
+def test_a_run_with_a_test_split_quotes_it(build_run):
+    results = RunResults(open_run(build_run(memorization=False, test={"centralized": 1.0})))
+    (number,) = key_numbers(results)
+    rows = {row.label: row for row in results.final_rows()}
+    assert number.detail.startswith("on the test split; chosen on validation, ")
+    (best,) = [row for label, row in rows.items() if f"the best: {label}" in number.detail]
+    assert number.value == f"{best.mean('test_bits_per_byte'):.3f}"
+    assert best.mean("test_bits_per_byte") > min(row.mean("test_bits_per_byte") for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("last", "before", "value", "says"),
+    [
+        (1.5, 0.25, "1.50", "trained last, against 0.25 of one trained earlier"),
+        (0.0, 0.25, "0.00", "trained last, against 0.25 of one trained earlier"),
+        (0.251, 0.249, "0.25", "trained last; the same of one trained earlier"),
+        (0.0, 0.0, "0.00", "trained last; none of one trained earlier, either"),
+    ],
+)
+def test_who_was_trained_last(last, before, value, says):
+    found = detail(trained_last(last, before))
+    assert (found[0], found[1].endswith(says)) == (value, True)
+
+
+def test_one_of_each_is_said_in_the_singular(build_run):
+    rest = ("centralized", "incremental", "fedavg", "fedyogi")
+    results = RunResults(open_run(build_run(organizations=("meta",), prompts=1, samples=1, without=rest)))
+    assert headline(results) == (
+        "One organization (meta) in one setting, under one seed: 1 model of 1.18 M parameters, each probed with up to"
+        " 1 prompt and one sample a prompt."
+    )
+    assert [number.name for number in key_numbers(results)] == ["Quality", "Given away"]
+    assert all("the only setting measured" in n.detail or "none in any" in n.detail for n in key_numbers(results))
+
+
+def test_a_sweep_of_one_point_and_one_setting(build_sweep):
+    rest = ("single", "centralized", "incremental", "fedyogi")
+    settings = {"prompts": 4, "files": 2, "leak": 0.0, "without": rest}
+    sweep = open_sweep(build_sweep({"rate": "rate"}, [(("0.1",), settings)]))
+    assert sweep_headline(sweep).startswith("One point: every value of rate (0.1).")
+    best, leaks = sweep_numbers(sweep)
+    assert best.detail.endswith("of fedavg with rate 0.1, the only setting measured")
+    assert (leaks.value, leaks.detail.endswith("the only setting measured")) == ("0.00", True)
+
+
+def test_points_that_are_alike_are_said_to_be(build_sweep):
+    rest = ("single", "centralized", "incremental", "fedyogi")
+    settings = {"prompts": 4, "files": 2, "leak": 0.0, "without": rest}
+    runs = [(("0.1",), settings), (("0.2",), settings | {"seeds": (1, 2)})]
+    sweep = open_sweep(build_sweep({"rate": "rate"}, runs))
+    leaks = next(number for number in sweep_numbers(sweep) if number.name == "Given away")
+    assert (leaks.value, leaks.detail) == ("0.00", "exclusive lines a prompt, the same in all 2 settings")

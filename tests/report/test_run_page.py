@@ -204,3 +204,15 @@ def test_a_page_without_audits_does_not_speak_of_them(run):
     page = write_run_page(run).read_text(encoding="utf-8")
     assert 'id="exposure"' not in page
     assert 'href="#membership"' not in page
+
+
+def test_cards_have_what_could_overturn_them(run, page):
+    rows = [row for row in read_table(run, "findings").to_pylist() if not row["arm"] and row["value"] is not None]
+    assert rows
+    for row in rows:
+        line = " ".join(row["confound"].split())
+        assert f"What could overturn it {line[0].upper()}{line[1:]}." in page.text
+
+
+def test_the_best_checkpoint_is_beside_the_last(page):
+    assert "Best on validation, and last" in page.text

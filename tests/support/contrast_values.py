@@ -1,9 +1,13 @@
-"""Values of contrasts, and the numbers of a run's tables that they are to be computed from."""
+"""Values of contrasts, the numbers of tables that they are computed from, and results that are changed for a test."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from statistics import mean
 
 import numpy as np
 
+from raysim.analysis.confound_checks import ArmContrast
+from raysim.analysis.contrasts import all_contrasts
 from raysim.analysis.paired import Contrast, Found
 from raysim.analysis.reached_models import ReachedModel, finals
 from raysim.analysis.results import RunResults
@@ -36,3 +40,16 @@ def measured_mean(
     results: RunResults, models: list[ReachedModel], measure: tuple[str, str] = ("exclusive", "")
 ) -> float:
     return mean(results.measures(m.model)[measure] for m in models)
+
+
+def compared(results: RunResults, finding: str, name: str, arm: str) -> ArmContrast:
+    """One contrast over its seeds, as checks for confounds receive it."""
+    found = all_contrasts(results)[finding].contrasts
+    group = tuple(c for c in found if (c.name, c.arm) == (name, arm))
+    return ArmContrast(results, group, frozenset(c.name for c in found))
+
+
+def change(results: RunResults, chosen: Callable[[ReachedModel], bool], **fields: object) -> RunResults:
+    """The same results, in which the models that are chosen have these fields."""
+    results.reached_models[:] = [replace(m, **fields) if chosen(m) else m for m in results.reached_models]  # type: ignore[arg-type]
+    return results

@@ -16,6 +16,7 @@ from raysim.measures.memorization.recipes import (
     copies_recipe,
     emissions_recipe,
     generation_recipe,
+    held_out_copies_recipe,
     match_recipe,
     prompts_recipe,
     study_recipe,
@@ -89,6 +90,7 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                 "match",
                 "prompts",
                 "clones",
+                "held_out_copies",
                 "copies",
                 "emissions",
                 "study_counts",
@@ -110,6 +112,8 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
             if settings := experiment.measure_settings(MemorizationSettings):
                 found["prompts"].add(key_of(prompts_recipe(context, name, settings, references)))
                 found["clones"].add(key_of(clones_recipe(context, name, settings, references)))
+                held_out = held_out_copies_recipe(context, name, settings, references)
+                found["held_out_copies"].add(key_of(held_out))
                 found["copies"].add(key_of(copies_recipe(context, name, settings)))
                 if wanted(model.checkpoint, settings):
                     generated = key_of(generation_recipe(context, key, name, settings))

@@ -25,6 +25,7 @@ from raysim.measures.memorization.recipes import (
     emissions_recipe,
     extraction_recipe,
     generation_recipe,
+    held_out_copies_recipe,
     match_recipe,
     prompts_recipe,
     study_recipe,
@@ -143,6 +144,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         "match": match_recipe(context, inputs.generations, memorization, inputs.references),
         "prompts": prompts_recipe(context, "a", memorization, inputs.references),
         "clones": clones_recipe(context, "a", memorization, inputs.references),
+        "held_out_copies": held_out_copies_recipe(context, "a", memorization, inputs.references),
         "copies": copies_recipe(context, "a", memorization),
         "emissions": emissions_recipe(
             context, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references
@@ -164,7 +166,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
 
 
 KINDS = set(keys_of(BASE))
-COMPARED = {"match", "prompts", "clones", "copies", "emissions", "study_counts"}
+COMPARED = {"match", "prompts", "clones", "held_out_copies", "copies", "emissions", "study_counts"}
 """Kinds of work that compare the lines of all organizations, by name."""
 
 

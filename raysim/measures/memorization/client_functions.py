@@ -12,6 +12,7 @@ from raysim.corpus.licence_headers import begins_with_notice
 from raysim.corpus.lines import LineRules, significant_lines
 from raysim.inference.prompts import open_line, split_batches
 from raysim.matching.clones import clone_rows
+from raysim.matching.held_out import held_out_rows
 from raysim.matching.line_index import LineIndex, build_index
 from raysim.matching.matches import prompt_context
 from raysim.matching.truths import lines_to_come, truth_windows
@@ -92,3 +93,15 @@ def clones_at(
 ) -> pa.Table:
     """Compares an organization's training split with the line hashes of all."""
     return clone_rows(organization.name, organization.corpus.train, min_lines, indexes, reference, secret)
+
+
+def held_out_copies_at(
+    organization: Organization,
+    min_lines: int,
+    indexes: Mapping[str, LineIndex],
+    reference: LineIndex | None,
+    secret: bytes,
+) -> pa.Table:
+    """Compares an organization's held-out files with the line hashes of all training splits."""
+    splits = {"valid": organization.corpus.valid, "test": organization.corpus.test}
+    return held_out_rows(organization.name, splits, min_lines, indexes, reference, secret)

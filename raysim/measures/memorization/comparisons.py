@@ -23,11 +23,12 @@ from raysim.measures.memorization.client_functions import (
     clones_at,
     contexts_at,
     describe_prompts,
+    held_out_copies_at,
     index_at,
     prompt_batches,
 )
 from raysim.measures.memorization.neutral import NeutralPrompts
-from raysim.measures.memorization.recipes import clones_recipe, copies_recipe, prompts_recipe
+from raysim.measures.memorization.recipes import clones_recipe, copies_recipe, held_out_copies_recipe, prompts_recipe
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.store.transfers import SERVER, Transfer
 from raysim.tasks.executor import TaskExecutor
@@ -83,8 +84,8 @@ class Comparisons:
         return found | ({SERVER: pool.backend.share(self.neutral.contexts(self._secret))} if self.neutral else {})
 
     async def tables(self) -> dict[str, list[pa.Table]]:
-        """Parts of the tables ``prompts``, ``copies`` and ``clones``."""
-        tables: dict[str, list[pa.Table]] = {"prompts": [], "copies": [], "clones": []}
+        """Parts of the tables ``prompts``, ``copies``, ``clones`` and ``held_out_copies``."""
+        tables: dict[str, list[pa.Table]] = {"prompts": [], "copies": [], "clones": [], "held_out_copies": []}
         seen: set[str] = set()
         for name, prompt_stats in (await self.prompt_stats()).items():
             of_whom, neutral = f"of {name}", ""
@@ -106,6 +107,10 @@ class Comparisons:
             recipe = clones_recipe(self._context, name, self._settings, self.references)
             entry = await self._executor.run_on_server(recipe, f"clones of {name}", partial(self._find_clones, name))
             tables["clones"].append(entry.table("clones"))
+            recipe = held_out_copies_recipe(self._context, name, self._settings, self.references)
+            what, work = f"held-out copies of {name}", partial(self._find_held_out_copies, name)
+            entry = await self._executor.run_on_server(recipe, what, work)
+            tables["held_out_copies"].append(entry.table("held_out_copies"))
         return tables
 
     async def indexes(self) -> tuple[dict[str, LineIndex], LineIndex | None]:
@@ -146,6 +151,15 @@ class Comparisons:
         )
         moved = [Transfer.of(o, name, "line hashes", i.windows.tobytes()) for o, i in indexes.items() if o != name]
         return [*moved, Transfer.of(name, SERVER, "clones", table_bytes(table))], {"clones": table}
+
+    async def _find_held_out_copies(self, name: str) -> tuple[list[Transfer], dict[str, pa.Table]]:
+        """The indexes of the others have reached the organization for its clones already."""
+        indexes, reference = await self.indexes()
+        table = await self._executor.pool.call(
+            name, "run", held_out_copies_at, self._settings.min_lines, indexes, reference, self._secret
+        )
+        moved = Transfer.of(name, SERVER, "held-out copies", table_bytes(table))
+        return [moved], {"held_out_copies": table}
 
     async def _ask_all(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         pool = self._executor.pool

@@ -19,7 +19,7 @@ from raysim.measures.memorization.recipes import extraction_recipe, generation_r
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.memorization.uploads import upload_tasks
 from raysim.simulation.strategy import ModelCheckpoint
-from raysim.tables.schemas.corpora import CLONES
+from raysim.tables.schemas.corpora import CLONES, HELD_OUT_COPIES
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS
@@ -46,9 +46,12 @@ memorization:
         WorkKind("generate", "generate", "generating", 2.0, flop_per_parameter=4, token_s=6e-5, piece_s=0.04),
         # Extraction reads most of its tokens and generates the others.
         WorkKind("extract", "recite", "reciting", 1.5, flop_per_parameter=3, token_s=4e-5, piece_s=0.02),
-        *map(WorkKind, ("match", "prompts", "copies", "clones", "emissions", "study_counts")),
+        *map(WorkKind, ("match", "prompts", "copies", "clones", "held_out_copies", "emissions", "study_counts")),
     )
-    tables = (PROMPTS, COPIES, GENERATIONS, SAMPLES, STUDY_COUNTS, MATCHES, EMISSIONS, UPLOADS, EXTRACTION, CLONES)
+    tables = (
+        *(PROMPTS, COPIES, GENERATIONS, SAMPLES, STUDY_COUNTS, MATCHES, EMISSIONS, UPLOADS, EXTRACTION),
+        *(CLONES, HELD_OUT_COPIES),
+    )
     report = (
         "raysim.report.sections.owners:section",
         "raysim.report.sections.study_counts:section",

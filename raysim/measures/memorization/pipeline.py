@@ -41,6 +41,7 @@ PROBE_TABLES = (
     "emissions",
     "uploads",
     "clones",
+    "held_out_copies",
 )
 
 

@@ -158,6 +158,19 @@ def clones_recipe(
     return {**_compared(context, settings, references), "kind": "clones", "organization": organization}
 
 
+def held_out_copies_recipe(
+    context: RunContext, organization: str, settings: MemorizationSettings, references: str
+) -> dict[str, Any]:
+    """Recipe of how much of an organization's held-out files stands in training splits and in the references."""
+    stats = context.client_stats[organization]
+    return {
+        **_compared(context, settings, references),
+        "kind": "held_out_copies",
+        "organization": organization,
+        "held_out": [stats.valid_fingerprint, stats.test_fingerprint],
+    }
+
+
 def _seeds(context: RunContext) -> dict[str, int]:
     """The seed of the samples, which is the run's, so that their noise varies over seeds; and that of the prompts.
 

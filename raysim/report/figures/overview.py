@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from raysim.analysis.reached_models import finals
+from raysim.analysis.reached_models import ReachedModel
 from raysim.analysis.results import Row, RunResults
+from raysim.analysis.zeros import zero_of
 from raysim.report.figures.extraction import extraction_curves
 from raysim.report.figures.frontier import frontier
 from raysim.report.figures.kit import (
@@ -25,21 +26,14 @@ from raysim.tables.names import PUBLIC
 
 def owner_heatmap(results: RunResults) -> Figure | None:
     """Covered lines per eligible prompt: a row a final model, a column an owner."""
-    rows = [row for row in results.final_rows(by_order=True) if _by_owner(row, results.organizations)]
-    if not rows:
+    found = owner_cells(results)
+    if not found:
         return None
+    rows, cells, texts = map(list, zip(*found, strict=True))
     names = [row.label for row in rows]
-    members = {(m.strategy, m.order): m.organizations for m in finals(results.reached_models)}
-    cells = [[row.mean("covered_eligible", owner) or 0.0 for owner in results.organizations] for row in rows]
-    texts = [
-        [
-            owner_cell(value, owner in members[row.strategy, row.order])
-            for value, owner in zip(line, results.organizations, strict=True)
-        ]
-        for row, line in zip(rows, cells, strict=True)
-    ]
     hover = "%{customdata[0]}<br>owner %{customdata[1]}: %{text} lines"
     figure = heatmap(names, results.organizations, cells, texts, "lines a prompt", hover)
+    figure["data"][0]["showscale"] = False  # every cell has its number, and needs the room
     edges = [i - 0.5 for i in range(1, len(rows)) if rows[i].family != rows[i - 1].family]
     figure["layout"]["shapes"] = [rule(edge) for edge in edges]
     height = 90 + 31 * len(rows)
@@ -107,14 +101,35 @@ def clone_matrix(results: RunResults) -> Figure | None:
     return checked_figure("clones", figure, 100 + 42 * len(owners), "Share of lines in common, before training")
 
 
-def _by_owner(row: Row, owners: Sequence[str]) -> bool:
-    return any(row.mean("covered_eligible", owner) is not None for owner in owners)
+def owner_cells(results: RunResults) -> list[tuple[Row, list[float], list[str]]]:
+    """Covered lines per eligible prompt: a row a final model, a cell an owner, as numbers and as text.
+
+    A text is in brackets where the owner's data took no part in the training; elsewhere what it is worth
+    stands in place of a zero.
+    """
+    found: list[tuple[Row, list[float], list[str]]] = []
+    for row, models in results.final_groups(by_order=True):
+        values = [row.mean("covered_eligible", owner) for owner in results.organizations]
+        if all(value is None for value in values):
+            continue
+        cells = [value or 0.0 for value in values]
+        trained = models[0].organizations
+        texts = [
+            _owner_text(results, models, owner, value, owner in trained)
+            for owner, value in zip(results.organizations, cells, strict=True)
+        ]
+        found.append((row, cells, texts))
+    return found
 
 
-def owner_cell(value: float, trained: bool) -> str:
-    """Lines a prompt as text, in brackets where the owner's data took no part in the training."""
+def _owner_text(results: RunResults, models: Sequence[ReachedModel], owner: str, value: float, trained: bool) -> str:
     text = f"{value:.2f}" if value < 9.95 else f"{value:.1f}"
-    return text if trained else f"({text})"
+    if not trained:
+        return f"({text})"
+    if value:
+        return text
+    arrays = results.prompts
+    return f"{zero_of(results, models, [owner], arrays.eligible & arrays.from_training).mark}"
 
 
 def _paths(results: RunResults) -> dict[str, list[Row]]:

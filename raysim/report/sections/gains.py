@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raysim.analysis.gains import Gain, best_for
+from raysim.analysis.zeros import Zero
 from raysim.report.sections.overview import counted, listed
 
 Tone = Literal["gains", "loses", "unclear"]
@@ -50,7 +51,7 @@ def gain_rows(gains: Sequence[Gain]) -> list[GainRow]:
     found: list[GainRow] = []
     for organization in organizations:
         mine = [gain for gain in gains if gain.organization == organization]
-        alone = next((gain.alone for gain in mine if gain.alone is not None), None)
+        alone = next((gain.reported.alone for gain in mine if gain.reported.alone is not None), None)
         cells = tuple(_cell(gain) for gain in mine)
         found.append(GainRow(organization, _number(alone), cells, advice(mine)))
     return found
@@ -77,13 +78,16 @@ def who_gains(gains: Sequence[Gain]) -> str:
     if worse:
         parts.append(f"{listed(worse)} {_verb(worse, 'does', 'do')} better alone than in any setting")
     if open_:
-        missing = [name for name in open_ if _best(best, name).low is None]
-        undecided = [name for name in open_ if name not in missing]
+        missing = [name for name in open_ if _best(best, name).reported.low is None]
+        lost = [name for name in open_ if _best(best, name).verdict == "loses"]
+        undecided = [name for name in open_ if name not in (*missing, *lost)]
+        if lost:
+            parts.append(f"for {listed(lost)} {_chosen(gains)} is worse than alone, and not every other is shown to be")
         if undecided:
-            parts.append(f"for {listed(undecided)} it is undecided: the interval of the best setting holds zero")
+            parts.append(f"for {listed(undecided)} it is undecided: the interval of {_chosen(gains)} holds zero")
         if missing:
             means = ", ".join(
-                f"{name} {_signed(_best(best, name).gain)} in {_best(best, name).strategy}" for name in missing
+                f"{name} {_signed(_best(best, name).reported.gain)} in {_best(best, name).strategy}" for name in missing
             )
             parts.append(f"for {listed(missing)} there is no interval, only means in bits per byte: {means}")
     text = ". ".join(part[0].upper() + part[1:] for part in parts)
@@ -97,34 +101,38 @@ def advice(mine: Sequence[Gain]) -> str:
         return "Nothing to hold against each other: it needs `single` among the strategies, and losses."
     best = best_for(known, known[0].organization)
     assert best is not None
+    shown = best.reported
     if best.verdict == "gains":
         cheaper = [g for g in known if g.verdict == "gains" and (g.lines or 0.0) < (best.lines or 0.0)]
-        text = f"Join, in {best.strategy}: {_signed(best.gain)} bits per byte better than alone{_price(best)}"
+        text = f"Join, in {best.strategy}: {_signed(shown.gain)} bits per byte better than alone{_price(best)}"
         if cheaper:
             least = min(cheaper, key=lambda gain: (gain.lines or 0.0, gain.strategy))
-            text += f"; {least.strategy} gains {_signed(least.gain)}{_price(least)}"
+            text += f"; {least.strategy} gains {_signed(least.reported.gain)}{_price(least)}"
         return f"{text}."
     if all(gain.verdict == "loses" for gain in known):
-        return f"Stay alone: even the best setting, {best.strategy}, is {-(best.gain or 0.0):.3f} bits per byte worse."
-    if best.low is None:
-        means = f"{best.strategy} is the best ({_signed(best.gain)} bits per byte)"
-        return f"By the means alone {means}; no interval: {best.note}."
+        return f"Stay alone: even the best setting, {best.strategy}, is {-(shown.gain or 0.0):.3f} bits per byte worse."
+    if shown.low is None:
+        means = f"{best.strategy} is the best ({_signed(shown.gain)} bits per byte)"
+        return f"By the means alone {means}; no interval: {best.reported_note}."
+    says = "lies below zero, though not every other setting's does" if best.verdict == "loses" else "holds zero"
     return (
-        f"Undecided: {best.strategy} is the best, {_signed(best.gain)} bits per byte, and its interval"
-        f" ({_signed(best.low)} to {_signed(best.high)}) holds zero{_price(best)}."
+        f"Undecided: {best.strategy} is the best{' on validation files' * best.on_test}, {_signed(shown.gain)} bits per"
+        f" byte{' on test files' * best.on_test}, and its interval ({_signed(shown.low)} to {_signed(shown.high)})"
+        f" {says}{_price(best)}."
     )
 
 
 def _cell(gain: Gain) -> GainCell:
-    interval = "" if gain.low is None else f"{_signed(gain.low)} to {_signed(gain.high)}"
+    shown = gain.reported
+    interval = "" if shown.low is None else f"{_signed(shown.low)} to {_signed(shown.high)}"
     lines = ""
     if gain.lines:
         lines = f"{gain.lines:.2f} lines a prompt"
     elif gain.lines is not None and gain.leaking_high is not None:
-        lines = f"no line; < {100 * gain.leaking_high:.0f} % of prompts"
+        lines = f"no line; {Zero(gain.leaking_high, gain.fit).text}"
     return GainCell(
-        _number(gain.together),
-        "" if gain.gain is None else _signed(gain.gain),
+        _number(shown.together),
+        "" if shown.gain is None else _signed(shown.gain),
         interval,
         lines,
         gain.verdict,  # type: ignore[arg-type]
@@ -135,9 +143,13 @@ def _price(gain: Gain) -> str:
     if gain.lines is None:
         return ""
     if gain.lines == 0.0:
-        bound = "" if gain.leaking_high is None else f", at most {100 * gain.leaking_high:.0f} % of its prompts"
-        return f"; none of its own lines was given away{bound}"
+        worth = "" if gain.leaking_high is None else f" ({Zero(gain.leaking_high, gain.fit).text})"
+        return f"; none of its own lines was given away{worth}"
     return f"; it gives away {gain.lines:.2f} of its lines a prompt"
+
+
+def _chosen(gains: Sequence[Gain]) -> str:
+    return "the setting that is best on validation files" if any(g.on_test for g in gains) else "the best setting"
 
 
 def _best(best: dict[str, Gain | None], name: str) -> Gain:

@@ -33,6 +33,7 @@ class RankedOrder:
         best: for which weights of leakage it is the best one, or ''.
         ranks: its ranks over seeds, if there are several seeds.
         covered: covered lines per eligible prompt, for each organization.
+        test: bits per byte on the test split; None where there is none.
     """
 
     rank: int
@@ -44,6 +45,7 @@ class RankedOrder:
     best: str
     ranks: str
     covered: list[str]
+    test: float | None = None
 
     @property
     def open(self) -> bool:
@@ -132,14 +134,20 @@ def _ranked(results: RunResults, orders: Orders, rows: Sequence[dict[str, Any]])
                 best=ranges.get(one.order, ""),
                 ranks=f"{ranks[0]} to {ranks[-1]} over seeds" if len(ranks) > 1 else "",
                 covered=[_mean(by_seed, one.order) for by_seed in covered],
+                test=_over_seeds(orders.finals(results, ("test_bits_per_byte", "")), one.order),
             )
         )
     return ranked
 
 
-def _mean(by_seed: Mapping[int, Values], order: Order) -> str:
+def _over_seeds(by_seed: Mapping[int, Values], order: Order) -> float | None:
     known = [values[order] for values in by_seed.values() if order in values]
-    return f"{np.mean(known):.2f}" if known else "–"
+    return float(np.mean(known)) if known else None
+
+
+def _mean(by_seed: Mapping[int, Values], order: Order) -> str:
+    mean = _over_seeds(by_seed, order)
+    return "–" if mean is None else f"{mean:.2f}"
 
 
 def _summary(orders: Orders) -> str:

@@ -1,14 +1,31 @@
 """What the report says to each organization: what it brought, what its code looks like to others, what it lets go."""
 
+from collections.abc import Sequence
+
+from raysim.analysis.gains import Gain
+from raysim.analysis.held_out_copies import copied_in
 from raysim.analysis.results import RunResults
+from raysim.matching.held_out import CopiedFiles
 from raysim.report.sections.overview import quantity
 from raysim.tables.names import PUBLIC
 
 
-def facts(results: RunResults) -> dict[str, list[tuple[str, str]]]:
-    """For each organization names and texts of what there is to know beside its gains, as far as it was recorded."""
+def facts(results: RunResults, found: Sequence[Gain]) -> dict[str, list[tuple[str, str]]]:
+    """For each organization names and texts of what there is to know beside its gains, as far as it was recorded.
+
+    Args:
+        results: of the run.
+        found: what every organization gains in every setting.
+    """
+    copied = copied_in(results)
     return {
-        name: [*_data(results, name), *_shared(results, name), *_sent(results, name)] for name in results.organizations
+        name: [
+            *_data(results, name),
+            *_shared(results, name),
+            *_copied(copied.get(name), [gain for gain in found if gain.organization == name]),
+            *_sent(results, name),
+        ]
+        for name in results.organizations
     }
 
 
@@ -33,6 +50,20 @@ def _shared(results: RunResults, name: str) -> list[tuple[str, str]]:
         for row in sorted(rows, key=lambda row: -row["share"])
     ]
     return [("Lines in common", ", ".join(parts))] if parts else []
+
+
+def _copied(copied: CopiedFiles | None, mine: Sequence[Gain]) -> list[tuple[str, str]]:
+    """What of its validation files is trained on, and the losses without these."""
+    if copied is None or not (copied.others or copied.copies):
+        return []
+    text = f"{100 * copied.share:.1f} % of the lines in others' training splits"
+    if copied.copies:
+        text += f"; {len(copied.copies)} of {copied.files} files for at least half in some training split"
+        known = {"alone": next((gain.alone_without_copies for gain in mine), None)}
+        known |= {gain.strategy: gain.together_without_copies for gain in mine}
+        losses = [f"{setting} {bits:.3f}" for setting, bits in known.items() if bits is not None]
+        text += f"; bits per byte without them: {', '.join(losses)}" if losses else "; none is left without them"
+    return [("Validation code", text)]
 
 
 def _sent(results: RunResults, name: str) -> list[tuple[str, str]]:

@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysim.analysis.budgets import Budget, budgets
-from raysim.analysis.reached_models import finals
 from raysim.analysis.results import Row, RunResults
 from raysim.analysis.scores import SCORES, Score
 from raysim.analysis.statistics import wilson
-from raysim.report.figures.overview import owner_cell
+from raysim.report.figures.overview import owner_cells
 
 NUM_EVIDENCE = 12
 NUM_CANDIDATES = 5000
@@ -42,15 +41,8 @@ def scoreboard(results: RunResults) -> tuple[list[Score], list[tuple[Row, list[S
 
 
 def owner_matrix(results: RunResults) -> list[tuple[Row, list[str]]]:
-    """Covered lines per eligible prompt by model and owner, as text; in brackets where the owner took no part."""
-    members = {(reached.strategy, reached.order): reached.organizations for reached in finals(results.reached_models)}
-    table: list[tuple[Row, list[str]]] = []
-    for row in results.final_rows(by_order=True):
-        values = [(owner, row.mean("covered_eligible", owner)) for owner in results.organizations]
-        if any(value is not None for _, value in values):
-            trained = members[row.strategy, row.order]
-            table.append((row, [owner_cell(value or 0.0, owner in trained) for owner, value in values]))
-    return table
+    """Covered lines per eligible prompt by model and owner, as text (see `owner_cells`)."""
+    return [(row, texts) for row, _, texts in owner_cells(results)]
 
 
 def why_no_owners(results: RunResults) -> str:

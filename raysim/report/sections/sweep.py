@@ -75,7 +75,9 @@ def _state(point: SweepPoint) -> str:
 
 
 def _is_best(trial: Trial, rivals: Sequence[Trial], measure: str, sign: int) -> bool:
-    """Whether no rival is better; where all are equal, nobody is the best."""
+    """Whether no rival is better; where all are equal, or nothing is better, nobody is the best."""
+    if not sign:
+        return False
     values = [value for rival in rivals if (value := rival.row.mean(measure)) is not None]
     own = trial.row.mean(measure)
     return own is not None and min(values) < max(values) and sign * own == max(sign * value for value in values)

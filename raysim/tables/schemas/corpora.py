@@ -43,3 +43,20 @@ CLONES = table_spec(
         ("fragments", COUNT, "distinct maximal fragments in common"),
     ],
 )
+
+HELD_OUT_COPIES = table_spec(
+    "held_out_copies",
+    "How much of one held-out file stands in training splits, in windows of min_lines lines: equal files fall alike,"
+    " near copies may not.",
+    "organization split file",
+    [
+        ("organization", TEXT, "whose file"),
+        ("split", TEXT, "valid or test"),
+        ("file", TEXT, "path of the file within its organization"),
+        ("lines", COUNT, "its significant lines"),
+        ("own", COUNT, "of these, lines in the organization's own training split"),
+        ("others", COUNT, "lines in another organization's"),
+        ("trained", COUNT, "lines in any of them"),
+        ("public", COUNT, "lines in the references"),
+    ],
+)

@@ -58,6 +58,13 @@ FINDINGS = table_spec(
         ("p", REAL, "of what the estimate may show, adjusted over findings (Holm) and arms; null below five seeds"),
         ("seeds", SMALL, "seeds that entered"),
         ("models", TEXT, "which models entered, a side after the other"),
+        (
+            "confound",
+            TEXT,
+            "what else could explain it, as far as the tables show: one or two that apply, else those that were looked"
+            " for; null where nothing was compared",
+        ),
         ("note", TEXT, "what to know before quoting it; for 'not measured' the YAML line to add"),
     ],
+    added={"confound": None},
 )

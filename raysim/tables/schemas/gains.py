@@ -23,5 +23,27 @@ GAINS = table_spec(
         ("leaking", REAL, "share of these prompts that make the setting give away such a line"),
         ("leaking_high", REAL, "upper end of its 95 % Wilson interval, with the prompts' files as trials"),
         ("note", TEXT, "what the interval rests on"),
+        (
+            "fit",
+            TEXT,
+            "fitted, or undertrained: the setting codes training text of the organization in no fewer bits a byte than"
+            " zlib its validation files, so that it says little if nothing is given away; empty: not measured",
+        ),
+        ("test_alone", REAL, "as alone, on the organization's test files, on which nothing is chosen; null: none"),
+        ("test_together", REAL, "as together, on the test files"),
+        ("test_gain", REAL, "as gain, on the test files"),
+        ("test_low", REAL, "lower end of its 95 % interval; null where there is none"),
+        ("test_high", REAL, "upper end of it"),
+        ("test_note", TEXT, "what it rests on"),
+        (
+            "alone_without_copies",
+            REAL,
+            "as alone, without validation files of which at least half stands in a training split (held_out_copies);"
+            " null: not looked for, or none is left",
+        ),
+        ("together_without_copies", REAL, "as together, without these"),
     ],
+    added={"fit": "", "test_note": ""}
+    | dict.fromkeys(("test_alone", "test_together", "test_gain", "test_low", "test_high"))
+    | dict.fromkeys(("alone_without_copies", "together_without_copies")),
 )

@@ -24,5 +24,7 @@ SWEEP = table_spec(
         ("ratio_eligible", REAL, "covered lines of any owner, an eligible prompt"),
         ("matched_share", REAL, "share of samples with at least one covered line"),
         ("passes", REAL, "share of solutions that pass their tests, as a mean over problems (pass@1)"),
+        ("test_bits_per_byte", REAL, "as bits_per_byte, on the test split, on which nothing is chosen; null: none"),
     ],
+    added={"test_bits_per_byte": None},
 )

@@ -51,11 +51,16 @@ DECIDES: dict[str, str] = {
         " baselines solve"
     ),
     "context.client_stats.a.train_fingerprint": (
-        "packing train training_losses generate extract match prompts clones copies emissions study_counts membership"
-        " blind baselines licences"
+        "packing train training_losses generate extract match prompts clones held_out_copies copies emissions"
+        " study_counts membership blind baselines licences"
     ),
-    "context.client_stats.a.valid_fingerprint": "losses generate prompts copies membership blind baselines",
-    "context.client_stats.b.train_fingerprint": "match prompts clones copies emissions study_counts baselines",
+    "context.client_stats.a.valid_fingerprint": (
+        "losses generate prompts copies held_out_copies membership blind baselines"
+    ),
+    "context.client_stats.a.test_fingerprint": "held_out_copies",
+    "context.client_stats.b.train_fingerprint": (
+        "match prompts clones held_out_copies copies emissions study_counts baselines"
+    ),
     "context.split_seed": (
         "tokenizer packing train training_losses generate extract prompts copies exposure recital membership blind"
         " baselines"
@@ -82,7 +87,7 @@ DECIDES: dict[str, str] = {
         "passages", "prefix_tokens", "place", "suffix_tokens", "batch_size",
     )},
     "memorization.window_in_prompt": "match",
-    "memorization.min_lines": "match prompts clones copies emissions study_counts",
+    "memorization.min_lines": "match prompts clones held_out_copies copies emissions study_counts",
     "memorization.study_counts.simian": "study_counts",
     **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length", "place")},
     "exposure.candidates": "exposure",
@@ -100,7 +105,7 @@ DECIDES: dict[str, str] = {
     "tokenizer.vocab_size": "tokenizer",
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
-    "references": "match prompts clones emissions",
+    "references": "match prompts clones held_out_copies emissions",
     "model": "aggregate losses training_losses generate extract exposure recital membership solve",
     "stage": "snapshot",
     "epoch": "snapshot",
@@ -151,7 +156,7 @@ DECIDES_NOTHING: dict[str, str] = {
     "context.client_stats.b.valid_fingerprint": "it is not asked",
     **{f"context.client_stats.{name}.organization": _NAMED for name in "ab"},
     **{f"context.client_stats.{name}.splits": _COUNTED for name in "ab"},
-    **{f"context.client_stats.{name}.test_fingerprint": "nothing is measured on it yet" for name in "ab"},
+    "context.client_stats.b.test_fingerprint": "it is not asked",
     **{f"context.client_stats.{name}.drops": "what is not there" for name in "ab"},
     **{f"context.client_stats.{name}.licences": "in the fingerprint" for name in "ab"},
     **{f"context.client_stats.{name}.duplicate_lines": "follows from the corpus" for name in "ab"},

@@ -21,7 +21,7 @@ VERSIONS: dict[str, str] = {
     "EXTRACTION_VERSION": "extract",
     "PROMPT_FACTS_VERSION": "prompts",
     "ATTRIBUTION_VERSION": "match",
-    "MATCHING_VERSION": "match prompts clones copies emissions",
+    "MATCHING_VERSION": "match prompts clones held_out_copies copies emissions",
     "OVERLAP_VERSION": "copies emissions",
     "STUDY_COUNTS_VERSION": "study_counts",
     "CANARIES_VERSION": "exposure",

@@ -53,7 +53,7 @@ def test_asked_again_nothing_is_computed(models: MeasuredModels) -> None:
     first, second = measured(models, times=2)
     done = models.done()
     assert sorted(done) == sorted(
-        ["prompts", "copies", "clones", "generate", "match"] * 2 + ["emissions", "study_counts"]
+        ["prompts", "copies", "clones", "held_out_copies", "generate", "match"] * 2 + ["emissions", "study_counts"]
     )
     assert {name: rows(parts) for name, parts in second.items()} == {name: rows(parts) for name, parts in first.items()}
 

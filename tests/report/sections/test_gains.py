@@ -72,8 +72,8 @@ def test_a_gain_of_exactly_zero_is_no_gain() -> None:
         ),
         (
             0.0,
-            "Join, in centralized: +0.100 bits per byte better than alone; none of its own lines was given away, at"
-            " most 30 % of its prompts.",
+            "Join, in centralized: +0.100 bits per byte better than alone; none of its own lines was given away"
+            " (≤ 30 % of prompts; fit not known).",
         ),
         (None, "Join, in centralized: +0.100 bits per byte better than alone."),
     ],
@@ -103,6 +103,40 @@ def test_rows_and_bounds_at_zero() -> None:
     assert settings_of(found) == ["centralized", "fedavg"]
     (only,) = gain_rows(found)
     assert only.alone == "2.000"
-    assert [cell.lines for cell in only.cells] == ["no line; < 30 % of prompts", ""]
+    assert [cell.lines for cell in only.cells] == ["no line; ≤ 30 % of prompts; fit not known", ""]
     assert [cell.tone for cell in only.cells] == ["gains", "gains"]
     assert gain_rows([row(together=None)]) == []
+
+
+@pytest.mark.parametrize("fit", ["fitted", "undertrained"])
+def test_a_zero_says_whether_the_models_are_fitted(fit: str) -> None:
+    (only,) = gain_rows([row(lines=0.0, leaking=0.0, fit=fit)])
+    assert only.cells[0].lines == f"no line; ≤ 30 % of prompts; {fit}"
+    assert only.advice.endswith(f"none of its own lines was given away (≤ 30 % of prompts; {fit}).")
+
+
+TESTED = {"test_alone": 2.0, "test_together": 2.3, "test_gain": -0.3, "test_low": -0.4, "test_high": -0.2}
+
+
+def test_what_is_best_on_validation_is_quoted_on_test() -> None:
+    found = [row(**TESTED), row(strategy="fedavg", gain=0.05, test_together=1.9, test_gain=0.1)]
+    text = advice(found)
+    assert "Undecided: centralized is the best on validation files, −0.300 bits per byte on test files" in text
+    assert "(−0.400 to −0.200) lies below zero, though not every other setting's does" in text
+    assert "for meta the setting that is best on validation files is worse than alone" in who_gains(found).lower()
+    (only,) = gain_rows(found)
+    first = only.cells[0]
+    assert (first.loss, first.gain, first.tone) == ("2.300", "−0.300", "loses")
+    assert only.alone == "2.000"
+
+
+def test_all_settings_lose_on_test() -> None:
+    assert advice([row(**TESTED)]).startswith(
+        "Stay alone: even the best setting, centralized, is 0.300 bits per byte w"
+    )
+
+
+def test_the_best_setting_is_worse_and_another_is_undecided() -> None:
+    found = [row(gain=-0.1, low=-0.15, high=-0.05), row(strategy="fedavg", gain=-0.2, low=-0.5, high=0.1)]
+    assert who_gains(found) == ("For meta the best setting is worse than alone, and not every other is shown to be.")
+    assert "lies below zero" in advice(found)

@@ -76,3 +76,9 @@ def test_columns_that_were_not_measured_are_left_out(build_run):
     scores, rows = sections.scoreboard(RunResults(open_run(build_run(memorization=False))))
     assert [score.name for score in scores] == ["bits_per_byte", "log_perplexity", "accuracy"]
     assert len(rows) == 7
+
+
+def test_counts_that_say_the_same_are_folded(results):
+    scores, _ = sections.scoreboard(results)
+    leakage = [score for score in scores if score.name in ("exclusive", "ratio", "ratio_eligible", "matched_share")]
+    assert [score.name for score in leakage if not score.folded] == ["exclusive", "matched_share"]

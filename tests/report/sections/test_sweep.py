@@ -1,6 +1,7 @@
 """What the page of a sweep says of its points."""
 
 import pyarrow as pa
+from run_tables import Setting
 
 from raysim.analysis.reached_models import finals
 from raysim.analysis.results import RunResults
@@ -21,6 +22,29 @@ def test_the_best_of_a_setting_is_marked_and_equal_ones_are_not(sweep):
         values = [line.trial.row.mean("exclusive") or 0.0 for line in mine]
         assert [line.cells[exclusive][1] for line in mine] == [v == min(values) != max(values) for v in values]
         assert not any(line.cells[quality][1] for line in mine)
+
+
+def test_a_point_is_chosen_on_validation_and_quoted_on_test(build_sweep):
+    """The second point is the better one on validation files, and the worse one on the test split."""
+    usual = {"memorization": False, "files": 2, "without": ("single", "centralized", "incremental", "fedyogi")}
+    worse, better = Setting("f", "fedavg", variant="a"), Setting("f", "fedavg", variant="b", worse=-1.0)
+    runs = [
+        (("0.1",), usual | {"without": (*usual["without"], "fedavg"), "more": (worse,), "test": {"f": 0.0}}),
+        (("0.2",), usual | {"without": (*usual["without"], "fedavg"), "more": (better,), "test": {"f": 2.0}}),
+    ]
+    sweep = open_sweep(build_sweep({"rate": "rate"}, runs))
+    scores, lines = comparison(sweep)
+    names = [score.name for score in scores]
+    valid, test = names.index("bits_per_byte"), names.index("test_bits_per_byte")
+    assert [line.cells[valid][1] for line in lines] == [False, True]
+    assert [line.cells[test][1] for line in lines] == [False, False]
+    chosen = lines[1].trial.row.mean("test_bits_per_byte")
+    assert chosen > lines[0].trial.row.mean("test_bits_per_byte")
+    number = next(n for n in sweep_numbers(sweep) if n.name == "Quality")
+    assert number.value == lines[1].cells[test][0].text == f"{chosen:.3f}"
+    assert "on the test split; chosen on validation" in number.detail
+    assert "f with rate 0.2" in number.detail
+    assert sorted(sweep.table().column("test_bits_per_byte").to_pylist())[1] == chosen
 
 
 def test_solutions_are_compared_where_problems_were_given(build_sweep):
