@@ -84,7 +84,7 @@ def _gain(results: RunResults, organization: str, models: list[ReachedModel]) ->
     low, high = estimate.interval() if estimate else (float("nan"), float("nan"))
     seeds = {contrast.seed for contrast in contrasts}
     alone = _mean_loss(results, organization, [m for m in _alone(results, organization) if m.seed in seeds])
-    lines, num_prompts, leaking, most = _given_away(results, organization, models)
+    lines, num_prompts, leaking, most = given_away(results, organization, models)
     return Gain(
         organization=organization,
         strategy=first.strategy,
@@ -137,7 +137,7 @@ def _mean_loss(results: RunResults, organization: str, models: list[ReachedModel
     return _known(float(np.mean([np.mean(values) for values in by_seed.values()]))) if by_seed else None
 
 
-def _given_away(
+def given_away(
     results: RunResults, organization: str, models: list[ReachedModel]
 ) -> tuple[float | None, int | None, float | None, float | None]:
     """Exclusive lines of an organization a prompt of its own, prompts, share of them with such a line, its bound."""

@@ -14,6 +14,7 @@ from raysim.analysis.orders import orders_table
 from raysim.analysis.pass_at_k import pass_at_k_table
 from raysim.analysis.predictions import predictions_table
 from raysim.analysis.results import RunResults
+from raysim.analysis.summary import summary_table
 from raysim.measures.base import Section
 from raysim.measures.registry import all_tables, measures
 from raysim.report import headlines
@@ -27,7 +28,8 @@ from raysim.tables.results import open_run
 def write_run_page(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `gains`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions` and `pass_at_k`.
+    These are `summary`, `gains`, `contrasts`, `findings`, `orders`, `order_effects`, `attacks`, `predictions` and
+    `pass_at_k`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -35,13 +37,15 @@ def write_run_page(run_dir: Path | str) -> Path:
     """
     results = RunResults(open_run(run_dir))
     contrasts, findings = assess(results)
+    attacks = attacks_table(results.run)
     derived = {
+        "summary": summary_table(results, attacks),
         "gains": gains_table(results),
         "contrasts": contrasts,
         "findings": findings,
         "orders": orders_table(results),
         "order_effects": effects_table(results),
-        "attacks": attacks_table(results.run),
+        "attacks": attacks,
         "predictions": predictions_table(results),
         "pass_at_k": pass_at_k_table(results.run),
     }

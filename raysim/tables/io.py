@@ -26,6 +26,7 @@ from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
+from raysim.tables.schemas.summary import SUMMARY
 from raysim.tables.schemas.sweeps import SWEEP
 from raysim.tables.schemas.uploads import UPLOADS
 from raysim.tables.spec import TableSpec
@@ -55,6 +56,7 @@ TABLES: dict[str, TableSpec] = {
         CLONES,
         CORPORA,
         DROPS,
+        SUMMARY,
         GAINS,
         CONTRASTS,
         FINDINGS,
