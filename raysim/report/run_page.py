@@ -19,7 +19,9 @@ from raysim.measures.base import Section
 from raysim.measures.registry import all_tables, measures
 from raysim.report import headlines
 from raysim.report.figures import overview as figures
-from raysim.report.page import render_page, write_page
+from raysim.report.figures.kit import Figure
+from raysim.report.methods import methods
+from raysim.report.page import render_page, section_figures, write_page
 from raysim.report.sections import gains, orders, organizations, overview
 from raysim.tables.io import write_table
 from raysim.tables.results import open_run
@@ -53,6 +55,11 @@ def write_run_page(run_dir: Path | str) -> Path:
         write_table(results.run.path, name, table)
     page = render(results, {name: table.to_pylist() for name, table in derived.items()})
     return write_page(results.run.path, page)
+
+
+def drawn(results: RunResults) -> dict[str, Figure]:
+    """All figures of the page of a run, by name."""
+    return {**figures.all_figures(results), **section_figures(measure_sections(results))}
 
 
 def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str:
@@ -101,6 +108,7 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
         ),
         _own(2400, "boundary", "Boundary", transfers=overview.transfers(results)),
         _own(2500, "time", "Time", times=overview.times(results), training_speed=overview.training_speed(results)),
+        _own(2550, "methods", "Methods, to quote", paragraphs=methods(results, derived["findings"])),
         _own(2600, "read", "How to read it"),
         _own(2700, "reproduce", "Reproduce", experiment=experiment, tables=all_tables()),
     ]
