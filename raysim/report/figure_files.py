@@ -1,6 +1,5 @@
 """The figures of a report as files for a paper: SVG and PDF, drawn by the page's own Plotly in a headless Chrome."""
 
-import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,7 +82,7 @@ async def _write(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
             for figure in figures.values():
                 for form in FORMS:
                     size = {"format": form, "width": WIDTH, "height": figure.height}
-                    drawn = await browser.calc_fig(copy.deepcopy(figure.spec), opts=size)
+                    drawn = await browser.calc_fig(_named(figure.spec), opts=size)
                     path = folder / f"{_file_name(figure.name)}.{form}"
                     with os_errors(path):
                         path.write_bytes(_canonical(drawn, form))
@@ -91,6 +90,11 @@ async def _write(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
     except (BrowserClosedError, BrowserFailedError, JavascriptError, KaleidoError) as error:
         raise RunError(f"the browser could not draw the figures: {' '.join(str(error).split())}") from None
     return written
+
+
+def _named(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A specification whose traces have names; Plotly would draw lots for them."""
+    return {**spec, "data": [{**trace, "uid": f"trace{i}"} for i, trace in enumerate(spec["data"])]}
 
 
 def _canonical(drawn: Any, form: str) -> bytes:
