@@ -96,14 +96,15 @@ def write_bundle(run_dir: Path, target: Path) -> Bundle:
     if is_sweep(run_dir):
         raise InputError(f"--bundle: {run_dir} is a sweep; bundle the runs of its points, which lie below points/")
     run = open_run(run_dir)
-    draft = target.with_name(f".{target.name}.unfinished")
+    place = target.absolute()
+    draft = place.with_name(f".{place.name}.unfinished")
     with os_errors(target):
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
             notes = _fill(draft, run)
             files = _write_sums(draft)
-            _finish(draft, target)
+            _finish(draft, place)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return Bundle(target, files, tuple(notes))
@@ -169,9 +170,9 @@ def _finish(draft: Path, target: Path) -> None:
             target.rmdir()  # an empty one
         os.replace(draft, target)
         return
-    packed = draft.with_name(f"{draft.name}.zip")
+    paths, packed = _files(draft), draft / "packed.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in _files(draft):
+        for path in paths:
             entry = zipfile.ZipInfo(f"{target.stem}/{path.relative_to(draft)}", _ANY_DAY)
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             file.writestr(entry, path.read_bytes())
