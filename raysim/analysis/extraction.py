@@ -143,9 +143,9 @@ def extraction_rows(results: RunResults) -> list[tuple[Row, dict[str, Any]]]:
         if not any(reached.model in found for reached in models):
             continue
         trained = {name for reached in models for name in reached.organizations}
-        by_length = [averaged_part(found, models, _took_part, length, _greedy) for length in known]
+        by_length = [averaged_part(found, models, _took_part, length, greedy_shares) for length in known]
         by_owner = [
-            (averaged_part(found, models, lambda _, name=name: [name], known[-1], _greedy), name in trained)
+            (averaged_part(found, models, lambda _, name=name: [name], known[-1], greedy_shares), name in trained)
             for name in results.organizations
         ]
         by_samples = averaged_part(found, models, _took_part, known[-1], _sampled)
@@ -157,7 +157,8 @@ def _took_part(reached: ReachedModel) -> Collection[str]:
     return reached.organizations
 
 
-def _greedy(part: Recital) -> Reals:
+def greedy_shares(part: Recital) -> Reals:
+    """Shares of its passages that greedy decoding extracts, word for word and nearly."""
     return np.array([(part.away <= limit).mean() for limit in (0, NEAR)], np.float64)
 
 

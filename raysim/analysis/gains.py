@@ -119,7 +119,7 @@ def _gain(results: RunResults, organization: str, models: list[ReachedModel]) ->
     first = models[0]
     on_valid, seeds, note = _paired(results, organization, models, results.losses, "bits_per_byte")
     on_test, _, test_note = _paired(results, organization, models, results.test_losses, "test_bits_per_byte")
-    lines, num_prompts, leaking, most = _given_away(results, organization, models)
+    lines, num_prompts, leaking, most = given_away(results, organization, models)
     return Gain(
         organization=organization,
         strategy=first.strategy,
@@ -199,7 +199,7 @@ def _mean_loss(results: RunResults, organization: str, models: list[ReachedModel
     return _known(float(np.mean([np.mean(values) for values in by_seed.values()]))) if by_seed else None
 
 
-def _given_away(
+def given_away(
     results: RunResults, organization: str, models: list[ReachedModel]
 ) -> tuple[float | None, int | None, float | None, float | None]:
     """Exclusive lines of an organization a prompt of its own, prompts, share of them with such a line, its bound."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from raysim.analysis.reached_models import ReachedModel
-from raysim.analysis.results import over_orders_and_seeds
+from raysim.analysis.results import RunResults, over_orders_and_seeds
 from raysim.analysis.statistics import wilson
 
 MIN_RECITED = 6
@@ -61,6 +61,23 @@ class Responses:
 
     shares: Mapping[int, Share]
     slope: Slope | None
+
+    @property
+    def planted(self) -> float | None:
+        """Share recited of the functions that were planted, however often; None: none was."""
+        there = [share for repeats, share in self.shares.items() if repeats]
+        total = sum(share.functions for share in there)
+        return sum(share.share * share.functions for share in there) / total if total else None
+
+    @property
+    def unplanted(self) -> float | None:
+        """Share recited of those that were planted nowhere: what chance does; None: there are none."""
+        return self.shares[0].share if 0 in self.shares else None
+
+
+def recited_from(results: RunResults) -> int:
+    """Lines from which on a function of a run counts as recited."""
+    return results.run.setting("measure", "memorization", "min_lines") or MIN_RECITED
 
 
 Key = tuple[str, str, int]

@@ -91,13 +91,15 @@ def perform_audit(request: "AuditRequest", options: "Options", console: "Console
     from raysim.analysis.results import RunResults
     from raysim.cli.progress import ConsoleObserver
     from raysim.core.errors import os_errors
-    from raysim.experiment.audit import audit_experiment
+    from raysim.experiment.audit import audit_experiment, planting_notes
     from raysim.experiment.sweep import run as run_all
     from raysim.report.write import write_report
     from raysim.tables.results import open_run
 
     experiment, base = audit_experiment(request)
     asked = replace(options, experiment=experiment, base=base)
+    for note in planting_notes(request, asked.load()[0].experiment):
+        console.print(note, markup=False, soft_wrap=True)
     with os_errors(), ConsoleObserver(console) as observer:
         outcome = run_all(asked, observer, write_report)
     return audit_report(RunResults(open_run(outcome.folder.path)), str(request.model))

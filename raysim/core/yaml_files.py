@@ -5,6 +5,7 @@ parser is imported when the first document is read, so that help and actors do w
 """
 
 import functools
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,17 @@ def short(value: Any) -> str:
     except ValueError:  # a number that is too long to be written
         return f"a {type(value).__name__} too long to show"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def dump_yaml(value: Any) -> str:
+    """Plain mappings, lists, text, numbers, booleans and None as a YAML document, in the order that they have."""
+    from ruamel.yaml import YAML
+
+    yaml, text = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style, yaml.allow_unicode, yaml.width = False, True, 120
+    yaml.representer.sort_base_mapping_type_on_output = False
+    yaml.dump(value, text)
+    return text.getvalue()
 
 
 def parse_yaml(text: str, origin: str) -> Any:

@@ -11,6 +11,7 @@ from raysim.core.json_text import parse_json
 from raysim.core.run_folder import RunFolder
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.records import is_record_file
+from raysim.experiment.config import Experiment
 from raysim.experiment.export import ORIGIN_FILE
 from raysim.tables.io import read_table
 
@@ -59,6 +60,25 @@ def audit_experiment(request: AuditRequest) -> tuple[dict[str, Any], Path]:
     # A run's own checkpoint has its tokenizer, whose file is the same in another writing, and so another key.
     tokenizer = experiment.get("tokenizer", whole)
     return {**experiment, "name": "audit", "model": whole, "tokenizer": tokenizer, "strategies": ["given"]}, base
+
+
+def planting_notes(request: AuditRequest, experiment: Experiment) -> list[str]:
+    """What to know before the work of canaries and planted functions that an audit asks for; a line each.
+
+    They are planted behind preparation (`Organization.prepare`), so nothing in it can drop them. Whether the audited
+    model has ever seen them is another matter: only a run's own checkpoint is known to.
+    """
+    planted = {"canaries": experiment.canaries, "planted functions": experiment.plants}
+    names = " and ".join(name for name, settings in planted.items() if settings)
+    if not names:
+        return []
+    notes = [f"{names}: planted after preparation, so that no filter, deduplication or limit drops any of them"]
+    if request.like is None or _seed_of(request.model, request.like) is None:
+        notes.append(
+            f"{names}: this model is not known to be trained on them, as one is that export-model wrote from the run of"
+            " --like; what it knows of them will then be what chance does"
+        )
+    return notes
 
 
 def _like(request: AuditRequest, run: Path) -> tuple[dict[str, Any], Path]:

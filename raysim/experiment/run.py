@@ -38,6 +38,7 @@ from raysim.experiment.plan import (
 )
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
+from raysim.experiment.source_versions import source_versions
 from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
 from raysim.matching import held_out
 from raysim.measures.evaluation_plan import measured_models
@@ -141,6 +142,7 @@ def run(
         "base": str(loaded.base),
         "store": folder.store_for_manifest(),
         "organizations": list(loaded.experiment.organizations),
+        "packages": source_versions(loaded.experiment),
         "command": options.command or options.equivalent(),
         **provenance(),
     }

@@ -48,6 +48,10 @@ class DataPolicy(Settings):
         default=None,
         description="licences under which models may repeat its code, as its source states them; unset: not judged",
     )
+    evidence: bool = pydantic.Field(
+        default=False,
+        description="whether lines of its code that models repeat may be in what is published (report --bundle)",
+    )
 
 
 class OrganizationSettings(Settings):

@@ -37,7 +37,7 @@ def render_page(template: str, drawn: Mapping[str, Figure], sections: Sequence[S
     )
     environment.filters["quantity"] = quantity
     environment.filters["signed"] = _signed
-    drawn = {**drawn, **{figure.name: figure for section in sections for figure in _figures(section)}}
+    drawn = {**drawn, **section_figures(sections)}
     rendered = [
         (
             section,
@@ -59,6 +59,11 @@ def render_page(template: str, drawn: Mapping[str, Figure], sections: Sequence[S
         sections=rendered,
         **values,
     )
+
+
+def section_figures(sections: Sequence[Section]) -> dict[str, Figure]:
+    """The figures of sections by name."""
+    return {figure.name: figure for section in sections for figure in _figures(section)}
 
 
 def _figures(section: Section) -> Iterator[Figure]:

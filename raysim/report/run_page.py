@@ -17,11 +17,14 @@ from raysim.analysis.orders import orders_table
 from raysim.analysis.pass_at_k import pass_at_k_table
 from raysim.analysis.predictions import predictions_table
 from raysim.analysis.results import RunResults
+from raysim.analysis.summary import summary_table
 from raysim.measures.base import Section
 from raysim.measures.registry import all_tables, measures
 from raysim.report import headlines
 from raysim.report.figures import overview as figures
-from raysim.report.page import render_page, write_page
+from raysim.report.figures.kit import Figure
+from raysim.report.methods import methods
+from raysim.report.page import render_page, section_figures, write_page
 from raysim.report.sections import (
     checkpoints,
     counterfactuals,
@@ -39,8 +42,8 @@ from raysim.tables.results import open_run
 def write_run_page(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `gains`, `best_checkpoints`, `counterfactuals`, `contrasts`, `findings`, `orders`, `order_effects`,
-    `attacks`, `file_attacks`, `predictions` and `pass_at_k`.
+    These are `summary`, `gains`, `best_checkpoints`, `counterfactuals`, `contrasts`, `findings`, `orders`,
+    `order_effects`, `attacks`, `file_attacks`, `predictions` and `pass_at_k`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -48,7 +51,9 @@ def write_run_page(run_dir: Path | str) -> Path:
     """
     results = RunResults(open_run(run_dir))
     contrasts, findings = assess(results)
+    attacks = attacks_table(results.run)
     derived = {
+        "summary": summary_table(results, attacks),
         "gains": gains_table(results),
         "counterfactuals": counterfactuals_table(results),
         "best_checkpoints": best_checkpoints_table(results),
@@ -56,7 +61,7 @@ def write_run_page(run_dir: Path | str) -> Path:
         "findings": findings,
         "orders": orders_table(results),
         "order_effects": effects_table(results),
-        "attacks": attacks_table(results.run),
+        "attacks": attacks,
         "file_attacks": file_attacks_table(results),
         "predictions": predictions_table(results),
         "pass_at_k": pass_at_k_table(results.run),
@@ -65,6 +70,11 @@ def write_run_page(run_dir: Path | str) -> Path:
         write_table(results.run.path, name, table)
     page = render(results, {name: table.to_pylist() for name, table in derived.items()})
     return write_page(results.run.path, page)
+
+
+def drawn(results: RunResults) -> dict[str, Figure]:
+    """All figures of the page of a run, by name."""
+    return {**figures.all_figures(results), **section_figures(measure_sections(results))}
 
 
 def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str:
@@ -118,6 +128,7 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
         ),
         _own(2400, "boundary", "Boundary", transfers=overview.transfers(results)),
         _own(2500, "time", "Time", times=overview.times(results), training_speed=overview.training_speed(results)),
+        _own(2550, "methods", "Methods, to quote", paragraphs=methods(results, derived["findings"])),
         _own(2600, "read", "How to read it"),
         _own(2700, "reproduce", "Reproduce", experiment=experiment, tables=all_tables()),
     ]

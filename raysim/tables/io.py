@@ -6,6 +6,7 @@ Tables hold no times, hosts or absolute paths, so equal work gives equal tables,
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
+from raysim.tables.schemas.summary import SUMMARY
 from raysim.tables.schemas.sweeps import SWEEP
 from raysim.tables.schemas.uploads import UPLOADS
 from raysim.tables.spec import TableSpec
@@ -59,6 +61,7 @@ TABLES: dict[str, TableSpec] = {
         HELD_OUT_COPIES,
         CORPORA,
         DROPS,
+        SUMMARY,
         GAINS,
         COUNTERFACTUALS,
         BEST_CHECKPOINTS,
@@ -180,10 +183,10 @@ def table_hash(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def data_dictionary() -> str:
-    """Every table and column as Markdown."""
+def data_dictionary(names: Iterable[str] = tuple(TABLES)) -> str:
+    """These tables and their columns as Markdown."""
     parts: list[str] = []
-    for spec in TABLES.values():
+    for spec in map(_spec, names):
         parts += [f"## {spec.name}", "", spec.description, "", "| column | type | meaning |", "|---|---|---|"]
         parts += [f"| {column.name} | {column.type} | {column.description} |" for column in spec.columns]
         parts.append("")

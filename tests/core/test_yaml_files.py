@@ -14,7 +14,7 @@ import pytest
 from examples import scaled
 
 from raysim.core.errors import InputError
-from raysim.core.yaml_files import load_yaml, parse_yaml, yaml_text
+from raysim.core.yaml_files import dump_yaml, load_yaml, parse_yaml, yaml_text
 
 
 def aliases(form: str, key: str = "") -> str:
@@ -193,3 +193,11 @@ def test_a_file_must_be_readable_and_hold_a_mapping(tmp_path: Path) -> None:
 def test_the_parser_is_imported_when_it_is_needed() -> None:
     code = "import sys, raysim.core.settings, raysim.cli.main; assert not {'ruamel', 'ruamel.yaml'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_dumped_is_read_as_it_was() -> None:
+    value = {"b": [1, 2.5, None, True], "a": {"on": "yes", "no": "1e-3", "text": "a: 'b' # é\n", "empty": [], "x": {}}}
+    text = dump_yaml(value)
+    assert parse_yaml(text, "x") == value
+    assert list(parse_yaml(text, "x")) == ["b", "a"]
+    assert "é" in text

@@ -21,7 +21,8 @@ from transformers import (
 from raysim.analysis.audit import AuditReport
 from raysim.core.errors import InputError
 from raysim.corpus.tokenizer import CodeTokenizer
-from raysim.experiment.audit import AuditRequest, audit_experiment
+from raysim.experiment.audit import AuditRequest, audit_experiment, planting_notes
+from raysim.experiment.config import load_experiment
 from raysim.tables.io import read_table, table_hash, write_table
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -147,6 +148,26 @@ def test_code_that_was_trained_on_is_never_held_out(corpus_folders: dict[str, Pa
     corpus = Organization("alpha", settings, tmp_path)._filter_and_split(context, lambda text: 1)
     assert {f.path for f in corpus.valid} == {f.name for f in corpus_folders["gamma"].glob("*.py")}
     assert ("held out: copy of a training file", 1) in {(drop.reason, drop.files) for drop in corpus.drops}
+
+
+def test_what_is_planted_is_spoken_of_before_the_work(finished_small: tuple[Path, Path], tmp_path: Path) -> None:
+    run = shutil.copytree(finished_small[1], tmp_path / "run")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    request = AuditRequest(model, like=run)
+
+    def notes(**planted: Any) -> list[str]:
+        experiment, base = audit_experiment(request)
+        return planting_notes(request, load_experiment({**experiment, **planted}, (), base).experiment)
+
+    assert notes() == []
+    survive, unknown = notes(canaries={"repeats": [0, 4], "count": 1})
+    assert survive == "canaries: planted after preparation, so that no filter, deduplication or limit drops any of them"
+    assert unknown.startswith("canaries: this model is not known to be trained on them")
+    (model / "raysim.json").write_text(json.dumps({"model": read_table(run, "models").column("model")[0].as_py()}))
+    (survive,) = notes(canaries={"repeats": [0, 4], "count": 1}, plants={"functions": {0: 1, 2: 1}})
+    assert survive.startswith("canaries and planted functions: planted after preparation")
 
 
 def test_like_a_run_takes_its_seed_and_not_its_findings(finished_small: tuple[Path, Path], tmp_path: Path) -> None:

@@ -116,6 +116,12 @@ def test_code_stays_with_its_organization(experiment: Path, tmp_path: Path) -> N
     assert mark.below(out) == []
     kinds = {"train", "aggregate", "generate", "match", "emissions", "prompts", "clones", "extract", "exposure"}
     assert kinds <= {row["kind"] for row in read_log(out / "stages.jsonl")}
+    bundle = tmp_path / "bundle"
+    ended = raysim("report", out, "--bundle", bundle)
+    assert ended.returncode == 0, ended.stderr
+    assert MARK not in ended.stdout + ended.stderr
+    assert (bundle / "results" / "matches.parquet").is_file()
+    assert mark.below(bundle) == []
     # Prompts of both ended within a line that begins with the mark.
     assert len(mark.below(private)) == len(NAMES)
     modes = {path.stat().st_mode & 0o777 for path in private.rglob("*") if path.is_file()}
@@ -157,6 +163,11 @@ def test_a_leak_through_any_channel_is_found(experiment: Path, tmp_path: Path) -
         r"report\.html",
     ):
         assert any(re.fullmatch(channel, place) for place in places), (channel, places)
+    # What models wrote is withheld from a bundle all the same.
+    assert raysim("report", out, "--bundle", tmp_path / "bundle").returncode == 0
+    shown = marks(out, tmp_path).below(tmp_path / "bundle")
+    assert any(place.startswith("results/prompts.parquet:file") for place in shown)
+    assert not any("matches" in place for place in shown)
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from raysim.core.errors import BoundaryError, InputError
+from raysim.corpus.canaries import CanarySettings
+from raysim.corpus.planted_functions import PlantSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.split import SplitSettings
 from raysim.organizations.organization import (
@@ -34,6 +36,32 @@ def make(corpus_folders: dict[str, Path], tmp_path: Path):
         return Organization(name, chosen, tmp_path, "cache")
 
     return organization
+
+
+# Preparation.
+
+
+def test_no_step_of_preparation_drops_what_is_planted(
+    make, preparation_context: PreparationContext, corpus_folders: dict[str, Path]
+) -> None:
+    """Canaries and functions that every filter would drop, as near-duplicates, too short and over the limit."""
+    canaries = CanarySettings(repeats=(0, 1, 8), count=2)
+    plants = PlantSettings(functions={1: 1, 8: 1})
+    changes = {
+        "exact_dedup": True, "near_dedup": True, "near_dedup_min_words": 1, "near_dedup_jaccard": 0.5,
+        "min_assignments": 2, "no_keyword_drop_probability": 1.0,
+    }  # fmt: skip
+    strict = preparation_context.preparation.model_copy(update=changes)
+    context = dataclasses.replace(preparation_context, preparation=strict, canaries=canaries, plants=plants)
+    size = sum(path.stat().st_size for path in corpus_folders["alpha"].glob("*.py"))
+    organization = make(limit=size - 1)
+    organization.prepare(context)
+    texts = "\n".join(file.text for file in organization.corpus.train)
+    assert len(organization.corpus.canaries) == 6
+    for canary in organization.corpus.canaries:
+        assert texts.count(canary.secret) == canary.repeats
+    for function in organization.corpus.plants:
+        assert texts.count(function.text.strip()) == function.repeats
 
 
 # The boundary.

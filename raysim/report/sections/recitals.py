@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from raysim.analysis.recitals import FEWEST, MIN_RECITED, Responses, Slope, responses
+from raysim.analysis.recitals import FEWEST, Responses, Slope, recited_from, responses
 from raysim.analysis.results import RunResults
 from raysim.measures.base import Section, SectionTable
 
@@ -14,7 +14,7 @@ def section(results: RunResults) -> Section | None:
         of_model.setdefault(row["model"], []).append(row)
     if not of_model:
         return None
-    min_lines = results.run.setting("measure", "memorization", "min_lines") or MIN_RECITED
+    min_lines = recited_from(results)
     repeats = sorted({row["repeats"] for rows in of_model.values() for row in rows})
     rows = []
     for setting, models in results.final_groups():

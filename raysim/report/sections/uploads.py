@@ -1,31 +1,25 @@
 """What the report says of uploads: what the server receives of each client, beside the average that it makes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
+from raysim.analysis.exposures import mean_exposures
 from raysim.analysis.results import RunResults
+from raysim.analysis.uploads import Upload, last_uploads
 from raysim.measures.base import Section, SectionTable
-
-Row = Mapping[str, Any]
 
 
 def section(results: RunResults) -> Section | None:
     """The section of the report on the server's view: the last round that was probed; None where none was."""
-    every = results.run.table("uploads").to_pylist()
-    if not every:
+    groups = last_uploads(results.run)
+    if not groups:
         return None
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in every:
-        groups.setdefault((f"{row['strategy']}: {row['order']}", row["organization"]), []).append(row)
-    exposures = _exposures(results)
-    rows = []
-    for (setting, organization), of_group in groups.items():
-        last = max(row["round"] for row in of_group)
-        chosen = [row for row in of_group if row["round"] == last]
-        rows.append((setting, organization, last, *_cells(results, chosen, exposures)))
+    exposures = mean_exposures(results.run)
+    rows = [
+        (f"{strategy}: {order}", organization, sent[0]["round"], *_cells(results, sent, exposures))
+        for (strategy, order, organization), sent in groups.items()
+    ]
     return Section(
         "uploads",
         "What the server receives",
@@ -53,7 +47,7 @@ def section(results: RunResults) -> Section | None:
 
 
 def _cells(
-    results: RunResults, uploads: Sequence[Row], exposures: Mapping[tuple[str, str], float]
+    results: RunResults, uploads: Sequence[Upload], exposures: Mapping[tuple[str, str], float]
 ) -> tuple[str, str, str, str]:
     """Upload and average of each measure."""
     exclusive, covered, exposure, loss = [], [], [], []
@@ -86,10 +80,3 @@ def _lines(results: RunResults, model: str, organization: str) -> tuple[float, f
     if not asked.any():
         return None
     return float(arrays.exclusive[i, asked, owner].mean()), float(arrays.covered[i, asked, owner].mean())
-
-
-def _exposures(results: RunResults) -> dict[tuple[str, str], float]:
-    """Mean exposure of planted canaries by model and organization."""
-    planted = results.run.table("canaries").filter(pc.field("repeats") > 0)
-    means = planted.group_by(["model", "organization"]).aggregate([("exposure", "mean")]).to_pylist()
-    return {(row["model"], row["organization"]): row["exposure_mean"] for row in means}

@@ -107,7 +107,8 @@ MATCHES = table_spec(
         (
             "text",
             TEXT,
-            "the matched lines as the model generated them; what the prompt has of the first one is left out",
+            "the matched lines as the model generated them; what the prompt has of the first one is left out; null in"
+            " bundles, where an owner of lines of the sample does not allow it (agreement.evidence)",
         ),
         ("file", TEXT, "first place of the lines in the owner's training split: the file"),
         ("line", SMALL, "first place of the lines: the line, from 1"),

@@ -1,0 +1,38 @@
+"""Sentences on corpora and their preparation, and on what was trained from them."""
+
+from pathlib import Path
+
+from described import text_of, unchanged, with_experiment
+
+
+def test_what_the_study_does_is_said(tmp_path: Path) -> None:
+    text = text_of(with_experiment(tmp_path / "run", unchanged))
+    for sentence in (
+        "3 organizations took part: meta (installed Python packages: torch 2.13.7; training split: 12 files, 40,000"
+        " bytes, 14,400 tokens; validation split: 3 files, 10,000 bytes, 3,600 tokens; content 3f2a and 77b1);",
+        "files with fewer than 5 equals signs",
+        "left out, over all organizations, by reason: duplicate of another file: 15; fewer than 5 assignments: 27.",
+        "Files were split by hash (seed 1), in shares of 0.8 for training and 0.2 for validation.",
+        "A byte-pair tokenizer of at most 32,768 tokens was trained on the references.",
+        "with 1,182,336 trainable parameters; dropout 0.1.",
+        "Training by adamw: 10 epochs, sequences of 1,024 tokens, batches of 2, peak learning rate 0.0005",
+        "fedyogi (rounds: 10; local_epochs: 1)",
+        "Training was done under seed 1.",
+        "models answered at most 1,000 function prompts of each organization (5 samples each,",
+        "Software: raysim 0.1.0, ray 2.60.0, torch 2.13.0 and transformers 5.23.0.",
+    ):
+        assert sentence in text
+
+
+def test_packages_without_a_version_and_paths_that_lead_elsewhere(tmp_path: Path) -> None:
+    sources = {
+        "meta": {"packages": ["unknown"]},
+        "microsoft": {"path": "/home/ada/code"},
+        "google": {"files": ["../ada/a.jsonl", "b.jsonl"]},
+    }
+    organizations = {name: {"source": source} for name, source in sources.items()}
+    text = text_of(with_experiment(tmp_path / "run", lambda e: e.update(organizations=organizations)))
+    assert "meta (installed Python packages: unknown; training split" in text
+    assert "microsoft (files of code; training split" in text
+    assert "google (records of a.jsonl and b.jsonl; training split" in text
+    assert "/ada" not in text
