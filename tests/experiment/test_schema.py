@@ -52,7 +52,6 @@ def test_what_init_writes_is_valid(validator: jsonschema.Draft202012Validator, t
         "tokenizer.train.vocab_size=10",
         "trainer.epochs=many",
         "measure.memorization.when=[finally]",
-        "strategies=[]",
         "strategies=[fedprox]",
         "strategies=[{fedprox: {rounds: 2}}]",
         "strategies.fedavg.round=2",
