@@ -4,7 +4,8 @@
 
 runs the first experiment, then the first with each option of the second alone, then the second, over one store, so that
 only what an option changes is computed; and prints what `raysim compare` says of F3. The same command goes on where it
-stopped. `--set` changes a setting in all runs, for example the seeds.
+stopped. `--set` changes a setting in all runs, for example the seeds. `--strategies` runs those alone, with their
+options: F3 needs centralized and federated ones.
 """
 
 import argparse
@@ -17,7 +18,9 @@ from typing import Any
 import raysim
 from raysim.analysis.compared_runs import open_compared
 from raysim.analysis.comparison import comparison_table
+from raysim.core.yaml_files import load_yaml
 from raysim.experiment.config import LoadedExperiment, load_experiment
+from raysim.simulation.registry import label_of, name_and_settings
 
 NAMES_ONLY = {"name"}
 """Settings that change no result."""
@@ -48,19 +51,32 @@ def options(one: Path, other: Path) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def planned(one: Path, other: Path) -> dict[str, tuple[Path, list[str]]]:
-    """For the name of each run its experiment, and what to override in it."""
+def planned(one: Path, other: Path, strategies: Sequence[str] = ()) -> dict[str, tuple[Path, list[str]]]:
+    """For the name of each run its experiment, and what to override in it; of `strategies` alone, if any are named."""
     alone = {
         re.sub(r"^(strategies|measure\.memorization)\.", "", path): (one, [f"{path}={json.dumps(value)}"])
         for path, (_, value) in options(one, other).items()
+        if not strategies or not path.startswith("strategies.") or path.split(".")[1] in strategies
     }
-    return {one.stem: (one, []), **alone, other.stem: (other, [])}
+    runs = {one.stem: (one, []), **alone, other.stem: (other, [])}
+    return {name: (path, [*_chosen(path, strategies), *option]) for name, (path, option) in runs.items()}
 
 
-def run_all(one: Path, other: Path, out: Path, overrides: Sequence[str]) -> list[Path]:
+def _chosen(experiment: Path, strategies: Sequence[str]) -> list[str]:
+    """What to override so that only `strategies` run."""
+    if not strategies:
+        return []
+    entries = load_yaml(experiment)["strategies"]
+    kept = [entry for entry in entries if label_of(*name_and_settings(entry, "strategies")) in strategies]
+    return [f"strategies={json.dumps(kept)}"]
+
+
+def run_all(
+    one: Path, other: Path, out: Path, overrides: Sequence[str] = (), strategies: Sequence[str] = ()
+) -> list[Path]:
     """Runs whatever is not there yet; gives the run folders, the first experiment's first."""
     folders = []
-    for name, (experiment, option) in planned(one, other).items():
+    for name, (experiment, option) in planned(one, other, strategies).items():
         folders.append(out / name)
         raysim.run(experiment, out=folders[-1], store=out / "store", overrides=[*overrides, *option, f"name={name}"])
     return folders
@@ -85,9 +101,11 @@ def main() -> None:
     parser.add_argument("other", type=Path, help="the experiment that the options are from")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs and their store")
     parser.add_argument("--set", dest="overrides", action="append", default=[], help="of all runs, as for raysim run")
+    parser.add_argument("--strategies", nargs="+", default=[], help="labels of those to run; default: all")
     parser.add_argument("--finding", default="F3")
     given = parser.parse_args()
-    print(*shifts(run_all(given.one, given.other, given.out, given.overrides), given.finding), sep="\n")
+    folders = run_all(given.one, given.other, given.out, given.overrides, given.strategies)
+    print(*shifts(folders, given.finding), sep="\n")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,8 @@ DECIDES: dict[str, str] = {
     "memorization.function_tokens": "generate prompts copies",
     "memorization.new_tokens": "generate prompts copies",
     "memorization.strip_prompts": "generate prompts copies",
-    **{f"memorization.{name}": "generate" for name in ("samples", "stop", "precision", "batch_size", "clean_up_spaces")},
+    "memorization.clean_up_spaces": "generate",
+    **{f"memorization.{name}": "generate" for name in ("samples", "stop", "precision", "batch_size")},
     **{f"memorization.{name}": "generate extract" for name in ("temperature", "top_p")},
     "memorization.repetition_penalty": "generate",  # (n, p)-discoverable extraction has none
     **{f"memorization.extraction.{name}": "extract" for name in (
