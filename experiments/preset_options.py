@@ -18,6 +18,7 @@ from typing import Any
 import raysim
 from raysim.analysis.compared_runs import open_compared
 from raysim.analysis.comparison import comparison_table
+from raysim.analysis.results import RunResults
 from raysim.core.yaml_files import load_yaml
 from raysim.experiment.config import LoadedExperiment, load_experiment
 from raysim.simulation.registry import label_of, name_and_settings
@@ -82,17 +83,20 @@ def run_all(
     return folders
 
 
-def shifts(folders: Sequence[Path], finding: str) -> list[str]:
-    """A line for each contrast of a finding: the run, the contrast, by how much it shifts, its interval or why none."""
+def shifts(runs: Sequence[tuple[str, RunResults]], finding: str) -> list[str]:
+    """A line for each contrast of a finding that shifts from the first run to another: its interval, or why none."""
+    rows = [row for row in comparison_table(runs).to_pylist() if row["finding"] == finding]
     lines = []
-    for row in comparison_table(open_compared(folders)).to_pylist():
-        if row["finding"] != finding:
-            continue
-        interval = "" if row["low"] is None else f" ({row['low']:+.3f} to {row['high']:+.3f})"
-        shift = "not a number" if row["difference"] is None else f"{row['difference']:+.3f}"
-        told = f"{row['run']} | {row['setting']} | {row['what']} | {shift}{interval}"
-        lines.append(f"{told} | {row['items']} prompts; {row['note']}")
+    for name, _ in runs[1:]:
+        found = [_line(row) for row in rows if row["run"] == name]
+        lines += found or [f"{name} | no contrast of {finding} over anything that {runs[0][0]} has too"]
     return lines
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    interval = "" if row["low"] is None else f" ({row['low']:+.3f} to {row['high']:+.3f})"
+    shift = "not a number" if row["difference"] is None else f"{row['difference']:+.3f}"
+    return f"{row['run']} | {row['setting']} | {row['what']} | {shift}{interval} | {row['items']} items; {row['note']}"
 
 
 def main() -> None:
@@ -105,7 +109,7 @@ def main() -> None:
     parser.add_argument("--finding", default="F3")
     given = parser.parse_args()
     folders = run_all(given.one, given.other, given.out, given.overrides, given.strategies)
-    print(*shifts(folders, given.finding), sep="\n")
+    print(*shifts(open_compared(folders), given.finding), sep="\n")
 
 
 if __name__ == "__main__":

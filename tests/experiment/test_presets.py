@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_tables import Options, build
+
+from raysim.analysis.results import RunResults
+from raysim.tables.results import open_run
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
@@ -75,3 +79,17 @@ def test_every_option_is_tried_alone() -> None:
     loaded = SCRIPT.load_experiment(other, fewer["artifact_small"][1])
     assert [config.label for config in loaded.settings] == ["centralized", "fedavg"]
     assert loaded.settings[0].settings.pooled_packing
+
+
+def test_shifts_have_a_line_each_or_say_that_there_is_none(tmp_path: Path) -> None:
+    def results(name: str, **options: Any) -> tuple[str, RunResults]:
+        folder = build(tmp_path / name, Options(files=12, prompts=12, seeds=(1, 2), **options))
+        return name, RunResults(open_run(folder))
+
+    lines = SCRIPT.shifts(
+        [results("plain"), results("leaky", leak=1.5), results("others", organizations=("x", "y"))], "F3"
+    )
+    leaky = [line for line in lines if line.startswith("leaky | ")]
+    assert len(leaky) == len(lines) - 1 > 1
+    assert any(re.search(r"\| [+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\) \| \d+ items; ", line) for line in leaky)
+    assert lines[-1] == "others | no contrast of F3 over anything that plain has too"
