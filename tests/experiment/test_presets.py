@@ -14,8 +14,9 @@ from raysim.tables.results import open_run
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 SIZES = re.compile(
-    r"split_seed|organizations\.\w+\.(limit|source\.include)|preparation\.largest_file|tokenizer\.train\.\w+"
-    r"|model\.config\.\w+|trainer\.(sequence_length|learning_rate)"
+    r"split_seed|organizations\.\w+\.(limit|source\.include)|preparation\.(largest_file|truncate_files)"
+    r"|tokenizer\.train\.\w+|model\.config\.\w+|trainer\.(epochs|sequence_length|learning_rate)"
+    r"|strategies\.\w+\.(epochs|local_epochs)"
     r"|measure\.memorization\.(prompts\.\w+|prefix_tokens|function_tokens|samples|new_tokens|min_lines)"
 )
 
@@ -46,11 +47,22 @@ def written(value: Any) -> str:
     return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@pytest.mark.parametrize("suffix", ["", "_small"])
-def test_the_presets_differ_in_what_is_documented_and_in_nothing_else(suffix: str) -> None:
-    found = differing(f"paper{suffix}", f"artifact{suffix}")
+def test_the_presets_differ_in_what_is_documented_and_in_nothing_else() -> None:
+    found = differing("paper", "artifact")
     assert {path: (written(one), written(other)) for path, (one, other) in found.items()} == documented()
     assert len(found) == 12
+
+
+def test_the_twins_differ_in_the_same_but_for_sizes() -> None:
+    found, told = differing("paper_small", "artifact_small"), documented()
+    assert found.keys() == told.keys()
+    for path, (one, other) in found.items():
+        if not SIZES.fullmatch(path):
+            assert (written(one), written(other)) == told[path]
+    assert found["strategies.incremental.epochs"][1] == differing("paper", "paper_small")["trainer.epochs"][1] + 1
+    for name in ("fedavg", "fedyogi"):
+        one, other = found[f"strategies.{name}.local_epochs"]
+        assert other == one + 1
 
 
 @pytest.mark.parametrize("preset", ["paper", "artifact"])
