@@ -109,7 +109,8 @@ def test_common_sequences_hold_the_files_of_all(tokenizer: CodeTokenizer) -> Non
     together = pack_together(parts, 32, seed=1)
     num_tokens = sum(2 * (1 + len(f.text)) for f in FILES)
     assert together.shape == (num_tokens // 32, 32)
-    stream = tokenizer.decode([t if t != tokenizer.bos_id else tokenizer.encode("|")[0] for t in together.reshape(-1)])
+    bar = tokenizer.encode("|")[0]
+    stream = tokenizer.decode([bar if t == tokenizer.bos_id else t for t in together.reshape(-1).tolist()])
     *found, last = stream.split("|")[1:]
     texts = [f.text for f in (*FILES, *other)]
     assert len(set(found)) == len(found)

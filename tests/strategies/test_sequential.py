@@ -43,15 +43,15 @@ def test_centralized_is_one_pooled_stage(federation: Federation) -> None:
 
 
 def test_only_a_pool_of_several_is_packed_together(federation: Federation) -> None:
-    def pooled(federation: Federation, **settings: bool) -> bool:
-        (strategy,) = Centralized.variants(CentralizedSettings(**settings), federation)
+    def pooled(federation: Federation, asked: bool = True) -> bool:
+        (strategy,) = Centralized.variants(CentralizedSettings(pooled_packing=asked), federation)
         (instruction,) = strategy.plan(State("initial"))
         return instruction.pooled_packing
 
-    assert pooled(federation, pooled_packing=True)
-    assert not pooled(federation)
+    assert pooled(federation)
+    assert not pooled(federation, asked=False)
     alone = Federation((ClientInfo("a", 1, 64, 1.0, 0.0),), 1, "reset")
-    assert not pooled(alone, pooled_packing=True)
+    assert not pooled(alone)
     (caution,) = CentralizedSettings(pooled_packing=True).cautions(10)
     assert "prefix prompts" in caution
     assert not CentralizedSettings().cautions(10)
