@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raysim.core.keys import key_of
 from raysim.corpus.files import SourceFile
 
 
@@ -69,6 +70,8 @@ class Corpus:
         drops: what preparation left out.
         canaries: that were planted in `train`, and those that never were, for comparison.
         plants: likewise of functions.
+        truncated_at: tokens of each training file that are trained on, its first ones; None: all. The files themselves
+            are whole: prompts are chosen from them, and lines are compared with them.
     """
 
     organization: str
@@ -78,11 +81,21 @@ class Corpus:
     drops: tuple[Drop, ...] = field(default=())
     canaries: tuple[Canary, ...] = field(default=())
     plants: tuple[PlantedFunction, ...] = field(default=())
+    truncated_at: int | None = None
 
     @cached_property
     def train_fingerprint(self) -> str:
         """Names the training split by its content: paths, repositories, texts."""
         return fingerprint(self.train)
+
+    @cached_property
+    def trained_fingerprint(self) -> str:
+        """Names what is trained on: the training split, and how much of each of its files."""
+        if self.truncated_at is None:
+            return self.train_fingerprint
+        return key_of(
+            {"kind": "truncated files", "version": 1, "files": self.train_fingerprint, "tokens": self.truncated_at}
+        )
 
     @cached_property
     def valid_fingerprint(self) -> str:
@@ -109,6 +122,11 @@ class Packed:
     sequences: npt.NDArray[np.int32]
     dropped_tokens: int
     file_spans: tuple[tuple[str, int, int], ...]
+
+    @cached_property
+    def begins(self) -> dict[str, int]:
+        """Position of the first token of each file, by path."""
+        return {path: start for path, start, _ in self.file_spans}
 
 
 def fingerprint(files: tuple[SourceFile, ...]) -> str:

@@ -14,7 +14,7 @@ from raysim.core.array_files import open_array_file, write_array_file
 from raysim.core.errors import DamagedEntry, InputError
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, key_of, seed_of, versions_of
-from raysim.corpus.corpus import Packed
+from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
 from raysim.corpus.tokenizer import CodeTokenizer
 
@@ -33,16 +33,23 @@ def packing_seed(split_seed: int, train_fingerprint: str, tokenizer_fingerprint:
     return seed_of(split_seed, "packing", train_fingerprint, tokenizer_fingerprint, sequence_length)
 
 
-def packing_key(seed: int) -> Key:
-    """Names the sequences that a `packing_seed` gives.
+def packing_key(seed: int, truncated_at: int | None = None) -> Key:
+    """Names the sequences that a `packing_seed` gives, of files that are cut off after `truncated_at` tokens.
 
     NumPy may draw another permutation from the same seed in another release (NEP 19).
     """
     libraries = versions_of("tokenizers", "numpy")
-    return key_of({"kind": "packing", "version": PACKING_VERSION, "seed": seed, "libraries": libraries})
+    cut = {} if truncated_at is None else {"truncated_at": truncated_at}
+    return key_of({"kind": "packing", "version": PACKING_VERSION, "seed": seed, "libraries": libraries, **cut})
 
 
-def pack(files: Sequence[SourceFile], tokenizer: CodeTokenizer, sequence_length: int, seed: int) -> Packed:
+def pack(
+    files: Sequence[SourceFile],
+    tokenizer: CodeTokenizer,
+    sequence_length: int,
+    seed: int,
+    truncated_at: int | None = None,
+) -> Packed:
     """Puts files, each behind a BOS, in seeded order into one stream and cuts it into sequences.
 
     The spans of files may reach beyond the last sequence: into the tail that is counted in `dropped_tokens`.
@@ -52,30 +59,77 @@ def pack(files: Sequence[SourceFile], tokenizer: CodeTokenizer, sequence_length:
         tokenizer: for all files.
         sequence_length: tokens a sequence, BOS included.
         seed: from `packing_seed`.
+        truncated_at: tokens of each file that are packed, its first ones; None: all.
 
     Raises:
         InputError: less than one sequence.
     """
-    ordered = sorted(files, key=lambda f: (f.path, f.repository, f.text))
-    order = np.random.Generator(np.random.Philox(seed)).permutation(len(ordered))
-    parts: list[npt.NDArray[np.int32]] = []
+    ordered = _sorted(files)
+    parts = tokenize_files(ordered, tokenizer, truncated_at)
     spans: list[tuple[str, int, int]] = []
     position = 0
+    order = _order(len(ordered), seed)
     for number in order:
-        tokens = _with_bos(ordered[number], tokenizer)
-        spans.append((ordered[number].path, position + 1, position + len(tokens)))
-        position += len(tokens)
-        parts.append(tokens)
-    num_sequences = position // sequence_length
-    if num_sequences == 0:
+        end = position + len(parts[number])
+        spans.append((ordered[number].path, position + 1, end))
+        position = end
+    if position < sequence_length:
         raise InputError(
             f"trainer.sequence_length: {len(ordered)} training files give {position} tokens, less than one sequence of "
             f"{sequence_length}; give the organization more code (source, limit) or set a shorter sequence_length"
         )
-    stream = np.concatenate(parts)[: num_sequences * sequence_length]
-    sequences = stream.reshape(num_sequences, sequence_length)
-    sequences.flags.writeable = False
+    sequences = _cut([parts[number] for number in order], sequence_length)
     return Packed(sequences, position - sequences.size, tuple(spans))
+
+
+def tokenize_files(
+    files: Sequence[SourceFile], tokenizer: CodeTokenizer, truncated_at: int | None = None
+) -> list[npt.NDArray[np.int32]]:
+    """The tokens of each file behind a BOS, at most `truncated_at` of them; sorted by path, the order of `pack`."""
+    end = None if truncated_at is None else 1 + truncated_at
+    return [_with_bos(source, tokenizer)[:end] for source in _sorted(files)]
+
+
+def pack_together(
+    parts: Sequence[Sequence[npt.NDArray[np.int32]]], sequence_length: int, seed: int
+) -> npt.NDArray[np.int32]:
+    """Packs the tokenized files of several organizations, in seeded order, into common sequences.
+
+    A sequence may hold code of several. What is too short for a sequence of its own is dropped, once for all of them.
+
+    Args:
+        parts: of each organization its files, from `tokenize_files`.
+        sequence_length: tokens a sequence.
+        seed: of the order of files.
+
+    Returns:
+        int32 ``[num_sequences, sequence_length]``.
+    """
+    files = [tokens for part in parts for tokens in part]
+    return _cut([files[number] for number in _order(len(files), seed)], sequence_length)
+
+
+def is_trained_on(corpus: Corpus, packed: Packed, path: str, num_tokens: int) -> bool:
+    """Whether the first `num_tokens` tokens of a training file are in `packed`: neither truncated nor in the tail."""
+    truncated = corpus.truncated_at is not None and num_tokens > corpus.truncated_at
+    return not truncated and packed.begins[path] + num_tokens <= packed.sequences.size
+
+
+def _sorted(files: Sequence[SourceFile]) -> list[SourceFile]:
+    return sorted(files, key=lambda f: (f.path, f.repository, f.text))
+
+
+def _order(number: int, seed: int) -> npt.NDArray[np.int64]:
+    return np.random.Generator(np.random.Philox(seed)).permutation(number)
+
+
+def _cut(files: Sequence[npt.NDArray[np.int32]], sequence_length: int) -> npt.NDArray[np.int32]:
+    """The whole sequences of a stream of files, read-only."""
+    stream = np.concatenate(files)
+    num_sequences = len(stream) // sequence_length
+    sequences = stream[: num_sequences * sequence_length].reshape(num_sequences, sequence_length)
+    sequences.flags.writeable = False
+    return sequences
 
 
 def encode_validation(
@@ -91,7 +145,7 @@ def encode_validation(
         for each file by path: its path, int32 ``[num_windows, sequence_length + 1]``, and its bytes.
     """
     encoded = []
-    for source in sorted(files, key=lambda f: (f.path, f.repository, f.text)):
+    for source in _sorted(files):
         tokens = _with_bos(source, tokenizer)
         num_windows = max(1, -(-(len(tokens) - 1) // sequence_length))
         padded = np.full(num_windows * sequence_length + 1, PADDING, dtype=np.int32)

@@ -26,6 +26,8 @@ PLANTS = "(planted functions)"
 
 NUM_LINES = 12
 """Significant lines of every function, its signature included."""
+MOST_BYTES = 512
+"""No function has more; a token has one at least."""
 
 _VERBS = "align apply bound clamp count drain evict fetch group index join match merge order parse place prune rank"
 _NOUNS = "batch border bucket cable cargo cell chart client clock column crate delta edge event field frame gauge grid"

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypedDict
 
 import pydantic
@@ -58,6 +59,12 @@ class PreparationSettings(Settings):
         " the corpus, or of a split",
     )
     split: SplitSettings = SplitSettings()
+    truncate_files: int | None = pydantic.Field(
+        default=None,
+        ge=1,
+        description="tokens of each training file that are trained on, its first ones, as where a tokenizer truncates;"
+        " unset: all. Files that are held out stay whole, so that all are measured on the same text",
+    )
     split_by: Literal["file", "repository"] = pydantic.Field(
         default="file",
         description="what falls as a whole; files fall by their content, copies alike everywhere",
@@ -158,7 +165,7 @@ def prepare(
         others = range(split_seed + 1, split_seed + 1 + _OTHER_SEEDS) if len(reading.files) <= _FEW_FILES else ()
         better = next((seed for seed in others if complete(draw(seed))), None)
         raise InputError(_too_little(corpus, reading.files, settings.split_by == "repository", limit, better))
-    return corpus
+    return replace(corpus, truncated_at=settings.truncate_files)
 
 
 _OTHER_SEEDS = 20

@@ -14,7 +14,7 @@ from raysim.core.settings import OnlyJson, S, Settings, apply_overrides, validat
 from raysim.core.yaml_files import load_yaml
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
-from raysim.corpus.planted_functions import PlantSettings
+from raysim.corpus.planted_functions import MOST_BYTES, PlantSettings
 from raysim.corpus.preparation import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import TokenizerSettings
@@ -271,6 +271,7 @@ def _check_findings(experiment: Experiment, labels: Sequence[str], origin: str) 
 def _check_canaries(experiment: Experiment, origin: str) -> None:
     """Refuses canaries and planted functions that do not fit the rest."""
     length = experiment.trainer.sequence_length
+    kept = experiment.preparation.truncate_files
     for section, planted in (("canaries", experiment.canaries), ("plants", experiment.plants)):
         named = (planted.organizations if planted else None) or ()
         strangers = [name for name in named if name not in experiment.organizations]
@@ -279,11 +280,23 @@ def _check_canaries(experiment: Experiment, origin: str) -> None:
                 f"{origin}: {section}.organizations: {strangers[0]!r} is no organization of this experiment; there are:"
                 f" {', '.join(experiment.organizations)}"
             )
+    if kept is not None and experiment.plants and kept < MOST_BYTES:
+        raise InputError(
+            f"{origin}: preparation.truncate_files: {kept} tokens may not hold a planted function, of"
+            f" {MOST_BYTES} bytes at most; keep more of each file, or leave plants out"
+        )
     if canaries := experiment.canaries:
+        if kept is not None and canaries.place == "lines":
+            raise InputError(
+                f"{origin}: canaries.place: lines may lie behind the {kept} tokens of a file that are trained on"
+                " (preparation.truncate_files); write place: files"
+            )
         # A byte is a token at worst.
         longest = max(map(len, map(str.encode, canaries.alphabet))) * canaries.length + len(canaries.text("").encode())
-        if longest > length:
+        room = min(length, kept or length)
+        if longest > room:
             raise InputError(
-                f"{origin}: canaries.length: a canary of {longest} bytes may not fit a sequence of {length} tokens;"
+                f"{origin}: canaries.length: a canary of {longest} bytes may not fit a sequence of {room} tokens;"
                 " shorten length or format, or raise trainer.sequence_length"
+                f"{' and preparation.truncate_files' if room == kept else ''}"
             )

@@ -83,7 +83,7 @@ class Generator:
         self._threads = threads
         self._device = torch.device(device)
         self._context = context_of(model.config)
-        self._endings = Endings(tokenizer, model.config.eos_token_id)
+        self._endings = Endings(tokenizer, model.config.eos_token_id, settings.clean_up_spaces)
 
     def generate(self, weights: npt.NDArray[np.float32] | None, prompts: pa.Table, seed: int) -> pa.Table:
         """Continues each prompt `settings.samples` times.

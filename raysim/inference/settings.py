@@ -13,6 +13,12 @@ Numerics = Literal["fp32", "bf16", "bf16 in fp32"]
 STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif")
 """Where a function certainly ends, as in Chen & Jiang (ASE 2024, arXiv 2409.12020)."""
 
+CLEAN_UP_SPACES = (
+    "whether generated text loses blanks before punctuation, as where transformers decodes with"
+    " clean_up_tokenization_spaces: `a != b` becomes `a!= b`"
+)
+"""What the setting of that name does."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -45,6 +51,9 @@ class Sampling(Protocol):
     def stop(self) -> tuple[str, ...]: ...
 
     @property
+    def clean_up_spaces(self) -> bool: ...
+
+    @property
     def batch_size(self) -> int: ...
 
 
@@ -60,4 +69,5 @@ def sampling_recipe(sampling: Sampling, numerics: Numerics) -> dict[str, Any]:
         "stop": list(sampling.stop),
         "batch_size": sampling.batch_size,
         "precision": numerics,
+        **({"clean_up_spaces": True} if sampling.clean_up_spaces else {}),
     }

@@ -7,6 +7,20 @@ from raysim.inference.prompts import open_line
 
 STOP, END_OF_FILE, LENGTH = "stop", "end of file", "length"
 
+_CLEANED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
+
+
+def clean_up_spaces(text: str) -> str:
+    """Takes out blanks before punctuation and English contractions, one rule after the other.
+
+    What transformers does to text that it decodes with `clean_up_tokenization_spaces`
+    (`PreTrainedTokenizerBase.clean_up_tokenization`, a method of its tokenizers, which are not used here). Stop strings
+    are looked for before.
+    """
+    for spaced in _CLEANED:
+        text = text.replace(spaced, spaced.strip())
+    return text
+
 
 class Endings:
     """Converts the tokens behind a prompt into the text that counts.
@@ -15,8 +29,12 @@ class Endings:
         tokens: those that end a file, ascending.
     """
 
-    def __init__(self, tokenizer: Tokenizer, eos: int | list[int] | None) -> None:
-        """`eos` is what a Hugging Face config names: no, one or several tokens that end a text."""
+    def __init__(self, tokenizer: Tokenizer, eos: int | list[int] | None, clean_up: bool = False) -> None:
+        """`eos` is what a Hugging Face config names: no, one or several tokens that end a text.
+
+        `clean_up` says whether continuations end as `clean_up_spaces` leaves them.
+        """
+        self._clean_up = clean_up
         self._tokenizer = tokenizer
         named = eos if isinstance(eos, list) else [] if eos is None else [eos]
         self.tokens = sorted({tokenizer.bos_id, *named})
@@ -52,6 +70,7 @@ class Endings:
                 else:
                     low = middle + 1
             tokens = tokens[:low]
+        text = clean_up_spaces(text) if self._clean_up else text
         return {"text": text, "new_tokens": len(tokens), "ended": ended}
 
     def _read(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> tuple[str, int | None]:

@@ -23,7 +23,7 @@ from raysim.corpus.diversity import Spectrum, line_spectrum, num_lines
 from raysim.corpus.duplicates import duplicate_lines
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
-from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed
+from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed, tokenize_files
 from raysim.corpus.planted_functions import PlantSettings, plant_functions
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
@@ -87,6 +87,7 @@ class ClientStats:
     """What an organization sends about its corpus: counts and fingerprints, no content.
 
     Attributes:
+        train_fingerprint: names the training split, and how much of each of its files is trained on.
         splits: for ``train``, ``valid`` and, where one is asked for, ``test``: ``files``, ``bytes``, ``lines``,
             ``tokens``, ``sequences``.
         drops: ``reason``, ``files``, ``bytes`` for everything that was left out.
@@ -115,6 +116,11 @@ class ClientStats:
     def tokens(self) -> int:
         """Training tokens, those in the dropped tail too."""
         return self.splits["train"]["tokens"]
+
+    @property
+    def stream_tokens(self) -> int:
+        """Training tokens with the BOS of each file."""
+        return self.tokens + self.splits["train"]["files"]
 
     @property
     def duplicate_share(self) -> float:
@@ -200,6 +206,15 @@ class Organization(TrainingClient):
         self._require_sharing("pool its code with others' (centralized)")
         return np.array(self.training_sequences()[:count])
 
+    def share_files(self) -> list[npt.NDArray[np.int32]]:
+        """Each training file behind a BOS as it is trained on, for common sequences; raw code in another writing.
+
+        Raises:
+            BoundaryError: the agreement does not share data.
+        """
+        self._require_sharing("pack its code with others' (centralized, pooled_packing)")
+        return tokenize_files(self.corpus.train, self.tokenizer, self.corpus.truncated_at)
+
     def candidates(self, preparation_context: PreparationContext) -> list[SourceFile]:
         """The files that its preparation chooses from, for functions that compare them with those of others."""
         return candidates(self._read(), preparation_context.preparation, preparation_context.split_seed)
@@ -225,7 +240,7 @@ class Organization(TrainingClient):
         duplicated, _ = duplicate_lines(corpus.train, preparation_context.min_lines)
         return ClientStats(
             organization=self.name,
-            train_fingerprint=corpus.train_fingerprint,
+            train_fingerprint=corpus.trained_fingerprint,
             valid_fingerprint=corpus.valid_fingerprint,
             splits={
                 "train": _count(corpus.train)
@@ -298,9 +313,10 @@ class Organization(TrainingClient):
             tokenizer.fingerprint,
             preparation_context.sequence_length,
         )
-        shard = private_folder(self._base, self._private, self.name) / packing_key(seed)
+        cut = corpus.truncated_at
+        shard = private_folder(self._base, self._private, self.name) / packing_key(seed, cut)
         if not shard.exists():
-            store_packed(pack(corpus.train, tokenizer, preparation_context.sequence_length, seed), shard)
+            store_packed(pack(corpus.train, tokenizer, preparation_context.sequence_length, seed, cut), shard)
         return load_packed(shard)
 
     def _require_sharing(self, purpose: str) -> None:

@@ -8,9 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from raysim.cluster.backend import Backend, InlineBackend
 from raysim.core.errors import ActorLost
 from raysim.core.keys import Key, key_of, seed_of
+from raysim.corpus.packing import pack_together
 from raysim.organizations.organization import PooledOrganization
 from raysim.simulation.base_model import BASE
 from raysim.simulation.lineage import Lineage
@@ -28,6 +32,8 @@ from raysim.tasks.task import ArrayPolicy, Task, TaskOutput
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import initial_weights
 from raysim.training.request import EpochCheckpoint, Progress, ResumeState, TrainRequest, TrainState, TrainTask, Update
+
+_Tokens = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -214,7 +220,7 @@ class TrainingExecutor:
         cached = TaskRecord(key, TRAIN.name, "", label, "cached", tokens=stage.tokens)
         if entry := await self._trained(stage, policy):
             return entry, cached
-        client = self._client_of(stage)
+        client = self._client_of(context, stage)
         await executor.rematerialize(instruction.model, instruction.client_state)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
             with executor.store.lease(key) as ours:
@@ -328,24 +334,40 @@ class TrainingExecutor:
         entry = await asyncio.to_thread(executor.store.put, recipe, {"control": control}, tensors)
         return entry, TaskRecord(key, AGGREGATE.name, "", "", "computed", time.monotonic() - started_s)
 
-    def _client_of(self, stage: Stage) -> str:
+    def _client_of(self, context: RunContext, stage: Stage) -> str:
         """The client that trains a stage; a pooled organization is registered, and made of its members' sequences."""
         names, fraction = stage.instruction.organizations, stage.instruction.fraction
         if len(names) == 1:
             return names[0]
         pool = self._executor.pool
-        client = "+".join(names) + (f" ({fraction:g})" if fraction < 1 else "")
+        together = stage.instruction.pooled_packing
+        suffix = " (pooled packing)" if together else f" ({fraction:g})" if fraction < 1 else ""
+        client = "+".join(names) + suffix
 
         async def make() -> Any:
-            parts = [await pool.call(name, "share_sequences", stage.sequences[name]) for name in names]
+            shared, sequences = await (self._packed_together(context, stage) if together else self._packed_apart(stage))
             self._pooled[client] = [
-                Transfer.of(name, client, "sequences", part.tobytes()) for name, part in zip(names, parts, strict=True)
+                Transfer.of(name, client, "sequences", part.tobytes()) for name, part in zip(names, shared, strict=True)
             ]
-            return pool.backend.spawn(PooledOrganization, client, parts)
+            return pool.backend.spawn(PooledOrganization, client, sequences)
 
         if client not in pool:
             pool.register(client, make)
         return client
+
+    async def _packed_apart(self, stage: Stage) -> tuple[list[_Tokens], list[_Tokens]]:
+        """What each organization of a stage sends, and the sequences that are made of it: the same."""
+        pool = self._executor.pool
+        parts = [await pool.call(name, "share_sequences", count) for name, count in stage.sequences.items()]
+        return parts, parts
+
+    async def _packed_together(self, context: RunContext, stage: Stage) -> tuple[list[_Tokens], list[_Tokens]]:
+        """As `_packed_apart`, with common sequences of everyone's files."""
+        pool, instruction = self._executor.pool, stage.instruction
+        files = [await pool.call(name, "share_files") for name in instruction.organizations]
+        seed = context.pooled_packing_seed(instruction)
+        sequences = pack_together(files, context.trainer.sequence_length, seed)
+        return [np.concatenate(part) for part in files], [sequences]
 
     def _epoch_checkpoints_present(self, stage: Stage, epochs: int, policy: ArrayPolicy) -> bool:
         """Whether nothing is missing of the first `epochs` epochs of a stage, nor was evicted if arrays are needed."""

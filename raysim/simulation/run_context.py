@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from raysim.core.errors import InputError
-from raysim.core.keys import Key, key_of
+from raysim.core.keys import Key, key_of, seed_of
 from raysim.corpus.diversity import diversities
 from raysim.corpus.packing import PACKING_VERSION
 from raysim.organizations.organization import ClientStats
@@ -129,10 +129,24 @@ class RunContext:
             "ranks": trainer.ranks,
             **({"objective": instruction.objective.recipe()} if instruction.objective else {}),
             **({} if instruction.dropout_epochs is None else {"dropout_epochs": instruction.dropout_epochs}),
+            **({"pooled_packing": True} if instruction.pooled_packing else {}),
         }
 
+    def pooled_packing_seed(self, instruction: TrainInstruction) -> int:
+        """The seed of common sequences: the same for every model, so that all see the same."""
+        corpora = [self.client_stats[name].train_fingerprint for name in instruction.organizations]
+        return seed_of(self.split_seed, "pooled packing", *corpora, self.tokenizer, self.trainer.sequence_length)
+
     def _sequences_of(self, instruction: TrainInstruction) -> dict[str, int]:
-        """Packed sequences of each organization that a stage trains on, at least one each."""
+        """Packed sequences of each organization that a stage trains on, at least one each.
+
+        Of common sequences, each has its share by tokens, to a sequence: where a file's tokens come to lie, only the
+        organizations know.
+        """
+        if instruction.pooled_packing:
+            streams = {name: self.client_stats[name].stream_tokens for name in instruction.organizations}
+            pooled = sum(streams.values()) // self.trainer.sequence_length
+            return apportion(max(1, math.ceil(round(instruction.fraction * pooled, 9))), streams)
         # Rounded to nine places first: in binary, 0.07 * 100 is a little over 7.
         wanted = {n: round(instruction.fraction * self.client_stats[n].sequences, 9) for n in instruction.organizations}
         return {name: max(1, math.ceil(count)) for name, count in wanted.items()}
@@ -157,3 +171,13 @@ class RunContext:
 
     def initial_key(self) -> Key:
         return key_of(self.initial)
+
+
+def apportion(number: int, shares: Mapping[str, int]) -> dict[str, int]:
+    """Cuts `number` into whole parts in proportion to `shares`, by largest remainders; the first of equal ones wins."""
+    total = sum(shares.values())
+    parts = {name: number * share // total for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: number * shares[name] % total, reverse=True)
+    for name in by_remainder[: number - sum(parts.values())]:
+        parts[name] += 1
+    return parts

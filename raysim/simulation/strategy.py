@@ -104,6 +104,8 @@ class TrainInstruction:
         fraction: of each organization's packed sequences that is trained on, rounded up; their order is a seeded draw.
         objective: that is minimized beside the loss of the next token; part of the stage's key; None: nothing else.
         dropout_epochs: epochs of the stage that have dropout, the first ones; None: all.
+        pooled_packing: whether the files of several organizations are packed into common sequences; else each
+            sequence holds code of one.
     """
 
     organizations: tuple[str, ...]
@@ -115,6 +117,7 @@ class TrainInstruction:
     fraction: float = 1.0
     objective: ObjectiveConfig | None = None
     dropout_epochs: int | None = None
+    pooled_packing: bool = False
 
 
 @dataclass(frozen=True)

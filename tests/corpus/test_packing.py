@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 
 from raysim.core.errors import DamagedEntry, InputError
-from raysim.corpus.corpus import Packed
+from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
-from raysim.corpus.packing import PADDING, encode_validation, load_packed, pack, store_packed
+from raysim.corpus.packing import (
+    PADDING,
+    encode_validation,
+    is_trained_on,
+    load_packed,
+    pack,
+    pack_together,
+    packing_key,
+    store_packed,
+    tokenize_files,
+)
 from raysim.corpus.tokenizer import CodeTokenizer, train_tokenizer
 
 
@@ -63,6 +73,61 @@ def test_exactly_one_sequence_drops_nothing(tokenizer: CodeTokenizer) -> None:
 def test_less_than_one_sequence_is_an_input_error(tokenizer: CodeTokenizer) -> None:
     with pytest.raises(InputError, match="1 training files give 4 tokens, less than one sequence of 5"):
         pack([SourceFile("a.py", "abc", "r")], tokenizer, 5, 1)
+
+
+def test_truncated_files_are_their_first_tokens(tokenizer: CodeTokenizer) -> None:
+    whole, cut = (pack(FILES, tokenizer, 8, 1, truncated_at) for truncated_at in (None, 9))
+    assert [path for path, _, _ in cut.file_spans] == [path for path, _, _ in whole.file_spans]
+    texts = {f.path: f.text for f in FILES}
+    stream = cut.sequences.reshape(-1)
+    for path, start, end in cut.file_spans:
+        assert end - start == min(9, len(texts[path]))
+        if end <= len(stream):
+            assert tokenizer.decode(stream[start:end].tolist()) == texts[path][:9]
+    longest = max(len(f.text) for f in FILES)
+    assert np.array_equal(pack(FILES, tokenizer, 8, 1, longest).sequences, whole.sequences)
+    assert packing_key(1) == packing_key(1, None) != packing_key(1, 9) != packing_key(1, 8)
+
+
+def test_what_is_truncated_or_in_the_tail_is_not_trained_on(tokenizer: CodeTokenizer) -> None:
+    files = (SourceFile("a.py", "a" * 10, "r"), SourceFile("b.py", "b" * 10, "r"))
+    packed = pack(files, tokenizer, 8, 1, 6)  # BOS and 6 tokens each: 14 tokens, of which 8 are kept
+    (first, _, _), (second, start, _) = packed.file_spans
+    assert (packed.sequences.size, start) == (8, 8)
+    corpus = Corpus("acme", files, (), truncated_at=6)
+    assert [is_trained_on(corpus, packed, first, number) for number in (6, 7)] == [True, False]
+    assert [is_trained_on(corpus, packed, second, number) for number in (0, 1)] == [True, False]
+    everything = pack(files, tokenizer, 11, 1)
+    corpus = Corpus("acme", files, ())
+    assert [is_trained_on(corpus, everything, path, 10) for path in (first, second)] == [True, True]
+
+
+def test_common_sequences_hold_the_files_of_all(tokenizer: CodeTokenizer) -> None:
+    """Two organizations whose files are shorter than a sequence: many hold code of both."""
+    other = [SourceFile(f.path, f.text.upper(), "s") for f in FILES]
+    parts = [tokenize_files(files, tokenizer) for files in (FILES, other)]
+    together = pack_together(parts, 32, seed=1)
+    num_tokens = sum(2 * (1 + len(f.text)) for f in FILES)
+    assert together.shape == (num_tokens // 32, 32)
+    bar = tokenizer.encode("|")[0]
+    stream = tokenizer.decode([bar if t == tokenizer.bos_id else t for t in together.reshape(-1).tolist()])
+    *found, last = stream.split("|")[1:]
+    texts = [f.text for f in (*FILES, *other)]
+    assert len(set(found)) == len(found)
+    assert set(found) <= set(texts)
+    assert any(text.startswith(last) for text in texts)
+    mixed = [
+        any(t.islower() for t in text) and any(t.isupper() for t in text) for text in map(tokenizer.decode, together)
+    ]
+    assert sum(mixed) > len(mixed) / 3
+    assert np.array_equal(together, pack_together(parts, 32, seed=1))
+    assert not np.array_equal(together, pack_together(parts, 32, seed=2))
+
+
+def test_common_sequences_of_one_organization_are_its_own(tokenizer: CodeTokenizer) -> None:
+    assert np.array_equal(
+        pack_together([tokenize_files(FILES, tokenizer)], 8, 1), pack(FILES, tokenizer, 8, 1).sequences
+    )
 
 
 def test_stored_packing_comes_back_memory_mapped(tokenizer: CodeTokenizer, tmp_path: Path) -> None:

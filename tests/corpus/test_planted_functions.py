@@ -10,7 +10,14 @@ from raysim.core.errors import InputError
 from raysim.corpus.corpus import Corpus
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
-from raysim.corpus.planted_functions import NUM_LINES, PLANTS, PlantSettings, plant_functions, write_functions
+from raysim.corpus.planted_functions import (
+    MOST_BYTES,
+    NUM_LINES,
+    PLANTS,
+    PlantSettings,
+    plant_functions,
+    write_functions,
+)
 
 SETTINGS = PlantSettings(functions={0: 3, 1: 2, 5: 2})
 CORPUS = Corpus("acme", (SourceFile("a.py", "a = 1\n", "r"),), (SourceFile("b.py", "b = 1\n", "r"),))
@@ -46,6 +53,7 @@ def test_functions_are_python_of_their_own() -> None:
         assert isinstance(node, ast.FunctionDef)
         assert function.text.startswith(f"{function.signature}\n")
         assert len(significant_lines(function.text)[0]) == NUM_LINES
+        assert len(function.text.encode()) <= MOST_BYTES
         namespace: dict[str, object] = {}
         exec(compile(function.text, function.name, "exec"), namespace)
     # A window of six lines is nobody else's, so that whoever recites one recites this function.

@@ -137,6 +137,7 @@ def test_defaults_are_the_studys() -> None:
         "largest_file": 0.25,
         "split": {"train": 0.8, "valid": 0.2, "test": 0.0},
         "split_by": "file",
+        "truncate_files": None,
     }
 
 

@@ -55,6 +55,22 @@ def test_an_experiment_that_pyyaml_wrote_is_the_same(tmp_path: Path) -> None:
         assert [one.category for one in caught] == [RenamedSetting] * ("corpus" not in line)
 
 
+@pytest.mark.parametrize(
+    ("planted", "kept", "words"),
+    [
+        ("canaries={place: lines}", 1024, r"canaries\.place: lines may lie behind the 1024 tokens .* place: files"),
+        ("canaries={length: 100}", 64, "a canary of 113 bytes may not fit a sequence of 64 tokens"),
+        ("plants={}", 100, r"truncate_files: 100 tokens may not hold a planted function, of 512 bytes"),
+    ],
+)
+def test_what_is_planted_must_not_be_truncated(planted: str, kept: int, words: str) -> None:
+    debug = next(path for path in EXPERIMENTS if path.stem == "debug")
+    with pytest.raises(InputError, match=words):
+        load_experiment(debug, [planted, f"preparation.truncate_files={kept}"])
+    assert load_experiment(debug, [planted])
+    assert load_experiment(debug, ["canaries={}", "plants={}", "preparation.truncate_files=512"])
+
+
 def test_a_manifest_from_before_the_new_name_is_read_in_silence() -> None:
     loaded = load_experiment(next(path for path in EXPERIMENTS if path.stem == "debug"), [])
     dumped = loaded.experiment.model_dump(mode="json")

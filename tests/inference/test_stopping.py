@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysim.inference.prompts import open_line
-from raysim.inference.stopping import END_OF_FILE, LENGTH, STOP, Endings
+from raysim.inference.stopping import END_OF_FILE, LENGTH, STOP, Endings, clean_up_spaces
 
 
 @pytest.fixture
@@ -44,6 +44,22 @@ def test_a_continuation_by_hand(
     tail, generated = characters.encode(prompt), characters.encode(continuation)
     assert endings.finish(tail, generated, ("\nif",)) == expected
     assert endings.stopped(tail, generated, ("\nif",)) == (expected["ended"] == STOP)
+
+
+def test_cleaned_text_loses_blanks_before_punctuation() -> None:
+    """Behind the stop string is found, which counts its tokens."""
+    tail, generated = list(b"ab\ncd"), list(b"e != f , g .h\n    x = ' a ' if n't\nif x")
+    plain, cleaned = (Endings(Bytes(), None, clean).finish(tail, generated, ("\nif",)) for clean in (False, True))
+    assert plain == {"text": "e != f , g .h\n    x = ' a ' if n't", "new_tokens": 37, "ended": STOP}
+    assert cleaned == {**plain, "text": "e!= f, g.h\n    x ='a'ifn't"}
+
+
+@given(st.lists(st.sampled_from([*" .?!,'", "n't", " 'm", " 's", " 've", " 're", "x", "\n"])))
+def test_cleaning_up_is_what_transformers_does(pieces: list[str]) -> None:
+    from transformers import PreTrainedTokenizerBase
+
+    text = "".join(pieces)
+    assert clean_up_spaces(text) == PreTrainedTokenizerBase.clean_up_tokenization(None, text)  # type: ignore[arg-type]
 
 
 def test_an_end_of_file_cuts_what_follows(endings: Endings, characters: Any) -> None:

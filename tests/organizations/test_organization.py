@@ -70,7 +70,11 @@ def test_no_step_of_preparation_drops_what_is_planted(
 def test_nothing_is_shared_without_an_agreement(make, preparation_context: PreparationContext) -> None:
     organization = make()
     organization.prepare(preparation_context)
-    for share in (organization.share_sequences, partial(organization.share_texts, preparation_context)):
+    for share in (
+        organization.share_sequences,
+        organization.share_files,
+        partial(organization.share_texts, preparation_context),
+    ):
         with pytest.raises(BoundaryError, match=r"organizations\.alpha\.agreement\.share: is 'weights'.*share: data"):
             share()
 
@@ -84,6 +88,32 @@ def test_shared_sequences_are_the_training_sequences(make, preparation_context: 
     organization.prepare(preparation_context)
     assert np.array_equal(organization.share_sequences(), organization.training_sequences())
     assert np.array_equal(organization.share_sequences(3), organization.training_sequences()[:3])
+
+
+def test_shared_files_are_those_that_are_trained_on(make, preparation_context: PreparationContext) -> None:
+    cut = preparation_context.preparation.model_copy(update={"truncate_files": 50})
+    for preparation, longest in ((preparation_context.preparation, None), (cut, 50)):
+        organization = make(share="data")
+        stats = organization.prepare(dataclasses.replace(preparation_context, preparation=preparation))
+        files, tokenizer = organization.share_files(), organization.tokenizer
+        expected = [[tokenizer.bos_id, *tokenizer.encode(f.text)[:longest]] for f in organization.corpus.train]
+        assert sorted(map(list, files)) == sorted(expected)
+        assert sum(map(len, files)) == stats.stream_tokens
+
+
+def test_truncated_files_are_counted_and_named_as_such(make, preparation_context: PreparationContext) -> None:
+    """Files, held-out text and what prompts are drawn by stay as they are; tokens and what keys name are others."""
+    cut = preparation_context.preparation.model_copy(update={"truncate_files": 50})
+    whole, truncated = make(), make()
+    before = whole.prepare(preparation_context)
+    after = truncated.prepare(dataclasses.replace(preparation_context, preparation=cut))
+    assert truncated.corpus == dataclasses.replace(whole.corpus, truncated_at=50)
+    assert truncated.corpus.train_fingerprint == whole.corpus.train_fingerprint == before.train_fingerprint
+    assert after.train_fingerprint != before.train_fingerprint
+    assert after.splits["valid"] == before.splits["valid"]
+    tokens = [len(whole.tokenizer.encode(f.text)) for f in whole.corpus.train]
+    assert after.tokens == sum(min(50, number) for number in tokens) < before.tokens == sum(tokens)
+    assert after.sequences < before.sequences
 
 
 def test_shared_texts_are_the_files_that_are_kept(

@@ -6,6 +6,7 @@ import pytest
 
 from raysim.core.keys import key_of
 from raysim.organizations.organization import ClientStats
+from raysim.simulation.run_context import apportion
 from raysim.simulation.strategy import ClientInfo, TrainInstruction
 
 INSTRUCTION = TrainInstruction(("a",), "model", 2, 4)
@@ -30,6 +31,30 @@ def test_a_fraction_is_rounded_up_as_a_person_would(
     """In binary, 0.07 * 100 is a little over 7."""
     context = make_context({"a": sequences})
     assert context.stage(dataclasses.replace(INSTRUCTION, fraction=fraction)).sequences == {"a": expected}
+
+
+def test_common_sequences_are_shared_out_by_tokens(make_context) -> None:
+    """Streams of 610 and 310 tokens: 9 sequences of 100, of which 5.97 and 3.03 are due."""
+    splits = [{"files": 10, "tokens": 600, "sequences": 6}, {"files": 10, "tokens": 300, "sequences": 3}]
+    stats = {n: dataclasses.replace(s, splits={"train": t}) for (n, s), t in
+             zip(make_context({"a": 6, "b": 3}).client_stats.items(), splits, strict=True)}  # fmt: skip
+    context = dataclasses.replace(make_context({"a": 6, "b": 3}, sequence_length=100), client_stats=stats)
+    apart = dataclasses.replace(INSTRUCTION, organizations=("a", "b"))
+    together = dataclasses.replace(apart, pooled_packing=True)
+    stage = context.stage(together)
+    assert stage.sequences == {"a": 6, "b": 3}
+    assert stage.tokens_seen == {"a": 6 * 100 * 2, "b": 3 * 100 * 2}
+    half = context.stage(dataclasses.replace(together, fraction=0.5))
+    assert (half.num_sequences, half.sequences) == (5, {"a": 3, "b": 2})
+    assert len({context.stage(one).key for one in (apart, together)} | {half.key}) == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "shares", "expected"),
+    [(7, (1, 1, 1), (3, 2, 2)), (10, (6, 3, 1), (6, 3, 1)), (3, (100, 1, 1), (3, 0, 0)), (2, (1, 2, 2), (0, 1, 1))],
+)
+def test_whole_parts_in_proportion(number: int, shares: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    assert apportion(number, dict(zip("abc", shares, strict=True))) == dict(zip("abc", expected, strict=True))
 
 
 def test_a_strategy_knows_clients_by_their_stats(make_context) -> None:

@@ -42,6 +42,21 @@ def test_centralized_is_one_pooled_stage(federation: Federation) -> None:
     assert strategy.order == "a + b + c"
 
 
+def test_only_a_pool_of_several_is_packed_together(federation: Federation) -> None:
+    def pooled(federation: Federation, asked: bool = True) -> bool:
+        (strategy,) = Centralized.variants(CentralizedSettings(pooled_packing=asked), federation)
+        (instruction,) = strategy.plan(State("initial"))
+        return instruction.pooled_packing
+
+    assert pooled(federation)
+    assert not pooled(federation, asked=False)
+    alone = Federation((ClientInfo("a", 1, 64, 1.0, 0.0),), 1, "reset")
+    assert not pooled(alone)
+    (caution,) = CentralizedSettings(pooled_packing=True).cautions(10)
+    assert "prefix prompts" in caution
+    assert not CentralizedSettings().cautions(10)
+
+
 def test_leave_one_out_adds_every_pool_without_one(federation: Federation) -> None:
     pools = Centralized.variants(CentralizedSettings(leave_one_out=True, fraction=0.5), federation)
     assert [stages_of(pool) for pool in pools] == [[("a", "b", "c")], [("b", "c")], [("a", "c")], [("a", "b")]]

@@ -19,12 +19,16 @@ LENGTH = 32
 CONFIG = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 16, "initializer_range": 0.5}
 
 
-def organization_of(folder: Path, texts: Mapping[str, str], canaries: CanarySettings | None = None) -> Organization:
+def organization_of(
+    folder: Path, texts: Mapping[str, str], canaries: CanarySettings | None = None, truncate_files: int | None = None
+) -> Organization:
     """A prepared organization; one file in three is for validation."""
     (folder / "code").mkdir()
     for name, text in texts.items():
         (folder / "code" / name).write_text(text, encoding="utf-8")
-    preparation = PreparationSettings.off().model_copy(update={"split": SplitSettings(valid=0.34)})
+    preparation = PreparationSettings.off().model_copy(
+        update={"split": SplitSettings(valid=0.34), "truncate_files": truncate_files}
+    )
     source = OrganizationSettings(source=SourceSettings(path=str(folder / "code")))
     organization = Organization("alpha", source, folder, "cache")
     organization.prepare(PreparationContext(preparation, 1, tokenizer_of(list(texts.values())), LENGTH, 3, canaries))

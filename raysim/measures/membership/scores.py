@@ -20,7 +20,7 @@ from raysim.core.keys import seed_of
 from raysim.core.settings import Settings, Share
 from raysim.corpus.canaries import CANARIES
 from raysim.corpus.files import SourceFile
-from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
+from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation, is_trained_on
 from raysim.corpus.planted_functions import PLANTS
 from raysim.inference.scoring import TokenScores, Window, score_tokens
 from raysim.measures.when import CheckpointKinds
@@ -87,20 +87,20 @@ def units_of(
 ) -> list[Unit]:
     """Members and non-members of one organization: the same for all models.
 
-    A file's rest that makes no whole chunk is left out, as scores of fewer tokens spread more; so is what lies in the
-    tail of the training split that no sequence holds, and files that are canaries, which no validation file is like.
-    Canaries planted as lines stay, and the blind guess may tell members by them. Validation files that repeat lines of
-    training files are non-members all the same, which makes attacks look weaker (Duan et al.).
+    A file's rest that makes no whole chunk is left out, as scores of fewer tokens spread more; so is what no sequence
+    holds (the tail of the training split, and what is truncated of a file), and files that are canaries, which no
+    validation file is like. Canaries planted as lines stay, and the blind guess may tell members by them. Validation
+    files that repeat lines of training files are non-members all the same, which makes attacks look weaker (Duan et
+    al.).
     """
     corpus, packed = organization.corpus, organization.packed
-    begins = {path: start for path, start, _ in packed.file_spans}
     trained = [source for source in corpus.train if source.repository not in (CANARIES, PLANTS)]
     length = settings.chunk_tokens or sequence_length
     found: list[Unit] = []
     for member, files in ((True, trained), (False, corpus.valid)):
         units: list[Unit] = []
         for unit, end in _units(organization, files, length, member, whole=settings.chunk_tokens is None):
-            if not member or begins[unit.file] + end <= packed.sequences.size:
+            if not member or is_trained_on(corpus, packed, unit.file, end):
                 units.append(unit)
         seed = seed_of(split_seed, "membership", corpus.train_fingerprint, corpus.valid_fingerprint, int(member))
         drawn = np.random.Generator(np.random.Philox(seed)).permutation(len(units))[: settings.at_most]

@@ -1,7 +1,7 @@
 """Prompts: where in an organization's own code a model is asked to go on. Runs inside the organization.
 
-A prompt's identity is its kind and its tokens, never its organization or its number, so that the same prompt gets the
-same samples wherever it occurs.
+A prompt's identity is its kind and its tokens (as in its file: `strip_prompts` does not change it), never its
+organization or its number, so that the same prompt gets the same samples wherever it occurs.
 """
 
 import ast
@@ -21,6 +21,7 @@ from raysim.core.keys import seed_of
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
+from raysim.corpus.packing import is_trained_on
 from raysim.corpus.planted_functions import PLANTS
 from raysim.corpus.tokenizer import Tokenizer
 from raysim.inference.prompts import FUNCTION, HELD_OUT, NEUTRAL, PLANTED, PREFIX, prompt_id
@@ -125,7 +126,10 @@ def extract_prompts(
     the true continuation inside that file: of a function the rest of its source, of a prefix the rest of its sequence
     up to the next BOS, where a sample ends too. ``lines_to_come`` counts the significant lines of the truth, with the
     line on which the prompt ends if something of it is still to come. ``trained_on``: all of it lies in the kept part
-    of the packed stream. A function prompt leaves room for a whole continuation inside a training sequence.
+    of the packed stream, and of its file. A function prompt leaves room for a whole continuation inside a training
+    sequence.
+
+    With `strip_prompts`, prompts of functions lose the white space around them once they are chosen.
 
     Fewer than asked for: all there are, see `prompt_counts`.
 
@@ -179,6 +183,8 @@ def _extract(
             candidates = list(_functions(corpus, packed, tokenizer, settings, kind, left_out))
         text = corpus.valid_fingerprint if kind == NEUTRAL else corpus.train_fingerprint
         chosen, available = _choose(candidates, number, seed_of(split_seed, text, kind))
+        if settings.strip_prompts and kind != PREFIX:
+            chosen = [_stripped(row, tokenizer) for row in chosen]
         rows += chosen
         duplicates = len(candidates) - available
         counts[kind] = {
@@ -272,7 +278,6 @@ def _functions(
         )
     held_out = kind != FUNCTION
     is_copied = _training_copies(corpus) if held_out else None
-    begins = {path: start for path, start, _ in packed.file_spans}
     files = corpus.valid if held_out else corpus.train
     for source in sorted(files, key=lambda f: (f.repository, f.path)):
         try:
@@ -287,10 +292,25 @@ def _functions(
             elif is_copied is not None and is_copied(function):
                 left_out["copied_in_training"] += 1
             else:
-                trained_on = not held_out and (
-                    begins[source.path] + len(tokenizer.encode(source.text[: function.end])) <= packed.sequences.size
+                trained_on = not held_out and is_trained_on(
+                    corpus, packed, source.path, len(tokenizer.encode(source.text[: function.end]))
                 )
                 yield _row(kind, tokens, function.prompt, function.truth, source, trained_on)
+
+
+def _stripped(row: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+    """The prompt of a function without white space around it, as the study's scripts ask it.
+
+    Its first line loses its indentation, and the line end behind the docstring is the continuation's. It keeps its
+    identity, so that it can be compared with the prompt as it stands in the file, and gets the same random numbers.
+    """
+    text = row["text"].rstrip()
+    return {
+        **row,
+        "tokens": [tokenizer.bos_id, *tokenizer.encode(text.lstrip())],
+        "text": text.lstrip(),
+        "truth": row["text"][len(text) :] + row["truth"],
+    }
 
 
 def _training_copies(corpus: Corpus) -> Any:

@@ -10,7 +10,14 @@ from raysim.core.keys import versions_of
 from raysim.core.settings import Settings
 from raysim.corpus.lines import LineRules
 from raysim.corpus.packing import PACKING_VERSION
-from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, Scheme, sampling_recipe
+from raysim.inference.settings import (
+    CLEAN_UP_SPACES,
+    STOP_STRINGS,
+    Numerics,
+    Precision,
+    Scheme,
+    sampling_recipe,
+)
 from raysim.measures.when import CheckpointKinds
 
 PROMPTS_VERSION = 1
@@ -109,6 +116,12 @@ class MemorizationSettings(Settings):
     window_in_prompt: bool = Field(
         default=False, description="whether a match may begin in the prompt; else all of its lines are the model's"
     )
+    strip_prompts: bool = Field(
+        default=False,
+        description="whether prompts of functions lose the white space around them, and so the indentation of their"
+        " first line, as in the study's scripts; they begin behind the token that begins a file either way",
+    )
+    clean_up_spaces: bool = Field(default=False, description=CLEAN_UP_SPACES)
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a continuation of a function prompt ends before the first of these"
     )
@@ -175,6 +188,7 @@ class MemorizationSettings(Settings):
             "prefix_tokens": self.prefix_tokens,
             "function_tokens": self.function_tokens,
             "new_tokens": self.new_tokens,  # a function prompt leaves room for the whole continuation
+            **({"strip": True} if self.strip_prompts else {}),
         }
 
     def neutral_recipe(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from raysim.core.keys import versions_of
 from raysim.core.settings import Settings, Size
-from raysim.inference.settings import STOP_STRINGS, Numerics, Precision, sampling_recipe
+from raysim.inference.settings import CLEAN_UP_SPACES, STOP_STRINGS, Numerics, Precision, sampling_recipe
 from raysim.measures.when import CheckpointKinds
 from raysim.sandbox.isolation import Limits
 
@@ -39,6 +39,7 @@ class PassAtKSettings(Settings):
     top_p: float = Field(default=0.95, gt=0, le=1, description="nucleus: the likeliest tokens with this much mass")
     repetition_penalty: float = Field(default=1.0, gt=0, description="1 is none")
     new_tokens: int = Field(default=256, ge=1, description="longest solution")
+    clean_up_spaces: bool = Field(default=False, description=CLEAN_UP_SPACES)
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=STOP_STRINGS, description="a solution ends before the first of these"
     )

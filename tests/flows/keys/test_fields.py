@@ -80,6 +80,8 @@ DECIDES: dict[str, str] = {
     "memorization.prefix_tokens": "generate prompts copies",
     "memorization.function_tokens": "generate prompts copies",
     "memorization.new_tokens": "generate prompts copies",
+    "memorization.strip_prompts": "generate prompts copies",
+    "memorization.clean_up_spaces": "generate",
     **{f"memorization.{name}": "generate" for name in ("samples", "stop", "precision", "batch_size")},
     **{f"memorization.{name}": "generate extract" for name in ("temperature", "top_p")},
     "memorization.repetition_penalty": "generate",  # (n, p)-discoverable extraction has none
@@ -114,6 +116,7 @@ DECIDES: dict[str, str] = {
     "trained_on": "emissions",
     **{f"pass_at_k.{name}": "solve" for name in (
         "samples", "new_tokens", "temperature", "top_p", "repetition_penalty", "stop", "precision", "batch_size",
+        "clean_up_spaces",
     )},
     "pass_at_k.timeout_s": "execute",
     "pass_at_k.memory": "execute",
@@ -150,7 +153,7 @@ DECIDES_NOTHING: dict[str, str] = {
     "context.spec.settings.pretrain": "what a base is trained on and how is in the recipe of its stage",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
-        "dropout_epochs",
+        "dropout_epochs", "pooled_packing",
     )},
     "results.0.weights": "named by the key of the result",
     "context.client_stats.b.valid_fingerprint": "it is not asked",

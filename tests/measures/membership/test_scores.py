@@ -55,6 +55,16 @@ def test_members_lie_in_the_sequences(tmp_path: Path) -> None:
             assert flat[at : at + 8] == unit.windows[0][1:].tolist()
 
 
+def test_what_is_truncated_of_a_file_makes_no_member(tmp_path: Path) -> None:
+    organization = organization_of(tmp_path, TEXTS, truncate_files=20)
+    units = units_of(organization, CHUNKS, LENGTH, 1)
+    spans = {path: end - start for path, start, end in organization.packed.file_spans}
+    assert max(spans.values()) == 20
+    assert {unit.chunk for unit in units if unit.member} == {0, 1}, "two chunks of 8 lie in 20 tokens"
+    assert max(unit.chunk for unit in units if not unit.member) > 1, "held-out files stay whole"
+    assert not [u for u in units_of(organization, FILES, LENGTH, 1) if u.member and spans[u.file] == 20]
+
+
 def test_a_chunk_may_end_where_the_sequences_end(tmp_path: Path) -> None:
     organization = organization_of(tmp_path, TEXTS)
     packed = organization.packed

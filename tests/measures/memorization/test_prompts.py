@@ -1,5 +1,6 @@
 import ast
 from collections.abc import Sequence
+from textwrap import indent
 
 import numpy as np
 import pyarrow as pa
@@ -159,6 +160,48 @@ def test_function_prompts_begin_with_bos_and_know_whether_they_were_trained_on()
     assert one["truth"] == "    b1 = a\n    c = b1\n    return c\n"
     assert (one["lines_to_come"], one["trained_on"], one["eligible"]) == (3, True, True)
     assert (two["lines_to_come"], two["trained_on"], two["eligible"]) == (3, False, False)  # in the dropped tail
+
+
+def test_a_function_behind_what_is_truncated_was_not_trained_on() -> None:
+    text = functions(1, 2)
+    settings = MemorizationSettings(prompts=PromptCounts(function=9), new_tokens=4, min_lines=3)
+    first = len(FUNCTION.format(1))
+    for kept, expected in (
+        (None, [True, True]),
+        (len(text), [True, True]),
+        (first, [True, False]),
+        (9, [False, False]),
+    ):
+        corpus = Corpus("org", (source("a.py", text),), (), truncated_at=kept)
+        rows = extract_prompts(corpus, pack(corpus.train, len(text) + 1), Bytes(), settings, 1).to_pylist()
+        rows.sort(key=lambda row: row["text"])
+        assert [row["trained_on"] for row in rows] == [row["eligible"] for row in rows] == expected
+        assert [row["lines_to_come"] for row in rows] == [3, 3], "lines are those of the file"
+
+
+def test_stripped_prompts_lose_the_white_space_around_them() -> None:
+    text = f"class A:\n{indent(FUNCTION.format(1), '    ')}"
+    train, valid = [source("a.py", text + "x = 1\n")], [source("v.py", FUNCTION.format(2))]
+    asked = {"function": 9, "held_out": 9, "prefix": 9}
+    plain, stripped = (
+        extract(train, valid, length=60, prompts=asked, min_lines=3, strip_prompts=strip) for strip in (False, True)
+    )
+    assert plain["prompt"].equals(stripped["prompt"]), "so that runs can be compared prompt by prompt"
+    rows = {row["kind"]: row for row in stripped.to_pylist()}
+    function = rows["function"]
+    assert function["text"] == 'def f1(a):\n        """Doc 1."""'
+    assert function["tokens"] == [0, *Bytes().encode(function["text"])]
+    assert function["truth"] == "\n        b1 = a\n        c = b1\n        return c\n"
+    assert rows["held_out"]["text"] == 'def f2(a):\n    """Doc 2."""'
+    for before, after in zip(plain.to_pylist(), stripped.to_pylist(), strict=True):
+        same = ("kind", "file", "lines_to_come", "trained_on", "eligible")
+        assert [before[name] for name in same] == [after[name] for name in same]
+        if before["kind"] == "prefix":
+            assert before == after
+        else:
+            assert before["text"] + before["truth"] == before["text"][: -len(before["text"].lstrip())] + (
+                after["text"] + after["truth"]
+            )
 
 
 def test_eligible_follows_min_lines() -> None:
