@@ -199,6 +199,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "context.public": st.sampled_from([None, BASE.context]),
     "pretrain": st.builds(PretrainSettings, epochs=st.integers(1, 9)),
     "pass_at_k.k": st.sampled_from([(1,), (1, 2), (5, 1)]),
+    "pass_at_k.memory": st.integers(1, 1 << 40),  # far above it there is no difference: a solution has no more
     "pass_at_k.precision": st.sampled_from(["fp32", "bf16"]),
     "memorization.precision": st.sampled_from(["fp32", "bf16"]),  # none is the trainer's
     "pretrained": st.sampled_from([f"someone/model-{number}" for number in range(9)]),
