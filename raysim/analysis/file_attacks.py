@@ -68,7 +68,8 @@ def _files_of(membership: pa.Table, blind: pa.Table) -> _Files:
     for row in blind.to_pylist():
         guesses.setdefault((row["file"], row["member"]), []).append(row)
     known = bool(names) and sorted(guesses) == names
-    guess = np.array([np.mean([row["score"] for row in guesses[name]]) for name in names]) if known else None
+    mean = [float(np.mean([row["score"] for row in guesses[name]])) for name in names] if known else []
+    guess = np.array(mean, np.float64) if known else None
     folds = [guesses[name][0]["fold"] for name in names] if known else []
     return _Files(names, np.array([member for _, member in names], np.bool_), scores, guess, folds)
 

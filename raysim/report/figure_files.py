@@ -81,7 +81,7 @@ async def _write(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
         async with kaleido.Kaleido(timeout=_TIMEOUT_S, mathjax=False) as browser:
             for figure in figures.values():
                 for form in FORMS:
-                    size = {"format": form, "width": WIDTH, "height": figure.height}
+                    size: Any = {"format": form, "width": WIDTH, "height": figure.height}
                     drawn = await browser.calc_fig(_named(figure.spec), opts=size)
                     path = folder / f"{_file_name(figure.name)}.{form}"
                     with os_errors(path):

@@ -33,7 +33,9 @@ def test_the_best_round_and_the_last(build_results):
 def test_of_equal_ones_the_first_is_the_best(build_results):
     results = overfit(build_results(memorization=False), "fedavg", best=4)
     path = [m for m in results.reached_models if m.strategy == "fedavg" and m.index in (3, 5)]
-    assert best_on_validation(results, path).index == 3
+    best = best_on_validation(results, path)
+    assert best is not None
+    assert best.index == 3
 
 
 def test_a_diverged_checkpoint_is_never_the_best(build_results):

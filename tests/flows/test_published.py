@@ -78,7 +78,8 @@ def test_a_real_run_is_bundled_and_rebuilt(finished_small: tuple[Path, Path], tm
     assert not any(part in path.parts for path in files for part in ("store", "objects", ".secret"))
     for path in files:
         assert str(run.parent).encode() not in path.read_bytes(), path
-    sums = dict(reversed(line.split("  ")) for line in (bundle / SUMS).read_text(encoding="utf-8").splitlines())
+    pairs = [line.split("  ") for line in (bundle / SUMS).read_text(encoding="utf-8").splitlines()]
+    sums = {name: sha256 for sha256, name in pairs}
     page = (bundle / "report.html").read_bytes()
     again = raysim("report", bundle)
     assert again.returncode == 0, again.stderr

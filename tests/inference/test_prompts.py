@@ -22,6 +22,7 @@ class Chosen:
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ("a",)
+    clean_up_spaces: bool = False
 
 
 def test_a_prompt_is_named_by_kind_and_tokens() -> None:

@@ -1,12 +1,17 @@
 """Which models a measure is taken of, by the moment at which they exist."""
 
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import pytest
 
 from raysim.core.keys import Key
-from raysim.measures.when import When, wanted
+from raysim.measures.when import CheckpointKinds, When, wanted
 from raysim.simulation.strategy import CheckpointKind, ModelCheckpoint
+
+
+@dataclass(frozen=True)
+class Asked:
+    when: CheckpointKinds
 
 
 @pytest.mark.parametrize(
@@ -27,7 +32,7 @@ def test_moments(when: When, moments: set[str]) -> None:
         "epoch of one": ("epoch", "alpha"),
         "epoch of all": ("epoch", ""),
     }
-    settings = SimpleNamespace(when=(when,))
+    settings = Asked((when,))
     checkpoints = {name: ModelCheckpoint(Key("m"), kind, 1, False, last) for name, (kind, last) in kinds.items()}
     assert {name for name, checkpoint in checkpoints.items() if wanted(checkpoint, settings)} == moments
     assert wanted(ModelCheckpoint(Key("m"), "stage", 1, True, "alpha"), settings), "final models always are"

@@ -39,7 +39,10 @@ def test_a_point_is_chosen_on_validation_and_quoted_on_test(build_sweep):
     assert [line.cells[valid][1] for line in lines] == [False, True]
     assert [line.cells[test][1] for line in lines] == [False, False]
     chosen = lines[1].trial.row.mean("test_bits_per_byte")
-    assert chosen > lines[0].trial.row.mean("test_bits_per_byte")
+    other = lines[0].trial.row.mean("test_bits_per_byte")
+    assert chosen is not None
+    assert other is not None
+    assert chosen > other
     number = next(n for n in sweep_numbers(sweep) if n.name == "Quality")
     assert number.value == lines[1].cells[test][0].text == f"{chosen:.3f}"
     assert "on the test split; chosen on validation" in number.detail

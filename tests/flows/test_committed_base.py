@@ -40,7 +40,7 @@ def test_it_is_the_model_that_base_yaml_describes() -> None:
 def test_it_predicts_python_better_than_zlib() -> None:
     import torch
 
-    tokenizer = load_tokenizer(TokenizerSettings(pretrained=str(BASE)), EXPERIMENTS, None)
+    tokenizer = load_tokenizer(TokenizerSettings(pretrained=str(BASE)), EXPERIMENTS, lambda: None)
     model = build_model(ModelSettings(pretrained=str(BASE)), tokenizer.vocab_size, tokenizer.bos_id, 256).eval()
     nats, size, packed = 0.0, 0, 0
     for name in ("shlex.py", "queue.py", "sched.py", "textwrap.py"):
