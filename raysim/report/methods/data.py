@@ -103,11 +103,10 @@ def _near(settings: Mapping[str, Any]) -> str:
 
 def _across(results: RunResults) -> str:
     found = results.run.setting("deduplication") or {}
-    kept = {"first_owner": "only the first organization kept it", "drop_all": "nobody kept it"}.get(
-        str(found.get("across"))
-    )
+    known = {"first_owner": "only the first organization kept it", "drop_all": "nobody kept it"}
+    kept = known.get(str(found.get("across")))
     alike = "nearly equal" if found.get("match") == "near" else "equal"
-    return f"Of a file that several organizations hold ({alike} files), {whose}." if whose else ""
+    return f"Of a file that several organizations hold ({alike} files), {kept}." if kept else ""
 
 
 def _split(results: RunResults, preparation: Mapping[str, Any]) -> str:
