@@ -6,6 +6,7 @@ import pytest
 from loaded_experiments import loaded
 
 from raysim.core.event_loop import run_coroutine
+from raysim.corpus.split import split_of
 from raysim.experiment.overlap_report import held_out_copies
 from raysim.experiment.plan import inline_pool, plan_run
 from raysim.matching.held_out import cautions, copied_files
@@ -41,9 +42,20 @@ def test_edited_copies_across_splits_are_counted(tmp_path: Path, copied: bool) -
 
     rows = run_coroutine(look())
     found = copied_files(rows)
-    # An edited file falls by a hash of its own: of those held out by one, the other trains on more than half.
+    # An edited file falls by a hash of its own, so that one may train on what the other holds out.
+    split = experiment.experiment.preparation.split
+    falls = {
+        owner: [
+            split_of((tmp_path / owner / f"{n}.py").read_text(), experiment.experiment.preparation.split, 1)
+            for n in range(24)
+        ]
+        for owner in ("alpha", "beta")
+    }
     if copied:
-        assert all(len(one.copies) > one.files / 2 for one in found.values())
+        for one, other in (("alpha", "beta"), ("beta", "alpha")):
+            apart = list(zip(falls[one], falls[other], strict=True)).count(("valid", "train"))
+            assert (found[one].files, len(found[one].copies)) == (falls[one].count("valid"), apart)
+            assert apart > 0
         assert len(cautions(rows)) == 2
     else:
         assert all(one.share == 0 and not one.copies for one in found.values())
