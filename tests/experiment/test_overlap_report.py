@@ -45,10 +45,7 @@ def test_edited_copies_across_splits_are_counted(tmp_path: Path, copied: bool) -
     # An edited file falls by a hash of its own, so that one may train on what the other holds out.
     split = experiment.experiment.preparation.split
     falls = {
-        owner: [
-            split_of((tmp_path / owner / f"{n}.py").read_text(), experiment.experiment.preparation.split, 1)
-            for n in range(24)
-        ]
+        owner: [split_of((tmp_path / owner / f"{number}.py").read_text(), split, 1) for number in range(24)]
         for owner in ("alpha", "beta")
     }
     if copied:
