@@ -36,6 +36,12 @@ def save_tokenizer(folder: Path, tokenizer: CodeTokenizer, extra: tuple[str, ...
     PreTrainedTokenizerFast(tokenizer_object=built, **(tokens or {"bos_token": END})).save_pretrained(folder)
 
 
+def trained(out: Path) -> set[str]:
+    """The models at the end, the one that all started from aside."""
+    models = read_table(out, "models").to_pylist()
+    return {row["model"] for row in models if row["final"] and row["strategy"] != "base"}
+
+
 def refused(path: Path, tmp_path: Path, *words: str, command: str = "run") -> None:
     """Exit code 2, one line, and nothing was trained."""
     out = ("--out", tmp_path / "out")
@@ -119,7 +125,7 @@ def test_a_name_of_the_hub_is_what_it_means_now(
             before=OFFLINE.format(cache=str(cache)),
         )
         assert ended.returncode == 0, ended.stderr
-        found.append({row["model"] for row in read_table(tmp_path / "out", "models").to_pylist() if row["final"]})
+        found.append(trained(tmp_path / "out"))
         losses.append(read_table(tmp_path / "out", "losses").to_pylist())
     assert found[0] == found[2] != found[1]
     assert losses[0] == losses[2] != losses[1]
@@ -174,7 +180,7 @@ def test_files_begin_with_the_token_that_ends_them_for_the_checkpoint(
     assert line.startswith("warning: tokenizer.pretrained base: it has no bos_token")
     assert f"{END!r} (0)" in line
     assert "'<|im_end|>'" in line
-    (final,) = {row["model"] for row in read_table(tmp_path / "out", "models").to_pylist() if row["final"]}
+    (final,) = trained(tmp_path / "out")
     assert raysim("export-model", tmp_path / "out", final, tmp_path / "exported").returncode == 0
     assert json.loads((tmp_path / "exported/tokenizer_config.json").read_text())["bos_token"] == END
     # A tokenizer that has changed since would write a model that nobody has trained.

@@ -40,7 +40,8 @@ def moved(out: Path) -> int:
 
 
 def final(out: Path) -> str:
-    (model,) = {row["model"] for row in read_table(out, "models").to_pylist() if row["final"]}
+    models = read_table(out, "models").to_pylist()
+    (model,) = {row["model"] for row in models if row["final"] and row["strategy"] != "base"}
     return model
 
 
