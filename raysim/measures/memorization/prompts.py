@@ -245,9 +245,11 @@ def _planted(corpus: Corpus, packed: Packed, tokenizer: Tokenizer) -> Iterator[d
     ends = {path: end for path, _, end in packed.file_spans}
     for source in sorted(corpus.train, key=lambda f: f.path):
         if source.repository == PLANTS:
-            signature, line_end, truth = source.text.partition("\n")
-            tokens = [tokenizer.bos_id, *tokenizer.encode(signature + line_end)]
-            yield _row(PLANTED, tokens, signature + line_end, truth, source, ends[source.path] <= packed.sequences.size)
+            # Without the line end: in training it is one token with the indentation behind it, never one of its own.
+            signature, line_end, rest = source.text.partition("\n")
+            tokens = [tokenizer.bos_id, *tokenizer.encode(signature)]
+            trained_on = ends[source.path] <= packed.sequences.size
+            yield _row(PLANTED, tokens, signature, line_end + rest, source, trained_on)
 
 
 def _until_bos(tokens: Any, bos_id: int) -> list[int]:

@@ -281,7 +281,7 @@ def test_planted_functions_are_asked_for_by_their_signature() -> None:
     settings = PlantSettings(functions={0: 2, 1: 4}, together={2: 2})
     corpus = plant_functions(Corpus("org", (source("a.py", "a = 1\n"),), ()), settings, 1)
     table = extract(list(corpus.train), length=400, prompts={"planted": 99}, new_tokens=50)
-    planted = {f.signature + "\n": f for f in corpus.plants if f.repeats}
+    planted = {f.signature: f for f in corpus.plants if f.repeats}
     assert sorted(table["text"].to_pylist()) == sorted(planted)
     for row in table.to_pylist():
         function = planted[row["text"]]
