@@ -150,6 +150,7 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
 DECIDES_NOTHING = {
     "name": "of the run's folder and the report",
     "organizations.a.agreement.licences": "what is allowed, not what comes of it",
+    "organizations.a.agreement.evidence": "what is published of it, not what is measured",
     "measure.pass_at_k.k": "pass@k follows from how many passed",
     "trainer.gpus": "who shares a GPU, not what is computed there",
     "execution.backend": "where work is done",
