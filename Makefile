@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev]'
 	@touch $@
 
-demo: install  ## Installs, runs experiments/quickstart.yaml on real code, says where the report is (about 10 minutes)
+demo: install  ## Installs, runs experiments/quickstart.yaml on real code, says where the report is (about 12 minutes)
 	$(BIN)/raysim run experiments/quickstart.yaml --out runs/quickstart
 
 test: install  ## All tests, two files at a time

@@ -22,7 +22,7 @@ from raysim.analysis.confounds_of_material import (
     public_clones,
 )
 from raysim.analysis.confounds_of_order import last_rate, one_order_each, who_came_last
-from raysim.analysis.loss_contrasts import F1_MIX, F1_SIZE
+from raysim.analysis.loss_contrasts import F1_MIX
 from raysim.analysis.paired import Contrast, Found
 from raysim.analysis.results import RunResults
 
@@ -71,11 +71,10 @@ def size_with_diversity(compared: ArmContrast) -> Check:
 
 
 def longer_training(compared: ArmContrast) -> Check:
-    """F1: whether the side with more data was also trained for more steps."""
+    """F1: whether the side with more data, or more diverse ones, was also trained for more steps."""
     check = sequential_steps(compared)
-    if compared.name != F1_SIZE or not check.found:
-        return Check("length of training", known=check.known)
-    return Check("length of training", f"{check.found}: longer training, not more data, may explain it")
+    found = f"{check.found}: longer training, not the data, may explain it" if check.found else ""
+    return Check("length of training", found, check.known)
 
 
 CHECKS: dict[str, Sequence[Callable[[ArmContrast], Check]]] = {

@@ -1,5 +1,7 @@
 """Confounds of training: the sides of a contrast were not trained alike, or one was not tuned."""
 
+from collections.abc import Callable
+
 from raysim.analysis.arms import FULL, is_whole
 from raysim.analysis.budgets import SAME_LOSS, SAME_RATE, SAME_TOKENS
 from raysim.analysis.confound_checks import ArmContrast, Check
@@ -32,11 +34,13 @@ def dropouts(compared: ArmContrast) -> Check:
 
 def learning_rates(compared: ArmContrast) -> Check:
     """Whether the mean learning rates differ by more than 10 %."""
-    about = "mean learning rate"
-    ratio = _ratio(compared, "mean_rate")
-    if ratio is None:
-        return Check(about, known=False)
-    return Check(about, "" if abs(ratio - 1) <= SAME_RATE else f"{ratio:.2f} times the mean learning rate")
+    return _by_ratio(
+        compared,
+        "mean learning rate",
+        "mean_rate",
+        SAME_RATE,
+        lambda ratio: f"{ratio:.2f} times the mean learning rate",
+    )
 
 
 def exposures(compared: ArmContrast) -> Check:
@@ -55,30 +59,28 @@ def exposures(compared: ArmContrast) -> Check:
 
 def sequential_steps(compared: ArmContrast) -> Check:
     """Whether one side took more optimizer steps one after the other."""
-    about = "steps in sequence"
-    ratio = _ratio(compared, "steps_in_sequence")
-    if ratio is None:
-        return Check(about, known=False)
-    if abs(ratio - 1) <= SAME_TOKENS:
-        return Check(about)
-    tokens = _ratio(compared, "tokens")
-    equal = tokens is not None and abs(tokens - 1) <= SAME_TOKENS
-    return Check(about, f"{'equal exposures, yet ' if equal else ''}{ratio:.2f} times the steps in sequence")
+
+    def tell(ratio: float) -> str:
+        tokens = _ratio(compared, "tokens")
+        equal = tokens is not None and abs(tokens - 1) <= SAME_TOKENS
+        return f"{'equal exposures, yet ' if equal else ''}{ratio:.2f} times the steps in sequence"
+
+    return _by_ratio(compared, "steps in sequence", "steps_in_sequence", SAME_TOKENS, tell)
 
 
 def tokens_in_all(compared: ArmContrast) -> Check:
     """F7: whether the models that never saw the owner are trained less in all."""
-    about = "tokens in all"
-    ratio = _ratio(compared, "tokens")
-    if ratio is None:
-        return Check(about, known=False)
-    if abs(ratio - 1) <= SAME_TOKENS:
-        return Check(about)
-    return Check(about, f"models without the owner saw {1 / ratio:.2f} times the tokens in all, so are fitted less")
+    return _by_ratio(
+        compared,
+        "tokens in all",
+        "tokens",
+        SAME_TOKENS,
+        lambda ratio: f"models without the owner saw {1 / ratio:.2f} times the tokens in all, so are fitted less",
+    )
 
 
 def tuning(compared: ArmContrast) -> Check:
-    """F2: whether the side that is worse was run at one setting alone, so that its learning rates were never chosen.
+    """F2: whether the side that is worse was run at one setting alone, so its rates were chosen elsewhere or never.
 
     Settings of one strategy are told from each other by their arms. A point of a sweep does not know of the others.
     """
@@ -96,7 +98,17 @@ def tuning(compared: ArmContrast) -> Check:
     if len(alike) > 1:
         return Check(about)
     gain = "smaller" if compared.value > 0 else "larger"
-    return Check(about, f"{name} was run at one setting, its learning rates untuned: tuned, the gap may be {gain}")
+    return Check(
+        about, f"{name} was run at one setting: unless its learning rates were tuned before, the gap may be {gain}"
+    )
+
+
+def _by_ratio(compared: ArmContrast, about: str, name: str, same: float, tell: Callable[[float], str]) -> Check:
+    """Whether the sides have spent the same of `name`, within the share `same`; else what `tell` says of the ratio."""
+    ratio = _ratio(compared, name)
+    if ratio is None:
+        return Check(about, known=False)
+    return Check(about, "" if abs(ratio - 1) <= same else tell(ratio))
 
 
 def _ratio(compared: ArmContrast, name: str) -> float | None:

@@ -103,7 +103,10 @@ def _last_at(path: Losses, target: float) -> PathPoint:
 def _apart(less: Losses, more: Losses, high: float) -> str:
     (end, loss), (first, _) = less[-1], more[0]
     longer = {"federated": "more rounds", "centralized": "more epochs"}.get(end.family, "more training")
+    kind = {"federated": "every_round", "centralized": "every_pooled_epoch"}.get(first.family, "every_epoch")
+    as_early = first.moment in ("round", "epoch")  # its first is probed already
+    earlier = f", or `measure: {{memorization: {{when: {kind}}}}}` to probe {first.strategy} earlier"
     return (
         f"{end.strategy} ends at {loss:.2f} nats of training loss, {first.strategy} begins at {high:.2f}: {longer} of"
-        f" {end.strategy}, or `measure: {{memorization: {{when: every_epoch}}}}` to probe {first.strategy} earlier"
+        f" {end.strategy}{'' if as_early else earlier}"
     )

@@ -1,6 +1,5 @@
 """Contrasts of exclusive covered lines: F3 (federated against centralized), F4 (who came last), F7 (never shown)."""
 
-from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -19,6 +18,7 @@ from raysim.analysis.arms import (
     path_of,
     seeds_of,
 )
+from raysim.analysis.best_checkpoints import best_on_validation
 from raysim.analysis.budgets import TrainingLoss, compare
 from raysim.analysis.equal_loss import Meeting, PathPoint, meet
 from raysim.analysis.lines_to_add import TO_ADD
@@ -60,7 +60,7 @@ def federated_memorizes_less(results: RunResults) -> Found:
             continue
         if pair := equally_trained(results, seed, arm, reference):
             _add(results, found, (F3_EXPOSURE, name, seed), *pair)
-        best = _best(results, ours), _best(results, theirs)
+        best = best_on_validation(results, ours), best_on_validation(results, theirs)
         if best[0] and best[1]:
             _add(results, found, (F3_BEST, name, seed), best[0], best[1], on_test(results, best[0], best[1]))
         met = meet(ours, theirs, results.training_loss)
@@ -168,12 +168,6 @@ def on_test(results: RunResults, *chosen: ReachedModel) -> str:
     if any(value is None for value in bits):
         return ""
     return f"; chosen on validation, on the test split {' and '.join(f'{value:.3f}' for value in bits)} bits per byte"
-
-
-def _best(results: RunResults, path: Sequence[ReachedModel]) -> ReachedModel | None:
-    """The model of a path with the smallest loss on the joint validation split."""
-    known = [(loss, m) for m in path if (loss := results.measures(m.model).get(("log_perplexity", ""))) is not None]
-    return min(known, key=lambda one: one[0])[1] if known else None
 
 
 def _add(

@@ -12,7 +12,7 @@ TO_ADD: dict[str, str] = {
     "half": "strategies: [{single: {label: single_half, fraction: 0.5}}]",
     "mix": "strategies: [{centralized: {label: centralized_equal, fraction: 0.33}}], one over the organizations",
     "without": "strategies: [{fedavg: {leave_one_out: true}}]",
-    "training loss": "measure: {perplexity: {}, memorization: {when: every_epoch}}, and run again for training losses",
+    "training loss": "measure: {memorization: {when: [every_round, every_pooled_epoch]}}, and run again",
     "continued": "measure: {memorization: {}}, and run again to count true continuations",
 }
 """Labels are free: the arms of F1 are known by their family and fraction and by the tokens that they saw, a federation

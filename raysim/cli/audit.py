@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysim.cli.audit_views import audit_view
+from raysim.cli.console import ERR, OUT
 from raysim.cli.options import (
     AddressOption,
     JsonOption,
@@ -58,8 +59,6 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Measures what a trained model gives away of code: the measuring half of a run, with a verdict for each owner."""
-    from rich.console import Console
-
     from raysim.experiment.audit import AuditRequest
     from raysim.experiment.run import Options
 
@@ -67,12 +66,11 @@ def audit(
         model, named_paths(corpora or (), "--corpus"), named_paths(held_out or (), "--held-out"), references or (), like
     )
     options = Options({}, out, store, tuple(overrides or ()), address, typed_command(), overwrite=overwrite)
-    out_console = Console(highlight=False)
-    found = perform_audit(request, options, Console(stderr=True, highlight=False) if as_json else out_console)
+    found = perform_audit(request, options, ERR if as_json else OUT)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
-        out_console.print(audit_view(found))
+        OUT.print(audit_view(found))
 
 
 def perform_audit(request: "AuditRequest", options: "Options", console: "Console") -> "AuditReport":

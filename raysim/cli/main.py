@@ -1,48 +1,35 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.console import Console
 
 from raysim import __version__
 from raysim.cli.audit import audit
+from raysim.cli.console import ERR, OUT, print_json, print_summary, print_value
 from raysim.cli.ending import run_command
 from raysim.cli.options import (
     AddressOption,
-    BlindOption,
-    ColumnOption,
-    CommentsOption,
-    CorpusOption,
     ExperimentArgument,
-    FailOption,
-    HtmlFileOption,
-    IncludeOption,
-    IndexOption,
-    JsonFileOption,
     JsonOption,
-    MinLinesOption,
     OutOption,
     OverwriteOption,
     SetOption,
     StoreArgument,
     StoreOption,
-    TokensOption,
     new_file,
     new_folder,
     typed_command,
 )
-from raysim.core.errors import Adjusted, InputError, RenamedSetting, os_errors
+from raysim.cli.report import report
+from raysim.cli.scan import clones, scan
+from raysim.core.errors import Adjusted, RenamedSetting
 
 if TYPE_CHECKING:
     from raysim.experiment.run import Options
-    from raysim.scan.command import Lexing, ScanFinding
-    from raysim.scan.reading import Reader
 
 app = typer.Typer(
     name="raysim",
@@ -55,16 +42,11 @@ app = typer.Typer(
 store_app = typer.Typer(no_args_is_help=True, help="What lies in a store, which run needs it, and how to tidy it up.")
 app.add_typer(store_app, name="store")
 
-_out = Console(highlight=False)
-if not _out.is_terminal:
-    _out.width = 100  # a file or a pipe has no width; tables need this much
-_err = Console(stderr=True, highlight=False)
-
 
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Prints the version.")] = False) -> None:
     if version:
-        _out.print(f"raysim {__version__}")
+        OUT.print(f"raysim {__version__}")
         raise typer.Exit
 
 
@@ -86,16 +68,16 @@ def run(
 
     without_pandas()
     options = replace(_options(experiment, out, store, overrides, address), overwrite=overwrite)
-    with ConsoleObserver(_err if as_json else _out) as observer:
+    with ConsoleObserver(ERR if as_json else OUT) as observer:
         outcome = run_all(options, observer, write_report)
     if as_json:
         from raysim.report.terminal import summary
 
-        _print_json(summary(outcome.folder.path) | {"seconds": round(outcome.seconds, 1), "counts": outcome.counts})
+        print_json(summary(outcome.folder.path) | {"seconds": round(outcome.seconds, 1), "counts": outcome.counts})
         return
-    _print_summary(outcome.folder.path)
+    print_summary(outcome.folder.path)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.counts.items()))
-    _out.print(f"[dim]{outcome.seconds:.0f} s; {counts}[/dim]", soft_wrap=True)
+    OUT.print(f"[dim]{outcome.seconds:.0f} s; {counts}[/dim]", soft_wrap=True)
 
 
 @app.command()
@@ -111,7 +93,7 @@ def plan(
     from raysim.cli.views import plan_view
 
     planned = plan_with_effects(_options(experiment, out, store, overrides, None))
-    _print(planned, plan_view, as_json)
+    print_value(planned, plan_view, as_json)
 
 
 @app.command()
@@ -127,76 +109,11 @@ def inspect(
     from raysim.experiment.run import inspect_experiment
 
     inspected = inspect_experiment(_options(experiment, out, store, overrides, None))
-    _print(inspected, inspect_view, as_json)
+    print_value(inspected, inspect_view, as_json)
 
 
-@app.command()
-def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Of a run or a sweep, or a bundle.")],
-    figures: Annotated[
-        Path | None,
-        typer.Option("--figures", metavar="DIR", help="Writes its figures there, SVG and PDF.", callback=new_folder),
-    ] = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--bundle",
-            metavar="DIR|FILE.zip",
-            help="Writes there what may be published of a run: tables, report, figures, methods.",
-            callback=new_folder,
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Writes the report of a run or a sweep anew, from its results alone; its figures as files, a bundle to publish."""
-    from raysim.report.write import write_report
-
-    if not (run_dir / "manifest.json").is_file():
-        raise InputError(
-            f"{run_dir}: no run folder (it has no manifest.json); run `raysim run EXPERIMENT --out {run_dir}`"
-        )
-    _check_places(figures, bundle)
-    write_report(run_dir)
-    written = _publish(run_dir, figures, bundle)
-    if as_json:
-        from raysim.report.terminal import summary
-
-        _print_json(summary(run_dir) | written)
-    else:
-        _print_summary(run_dir)
-        for name, found in written.items():
-            _out.print(f"{name}: {found}", markup=False, soft_wrap=True)
-
-
-def _check_places(figures: Path | None, bundle: Path | None) -> None:
-    """Refuses what could not be written, before the report is."""
-    from raysim.report.bundle import check_target
-    from raysim.report.figure_files import check_browser
-
-    if figures:
-        check_browser()
-    if bundle:
-        check_target(bundle)
-
-
-def _publish(run_dir: Path, figures: Path | None, bundle: Path | None) -> dict[str, Any]:
-    """Writes figures and bundle, where they are asked for: what was written where."""
-    from raysim.report.bundle import write_bundle
-    from raysim.report.figure_files import figures_of, write_figures
-
-    written: dict[str, Any] = {}
-    if figures:
-        write_figures(figures_of(run_dir), figures)
-        written["figures"] = str(figures)
-    if bundle:
-        made = write_bundle(run_dir, bundle)
-        written["bundle"] = str(made.path)
-        for note in made.notes:
-            _err.print(f"bundle: {note}", markup=False, soft_wrap=True)
-    return written
-
-
-app.command()(audit)
+for command in (report, audit, scan, clones):
+    app.command()(command)
 
 
 @app.command()
@@ -211,7 +128,7 @@ def compare(
     from raysim.analysis.comparison import comparison_table
     from raysim.cli.views import comparison_view
 
-    _print(comparison_table(open_compared(run_dirs)).to_pylist(), comparison_view, as_json)
+    print_value(comparison_table(open_compared(run_dirs)).to_pylist(), comparison_view, as_json)
 
 
 @app.command()
@@ -240,11 +157,11 @@ def tables(
     if latex:
         written += export_tables(results, latex, "tex", only or ())
     if not (csv or latex):
-        _print(table_list(results), tables_view, as_json)
+        print_value(table_list(results), tables_view, as_json)
     elif as_json:
-        _print_json([str(path) for path in written])
+        print_json([str(path) for path in written])
     else:
-        _out.print(f"Wrote {len(written)} files to {' and '.join(str(f) for f in (csv, latex) if f)}.", soft_wrap=True)
+        OUT.print(f"Wrote {len(written)} files to {' and '.join(str(f) for f in (csv, latex) if f)}.", soft_wrap=True)
 
 
 @app.command()
@@ -264,13 +181,13 @@ def verify(
     from raysim.cli.views import verification_view
     from raysim.experiment.verify import verify_run
 
-    with ConsoleObserver(_err if as_json else _out) as observer:
+    with ConsoleObserver(ERR if as_json else OUT) as observer:
         found = verify_run(run_dir, sample, tolerance, address, observer)
     if as_json:
-        _print_json({"entries": found.entries, "made": dict(found.made), "problems": found.problems})
+        print_json({"entries": found.entries, "made": dict(found.made), "problems": found.problems})
     found.check()
     if not as_json:
-        _out.print(verification_view(found.entries, found.made))
+        OUT.print(verification_view(found.entries, found.made))
 
 
 @app.command("export-model")
@@ -283,7 +200,7 @@ def export_model(
     from raysim.experiment.export import export_model as export
 
     whole = export(run_dir, key, target)
-    _out.print(f"Wrote {whole} to {target}.", soft_wrap=True)
+    OUT.print(f"Wrote {whole} to {target}.", soft_wrap=True)
 
 
 @store_app.command("show")
@@ -292,7 +209,7 @@ def store_show(path: StoreArgument, as_json: JsonOption = False) -> None:
     from raysim.cli.views import store_view
     from raysim.store.gc import store_usage
 
-    _print(store_usage(path), store_view, as_json)
+    print_value(store_usage(path), store_view, as_json)
 
 
 @store_app.command("gc")
@@ -305,60 +222,7 @@ def store_gc(
     from raysim.cli.views import garbage_view
     from raysim.store.gc import collect_garbage
 
-    _print(collect_garbage(path, dry_run), garbage_view, as_json)
-
-
-@app.command()
-def scan(
-    generated: Annotated[list[str], typer.Option("--generated", metavar="PATH", help="The code in question.")],
-    corpora: CorpusOption,
-    references: Annotated[
-        list[str] | None,
-        typer.Option("--reference", metavar="PATH", help="Public code: what is there is nobody's."),
-    ] = None,
-    min_lines: MinLinesOption = 6,
-    tokens: TokensOption = None,
-    ignore_comments: CommentsOption = False,
-    blind: BlindOption = False,
-    index: IndexOption = None,
-    include: IncludeOption = None,
-    column: ColumnOption = "content",
-    json_file: JsonFileOption = None,
-    html_file: HtmlFileOption = None,
-    fail_over: FailOption = None,
-) -> None:
-    """Says whose code other code repeats: every run of lines that occurs in somebody's files, and where."""
-    from raysim.scan.command import Input, run_scan
-    from raysim.scan.reading import Reader
-
-    reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
-    where = Input(include, column)
-    finding = run_scan(generated, corpora, references or (), where, tokens or min_lines, reader, _lexing(index))
-    _present(finding, "scan", reader, tokens or min_lines, json_file, html_file, fail_over)
-
-
-@app.command()
-def clones(
-    corpora: CorpusOption,
-    min_lines: MinLinesOption = 6,
-    tokens: TokensOption = None,
-    ignore_comments: CommentsOption = False,
-    blind: BlindOption = False,
-    index: IndexOption = None,
-    include: IncludeOption = None,
-    column: ColumnOption = "content",
-    json_file: JsonFileOption = None,
-    html_file: HtmlFileOption = None,
-    fail_over: FailOption = None,
-) -> None:
-    """Says who has which code in common with whom, before any training."""
-    from raysim.scan.command import Input, run_clones
-    from raysim.scan.reading import Reader
-
-    reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
-    where = Input(include, column)
-    finding = run_clones(corpora, where, tokens or min_lines, reader, _lexing(index))
-    _present(finding, "clones", reader, tokens or min_lines, json_file, html_file, fail_over)
+    print_value(collect_garbage(path, dry_run), garbage_view, as_json)
 
 
 @app.command()
@@ -380,7 +244,7 @@ def init(
     from raysim.cli.init import write_experiment
 
     write_experiment(file, org, limit or (), share or (), small)
-    _out.print(
+    OUT.print(
         f"Wrote {file}. Next: raysim inspect {file}, then raysim plan {file}, then raysim run {file}.", soft_wrap=True
     )
 
@@ -394,7 +258,7 @@ def settings(
     from raysim.cli.views import settings_view
     from raysim.experiment.reference import find_settings
 
-    _print([setting.plain() for setting in find_settings(key)], settings_view, as_json)
+    print_value([setting.plain() for setting in find_settings(key)], settings_view, as_json)
 
 
 @app.command()
@@ -422,7 +286,7 @@ def doctor(as_json: JsonOption = False) -> None:
     """Says what is installed, which devices there are, and what will not work and why."""
     from raysim.cli.doctor import doctor_view, examine
 
-    _print(examine(), doctor_view, as_json)
+    print_value(examine(), doctor_view, as_json)
 
 
 def _options(
@@ -433,87 +297,10 @@ def _options(
     return Options(experiment, out, store, tuple(overrides or ()), address, typed_command())
 
 
-def _lexing(index: Path | None) -> "Lexing":
-    from raysim.scan.command import Lexing
-
-    def display(num_files: int) -> AbstractContextManager[Callable[[int], None]]:
-        from raysim.scan.progress import lexing_display
-
-        return lexing_display(_err, num_files)
-
-    return Lexing(index, display)
-
-
-def _present(
-    finding: "ScanFinding",
-    command: str,
-    reader: "Reader",
-    shortest: int,
-    json_file: Path | None,
-    html_file: Path | None,
-    fail_over: float | None,
-) -> None:
-    """Shows what was found, writes what was asked for, and fails where that was asked for."""
-    from raysim.scan.views import as_json, as_rows, clones_view, scan_view
-
-    unit, share = reader.unit, finding.share
-    failed = fail_over is not None and share > fail_over
-    if json_file and str(json_file) == "-":
-        typer.echo(as_json(finding.found))
-        for sentence in finding.notes:
-            _err.print(f"Note: {sentence}.", markup=False, soft_wrap=True)
-    else:
-        _out.print((scan_view if command == "scan" else clones_view)(finding, unit))
-    if json_file and str(json_file) != "-":
-        _write(json_file, as_json(finding.found) + "\n")
-    if html_file:
-        from raysim.core.run_folder import now
-        from raysim.report.scan_page import scan_page
-
-        threshold = "none given (--fail-over)" if fail_over is None else f"{fail_over:.2%} (--fail-over)"
-        verdict = "no threshold was given" if fail_over is None else "failed" if failed else "passed"
-        facts = {
-            "Made": f"{now()}, by raysim {__version__}",
-            "Command": typed_command(),
-            "Compared": f"{shortest} {unit} and more in a row{reader.describe()}",
-            "Threshold": threshold,
-            "Verdict": f"{verdict}: {share:.2%} of the {unit} match",
-        }
-        _write(html_file, scan_page(command, unit, finding.found, as_rows(finding.excerpts), facts))
-    if failed:
-        _err.print(f"{share:.2%} of the {unit} match, more than --fail-over {fail_over:.2%}", markup=False)
-        raise typer.Exit(1)
-
-
-def _write(path: Path, text: str) -> None:
-    with os_errors(path):
-        path.write_text(text, encoding="utf-8")
-
-
-def _print_summary(run_dir: Path) -> None:
-    from raysim.analysis.sweep import is_sweep
-    from raysim.report.terminal import summary_table, sweep_summary
-
-    _out.print(sweep_summary(run_dir) if is_sweep(run_dir) else summary_table(run_dir))
-
-
-def _print(value: Any, view: Any, as_json: bool) -> None:
-    if as_json:
-        _print_json(value)
-    else:
-        _out.print(view(value))
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    typer.echo(json.dumps(value, indent=1))
-
-
 def _warn(message: Warning | str, category: type[Warning], *where: Any) -> None:
     """Shows a warning of ours in one line; it is about the experiment, not about a line of Python."""
     if issubclass(category, RenamedSetting | Adjusted):
-        _err.print(f"warning: {message}", markup=False, soft_wrap=True)
+        ERR.print(f"warning: {message}", markup=False, soft_wrap=True)
     else:
         _show_warning(message, category, *where)
 
@@ -524,4 +311,4 @@ _show_warning = warnings.showwarning
 def main() -> NoReturn:
     """Entry point of the console script."""
     warnings.showwarning = _warn
-    run_command(app, _err)
+    run_command(app, ERR)

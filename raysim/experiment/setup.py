@@ -37,7 +37,7 @@ from raysim.organizations.organization import (
     OrganizationSettings,
     PreparationContext,
 )
-from raysim.simulation.base_model import base_config
+from raysim.simulation.base_model import BaseModel, base_config
 from raysim.simulation.loop import StrategyRun, strategy_runs
 from raysim.simulation.planner import Plan
 from raysim.simulation.run_context import RunContext
@@ -204,8 +204,8 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
 def _has_base(loaded: LoadedExperiment) -> bool:
     """Whether settings start from a model that was trained before, and so is worth measuring by itself."""
     model = loaded.experiment.model
-    audited = any(config.strategy_class.family == "given" for config in loaded.settings)
-    return model.pretrain is not None or (model.pretrained is not None and not audited)
+    measured_anyway = any(issubclass(config.strategy_class, BaseModel) for config in loaded.settings)
+    return model.pretrain is not None or (model.pretrained is not None and not measured_anyway)
 
 
 def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:

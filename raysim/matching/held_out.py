@@ -45,13 +45,14 @@ class CopiedFiles:
     @property
     def caution(self) -> str:
         """A sentence, where it is worth one; else ''."""
-        if self.share < NOTEWORTHY and not self.copies:
-            return ""
-        return (
-            f"{self.share:.0%} of the validation lines of {self.organization} stand in others' training splits, and"
-            f" {len(self.copies)} of its {self.files} validation files stand there or in its own for at least half:"
-            " what is measured on them is partly memory"
-        )
+        found: list[str] = []
+        if self.share >= NOTEWORTHY:
+            lines = f"{self.share:.0%} of the validation lines of {self.organization}"
+            found.append(f"{lines} stand in others' training splits")
+        if self.copies:
+            files = f"{len(self.copies)} of the {self.files} validation files of {self.organization}"
+            found.append(f"{files} stand for at least half in training splits, its own included")
+        return f"{', and '.join(found)}: what is measured on them is partly memory" if found else ""
 
 
 def held_out_rows(

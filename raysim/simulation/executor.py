@@ -8,32 +8,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from raysim.cluster.backend import Backend, InlineBackend
 from raysim.core.errors import ActorLost
 from raysim.core.keys import Key, key_of, seed_of
-from raysim.corpus.packing import pack_together
-from raysim.organizations.organization import PooledOrganization
 from raysim.simulation.base_model import BASE
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import StrategyRun
+from raysim.simulation.pooled_clients import PooledClients
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
 from raysim.simulation.strategy_actor import RoundPlan, StrategyActor
 from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
-from raysim.store.transfers import Transfer
 from raysim.tasks.executor import LeasedElsewhere, TaskExecutor, TaskResult
 from raysim.tasks.kinds import AGGREGATE, TRAIN
 from raysim.tasks.task import ArrayPolicy, Task, TaskOutput
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import initial_weights
 from raysim.training.request import EpochCheckpoint, Progress, ResumeState, TrainRequest, TrainState, TrainTask, Update
-
-_Tokens = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,8 @@ class TrainedModel:
         checkpoint = self.checkpoint
         if checkpoint.moment == "initial":
             context = self.strategy_run.context
-            return "base" if context.public else f"initial weights, seed {context.seed}"
+            trained = context.public or context.spec.settings.pretrained
+            return BASE if trained else f"initial weights, seed {context.seed}"
         if checkpoint.moment == "upload":
             return f"{self.strategy_run.name}, upload of {checkpoint.last} in round {checkpoint.index}"
         return f"{self.strategy_run.name}, {checkpoint.moment} {checkpoint.index}"
@@ -80,7 +74,7 @@ class TrainingExecutor:
         self._checkpoint_every_s = checkpoint_every_s
         self._checkpoint_epochs = checkpoint_epochs
         self._on_model = on_model
-        self._pooled: dict[str, list[Transfer]] = {}
+        self._pooled = PooledClients(executor.pool)
         self._strategy_actors: dict[StrategyRun, tuple[Backend, Any]] = {}
         self._tensors_at: dict[StrategyRun, Key] = {}
         self._lineages: dict[Key, Lineage] = {}
@@ -220,7 +214,7 @@ class TrainingExecutor:
         cached = TaskRecord(key, TRAIN.name, "", label, "cached", tokens=stage.tokens)
         if entry := await self._trained(stage, policy):
             return entry, cached
-        client = self._client_of(context, stage)
+        client = self._pooled.client_of(context, stage)
         await executor.rematerialize(instruction.model, instruction.client_state)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
             with executor.store.lease(key) as ours:
@@ -259,7 +253,7 @@ class TrainingExecutor:
                     "metrics": dict(update.metrics),
                     "counters": dict(state.counters) if state else None,
                     "train_seconds": round(update.speed.seconds, 3),
-                    "crossings": [transfer.to_json() for transfer in self._pooled.get(client, ())],
+                    "crossings": [transfer.to_json() for transfer in self._pooled.transfers(client)],
                 }
                 content = {**(state.arrays if state else {}), "weights": update.weights}
                 entry = await asyncio.to_thread(executor.store.put, stage.recipe, info, content)
@@ -333,41 +327,6 @@ class TrainingExecutor:
             self._tensors_at[strategy_run] = key
         entry = await asyncio.to_thread(executor.store.put, recipe, {"control": control}, tensors)
         return entry, TaskRecord(key, AGGREGATE.name, "", "", "computed", time.monotonic() - started_s)
-
-    def _client_of(self, context: RunContext, stage: Stage) -> str:
-        """The client that trains a stage; a pooled organization is registered, and made of its members' sequences."""
-        names, fraction = stage.instruction.organizations, stage.instruction.fraction
-        if len(names) == 1:
-            return names[0]
-        pool = self._executor.pool
-        together = stage.instruction.pooled_packing
-        suffix = " (pooled packing)" if together else f" ({fraction:g})" if fraction < 1 else ""
-        client = "+".join(names) + suffix
-
-        async def make() -> Any:
-            shared, sequences = await (self._packed_together(context, stage) if together else self._packed_apart(stage))
-            self._pooled[client] = [
-                Transfer.of(name, client, "sequences", part.tobytes()) for name, part in zip(names, shared, strict=True)
-            ]
-            return pool.backend.spawn(PooledOrganization, client, sequences)
-
-        if client not in pool:
-            pool.register(client, make)
-        return client
-
-    async def _packed_apart(self, stage: Stage) -> tuple[list[_Tokens], list[_Tokens]]:
-        """What each organization of a stage sends, and the sequences that are made of it: the same."""
-        pool = self._executor.pool
-        parts = [await pool.call(name, "share_sequences", count) for name, count in stage.sequences.items()]
-        return parts, parts
-
-    async def _packed_together(self, context: RunContext, stage: Stage) -> tuple[list[_Tokens], list[_Tokens]]:
-        """As `_packed_apart`, with common sequences of everyone's files."""
-        pool, instruction = self._executor.pool, stage.instruction
-        files = [await pool.call(name, "share_files") for name in instruction.organizations]
-        seed = context.pooled_packing_seed(instruction)
-        sequences = pack_together(files, context.trainer.sequence_length, seed)
-        return [np.concatenate(part) for part in files], [sequences]
 
     def _epoch_checkpoints_present(self, stage: Stage, epochs: int, policy: ArrayPolicy) -> bool:
         """Whether nothing is missing of the first `epochs` epochs of a stage, nor was evicted if arrays are needed."""

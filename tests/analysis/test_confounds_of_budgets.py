@@ -65,7 +65,8 @@ def test_unequal_exposures(build_results):
 
 def test_one_setting_alone_is_not_tuned(build_results):
     found = tuning(compared(build_results(memorization=False), "F2", F2_LOSS, "fedavg"))
-    assert found.found == "fedavg was run at one setting, its learning rates untuned: tuned, the gap may be smaller"
+    assert found.found.startswith("fedavg was run at one setting: unless its learning rates were tuned before")
+    assert found.found.endswith("the gap may be smaller")
     slow = Setting("fedavg_slow", "fedavg", variant="slow", worse=0.1)
     assert not tuning(compared(build_results(memorization=False, more=(slow,)), "F2", F2_LOSS, "fedavg")).found
     better = Setting("good", "fedavg", variant="x", worse=-1.0)

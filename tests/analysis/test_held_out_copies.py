@@ -31,7 +31,7 @@ def test_a_file_is_a_copy_from_half_of_its_lines_on(build_results):
 
 def test_who_has_copies_is_cautioned(build_results):
     (only,) = copy_cautions(with_copies(build_results(memorization=False), meta=[5, 4, 10, 0, 0, 0]))
-    assert only.startswith("32% of the validation lines of meta stand in others' training splits, and 2 of its 6 valid")
+    assert only.startswith("32% of the validation lines of meta stand in others' training splits, and 2 of the 6 valid")
     assert (
         copy_cautions(with_copies(build_results(memorization=False)))
         == copy_cautions(build_results(memorization=False))

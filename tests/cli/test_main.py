@@ -18,11 +18,6 @@ def test_help_comes_within_a_second() -> None:
     assert fastest_s < 1
 
 
-def test_report_of_no_run(tmp_path: Path) -> None:
-    ended = raysim("report", tmp_path)
-    assert (ended.returncode, "no run folder" in ended.stderr) == (2, True)
-
-
 def test_missing_file(tmp_path: Path) -> None:
     ended = raysim("run", tmp_path / "none.yaml")
     assert (ended.returncode, "no such file" in ended.stderr) == (2, True)

@@ -16,7 +16,7 @@ import raysim as api
 from raysim.experiment.config import load_experiment
 from raysim.report.bundle import SUMS, write_bundle
 from raysim.report.run_page import write_run_page
-from raysim.tables.io import read_table, write_table
+from raysim.tables.io import read_table, table_hash, write_table
 
 FINDINGS = Path(__file__).parents[2] / "experiments" / "findings"
 """Where the five-seed run is shipped, as a bundle."""
@@ -54,7 +54,6 @@ def test_tables_that_were_tampered_with_give_other_verdicts(shipped: Path, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (FINDINGS / "results").is_dir(), reason="no run is shipped")
 def test_the_shipped_findings_follow_from_the_shipped_tables(tmp_path: Path) -> None:
     found = verdicts(FINDINGS)
     assert {finding for finding, _ in found} == {f"F{n}" for n in range(1, 8)}
@@ -62,8 +61,7 @@ def test_the_shipped_findings_follow_from_the_shipped_tables(tmp_path: Path) -> 
     assert verdicts(again) == found
     assert (again / "report.html").stat().st_size > 100_000
     for name in ("summary", "gains", "contrasts"):
-        if (FINDINGS / "results" / f"{name}.parquet").exists():
-            assert read_table(again, name).num_rows == read_table(FINDINGS, name).num_rows
+        assert table_hash(read_table(again, name)) == table_hash(read_table(FINDINGS, name))
 
 
 @pytest.mark.slow
@@ -93,19 +91,3 @@ def test_a_real_run_is_bundled_and_rebuilt(finished_small: tuple[Path, Path], tm
     assert told.model_copy(update={"organizations": {}, "references": []}) == known.model_copy(
         update={"organizations": {}, "references": []}
     )
-
-
-def test_a_place_that_is_taken_is_refused_before_the_work(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    ended = raysim("report", run, "--bundle", tmp_path)
-    assert ended.returncode == 2
-    assert "is there already" in ended.stderr
-
-
-def test_figures_need_a_browser(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    ended = raysim("report", run, "--figures", tmp_path / "figures")
-    assert ended.returncode == 2
-    assert len(ended.stderr.strip().splitlines()) == 1
-    assert "kaleido" in ended.stderr or "BROWSER_PATH" in ended.stderr

@@ -62,6 +62,8 @@ memorization:
     )
 
     def check(self, scope: MeasureScope) -> None:
+        if self.settings.prompts.planted and scope.plants is None:
+            raise ValueError("memorization.prompts.planted: there are no planted functions; add plants: {}")
         extraction, length = self.settings.extraction, scope.trainer.sequence_length
         if extraction and extraction.longest > length:
             raise ValueError(

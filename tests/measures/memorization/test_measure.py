@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from raysim.corpus.planted_functions import PlantSettings
 from raysim.measures.base import EvalContext, MeasureScope
 from raysim.measures.memorization.extraction import extract_at
 from raysim.measures.memorization.measure import Memorization
@@ -31,6 +32,13 @@ def test_a_passage_must_fit_into_a_training_sequence() -> None:
     extracting.check(MeasureScope(TrainerSettings(sequence_length=64), None))
     with pytest.raises(ValueError, match=r"16 tokens and a suffix of 48 do not fit into a training sequence of 63"):
         extracting.check(MeasureScope(TrainerSettings(sequence_length=63), None))
+
+
+def test_prompts_of_planted_functions_need_some() -> None:
+    asking = measure(prompts={"planted": 3})
+    asking.check(MeasureScope(TrainerSettings(), None, PlantSettings()))
+    with pytest.raises(ValueError, match=r"prompts\.planted: there are no planted functions; add plants"):
+        asking.check(MeasureScope(TrainerSettings(), None))
 
 
 @pytest.mark.parametrize(("prompts", "tokens"), [({"prefix": 1}, 17), ({"function": 1}, 0)])
