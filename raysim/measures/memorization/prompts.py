@@ -242,13 +242,12 @@ def _prefixes(
 
 
 def _planted(corpus: Corpus, packed: Packed, tokenizer: Tokenizer) -> Iterator[dict[str, Any]]:
-    ends = {path: end for path, _, end in packed.file_spans}
     for source in sorted(corpus.train, key=lambda f: f.path):
         if source.repository == PLANTS:
             # Without the line end: in training it is one token with the indentation behind it, never one of its own.
             signature, line_end, rest = source.text.partition("\n")
             tokens = [tokenizer.bos_id, *tokenizer.encode(signature)]
-            trained_on = ends[source.path] <= packed.sequences.size
+            trained_on = is_trained_on(corpus, packed, source.path, len(tokenizer.encode(source.text)))
             yield _row(PLANTED, tokens, signature, line_end + rest, source, trained_on)
 
 
