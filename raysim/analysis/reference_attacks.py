@@ -16,7 +16,8 @@ RMIA_GAMMA = 1.0
 RMIA_A = 1.0
 """Slope of the line that takes what a reference says of a file to what one trained on it would: 1 says the same."""
 
-_LEAST_LOSS = 1e-9
+_LOSSES = (1e-9, 700.0)
+"""Losses are taken to lie in this range, nats a token: outside it float64 has no odds of a probability."""
 
 
 def logit_confidence(losses: Floats) -> Floats:
@@ -24,7 +25,7 @@ def logit_confidence(losses: Floats) -> Floats:
 
     Losses of models are far from normal, their logits nearly are (Carlini et al., arXiv 2112.03570).
     """
-    return -np.log(np.expm1(np.maximum(losses, _LEAST_LOSS)))
+    return -np.log(np.expm1(np.clip(losses, *_LOSSES)))
 
 
 def lira(losses: Floats, references: Floats) -> Floats:
@@ -65,7 +66,8 @@ def rmia(losses: Floats, references: Floats, population: Mask, gamma: float = RM
         gamma: how many times.
         a: see `RMIA_A`.
     """
-    expected = ((1 + a) * np.exp(-references).mean(axis=0) + 1 - a) / 2
+    losses, references = np.clip(losses, *_LOSSES), np.clip(references, *_LOSSES)
+    expected = ((1 + a) * np.exp(-references).mean(axis=0) + (1 - a)) / 2
     ratios = np.exp(-losses) / expected
     ordered = np.sort(ratios[population])
     beaten = np.searchsorted(ordered, ratios / gamma, side="right").astype(np.float64)

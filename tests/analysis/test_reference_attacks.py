@@ -114,3 +114,23 @@ def test_both_come_near_the_best_attack_where_it_is_known() -> None:
     assert auc(lira(nats(own), nats(references))) == pytest.approx(expected, abs=0.01)
     # Without references files that are easy hide members.
     assert auc(-nats(own)) < 0.6 < 0.75 < auc(rmia(nats(own), nats(references), ~member)) <= best + 0.01
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("huge", [math.inf, 1e38, 5_000.0])
+def test_a_loss_beyond_all_bounds_is_scored_as_the_least_likely(huge: float) -> None:
+    own, references = np.array([1.0, huge, 2.0]), np.array([[2.0, 2.0, huge]])
+    others = np.array([True, True, False])
+    for scores in (lira(own, references), rmia(own, references, others)):
+        assert np.isfinite(scores).all()
+        assert scores.argmin() == 1
+        assert scores[2] == scores.max()
+    both = np.full(3, huge)
+    assert not lira(both, both[None]).any()
+    assert np.isfinite(rmia(both, both[None], others)).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loss_that_is_no_number_gives_a_score_that_is_none() -> None:
+    own = np.array([1.0, math.nan])
+    assert np.isnan(lira(own, own[None])[1])

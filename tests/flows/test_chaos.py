@@ -1,12 +1,12 @@
 """Kills change nothing: processes, nodes and the driver of a run die, and its tables are those of a quiet one."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 import pytest
-from chaos import DOES, Chaos, Kill, run_on, three_nodes
+from chaos import PROBING, TRAINING, Chaos, Kill, run_on, three_nodes
 from drive import hashes, raysim
 
 from raysim.core.keys import seed_of
@@ -18,11 +18,11 @@ IN_PROBING = ("worker", "node", "driver")
 
 
 def undisturbed(path: Path, out: Path) -> tuple[int, int]:
-    """Runs inline; how many pieces of work come before probing, and how many in all."""
+    """Runs inline; how many pieces of work are training, and how many probing."""
     ended = raysim("run", path, "--out", out)
     assert ended.returncode == 0, ended.stderr
     kinds = {row["key"]: row["kind"] for row in read_log(out / "stages.jsonl")}
-    return sum(kind not in DOES["worker"] for kind in kinds.values()), len(kinds)
+    return sum(kind in TRAINING for kind in kinds.values()), sum(kind in PROBING for kind in kinds.values())
 
 
 def check(path: Path, tmp_path: Path, kills: list[Kill]) -> None:
@@ -46,10 +46,10 @@ def check(path: Path, tmp_path: Path, kills: list[Kill]) -> None:
 @pytest.mark.slow
 def test_one_kill_of_each_kind(tiny: Callable[..., Path], tmp_path: Path) -> None:
     path = tiny(strategies=[{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedyogi": {"rounds": 2}}])
-    before, total = undisturbed(path, tmp_path / "inline")
+    train, probe = undisturbed(path, tmp_path / "inline")
     victims = "organization", "strategy", "driver", "node"
-    training = [Kill(victim, before * number // 6) for number, victim in enumerate(victims, 1)]
-    check(path, tmp_path, [*training, Kill("worker", before + (total - before) // 4)])
+    training = [Kill(victim, train * number // 6, TRAINING) for number, victim in enumerate(victims, 1)]
+    check(path, tmp_path, [*training, Kill("worker", probe // 4, PROBING)])
 
 
 @pytest.mark.stress
@@ -57,15 +57,17 @@ def test_one_kill_of_each_kind(tiny: Callable[..., Path], tmp_path: Path) -> Non
 def test_twenty_kills(tiny: Callable[..., Path], tmp_path: Path, seed: int) -> None:
     """Thirteen while training, seven while probing; who dies and when is drawn, each kind at least twice."""
     path = tiny(trainer={"epochs": 6, "sequence_length": 64, "batch_size": 8, "learning_rate": 3e-3})
-    before, total = undisturbed(path, tmp_path / "inline")
+    train, probe = undisturbed(path, tmp_path / "inline")
     draw = np.random.Generator(np.random.Philox(seed_of("chaos", seed)))
 
-    def kills(victims: tuple[str, ...], count: int, first: int, last: int) -> list[Kill]:
+    def kills(victims: tuple[str, ...], count: int, kinds: Collection[str], last: int) -> list[Kill]:
         chosen = [*victims, *victims, *draw.choice(victims, count - 2 * len(victims))]
-        moments = sorted(draw.integers(first, last, count).tolist())
-        return [Kill(str(victim), moment) for victim, moment in zip(draw.permutation(chosen), moments, strict=True)]
+        moments = sorted(draw.integers(2, last, count).tolist())
+        return [
+            Kill(str(victim), moment, kinds) for victim, moment in zip(draw.permutation(chosen), moments, strict=True)
+        ]
 
-    # The last tenth of each part is left out, so that somebody is still there to be killed.
-    training = kills(IN_TRAINING, 13, 2, before * 9 // 10)
-    probing = kills(IN_PROBING, 7, before + 2, before + (total - before) * 9 // 20)
+    # The end of each part is left out, so that somebody is still there to be killed.
+    training = kills(IN_TRAINING, 13, TRAINING, train * 9 // 10)
+    probing = kills(IN_PROBING, 7, PROBING, probe * 9 // 20)
     check(path, tmp_path, [*training, *probing])

@@ -1,6 +1,7 @@
 """Kills for real: SIGKILL to the processes of a run on a cluster of three nodes, each at a seeded progress event.
 
-Progress events are the lines of a run's stage log. What a kill hit is read off the log of attempts: the work that was
+Progress events are the lines of a run's stage log, of the kinds that a part of it does: other measures may come at any
+time. What a kill hit is read off the log of attempts: the work that was
 under way then, of the kinds that the victim does.
 """
 
@@ -8,7 +9,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,9 @@ DOES = {
 }
 """Kinds of work that a victim does; a node and the driver do all."""
 
+TRAINING = DOES["organization"] | DOES["strategy"]
+PROBING = DOES["worker"]
+
 PATIENCE_S = 240.0
 RESUMABLE = 3
 _PAUSE_S = 0.02
@@ -50,10 +54,11 @@ FAILURE_DETECTION = {"health_check_period_ms": 500}
 
 @dataclass(frozen=True)
 class Kill:
-    """A kill that is due once the stage log names so many pieces of work."""
+    """A kill that is due once the stage log names so many pieces of work of a part's kinds."""
 
     victim: str
     after: int
+    kinds: Collection[str]
 
 
 @dataclass
@@ -99,7 +104,7 @@ class Chaos:
         deadline_s = time.monotonic() + PATIENCE_S
         while not driver.ends_within(_PAUSE_S):
             assert time.monotonic() < deadline_s, self._log.read_text()
-            if not pending or len({row["key"] for row in self._ended()}) < pending[0].after:
+            if not pending or self._done_of(pending[0].kinds) < pending[0].after:
                 continue
             if self._kill(driver, pending[0].victim):
                 deadline_s = time.monotonic() + PATIENCE_S
@@ -142,6 +147,9 @@ class Chaos:
                 if (process.cmdline() or [""])[0].startswith(title):
                     found.append((process.create_time(), process))
         return min(found, key=lambda aged: aged[0], default=(0.0, None))[1]
+
+    def _done_of(self, kinds: Collection[str]) -> int:
+        return len({row["key"] for row in self._ended() if row["kind"] in kinds})
 
     def _ended(self) -> list[dict[str, Any]]:
         return read_log(self.out / "stages.jsonl")
