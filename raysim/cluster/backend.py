@@ -5,9 +5,26 @@ Both backends run the same plain objects and give the same bits.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
+
+
+@dataclass(frozen=True)
+class Shared:
+    """An array that an actor made.
+
+    Attributes:
+        value: it, here, read-only.
+        handle: hands it to other actors without a copy, as what `Backend.share` answers.
+    """
+
+    value: npt.NDArray[Any]
+    handle: Any
 
 
 class Backend(Protocol):
@@ -30,7 +47,7 @@ class Backend(Protocol):
         ...
 
     def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
-        """The items of a generator method, as they come."""
+        """The items of a generator method, as they come; arrays as `Shared`."""
         ...
 
     async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
@@ -65,6 +82,12 @@ class Backend(Protocol):
         ...
 
 
+def _shared(array: npt.NDArray[Any]) -> Shared:
+    """An array that lies in this process; read-only from now on, as one that came from another would be."""
+    array.flags.writeable = False
+    return Shared(array, array)
+
+
 class InlineBackend:
     """Everything in this process, one thing after the other."""
 
@@ -84,7 +107,7 @@ class InlineBackend:
     async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
         iterator: Iterator[Any] = getattr(actor, method)(*args)
         for item in iterator:
-            yield item
+            yield _shared(item) if isinstance(item, np.ndarray) else item
             await asyncio.sleep(0)
 
     async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:

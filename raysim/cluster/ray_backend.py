@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+import numpy as np
+
+from raysim.cluster.backend import Shared
 from raysim.cluster.connect import cluster_address, connect
 from raysim.cluster.failures import meaning_of
 from raysim.cluster.rank_launcher import RayRankLauncher, bundle_of, room_for
@@ -87,7 +90,8 @@ class RayBackend:
     async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
         try:
             async for reference in getattr(actor, method).options(num_returns="streaming").remote(*args):
-                yield await reference
+                item = await reference
+                yield Shared(item, reference) if isinstance(item, np.ndarray) else item
         except self._ray.exceptions.RayError as error:
             raise self.translate_error(error) from error
 

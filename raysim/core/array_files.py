@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,11 @@ _LONGEST_HEADER = 10_000
 """Bytes; one of 64 axes takes 1,400."""
 
 
-def write_array_file(file: BinaryIO, array: npt.NDArray[Any]) -> None:
+class _Writable(Protocol):
+    def write(self, content: bytes | memoryview, /) -> Any: ...
+
+
+def write_array_file(file: _Writable, array: npt.NDArray[Any]) -> None:
     """Writes `array`, in C order.
 
     Unlike `np.save`, says by its error that a disk is full.
@@ -24,7 +28,7 @@ def write_array_file(file: BinaryIO, array: npt.NDArray[Any]) -> None:
     """
     array = np.ascontiguousarray(array)
     np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-    file.write(array.data)
+    file.write(memoryview(array.reshape(-1).view(np.uint8)))
 
 
 def open_array_file(path: Path) -> np.memmap[Any, np.dtype[Any]]:

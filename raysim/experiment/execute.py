@@ -4,10 +4,12 @@ import asyncio
 import shutil
 import uuid
 from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from raysim.cluster.actor_pool import ActorPool
+from raysim.core.errors import RunError
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.cost import footprint
 from raysim.experiment.observer import RunObserver
@@ -85,6 +87,8 @@ async def execute(
         await evaluator.finish()
     except BaseException:
         evaluator.abandon()
+        with suppress(RunError):  # there is an error already
+            await executor.flush()
         raise
     return ExecutedRun(trainer, evaluator, executor)
 

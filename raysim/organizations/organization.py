@@ -6,7 +6,7 @@ Both are plain classes. A backend makes actors of them, or calls them in this pr
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ from raysim.training.model_host import ModelHost
 from raysim.training.model_host import ModelSpec as ModelSpec  # re-exported for measures
 from raysim.training.rank_worker import train_here
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
-from raysim.training.request import Event, TrainRequest
+from raysim.training.request import Event, TrainRequest, Update
 from raysim.training.weights import Flat
 
 
@@ -135,8 +135,13 @@ class TrainingClient(ModelHost, ABC):
     def training_sequences(self) -> npt.NDArray[np.int32]:
         """Token ids ``[num_sequences, sequence_length]``."""
 
-    def train(self, request: TrainRequest, weights: Flat, launcher: RankLauncher = NO_RANK_LAUNCHER) -> Iterator[Event]:
+    def train(
+        self, request: TrainRequest, weights: Flat, launcher: RankLauncher = NO_RANK_LAUNCHER
+    ) -> Iterator[Event | Flat]:
         """Trains on this client's sequences, here or with ranks that `launcher` starts.
+
+        The weights of the update, float32 ``[num_parameters]``, come before it as an item of their own, so that they
+        can be handed on by themselves.
 
         Args:
             request: without sequences and weights.
@@ -144,10 +149,12 @@ class TrainingClient(ModelHost, ABC):
             launcher: of ranks, where the settings need any.
         """
         request = request.at_client(self.training_sequences()[: request.task.num_sequences], weights)
-        if launcher.wanted(request.task.settings):
-            yield from launcher.train(request)
-            return
-        yield from train_here(self, request)
+        wanted = launcher.wanted(request.task.settings)
+        for event in launcher.train(request) if wanted else train_here(self, request):
+            if isinstance(event, Update):
+                yield event.weights
+                event = replace(event, weights=np.empty(0, np.float32))
+            yield event
 
 
 class PooledOrganization(TrainingClient):

@@ -4,12 +4,12 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from raysim.cluster.backend import Backend, InlineBackend
-from raysim.core.errors import ActorLost
+from raysim.cluster.backend import Shared
 from raysim.core.keys import Key, key_of, seed_of
 from raysim.simulation.base_model import BASE
 from raysim.simulation.lineage import Lineage
@@ -18,7 +18,8 @@ from raysim.simulation.pooled_clients import PooledClients
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
-from raysim.simulation.strategy_actor import RoundPlan, StrategyActor
+from raysim.simulation.strategy_actor import RoundPlan
+from raysim.simulation.strategy_actors import StrategyActors
 from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
 from raysim.tasks.executor import LeasedElsewhere, TaskExecutor, TaskResult
@@ -75,8 +76,7 @@ class TrainingExecutor:
         self._checkpoint_epochs = checkpoint_epochs
         self._on_model = on_model
         self._pooled = PooledClients(executor.pool)
-        self._strategy_actors: dict[StrategyRun, tuple[Backend, Any]] = {}
-        self._tensors_at: dict[StrategyRun, Key] = {}
+        self._strategy_actors = StrategyActors(executor.pool)
         self._lineages: dict[Key, Lineage] = {}
         self._canonical: dict[Key, Key] = {}
 
@@ -91,10 +91,8 @@ class TrainingExecutor:
     async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
         await self.initial(strategy_run.context)
         await self._pretrain(strategy_run.context)
-        # A strategy that does not aggregate holds nothing but keys: a process for each order would only cost memory.
-        backend = self._executor.backend if strategy_run.strategy.aggregates else InlineBackend()
-        self._strategy_actors[strategy_run] = backend, backend.spawn(StrategyActor, strategy_run.strategy)
-        return await self._ask(strategy_run, "begin", strategy_run.context.start)
+        self._strategy_actors.make(strategy_run)
+        return await self._strategy_actors.ask(strategy_run, "begin", strategy_run.context.start)
 
     async def _pretrain(self, context: RunContext) -> None:
         """Trains the base, if there is to be one; all strategy runs wait for the same work."""
@@ -133,7 +131,7 @@ class TrainingExecutor:
 
     async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
         if not strategy_run.strategy.aggregates:
-            return await self._ask(strategy_run, "advance", results)
+            return await self._strategy_actors.ask(strategy_run, "advance", results)
         parent = round_plan.control["model"]
         recipe = strategy_run.context.aggregation(strategy_run.strategy, parent, results)
         key = key_of(recipe)
@@ -150,7 +148,7 @@ class TrainingExecutor:
         )
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
-        planned: RoundPlan = await self._ask(strategy_run, "restore", entry.info["control"])
+        planned: RoundPlan = await self._strategy_actors.ask(strategy_run, "restore", entry.info["control"])
         for checkpoint in uploads(results, key, planned.control["round"], planned.checkpoints):
             self._on_model(TrainedModel(strategy_run, checkpoint, self._lineages[checkpoint.model]))
         return planned
@@ -162,9 +160,8 @@ class TrainingExecutor:
         self._on_model(TrainedModel(strategy_run, checkpoint, lineage))
 
     async def finish(self, strategy_run: StrategyRun) -> None:
-        backend, strategy_actor = self._strategy_actors.pop(strategy_run)
-        backend.kill(strategy_actor)
-        self._tensors_at.pop(strategy_run, None)
+        self._strategy_actors.end(strategy_run)
+        await self._executor.flush()
 
     def _canonical_key(self, key: Key) -> Key:
         """The key of a model, had everything up to it been trained with canonical settings; see `TrainTask.seed`."""
@@ -179,34 +176,6 @@ class TrainingExecutor:
         )
         return key_of(context.stage_recipe(canonical, context.trainer.canonical()))
 
-    async def _ask(self, strategy_run: StrategyRun, method: str, *args: Any) -> Any:
-        """Calls the actor of a strategy; a lost one is replaced and called again.
-
-        What the lost one held is in the store, or comes along: `args` must be all that a new one needs.
-        """
-        attempt = partial(self._call_strategy_actor, strategy_run, method, *args)
-        return await self._executor.pool.retrying.run(f"{strategy_run.name}: strategy", attempt)
-
-    async def _call_strategy_actor(self, strategy_run: StrategyRun, method: str, *args: Any) -> Any:
-        backend, strategy_actor = self._strategy_actors[strategy_run]
-        try:
-            return await backend.call(strategy_actor, method, *args)
-        except ActorLost:
-            self._replace_strategy_actor(strategy_run)
-            raise
-
-    def _replace_strategy_actor(self, strategy_run: StrategyRun) -> None:
-        backend, strategy_actor = self._strategy_actors[strategy_run]
-        backend.kill(strategy_actor)
-        self._strategy_actors[strategy_run] = backend, backend.spawn(StrategyActor, strategy_run.strategy)
-        self._tensors_at.pop(strategy_run, None)
-
-    async def _ensure_strategy_actor(self, strategy_run: StrategyRun) -> None:
-        """Makes sure that the actor of a strategy answers: it may have been lost since its last call."""
-        backend, strategy_actor = self._strategy_actors[strategy_run]
-        if not await backend.ping(strategy_actor):
-            self._replace_strategy_actor(strategy_run)
-
     async def _train_stage(
         self, context: RunContext, stage: Stage, label: str, priority: float, policy: ArrayPolicy
     ) -> TaskResult:
@@ -217,8 +186,8 @@ class TrainingExecutor:
         client = self._pooled.client_of(context, stage)
         await executor.rematerialize(instruction.model, instruction.client_state)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
-            with executor.store.lease(key) as ours:
-                if not ours:
+            with ExitStack() as lease:
+                if not lease.enter_context(executor.store.lease(key)):
                     raise LeasedElsewhere
                 if entry := await self._trained(stage, policy):  # by another run, since the last look
                     return entry, cached
@@ -229,7 +198,7 @@ class TrainingExecutor:
                 executor.attempt(key, TRAIN.name, label, stage.tokens, client)
                 started_s = time.monotonic()
                 stream = executor.backend.stream(actor, "train", request, weights, executor.backend.launcher())
-                update = None
+                update, trained = None, None
                 async for event in stream:
                     match event:
                         case Progress():
@@ -243,10 +212,13 @@ class TrainingExecutor:
                             epoch_checkpoint = context.epoch_checkpoint(key, event.epoch)
                             content = {"weights": event.weights}
                             await asyncio.to_thread(executor.store.put, epoch_checkpoint, {"site": client}, content)
+                        case Shared():
+                            trained = event
                         case Update():
                             update = event
                 seconds = time.monotonic() - started_s
-                assert update is not None, "a trainer ends with its update"
+                assert trained, "the weights of an update come before it"
+                assert update, "a trainer ends with its update"
                 state = update.client_state
                 info = {
                     "site": client,
@@ -255,8 +227,11 @@ class TrainingExecutor:
                     "train_seconds": round(update.speed.seconds, 3),
                     "crossings": [transfer.to_json() for transfer in self._pooled.transfers(client)],
                 }
-                content = {**(state.arrays if state else {}), "weights": update.weights}
-                entry = await asyncio.to_thread(executor.store.put, stage.recipe, info, content)
+                content = {**(state.arrays if state else {}), "weights": trained.value}
+                # What it was made from is in the store before it is finished, so no more than two wait to be written.
+                await executor.written(instruction.model)
+                entry = await executor.put_behind(label, stage.recipe, info, content, lease.pop_all().close)
+                executor.hand_on(key, trained.handle)
         return entry, replace(cached, status="computed", seconds=seconds, speed=update.speed)
 
     def _task(self, context: RunContext, stage: Stage, label: str) -> TrainTask:
@@ -301,31 +276,31 @@ class TrainingExecutor:
         label: str,
         policy: ArrayPolicy,
     ) -> TaskResult:
-        executor = self._executor
+        executor, actors = self._executor, self._strategy_actors
         if entry := await executor.cached(key, policy):
             return entry, TaskRecord(key, AGGREGATE.name, "", "", "cached")
         again = policy is ArrayPolicy.REMATERIALIZE
         if again:  # the strategy's own actor is rounds ahead by now, or gone
             strategy_run = replace(strategy_run)
-            self._strategy_actors[strategy_run] = (
-                executor.backend,
-                executor.backend.spawn(StrategyActor, strategy_run.strategy),
-            )
+            actors.make(strategy_run)
         started_s = time.monotonic()
         weights = [await executor.broadcast(result.key) for result in results]
-        await self._ensure_strategy_actor(strategy_run)
+        await actors.ensure(strategy_run)
         executor.attempt(key, AGGREGATE.name, label, 0, strategy_run.name)
         parent = round_plan.control["model"]
         tensors = None
-        if self._tensors_at.get(strategy_run) != parent:
+        if not actors.has_tensors(strategy_run, parent):
             tensors = (await executor.entry(parent)).arrays()
-            await self._call_strategy_actor(strategy_run, "restore", round_plan.control)
-        control, tensors = await self._call_strategy_actor(strategy_run, "aggregate", tensors, results, key, *weights)
+            await actors.call(strategy_run, "restore", round_plan.control)
+        control, shared = await actors.aggregate(strategy_run, tensors, results, key, weights)
         if again:
-            await self.finish(strategy_run)
-        else:
-            self._tensors_at[strategy_run] = key
-        entry = await asyncio.to_thread(executor.store.put, recipe, {"control": control}, tensors)
+            actors.end(strategy_run)
+        del tensors, weights
+        executor.let_go([*(result.key for result in results), parent])
+        await executor.written(parent)  # so no more than one round waits to be written
+        content = {name: one.value for name, one in shared.items()}
+        entry = await executor.put_behind(label, recipe, {"control": control}, content)
+        executor.hand_on(key, shared["weights"].handle)
         return entry, TaskRecord(key, AGGREGATE.name, "", "", "computed", time.monotonic() - started_s)
 
     def _epoch_checkpoints_present(self, stage: Stage, epochs: int, policy: ArrayPolicy) -> bool:

@@ -147,7 +147,7 @@ class Planner:
         parent = round_plan.control["model"]
         recipe = strategy_run.context.aggregation(strategy_run.strategy, parent, results)
         key = key_of(recipe)
-        _, tensors = strategy_actor.aggregate(None, results, key, *(r.weights for r in results))
+        _, *tensors = strategy_actor.aggregate(None, results, key, *(r.weights for r in results))
         self.plan.add(key, recipe, len(tensors))
         self.plan.aggregations.append(key)
         planned = strategy_actor.current_plan()

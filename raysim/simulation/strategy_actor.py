@@ -1,6 +1,6 @@
 """The actor that runs one strategy: it holds the strategy's state between rounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,14 @@ class RoundPlan:
     control: Mapping[str, Any]
     instructions: tuple[TrainInstruction, ...]
     checkpoints: tuple[ModelCheckpoint, ...]
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """A state that an aggregation has come to: its control, and the names of its tensors in the order of these."""
+
+    control: Mapping[str, Any]
+    tensors: tuple[str, ...]
 
 
 class StrategyActor:
@@ -57,7 +65,7 @@ class StrategyActor:
 
     def aggregate(
         self, tensors: Mapping[str, Flat] | None, results: Sequence[ClientUpdate], key: Key, *weights: Flat
-    ) -> tuple[Mapping[str, Any], Mapping[str, Flat]]:
+    ) -> Iterator["Aggregated | Flat"]:
         """Applies results with their weights; `current_plan` then says what comes next.
 
         Args:
@@ -66,14 +74,15 @@ class StrategyActor:
             key: of the model that is made here.
             *weights: float32 ``[num_parameters]`` for each result.
 
-        Returns:
-            Control and tensors of the new state.
+        Yields:
+            The new state without its tensors, and then each of these, so that one can be handed on by itself.
         """
         assert self._state is not None, "begin() comes first"
         state = self._state if tensors is None else self._state.with_tensors(tensors)
         full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
         self._state = self._strategy.apply(state, full, key)
-        return self._state.control(), self._state.tensors
+        yield Aggregated(self._state.control(), tuple(self._state.tensors))
+        yield from self._state.tensors.values()
 
     def _plan_of(self, state: State) -> RoundPlan:
         self._state = state

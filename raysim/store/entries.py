@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from raysim.core.names import is_plain
 
 FACTS_FILE = "entry.json"
 _FORMAT = 1
+_PART = 1 << 20
+"""Bytes that are hashed and written at a time."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,9 @@ def write_facts(path: Path, entry: Entry) -> None:
 def write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
     """Writes an array, durably; what an entry's ``files`` say of it."""
     with _durable(path) as file:
-        write_array_file(file, array)
-    return _facts(path)
+        hashed = _Hashed(file)
+        write_array_file(hashed, array)
+    return {"sha256": hashed.sha256.hexdigest(), "bytes": path.stat().st_size}
 
 
 def is_link(place: Path) -> bool:
@@ -184,6 +187,20 @@ def is_array(file: str) -> bool:
 
 def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(body).encode()).hexdigest()
+
+
+class _Hashed:
+    """Hashes what it writes, a part after the other, while that is in the processor's cache."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, content: bytes | memoryview) -> None:
+        for start in range(0, len(content), _PART):
+            part = memoryview(content)[start : start + _PART]
+            self.sha256.update(part)
+            self._file.write(part)
 
 
 @contextmanager

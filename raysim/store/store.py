@@ -92,7 +92,7 @@ class Store:
                 than they were.
         """
         key = key_of(recipe)
-        _refuse_diverged(arrays or {})
+        refuse_diverged(arrays or {})
         there = self._peek_dropped(key)
         if there:
             self._restore_arrays(there, arrays or {})
@@ -172,7 +172,7 @@ class Store:
             RunError: the disk is full or cannot be written.
         """
         key = key_of(recipe)
-        _refuse_diverged(arrays)
+        refuse_diverged(arrays)
         place = self._partial / key / f"{step:010d}"
         older = [folder for folder in self._checkpoints(key) if folder != place]
         self._write(place, key, recipe, info, arrays, {})
@@ -274,8 +274,12 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _refuse_diverged(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Refuses arrays whose norm is no finite float32: no model with such weights computes a number."""
+def refuse_diverged(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuses arrays whose norm is no finite float32: no model with such weights computes a number.
+
+    Raises:
+        Diverged: one has none.
+    """
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             continue

@@ -3,21 +3,24 @@
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.cluster.actor_pool import ActorPool
 from raysim.core.arrow import table_bytes
-from raysim.core.errors import DamagedEntry, RunError
+from raysim.core.errors import ActorLost, DamagedEntry, RunError
+from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, canonical_json, key_of
 from raysim.store.entries import Entry
 from raysim.store.retention import Retention
-from raysim.store.store import Store
+from raysim.store.store import Store, refuse_diverged
 from raysim.store.task_log import Observer, TaskLog, TaskRecord
 from raysim.store.transfers import SERVER, Transfer
+from raysim.store.write_behind import WriteBehind
 from raysim.tasks.task import ArrayPolicy, Task, TaskOutput
 
 SHARED_WEIGHTS = 8
@@ -33,6 +36,13 @@ Work = Callable[[ArrayPolicy], Awaitable[TaskResult]]
 
 Compute = Callable[[], Awaitable[tuple[list[Transfer], dict[str, pa.Table]]]]
 """Work that needs no actor of its own: what it moved, and its tables."""
+
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def _nothing() -> None:
+    """What is to be done after an entry that nobody holds a lease for."""
 
 
 class LeasedElsewhere(Exception):
@@ -68,9 +78,10 @@ class TaskExecutor:
         self._made_by: dict[Key, set[Key]] = {}
         self._logged: dict[Key, set[str]] = {}
         self._shared: OrderedDict[Key, Any] = OrderedDict()
+        self._behind = WriteBehind(store)
 
     async def get_or_compute(self, key: Key, setting: str, label: str, work: Work) -> Entry:
-        """The result of `work`, logged under `setting`; tried again if its actor is lost.
+        """The result of `work`, logged under `setting` once it is in the store; tried again if its actor is lost.
 
         Single flight: whoever asks for a key while its work is under way waits for the same result.
         """
@@ -79,7 +90,7 @@ class TaskExecutor:
         if key not in self._running:
             self._running[key] = self._start(key, label, work, ArrayPolicy.LOOKUP)
         entry, record = await asyncio.shield(self._running[key])
-        self._ended(replace(record, setting=setting, label=label))
+        self._behind.after(key, lambda: self._ended(replace(record, setting=setting, label=label)))
         return entry
 
     def register_producer(self, key: Key, by: Key, label: str, work: Work) -> None:
@@ -90,8 +101,9 @@ class TaskExecutor:
     async def cached(self, key: Key, policy: ArrayPolicy = ArrayPolicy.LOOKUP) -> Entry | None:
         """The verified entry, or None; with `ArrayPolicy.REMATERIALIZE`, also None if some of its arrays were evicted.
 
-        A damaged one is reported and moved away, so that it is computed again.
+        A damaged one is reported and moved away, so that it is computed again. One that is on its way is waited for.
         """
+        await self.written(key)
         try:
             entry = await asyncio.to_thread(self.store.get, key)
         except DamagedEntry as error:
@@ -129,11 +141,62 @@ class TaskExecutor:
         """The weights of `key`, where actors can read them."""
         if key not in self._shared:
             entry = await self.entry(key)
-            self._shared[key] = self.backend.share(entry.array("weights"))
-            if len(self._shared) > SHARED_WEIGHTS:
-                self._shared.popitem(last=False)
+            self.hand_on(key, self.backend.share(entry.array("weights")))
         self._shared.move_to_end(key)
         return self._shared[key]
+
+    def hand_on(self, key: Key, handle: Any) -> None:
+        """Says by what the weights of `key` reach actors; see `raysim.cluster.backend.Backend.share`."""
+        self._shared[key] = handle
+        if len(self._shared) > SHARED_WEIGHTS:
+            self._shared.popitem(last=False)
+
+    def let_go(self, keys: Iterable[Key]) -> None:
+        """Forgets by what these weights reach actors: whoever asks again, has them read from the store."""
+        for key in keys:
+            self._shared.pop(key, None)
+
+    async def put_behind(
+        self,
+        label: str,
+        recipe: Mapping[str, Any],
+        info: Mapping[str, Any],
+        arrays: Arrays,
+        then: Callable[[], None] = _nothing,
+    ) -> Entry:
+        """The entry of finished work, whose facts are there; its arrays are written meanwhile.
+
+        Args:
+            label: names the work.
+            recipe: of it.
+            info: its JSON facts.
+            arrays: its arrays, which nobody may change any more.
+            then: called once the entry is in the store, or cannot be written.
+
+        Raises:
+            Diverged: an array has no finite norm; nothing is kept of it.
+        """
+        try:
+            await asyncio.to_thread(refuse_diverged, arrays)
+            self._behind.put(label, recipe, info, arrays, then)
+        except BaseException:
+            then()
+            raise
+        key = key_of(recipe)
+        return Entry(key, self.store.folder, recipe, parse_json(canonical_json(info).encode()), {})
+
+    async def written(self, *keys: Key) -> None:
+        """Waits for what is on its way into the store.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        for key in keys:
+            await self._behind.written(key)
+
+    async def flush(self) -> None:
+        """As `written`, for everything."""
+        await self._behind.flush()
 
     def attempt(self, key: Key, kind: str, label: str, tokens: int, client: str) -> None:
         """Says that `client` starts on a piece of work now."""
@@ -201,6 +264,9 @@ class TaskExecutor:
                     return await work(policy)
                 except LeasedElsewhere:
                     await self._wait_for_other_run(key, label)
+                except ActorLost:
+                    self._shared.clear()  # weights that a lost one made may be lost with it
+                    raise
 
         try:
             entry, record = await self.pool.retrying.run(label, attempt)
@@ -212,11 +278,14 @@ class TaskExecutor:
             record = replace(record, attempts=max(1, self._attempts[key]))
             if again:
                 self._log.append(replace(record, label=f"{label}, once more for its arrays"), self.session)
+        self._behind.after(key, lambda: self._evict_unused(key))
+        return entry, record
+
+    def _evict_unused(self, key: Key) -> None:
         # At once, not in a thread: meanwhile, somebody could begin to count on what is about to be evicted.
         for unused in self._retention.ended(key, self._made_by.get(key, ())):
             self.store.drop_arrays(unused)
             self._shared.pop(unused, None)
-        return entry, record
 
     async def _wait_for_other_run(self, key: Key, label: str) -> None:
         self.observer.note(f"{label}: another run that shares the store is at it; waiting for its result")

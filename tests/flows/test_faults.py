@@ -48,6 +48,8 @@ class Losing(InlineBackend):
 
     async def stream(self, actor: Any, method: str, *args: Any):
         due = self._is_due(method)
+        if due and method == "aggregate":
+            raise ActorLost("gone")
         async for event in super().stream(actor, method, *args):
             yield event
             if due and isinstance(event, ResumeState):
@@ -114,6 +116,8 @@ class Killing(RayBackend):
         os.kill(await actor.__ray_call__.remote(_pid), signal.SIGKILL)
 
     async def stream(self, actor: Any, method: str, *args: Any):
+        if method == "aggregate" and "strategy" not in self.killed:
+            await self._kill(actor, "strategy")
         first = "organization" not in self.killed
         pid = await actor.__ray_call__.remote(_pid) if first else 0
         async for event in super().stream(actor, method, *args):
@@ -121,11 +125,6 @@ class Killing(RayBackend):
             if first and isinstance(event, ResumeState | Progress) and "organization" not in self.killed:
                 self.killed.append("organization")
                 os.kill(pid, signal.SIGKILL)
-
-    async def call(self, actor: Any, method: str, *args: Any) -> Any:
-        if method == "aggregate" and "strategy" not in self.killed:
-            await self._kill(actor, "strategy")
-        return await super().call(actor, method, *args)
 
 
 def _pid(_: Any) -> int:

@@ -8,7 +8,7 @@ from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 from raysim.strategies.single import Single
 
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
-from raysim.simulation.strategy_actor import NO_WEIGHTS, StrategyActor
+from raysim.simulation.strategy_actor import NO_WEIGHTS, Aggregated, StrategyActor
 
 FEDERATION = Federation((ClientInfo("a", 1, 10, 1.0, 0.0), ClientInfo("b", 3, 30, 1.0, 0.0)), 4, "reset")
 
@@ -42,9 +42,12 @@ def test_an_average_by_hand(fedavg: FedAvg) -> None:
     actor = StrategyActor(fedavg)
     actor.begin("initial")
     weights: list[Any] = [np.array([0, 8], np.float32), np.array([4, 0], np.float32)]
-    control, tensors = actor.aggregate({"weights": np.zeros(2, np.float32)}, updates(actor), "average", *weights)
-    assert tensors["weights"].tolist() == [3.0, 2.0]
-    assert control == {"model": "average", "round": 1, "client_states": {}}
+    aggregated, average = actor.aggregate({"weights": np.zeros(2, np.float32)}, updates(actor), "average", *weights)
+    assert isinstance(average, np.ndarray)
+    assert average.tolist() == [3.0, 2.0]
+    assert isinstance(aggregated, Aggregated)
+    assert aggregated.tensors == ("weights",)
+    assert aggregated.control == {"model": "average", "round": 1, "client_states": {}}
     assert [one.model for one in actor.current_plan().instructions] == ["average", "average"]
 
 
@@ -52,11 +55,13 @@ def test_a_state_is_taken_over_with_the_tensors_that_are_there(fedavg: FedAvg) -
     one, other = StrategyActor(fedavg), StrategyActor(fedavg)
     one.begin("initial")
     weights: list[Any] = [np.array([2], np.float32), np.array([2], np.float32)]
-    control, _ = one.aggregate({"weights": np.zeros(1, np.float32)}, updates(one), "average", *weights)
-    assert other.restore(control) == one.restore(control)
+    aggregated, _ = one.aggregate({"weights": np.zeros(1, np.float32)}, updates(one), "average", *weights)
+    assert isinstance(aggregated, Aggregated)
+    assert other.restore(aggregated.control) == one.restore(aggregated.control)
     again: list[Any] = [np.array([6], np.float32), np.array([6], np.float32)]
-    _, tensors = one.aggregate(None, updates(one), "second", *again)
-    assert tensors["weights"].tolist() == [6.0]
+    _, average = one.aggregate(None, updates(one), "second", *again)
+    assert isinstance(average, np.ndarray)
+    assert average.tolist() == [6.0]
 
 
 def test_in_plans_there_are_no_weights() -> None:
