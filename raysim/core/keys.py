@@ -10,7 +10,6 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +49,8 @@ def seed_of(*parts: str | int) -> int:
 @functools.cache
 def versions_of(*libraries: str) -> str:
     """The versions of libraries whose code decides numbers, for a recipe; ``python`` is the running one's grammar."""
+    from importlib.metadata import version  # late: it takes as long as all else that this module imports
+
     grammar = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return ", ".join(f"{name} {grammar if name == 'python' else version(name)}" for name in libraries)
 

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from raysim.corpus.reading import DropCounter
 
@@ -11,8 +11,7 @@ DEFAULT_INCLUDE = "**/*.py"
 DEFAULT_EXCLUDE = ("**/.*/**", "**/site-packages/**")
 
 
-@dataclass(frozen=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """A file below a folder.
 
     Attributes:
@@ -68,7 +67,7 @@ def walk(
 
 def _real(folder: str, child: os.DirEntry[str]) -> str:
     """Where a child really is: what is no link is where its folder is."""
-    return os.path.realpath(child.path) if child.is_symlink() else os.path.join(folder, child.name)
+    return os.path.realpath(child.path) if child.is_symlink() else f"{folder.rstrip(os.sep)}{os.sep}{child.name}"
 
 
 def _is_folder(child: os.DirEntry[str]) -> bool:

@@ -31,8 +31,10 @@ def _translate(token: str) -> str:
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Whether a path matches one of `patterns`."""
-    compiled = [compile_pattern(pattern) for pattern in patterns]
-    return lambda path: any(pattern.fullmatch(path) for pattern in compiled)
+    if not patterns:
+        return lambda path: False
+    either = re.compile("|".join(f"(?:{compile_pattern(pattern).pattern})" for pattern in patterns), re.DOTALL)
+    return lambda path: either.fullmatch(path) is not None
 
 
 def selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:

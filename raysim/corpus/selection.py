@@ -36,14 +36,13 @@ class Selection:
 
     def takes(self, path: str, size: Callable[[], int | None]) -> bool:
         """Whether the file at `path` is wanted; asks for its `size` in bytes if not, which is None if there is none."""
-        included, excluded = self._included(path), self._excluded(path)
-        if included and not excluded:
-            return True
-        if (included or not (excluded or "__pycache__/" in path)) and (num_bytes := size()) is not None:
-            if included:
+        if self._included(path):
+            if not self._excluded(path):
+                return True
+            if (num_bytes := size()) is not None:
                 self._counter.add("left out by exclude", num_bytes)
-            else:
-                self._endings.add(_ending(path), num_bytes)
+        elif "__pycache__/" not in path and not self._excluded(path) and (num_bytes := size()) is not None:
+            self._endings.add(_ending(path), num_bytes)
         return False
 
     def __enter__(self) -> Self:

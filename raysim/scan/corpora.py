@@ -1,5 +1,6 @@
 """What is compared: named collections of files, which are read as often as they are needed and never held whole."""
 
+import codecs
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -145,7 +146,7 @@ def _files(name: str, files: Sequence[FoundFile], counter: DropCounter) -> CodeC
         try:
             with open(files[number].location, "rb", buffering=0) as opened:
                 content = opened.read()
-            if content.isascii() and b"\r" not in content and not is_lfs_pointer(content):
+            if _is_plain(content):
                 return content
             text, problem = read_as_text(content)
             if text is not None or not content.strip():
@@ -158,6 +159,17 @@ def _files(name: str, files: Sequence[FoundFile], counter: DropCounter) -> CodeC
         return b""
 
     return CodeCollection(name, [file.path for file in files], read, counter, unread)
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether a file's bytes are what they would be after they were read as text; most are."""
+    if b"\r" in content or content.startswith(codecs.BOM_UTF8) or is_lfs_pointer(content):
+        return False
+    try:
+        content.isascii() or content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _records(name: str, path: str, column: str) -> CodeCollection | None:

@@ -21,6 +21,9 @@ ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}
 STAGES: list[Any] = [{"incremental": {"orders": [["alpha", "beta"]]}}]
 ROUNDS: list[Any] = [{"fedavg": {"rounds": 1}}]
 BOTH: list[Any] = [*STAGES, {"fedavg": {"rounds": 2}}]
+TOLERANCE = 1e-4
+"""Relative: float32 sums of two ranks are rounded otherwise, and Adam divides by small numbers. It was 1.5e-5 on one
+processor and less than 1e-5 on another."""
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -49,9 +52,13 @@ def test_a_study_with_two_ranks_comes_to_the_models_of_one(run_study, ray_sessio
     assert not set(results.keys("train")) & set(reference.keys("train"))
     ours = {model.name: model.checkpoint.model for model in results.reached}
     theirs = {model.name: model.checkpoint.model for model in reference.reached}
+    trained = []
     for name, key in ours.items():
         one, other = (which.store.get(k).array("weights") for which, k in ((results, key), (reference, theirs[name])))
-        assert distance(one, other) < 1e-5
+        assert distance(one, other) < TOLERANCE
+        trained.append(other)
+    # The first are the initial weights: what training changes is far beyond the tolerance.
+    assert all(distance(weights, trained[0]) > 100 * TOLERANCE for weights in trained[1:])
     assert all(row["training"]["tokens_per_s"] > 0 for row in results.rows if row["kind"] == "train")
     assert not rank_processes()
 
