@@ -82,7 +82,8 @@ class StrategyActor:
         full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
         self._state = self._strategy.apply(state, full, key)
         yield Aggregated(self._state.control(), tuple(self._state.tensors))
-        yield from self._state.tensors.values()
+        for tensor in self._state.tensors.values():  # not `yield from`: Ray sends to the generator
+            yield tensor
 
     def _plan_of(self, state: State) -> RoundPlan:
         self._state = state
