@@ -82,7 +82,7 @@ class StrategyActor:
         full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
         self._state = self._strategy.apply(state, full, key)
         yield Aggregated(self._state.control(), tuple(self._state.tensors))
-        for tensor in self._state.tensors.values():  # not `yield from`: Ray sends to the generator
+        for tensor in self._state.tensors.values():  # noqa: UP028 - Ray sends to a generator, which a `yield from` hands on
             yield tensor
 
     def _plan_of(self, state: State) -> RoundPlan:
