@@ -34,7 +34,6 @@ class FedOpt(FedAvg, ABC):
     """Base of the adaptive server optimizers; a subclass says how the second moment moves."""
 
     Settings = FedOptSettings
-    name: str
 
     def __init__(self, settings: FedOptSettings, federation: Any) -> None:
         super().__init__(settings, federation)
@@ -42,7 +41,7 @@ class FedOpt(FedAvg, ABC):
 
     def recipe(self) -> dict[str, Any]:
         numbers = self._optimizer.model_dump(include={"eta", "beta_1", "beta_2", "tau", "variant"})
-        return {"strategy": self.name, "version": 1, **numbers}
+        return {**super().recipe(), **numbers}
 
     @abstractmethod
     def _second_moment(self, v: Flat, squared: Flat) -> Flat:

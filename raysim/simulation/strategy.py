@@ -29,15 +29,19 @@ class StrategySettings(Settings):
     Attributes:
         CHOOSE_VARIANTS: names of the settings that only choose which variants to run, such as orders: those of one
             setting belong to one arm, whichever of them are run.
+        ADDED: names of the settings that came later: at their defaults an arm is what it was before them.
     """
 
     CHOOSE_VARIANTS: ClassVar[frozenset[str]] = frozenset()
+    ADDED: ClassVar[frozenset[str]] = frozenset()
 
     label: str | None = pydantic.Field(default=None, description="names this setting in tables; default: the strategy")
 
     def of_arm(self) -> dict[str, Any]:
         """The settings that decide what is done to the organizations: all but the label and the choice of variants."""
-        return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS})
+        fields = type(self).model_fields
+        unused = {name for name in self.ADDED if getattr(self, name) == fields[name].default}
+        return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS, *unused})
 
     def cautions(self, epochs: int) -> Sequence[str]:
         """What a person should know of these settings where `trainer.epochs` is `epochs`, a sentence each."""

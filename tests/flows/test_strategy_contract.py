@@ -25,6 +25,11 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"orders": "by_size"},
     ],
     "fedavg": [{"rounds": 1}, {"rounds": 3}, {"rounds": 4, "clients": 2}, {"leave_one_out": True}],
+    "fedavgm": [{"rounds": 3}, {"rounds": 3, "momentum": 0.0, "weighting": "uniform"}],
+    "fedmedian": [{"rounds": 3}, {"rounds": 2, "clients": 2}],
+    "fedtrimmedavg": [{"rounds": 3, "beta": 0.4}],
+    "krum": [{"rounds": 3}],
+    "multikrum": [{"rounds": 3}, {"rounds": 3, "selected": 2, "weighting": "examples"}],
     **{
         name: [{"rounds": 3}, {"rounds": 3, "variant": "flower", "clients": 2}]
         for name in ("fedadam", "fedyogi", "fedadagrad")
