@@ -34,10 +34,6 @@ def coordinate_wise(weights: Sequence[Flat], reduce: Callable[[npt.NDArray[np.fl
     return combined
 
 
-def squared_distance(one: Flat, other: Flat) -> float:
-    """Sum of the squared differences of two buffers, added up in float64."""
-    total = 0.0
-    for start in range(0, one.size, _CHUNK):
-        difference = one[start : start + _CHUNK] - other[start : start + _CHUNK]
-        total += float(np.dot(difference, difference))
-    return total
+def scaled(values: Flat, factor: float) -> Flat:
+    """`values` times a factor that is rounded to float32 first, as a server does all in float32."""
+    return np.multiply(values, np.float32(factor), dtype=np.float32)

@@ -20,7 +20,7 @@ Weighting = Literal["examples", "uniform"]
 class FedAvgSettings(FederatedSettings):
     """Rounds of federated training, and what a client counts in them."""
 
-    ADDED = frozenset({"weighting"})
+    ADDED = FederatedSettings.ADDED | {"weighting"}
 
     weighting: Weighting = pydantic.Field(
         default="examples", description="what a client counts in the average: its packed sequences, or as any other"
@@ -35,7 +35,7 @@ class FedAvg(FederatedStrategy):
 
     def __init__(self, settings: FedAvgSettings, federation: Federation) -> None:
         super().__init__(settings, federation)
-        self._weighting = settings.weighting
+        self._weighting: Weighting = settings.weighting
 
     def recipe(self) -> dict[str, Any]:
         weighting = {} if self._weighting == "examples" else {"weighting": self._weighting}

@@ -6,8 +6,8 @@ arXiv 1909.06335, section 4.3: ``v = momentum v + change``, ``weights = weights 
 
 from typing import Any
 
-import numpy as np
 import pydantic
+from raysim.strategies.averages import scaled
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 
 from raysim.simulation.strategy import Federation, State
@@ -38,5 +38,5 @@ class FedAvgM(FedAvg):
         weights = state.tensors["weights"]
         velocity = average - weights
         if "velocity" in state.tensors:
-            velocity += np.float32(self._momentum) * state.tensors["velocity"]
-        return {"weights": weights + np.float32(self._eta) * velocity, "velocity": velocity}
+            velocity += scaled(state.tensors["velocity"], self._momentum)
+        return {"weights": weights + scaled(velocity, self._eta), "velocity": velocity}

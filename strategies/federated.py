@@ -28,12 +28,18 @@ class FederatedSettings(StrategySettings):
     """Rounds of training and aggregation."""
 
     CHOOSE_VARIANTS = frozenset({"leave_one_out"})
+    ADDED = frozenset({"local_steps"})
 
     rounds: int = pydantic.Field(default=10, ge=1, description="rounds of training and aggregation")
     local_epochs: int | None = pydantic.Field(
         default=None,
         ge=1,
         description="epochs of a client in a round; unset: trainer.epochs shared out over the rounds",
+    )
+    local_steps: int | None = pydantic.Field(
+        default=None,
+        ge=1,
+        description="optimizer steps of a client in a round, whatever its data, in place of epochs",
     )
     clients: int | None = pydantic.Field(
         default=None, ge=1, description="organizations a round, drawn anew for each; unset: all"
@@ -42,13 +48,21 @@ class FederatedSettings(StrategySettings):
         default=False, description="also run every federation without one of the organizations"
     )
 
+    @pydantic.model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.local_steps and self.local_epochs:
+            raise ValueError("local_steps: stands in place of local_epochs; leave one of them out")
+        return self
+
     def epochs_a_round(self, epochs: int) -> int:
-        """Local epochs of a client in a round, where `trainer.epochs` is `epochs`."""
+        """Local epochs of a client in a round, where `trainer.epochs` is `epochs`; `local_steps` count as one."""
+        if self.local_steps:
+            return 1
         return self.local_epochs or max(1, epochs // self.rounds)
 
     def cautions(self, epochs: int) -> Sequence[str]:
         local = self.epochs_a_round(epochs)
-        if self.local_epochs or local * self.rounds == epochs:
+        if self.local_steps or self.local_epochs or local * self.rounds == epochs:
             return ()
         return [
             f"rounds: {self.rounds} of trainer.epochs: {epochs} trains {local * self.rounds} epochs, {local} a round;"
@@ -109,6 +123,7 @@ class FederatedStrategy(ABC):
                 self._local_epochs * self._rounds_in_schedule(client),
                 state.client_states.get(client.name),
                 self._keep,
+                epoch_steps=self._settings.local_steps,
             )
             for client in self._clients(state.round)
         ]

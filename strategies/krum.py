@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pydantic
-from raysim.strategies.averages import squared_distance
 from raysim.strategies.fedavg import Weighting, average_of
 from raysim.strategies.federated import FederatedSettings, FederatedStrategy
 
 from raysim.core.errors import InputError
 from raysim.simulation.strategy import ClientUpdate, Federation, State
-from raysim.training.weights import Flat
+from raysim.training.weights import Flat, squared_distance
 
 
 class KrumSettings(FederatedSettings):

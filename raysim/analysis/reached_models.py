@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from raysim.simulation.registry import FAMILIES
 from raysim.tables.results import Results
 
+IN_TURN = ("incremental", "cyclic")
+"""Families whose variants are orders of the same organizations."""
+OWN = ("single", "personalized")
+"""Families whose variants are each an organization's own model, and never the federation's."""
+
 
 @dataclass(frozen=True)
 class ReachedModel:

@@ -9,12 +9,14 @@ from functools import partial
 from typing import Any
 
 from raysim.cluster.backend import Backend, InlineBackend
-from raysim.core.errors import ActorLost
+from raysim.core.errors import ActorLost, Diverged
 from raysim.core.keys import Key, key_of, seed_of
 from raysim.simulation.base_model import BASE
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import StrategyRun
+from raysim.simulation.objective_buffers import objective_buffers
 from raysim.simulation.pooled_clients import PooledClients
+from raysim.simulation.round_norms import RoundNorms, told
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
@@ -59,6 +61,9 @@ class TrainingExecutor:
         checkpoint_every_s: seconds between resume states.
         checkpoint_epochs: whether models after every epoch of a stage that these organizations train are wanted.
         on_model: called for each model that exists; not awaited.
+
+    Attributes:
+        rounds: norms of the rounds that have ended.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class TrainingExecutor:
         self._checkpoint_every_s = checkpoint_every_s
         self._checkpoint_epochs = checkpoint_epochs
         self._on_model = on_model
+        self.rounds: list[RoundNorms] = []
         self._pooled = PooledClients(executor.pool)
         self._strategy_actors: dict[StrategyRun, tuple[Backend, Any]] = {}
         self._tensors_at: dict[StrategyRun, Key] = {}
@@ -129,7 +135,8 @@ class TrainingExecutor:
         self._lineages[stage.key] = past.trained(instruction.model, stage.tokens_seen, metrics)
         if not strategy_run.strategy.aggregates:
             self._report_epoch_checkpoints(strategy_run, round_plan, stage)
-        return ClientUpdate(instruction, stage.key, stage.num_sequences)
+        rates = metrics["learning_rate_sum"]
+        return ClientUpdate(instruction, stage.key, stage.num_sequences, learning_rate_sum=rates)
 
     async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
         if not strategy_run.strategy.aggregates:
@@ -151,7 +158,12 @@ class TrainingExecutor:
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
         planned: RoundPlan = await self._ask(strategy_run, "restore", entry.info["control"])
-        for checkpoint in uploads(results, key, planned.control["round"], planned.checkpoints):
+        if strategy_run.strategy.family != "federated":
+            return planned
+        index = planned.control["round"]
+        seed, order = strategy_run.context.seed, strategy_run.strategy.order
+        self.rounds.append(RoundNorms(seed, strategy_run.label, order, index, key, results, entry.info))
+        for checkpoint in uploads(results, key, index, planned.checkpoints):
             self._on_model(TrainedModel(strategy_run, checkpoint, self._lineages[checkpoint.model]))
         return planned
 
@@ -176,6 +188,7 @@ class TrainingExecutor:
             instruction,
             model=self._canonical_key(instruction.model),
             client_state=instruction.client_state and self._canonical_key(instruction.client_state),
+            objective_state=instruction.objective_state and self._canonical_key(instruction.objective_state),
         )
         return key_of(context.stage_recipe(canonical, context.trainer.canonical()))
 
@@ -215,7 +228,7 @@ class TrainingExecutor:
         if entry := await self._trained(stage, policy):
             return entry, cached
         client = self._pooled.client_of(context, stage)
-        await executor.rematerialize(instruction.model, instruction.client_state)
+        await executor.rematerialize(instruction.model, instruction.client_state, instruction.objective_state)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
             with executor.store.lease(key) as ours:
                 if not ours:
@@ -224,7 +237,10 @@ class TrainingExecutor:
                     return entry, cached
                 past = await executor.entry(instruction.client_state) if instruction.client_state else None
                 resume = await self._resume_state(context, stage, policy)
-                request = TrainRequest(context.spec, self._task(context, stage, label), _train_state(past), resume)
+                sent, buffers = await objective_buffers(executor, instruction)
+                task = self._task(context, stage, label)
+                state = _train_state(past)
+                request = TrainRequest(context.spec, task, state, resume, objective_buffers=buffers)
                 weights = await executor.broadcast(instruction.model)
                 executor.attempt(key, TRAIN.name, label, stage.tokens, client)
                 started_s = time.monotonic()
@@ -254,8 +270,9 @@ class TrainingExecutor:
                     "counters": dict(state.counters) if state else None,
                     "train_seconds": round(update.speed.seconds, 3),
                     "crossings": [transfer.to_json() for transfer in self._pooled.transfers(client)],
+                    **({"objective_buffers": sent} if sent else {}),
                 }
-                content = {**(state.arrays if state else {}), "weights": update.weights}
+                content = {**(state.arrays if state else {}), **update.objective_state, "weights": update.weights}
                 entry = await asyncio.to_thread(executor.store.put, stage.recipe, info, content)
         return entry, replace(cached, status="computed", seconds=seconds, speed=update.speed)
 
@@ -273,6 +290,7 @@ class TrainingExecutor:
             num_sequences=stage.num_sequences,
             objective=instruction.objective,
             dropout_epochs=instruction.dropout_epochs,
+            epoch_steps=instruction.epoch_steps,
         )
 
     async def _trained(self, stage: Stage, policy: ArrayPolicy) -> Entry | None:
@@ -287,7 +305,8 @@ class TrainingExecutor:
         if partial is None:
             return None
         # It may come from a run that wanted no epoch checkpoints, past epochs whose models are wanted now.
-        steps_per_epoch = math.ceil(stage.num_sequences / context.trainer.batch_size)
+        per_pass = math.ceil(stage.num_sequences / context.trainer.batch_size)
+        steps_per_epoch = stage.instruction.epoch_steps or per_pass
         finished = int(partial.info["counters"]["step"]) // steps_per_epoch
         return _train_state(partial) if self._epoch_checkpoints_present(stage, finished, policy) else None
 
@@ -320,12 +339,17 @@ class TrainingExecutor:
         if self._tensors_at.get(strategy_run) != parent:
             tensors = (await executor.entry(parent)).arrays()
             await self._call_strategy_actor(strategy_run, "restore", round_plan.control)
-        control, tensors = await self._call_strategy_actor(strategy_run, "aggregate", tensors, results, key, *weights)
+        made = await self._call_strategy_actor(strategy_run, "aggregate", tensors, results, key, *weights)
+        control, tensors, norms = made
         if again:
             await self.finish(strategy_run)
         else:
             self._tensors_at[strategy_run] = key
-        entry = await asyncio.to_thread(executor.store.put, recipe, {"control": control}, tensors)
+        info = {"control": control, "norms": norms}
+        try:
+            entry = await asyncio.to_thread(executor.store.put, recipe, info, tensors)
+        except Diverged as error:
+            raise Diverged(f"{error}: {told(norms, results, recipe['strategy'])}") from None
         return entry, TaskRecord(key, AGGREGATE.name, "", "", "computed", time.monotonic() - started_s)
 
     def _epoch_checkpoints_present(self, stage: Stage, epochs: int, policy: ArrayPolicy) -> bool:

@@ -5,6 +5,7 @@ All that it remembers is in its `State`, so that a run resumes between any two r
 a run: the planner feeds it buffers of no elements.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, Self
@@ -18,9 +19,10 @@ from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch", "upload"]
-Family = Literal["base", "given", "single", "centralized", "incremental", "federated"]
-"""How a strategy brings organizations together: each alone, all in one pool, one after the other, or by weights; of
-`base` are models that were trained on nobody's code, and of `given` such as came trained on it."""
+Family = Literal["base", "given", "single", "centralized", "incremental", "cyclic", "federated", "personalized"]
+"""How a strategy brings organizations together: each alone, all in one pool, one after the other (once, or in several
+passes), or by weights (to a model of all, or to one of each organization's own); of `base` are models that were trained
+on nobody's code, and of `given` such as came trained on it."""
 
 
 class StrategySettings(Settings):
@@ -110,6 +112,8 @@ class TrainInstruction:
         dropout_epochs: epochs of the stage that have dropout, the first ones; None: all.
         pooled_packing: whether the files of several organizations are packed into common sequences; else each
             sequence holds code of one.
+        objective_state: key of the organization's stage whose buffers of the objective go on; None: there are none yet.
+        epoch_steps: optimizer steps that count as an epoch of this stage; None: a pass over the data.
     """
 
     organizations: tuple[str, ...]
@@ -122,6 +126,8 @@ class TrainInstruction:
     objective: ObjectiveConfig | None = None
     dropout_epochs: int | None = None
     pooled_packing: bool = False
+    objective_state: Key | None = None
+    epoch_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,12 +138,14 @@ class ClientUpdate:
         key: names the trained weights.
         weights: float32 ``[num_parameters]``; of no elements for a strategy that does not aggregate, and in a plan.
         num_sequences: that were trained on.
+        learning_rate_sum: of its optimizer steps; not known in a plan.
     """
 
     instruction: TrainInstruction
     key: Key
     num_sequences: int
     weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
+    learning_rate_sum: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from raysim.core.keys import Key
+from raysim.simulation.round_norms import norms_of
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
 from raysim.training.weights import Flat
 
@@ -57,7 +58,7 @@ class StrategyActor:
 
     def aggregate(
         self, tensors: Mapping[str, Flat] | None, results: Sequence[ClientUpdate], key: Key, *weights: Flat
-    ) -> tuple[Mapping[str, Any], Mapping[str, Flat]]:
+    ) -> tuple[Mapping[str, Any], Mapping[str, Flat], Mapping[str, Any]]:
         """Applies results with their weights; `current_plan` then says what comes next.
 
         Args:
@@ -67,13 +68,15 @@ class StrategyActor:
             *weights: float32 ``[num_parameters]`` for each result.
 
         Returns:
-            Control and tensors of the new state.
+            Control and tensors of the new state, and the norms of the round, see `raysim.simulation.round_norms`.
         """
         assert self._state is not None, "begin() comes first"
         state = self._state if tensors is None else self._state.with_tensors(tensors)
         full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
-        self._state = self._strategy.apply(state, full, key)
-        return self._state.control(), self._state.tensors
+        with np.errstate(all="ignore"):  # what has diverged is refused by the store, in words
+            self._state = self._strategy.apply(state, full, key)
+            norms = norms_of(state.tensors["weights"], full, self._state.tensors["weights"])
+        return self._state.control(), self._state.tensors, norms
 
     def _plan_of(self, state: State) -> RoundPlan:
         self._state = state

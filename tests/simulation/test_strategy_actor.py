@@ -1,5 +1,6 @@
 """A strategy's state between rounds, on weights of two numbers."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,10 @@ def test_an_average_by_hand(fedavg: FedAvg) -> None:
     actor = StrategyActor(fedavg)
     actor.begin("initial")
     weights: list[Any] = [np.array([0, 8], np.float32), np.array([4, 0], np.float32)]
-    control, tensors = actor.aggregate({"weights": np.zeros(2, np.float32)}, updates(actor), "average", *weights)
+    control, tensors, norms = actor.aggregate({"weights": np.zeros(2, np.float32)}, updates(actor), "average", *weights)
     assert tensors["weights"].tolist() == [3.0, 2.0]
     assert control == {"model": "average", "round": 1, "client_states": {}}
+    assert norms == {"updates": [8.0, 4.0], "step": math.sqrt(13)}
     assert [one.model for one in actor.current_plan().instructions] == ["average", "average"]
 
 
@@ -52,10 +54,10 @@ def test_a_state_is_taken_over_with_the_tensors_that_are_there(fedavg: FedAvg) -
     one, other = StrategyActor(fedavg), StrategyActor(fedavg)
     one.begin("initial")
     weights: list[Any] = [np.array([2], np.float32), np.array([2], np.float32)]
-    control, _ = one.aggregate({"weights": np.zeros(1, np.float32)}, updates(one), "average", *weights)
+    control, _, _ = one.aggregate({"weights": np.zeros(1, np.float32)}, updates(one), "average", *weights)
     assert other.restore(control) == one.restore(control)
     again: list[Any] = [np.array([6], np.float32), np.array([6], np.float32)]
-    _, tensors = one.aggregate(None, updates(one), "second", *again)
+    _, tensors, _ = one.aggregate(None, updates(one), "second", *again)
     assert tensors["weights"].tolist() == [6.0]
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import numpy.typing as npt
-import pytest
-from raysim.strategies.averages import coordinate_wise, squared_distance, weighted_average
+from raysim.strategies.averages import coordinate_wise, weighted_average
 
 
 def f32(*values: float) -> npt.NDArray[np.float32]:
@@ -46,11 +45,3 @@ def test_coordinates_over_many_chunks_are_those_of_the_whole() -> None:
     found = coordinate_wise(weights, lambda chunk: chunk.max(axis=0))
     assert np.array_equal(found, np.max(weights, axis=0))
     assert coordinate_wise([f32(), f32()], lambda chunk: chunk.max(axis=0)).size == 0
-
-
-def test_squared_distance_over_many_chunks() -> None:
-    assert squared_distance(f32(1, 2, 5), f32(1, 4, 2)) == 13
-    generator = np.random.Generator(np.random.Philox(3))
-    one, other = (generator.standard_normal(600_001, np.float32) for _ in range(2))
-    expected = np.square(one.astype(float) - other).sum()
-    assert squared_distance(one, other) == pytest.approx(expected, rel=1e-6)

@@ -40,6 +40,16 @@ def test_epochs_are_shared_out_over_the_rounds(federation: Federation) -> None:
     assert {a.epochs for a in strategy.plan(strategy.init("m", f32()))} == {7}
 
 
+def test_local_steps_count_as_one_epoch_of_that_length(federation: Federation) -> None:
+    for client_state, horizon in (("reset", 1), ("keep", 3)):
+        strategy = make(replace(federation, client_state=client_state), rounds=3, local_steps=7)
+        instructions = strategy.plan(strategy.init("m", f32()))
+        assert {(a.epoch_steps, a.epochs, a.horizon_epochs) for a in instructions} == {(7, 1, horizon)}
+    with pytest.raises(ValueError, match="local_steps: stands in place of local_epochs; leave one"):
+        FedAvgSettings(local_steps=3, local_epochs=1)
+    assert FedAvgSettings(rounds=3, local_steps=7).cautions(10) == ()
+
+
 def test_reset_clients_start_a_schedule_a_round(federation: Federation, play) -> None:
     strategy = make(federation, rounds=2, local_epochs=3)
     for state in play(strategy, [0], lambda _, __, w: w):

@@ -42,4 +42,4 @@ class FedExP(FedAvg):
         change = super()._combine(state, results) - before
         squares = sum(float(np.square(result.weights - before).sum()) for result in results)
         rate = squares / (2 * len(results) * (float(np.square(change).sum()) + self._epsilon))
-        return before + np.float32(max(1.0, rate)) * change
+        return before + np.multiply(change, max(1.0, rate), dtype=np.float32)
