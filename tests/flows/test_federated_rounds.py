@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from raysim.cluster.backend import InlineBackend
+from raysim.cluster.ray_backend import RayBackend
 from raysim.core.errors import InputError
 from raysim.store.store import Store
 from raysim.store.transfers import transfers_of
@@ -46,6 +47,33 @@ def test_scaffold_keeps_variates_where_they_belong(run_study) -> None:
         np.testing.assert_allclose(after["control"], control, rtol=1e-3, atol=1e-5)
         start = after["weights"]
     assert np.abs(control).max() > 1e-4
+
+
+def test_scaffold_goes_on_from_variates_that_were_evicted(run_study, tmp_path) -> None:
+    """A round more on a store that kept no arrays: variates of server and clients are made again, to the same bits."""
+
+    def run(rounds: int, folder, keep: str):
+        entry = {"scaffold": {"rounds": rounds, "local_epochs": 1}}
+        return run_study(InlineBackend(), [entry], folder=folder, keep=keep, **SGD)
+
+    whole, shorter = run(3, None, "all"), run(2, tmp_path, "metrics")
+    assert shorter.store.peek(shorter.plan.aggregations[-1]).dropped
+    longer = run(3, tmp_path, "all")
+    assert longer.plan.aggregations == whole.plan.aggregations
+    ours, theirs = (arrays(one.store, one.plan.aggregations[-1]) for one in (longer, whole))
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ("weights", "control"))
+
+
+@pytest.mark.slow
+def test_scaffold_on_ray_equals_inline(run_study, ray_session: None) -> None:
+    entries = [{"scaffold": {"rounds": 2, "clients": 1}}]
+    backend = RayBackend(None, 2)
+    try:
+        ends = [run_study(one, entries, **SGD) for one in (InlineBackend(), backend)]
+    finally:
+        backend.close()
+    ours, theirs = (arrays(one.store, one.plan.aggregations[-1]) for one in ends)
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ("weights", "control"))
 
 
 def test_scaffold_beside_another_optimizer_is_refused_before_anything_trains(run_study) -> None:
