@@ -77,7 +77,8 @@ def bare_loop(model: Any, sequences: np.ndarray, task: Any, correction: np.ndarr
         ids = torch.tensor(sequences[batches.rows(step)], dtype=torch.long)
         gradients = torch.autograd.grad(next_token_loss(model, ids, task.settings), trainable(model))
         g = np.concatenate([one.numpy().ravel() for one in gradients]) + correction
-        weights = weights - np.float32(0.1) * g * np.float32(min(1.0, task.settings.gradient_clip / np.linalg.norm(g)))
+        clipped = g * min(1.0, task.settings.gradient_clip / np.linalg.norm(g))
+        weights = np.subtract(weights, 0.1 * clipped, dtype=np.float32)
     return weights
 
 
