@@ -5,163 +5,47 @@ Decentralized Data, AISTATS 2017, arXiv 1602.05629, algorithm 1.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Literal
 
-import numpy as np
 import pydantic
+from raysim.strategies.averages import weighted_average
+from raysim.strategies.federated import FederatedSettings, FederatedStrategy
 
-from raysim.core.errors import InputError
-from raysim.core.keys import Key, seed_of
-from raysim.simulation.strategy import (
-    ClientInfo,
-    ClientUpdate,
-    Family,
-    Federation,
-    ModelCheckpoint,
-    State,
-    StrategySettings,
-    TrainInstruction,
-)
+from raysim.simulation.strategy import ClientUpdate, Federation, State, StrategySettings
 from raysim.training.weights import Flat
 
-_CHUNK = 1 << 18
-"""Elements averaged at a time: 1 MB of float32 stays in the cache, and no second model is allocated."""
+Weighting = Literal["examples", "uniform"]
 
 
-class FedAvgSettings(StrategySettings):
-    """Rounds of federated training."""
+class FedAvgSettings(FederatedSettings):
+    """Rounds of federated training, and what a client counts in them."""
 
-    CHOOSE_VARIANTS = frozenset({"leave_one_out"})
+    ADDED = FederatedSettings.ADDED | {"weighting"}
 
-    rounds: int = pydantic.Field(default=10, ge=1, description="rounds of training and averaging")
-    local_epochs: int | None = pydantic.Field(
-        default=None,
-        ge=1,
-        description="epochs of a client in a round; unset: trainer.epochs shared out over the rounds",
-    )
-    clients: int | None = pydantic.Field(
-        default=None, ge=1, description="organizations a round, drawn anew for each; unset: all"
-    )
-    leave_one_out: bool = pydantic.Field(
-        default=False, description="also run every federation without one of the organizations"
+    weighting: Weighting = pydantic.Field(
+        default="examples", description="what a client counts in the average: its packed sequences, or as any other"
     )
 
-    def epochs_a_round(self, epochs: int) -> int:
-        """Local epochs of a client in a round, where `trainer.epochs` is `epochs`."""
-        return self.local_epochs or max(1, epochs // self.rounds)
 
-    def cautions(self, epochs: int) -> Sequence[str]:
-        local = self.epochs_a_round(epochs)
-        if self.local_epochs or local * self.rounds == epochs:
-            return ()
-        return [
-            f"rounds: {self.rounds} of trainer.epochs: {epochs} trains {local * self.rounds} epochs, {local} a round;"
-            " write rounds that divide the epochs, or local_epochs"
-        ]
-
-
-class FedAvg:
+class FedAvg(FederatedStrategy):
     """Federated averaging. Subclasses override `_server_step`."""
 
     Settings: type[StrategySettings] = FedAvgSettings
-    family: ClassVar[Family] = "federated"
-    fraction = 1.0
-    aggregates = True
+    name = "fedavg"
 
     def __init__(self, settings: FedAvgSettings, federation: Federation) -> None:
-        self._settings = settings
-        self._all_clients = federation.clients
-        self.members = federation.names
-        self._keep = federation.client_state == "keep"
-        self._seed = federation.seed
-        self._local_epochs = settings.epochs_a_round(federation.epochs)
-        self.order = " + ".join(federation.names)
-
-    @classmethod
-    def variants(cls, settings: FedAvgSettings, federation: Federation) -> Sequence[Self]:
-        """One variant, and with `leave_one_out` one more for each organization that is left out.
-
-        Raises:
-            InputError: more clients a round than there are organizations, or none left when one is left out.
-        """
-        federations = [federation]
-        if settings.leave_one_out:
-            federations += [federation.without(name) for name in federation.names]
-        smallest = min(len(part.clients) for part in federations)
-        if not smallest:
-            raise InputError("leave_one_out: needs two organizations or more")
-        if settings.clients is not None and settings.clients > smallest:
-            raise InputError(f"clients: {settings.clients} a round, but there are {smallest} organizations")
-        return [cls(settings, part) for part in federations]
+        super().__init__(settings, federation)
+        self._weighting: Weighting = settings.weighting
 
     def recipe(self) -> dict[str, Any]:
-        return {"strategy": "fedavg", "version": 1}
+        weighting = {} if self._weighting == "examples" else {"weighting": self._weighting}
+        return {**super().recipe(), **weighting}
 
-    def init(self, model: Key, weights: Flat) -> State:
-        return State(model, tensors={"weights": weights})
-
-    def plan(self, state: State) -> Sequence[TrainInstruction]:
-        if state.round == self._settings.rounds:
-            return []
-        return [
-            TrainInstruction(
-                (client.name,),
-                state.model,
-                self._local_epochs,
-                self._local_epochs * self._rounds_in_schedule(client),
-                state.client_states.get(client.name),
-                self._keep,
-            )
-            for client in self._clients(state.round)
-        ]
-
-    def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
-        average = weighted_average([r.weights for r in results], [r.num_sequences for r in results])
-        client_states = dict(state.client_states)
-        if self._keep:
-            client_states |= {r.instruction.organizations[0]: r.key for r in results}
-        tensors = self._server_step(state, average)
-        return State(key, state.round + 1, client_states, tensors)
-
-    def checkpoints(self, state: State) -> Sequence[ModelCheckpoint]:
-        if state.round == 0:
-            return [ModelCheckpoint(state.model, "initial", 0, final=False)]
-        final = state.round == self._settings.rounds
-        return [ModelCheckpoint(state.model, "round", state.round, final)]
-
-    def _clients(self, finished_rounds: int) -> Sequence[ClientInfo]:
-        """The clients of the next round, in the federation's order.
-
-        Those with the smallest of numbers that are drawn by seed, round and name alone: settings of one seed see the
-        same clients, and a federation without an organization those of the whole one as far as they are there.
-        """
-        if self._settings.clients is None:
-            return self._all_clients
-        drawn = {c.name: seed_of(self._seed, "clients", finished_rounds, c.name) for c in self._all_clients}
-        chosen = set(sorted(drawn, key=drawn.__getitem__)[: self._settings.clients])
-        return [client for client in self._all_clients if client.name in chosen]
-
-    def _rounds_in_schedule(self, client: ClientInfo) -> int:
-        """Rounds that a client's schedule spans: a reset one starts anew in each, a kept one ends with its last."""
-        if not self._keep:
-            return 1
-        return sum(client in self._clients(number) for number in range(self._settings.rounds))
-
-    def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
-        """The server's buffers after it has received the clients' weighted `average`."""
-        return {"weights": average}
+    def _combine(self, state: State, results: Sequence[ClientUpdate]) -> Flat:
+        return average_of(results, self._weighting)
 
 
-def weighted_average(weights: Sequence[Flat], num_examples: Sequence[int]) -> Flat:
-    """Sum of ``n_i / n * w_i`` in the given order, float32 ``[num_parameters]``."""
-    total = sum(num_examples)
-    average = np.empty_like(weights[0])
-    scratch = np.empty(min(_CHUNK, average.size), np.float32)
-    for start in range(0, average.size, _CHUNK):
-        part = average[start : start + _CHUNK]
-        np.multiply(weights[0][start : start + _CHUNK], np.float32(num_examples[0] / total), out=part)
-        for client, count in zip(weights[1:], num_examples[1:], strict=True):
-            term = scratch[: part.size]
-            np.multiply(client[start : start + _CHUNK], np.float32(count / total), out=term)
-            part += term
-    return average
+def average_of(results: Sequence[ClientUpdate], weighting: Weighting) -> Flat:
+    """The clients' weights, averaged by their packed sequences or as equals."""
+    counts = [1 if weighting == "uniform" else result.num_sequences for result in results]
+    return weighted_average([result.weights for result in results], counts)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pydantic
+from raysim.strategies.averages import scaled
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 
 from raysim.simulation.strategy import State
@@ -34,7 +35,6 @@ class FedOpt(FedAvg, ABC):
     """Base of the adaptive server optimizers; a subclass says how the second moment moves."""
 
     Settings = FedOptSettings
-    name: str
 
     def __init__(self, settings: FedOptSettings, federation: Any) -> None:
         super().__init__(settings, federation)
@@ -42,7 +42,7 @@ class FedOpt(FedAvg, ABC):
 
     def recipe(self) -> dict[str, Any]:
         numbers = self._optimizer.model_dump(include={"eta", "beta_1", "beta_2", "tau", "variant"})
-        return {"strategy": self.name, "version": 1, **numbers}
+        return {**super().recipe(), **numbers}
 
     @abstractmethod
     def _second_moment(self, v: Flat, squared: Flat) -> Flat:
@@ -58,15 +58,10 @@ class FedOpt(FedAvg, ABC):
         delta = average - weights
         m = state.tensors.get("m", np.zeros_like(weights))
         v = state.tensors.get("v", np.full_like(weights, o.tau**2 if o.variant == "paper" else 0.0))
-        m = _scaled(m, o.beta_1) + _scaled(delta, 1 - o.beta_1)
+        m = scaled(m, o.beta_1) + scaled(delta, 1 - o.beta_1)
         v = self._second_moment(v, np.square(delta))
-        step = _scaled(m, self._rate(state.round)) / (np.sqrt(v) + np.float32(o.tau))
+        step = scaled(m, self._rate(state.round)) / (np.sqrt(v) + np.float32(o.tau))
         return {"weights": weights + step, "m": m, "v": v}
-
-
-def _scaled(values: Flat, factor: float) -> Flat:
-    """`values` times a factor that is rounded to float32 first, as all of it is done in float32."""
-    return np.multiply(values, np.float32(factor), dtype=np.float32)
 
 
 class FedAdam(FedOpt):
@@ -76,7 +71,7 @@ class FedAdam(FedOpt):
 
     def _second_moment(self, v: Flat, squared: Flat) -> Flat:
         beta_2 = self._optimizer.beta_2
-        return _scaled(v, beta_2) + _scaled(squared, 1 - beta_2)
+        return scaled(v, beta_2) + scaled(squared, 1 - beta_2)
 
     def _rate(self, finished_rounds: int) -> float:
         o = self._optimizer
@@ -92,7 +87,7 @@ class FedYogi(FedOpt):
     name = "fedyogi"
 
     def _second_moment(self, v: Flat, squared: Flat) -> Flat:
-        return v - _scaled(squared, 1 - self._optimizer.beta_2) * np.sign(v - squared)
+        return v - scaled(squared, 1 - self._optimizer.beta_2) * np.sign(v - squared)
 
 
 class FedAdagradSettings(FedOptSettings):

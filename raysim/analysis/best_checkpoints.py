@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raysim.analysis.reached_models import ReachedModel
+from raysim.analysis.reached_models import IN_TURN, ReachedModel
 from raysim.analysis.results import RunResults
 from raysim.tables.io import schema
 
@@ -17,7 +17,7 @@ def best_checkpoints_table(results: RunResults) -> pa.Table:
     """The table `best_checkpoints` of a run."""
     paths: dict[tuple[str, str, int], list[ReachedModel]] = {}
     for m in results.reached_models:
-        if m.family != "incremental" and m.moment in _MOMENTS and _bits(results, m) is not None:
+        if m.family not in IN_TURN and m.moment in _MOMENTS and _bits(results, m) is not None:
             paths.setdefault((m.strategy, m.order, m.seed), []).append(m)
     rows = [_row(results, sorted(path, key=lambda m: m.index)) for path in paths.values() if len(path) > 1]
     return pa.Table.from_pylist(rows, schema("best_checkpoints"))

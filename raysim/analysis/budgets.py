@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from raysim.analysis.reached_models import ReachedModel, finals
+from raysim.analysis.reached_models import IN_TURN, OWN, ReachedModel, finals
 
 SAME_TOKENS = 0.05
 """Exposures within 5 % count as equal: packing leaves tails of different length, batches are not always full."""
@@ -48,14 +48,14 @@ class Budget:
 
     @property
     def label(self) -> str:
-        return f"{self.strategy} ({self.order})" if self.family == "single" else self.strategy
+        return f"{self.strategy} ({self.order})" if self.family in OWN else self.strategy
 
 
 def budgets(models: Iterable[ReachedModel], training_loss: TrainingLoss | None = None) -> list[Budget]:
-    """The budgets of the settings' final models: single ones by organization, the others by label and members."""
+    """The budgets of the settings' final models: those of one organization by it, the others by label and members."""
     groups: dict[tuple[str, str], list[ReachedModel]] = {}
     for reached in finals(models):
-        members = " + ".join(sorted(reached.organizations)) if reached.family == "incremental" else reached.order
+        members = " + ".join(sorted(reached.organizations)) if reached.family in IN_TURN else reached.order
         groups.setdefault((reached.strategy, members), []).append(reached)
     return [mean_budget(order, group, training_loss) for (_, order), group in groups.items()]
 

@@ -14,7 +14,7 @@ from raysim.analysis.arrays import Mask
 from raysim.analysis.budgets import compare
 from raysim.analysis.lines_to_add import TO_ADD
 from raysim.analysis.paired import Contrast, Found, Ratio, RiskDifference
-from raysim.analysis.reached_models import ReachedModel, finals
+from raysim.analysis.reached_models import ReachedModel, declared_finals
 from raysim.analysis.results import RunResults
 from raysim.analysis.statistics import Floats
 
@@ -34,7 +34,8 @@ def duplicates_are_memorized(results: RunResults) -> Found:
     exposed = arrays.copies_within > 0
     strata = [f"{organization} {kind}" for organization, kind in zip(arrays.organizations, arrays.kinds, strict=True)]
     for seed in seeds_of(results):
-        models = measured(results, [m for m in finals(results.reached_models) if m.seed == seed and m.fraction == FULL])
+        ends = [m for m in declared_finals(results.reached_models) if m.seed == seed and m.fraction == FULL]
+        models = measured(results, ends)
         outcomes, times = _by_arm(results, models)
         used = (times > 0) & listed
         groups = int((used & exposed).sum()), int((used & ~exposed).sum())

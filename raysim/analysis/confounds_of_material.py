@@ -7,7 +7,7 @@ from raysim.analysis.arrays import Mask
 from raysim.analysis.clone_contrasts import MIN_PROMPTS
 from raysim.analysis.clusters import MIN_CLUSTERS
 from raysim.analysis.confound_checks import ArmContrast, Check
-from raysim.analysis.reached_models import finals
+from raysim.analysis.reached_models import declared_finals, finals
 from raysim.tables.names import PUBLIC
 
 NOTEWORTHY = 0.1
@@ -48,7 +48,7 @@ def predictable_duplicates(compared: ArmContrast) -> Check:
     exposed, unique = _groups(compared)
     known, total = np.zeros(len(arrays.prompts)), np.zeros(len(arrays.prompts))
     organizations = np.array(arrays.organizations)
-    for m in measured(compared.results, finals(compared.results.reached_models)):
+    for m in measured(compared.results, declared_finals(compared.results.reached_models)):
         row = arrays.model_index[m.model]
         unseen = ~np.isin(organizations, m.organizations) & (arrays.num_samples[row] > 0)
         assert arrays.continued is not None

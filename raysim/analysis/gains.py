@@ -90,14 +90,17 @@ def gains(results: RunResults) -> list[Gain]:
     """Every organization in every setting over all organizations, in the order of the experiment.
 
     A gain is paired over the organization's own validation files: loss of its model trained alone on all of its data
-    minus that of the setting's final models, orders averaged within a seed.
+    minus that of the setting's final models, orders averaged within a seed; of a personalized setting it is that of the
+    organization's own model.
     """
     settings: dict[tuple[str, str], list[ReachedModel]] = {}
     for m in finals(results.reached_models):
         if m.family != "single" and m.fraction == FULL and set(m.organizations) == set(results.organizations):
             settings.setdefault((m.strategy, m.arm), []).append(m)
     return [
-        _gain(results, organization, models) for organization in results.organizations for models in settings.values()
+        _gain(results, organization, [m for m in models if m.family != "personalized" or m.last == organization])
+        for organization in results.organizations
+        for models in settings.values()
     ]
 
 

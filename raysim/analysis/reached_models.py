@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from raysim.simulation.registry import FAMILIES
 from raysim.tables.results import Results
 
+IN_TURN = ("incremental", "cyclic")
+"""Families whose variants are orders of the same organizations."""
+OWN = ("single", "personalized")
+"""Families whose variants are each an organization's own model, and never the federation's."""
+IN_NO_FINDING = ("cyclic", "personalized")
+"""Families that the findings were not declared for."""
+
 
 @dataclass(frozen=True)
 class ReachedModel:
@@ -56,6 +63,11 @@ def finals(reached: Iterable[ReachedModel]) -> list[ReachedModel]:
     """The last model of each setting, order and seed, without doubles."""
     unique = {(m.seed, m.strategy, m.order): m for m in reached if m.final}
     return list(unique.values())
+
+
+def declared_finals(reached: Iterable[ReachedModel]) -> list[ReachedModel]:
+    """As `finals`, of the families that findings count."""
+    return [m for m in finals(reached) if m.family not in IN_NO_FINDING]
 
 
 def settings(reached: Iterable[ReachedModel], family: str) -> list[str]:

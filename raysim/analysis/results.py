@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysim.analysis.arrays import LossArrays, PromptArrays, loss_arrays, prompt_arrays
-from raysim.analysis.reached_models import ReachedModel, finals, read_reached_models
+from raysim.analysis.reached_models import IN_TURN, ReachedModel, finals, read_reached_models
 from raysim.analysis.scores import SCORES
 from raysim.analysis.statistics import rarefied
 from raysim.experiment.findings_settings import FindingsSettings
@@ -91,7 +91,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        if self.order and (self.partial or self.family == "incremental"):
+        if self.order and (self.partial or self.family in (*IN_TURN, "personalized")):
             return f"{self.strategy}: {self.order}"
         return self.strategy
 
@@ -355,7 +355,7 @@ def grouped(
     """The models that a row sums up, by strategy, order ('' where several are averaged), moment and index."""
     groups: dict[tuple[str, str, str, int], list[ReachedModel]] = {}
     for reached in models:
-        apart = by_order or reached.family != "incremental"
+        apart = by_order or reached.family not in IN_TURN
         group = (reached.strategy, reached.order if apart else "", reached.moment, reached.index)
         groups.setdefault(group, []).append(reached)
     return groups

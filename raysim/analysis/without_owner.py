@@ -88,7 +88,10 @@ def _with_owner(
         begun = [m for m in setting if m.moment in ("stage", "initial")]
         same = [m for m in begun if course_of(m) == rest]
         return [(SAME_WITHOUT, same), (OTHER_ORDERS, [m for m in begun if sorted(course_of(m)) == sorted(rest)])]
-    return [(SAME_WITHOUT, [m for m in _at_its_moment(reached, setting) if set(course_of(m)) == set(rest)])]
+    same = [m for m in _at_its_moment(reached, setting) if set(course_of(m)) == set(rest)]
+    if reached.family == "personalized":  # for the same organization, unless it is the owner itself
+        same = [m for m in same if m.last == reached.last] or same
+    return [(SAME_WITHOUT, same)]
 
 
 def _placebo(

@@ -10,11 +10,14 @@ from functools import partial
 from typing import Any
 
 from raysim.cluster.backend import Shared
+from raysim.core.errors import Diverged
 from raysim.core.keys import Key, key_of, seed_of
 from raysim.simulation.base_model import BASE
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import StrategyRun
+from raysim.simulation.objective_buffers import objective_buffers
 from raysim.simulation.pooled_clients import PooledClients
+from raysim.simulation.round_norms import RoundNorms, told
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
@@ -60,6 +63,9 @@ class TrainingExecutor:
         checkpoint_every_s: seconds between resume states.
         checkpoint_epochs: whether models after every epoch of a stage that these organizations train are wanted.
         on_model: called for each model that exists; not awaited.
+
+    Attributes:
+        rounds: norms of the rounds that have ended.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class TrainingExecutor:
         self._checkpoint_every_s = checkpoint_every_s
         self._checkpoint_epochs = checkpoint_epochs
         self._on_model = on_model
+        self.rounds: list[RoundNorms] = []
         self._pooled = PooledClients(executor.pool)
         self._strategy_actors = StrategyActors(executor.pool)
         self._lineages: dict[Key, Lineage] = {}
@@ -127,7 +134,8 @@ class TrainingExecutor:
         self._lineages[stage.key] = past.trained(instruction.model, stage.tokens_seen, metrics)
         if not strategy_run.strategy.aggregates:
             self._report_epoch_checkpoints(strategy_run, round_plan, stage)
-        return ClientUpdate(instruction, stage.key, stage.num_sequences)
+        rates = metrics["learning_rate_sum"]
+        return ClientUpdate(instruction, stage.key, stage.num_sequences, learning_rate_sum=rates)
 
     async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
         if not strategy_run.strategy.aggregates:
@@ -149,7 +157,12 @@ class TrainingExecutor:
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
         planned: RoundPlan = await self._strategy_actors.ask(strategy_run, "restore", entry.info["control"])
-        for checkpoint in uploads(results, key, planned.control["round"], planned.checkpoints):
+        if strategy_run.strategy.family != "federated":
+            return planned
+        index = planned.control["round"]
+        seed, order = strategy_run.context.seed, strategy_run.strategy.order
+        self.rounds.append(RoundNorms(seed, strategy_run.label, order, index, key, results, entry.info))
+        for checkpoint in uploads(results, key, index, planned.checkpoints):
             self._on_model(TrainedModel(strategy_run, checkpoint, self._lineages[checkpoint.model]))
         return planned
 
@@ -173,6 +186,7 @@ class TrainingExecutor:
             instruction,
             model=self._canonical_key(instruction.model),
             client_state=instruction.client_state and self._canonical_key(instruction.client_state),
+            objective_state=instruction.objective_state and self._canonical_key(instruction.objective_state),
         )
         return key_of(context.stage_recipe(canonical, context.trainer.canonical()))
 
@@ -184,7 +198,7 @@ class TrainingExecutor:
         if entry := await self._trained(stage, policy):
             return entry, cached
         client = self._pooled.client_of(context, stage)
-        await executor.rematerialize(instruction.model, instruction.client_state)
+        await executor.rematerialize(instruction.model, instruction.client_state, instruction.objective_state)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
             with ExitStack() as lease:
                 if not lease.enter_context(executor.store.lease(key)):
@@ -193,7 +207,10 @@ class TrainingExecutor:
                     return entry, cached
                 past = await executor.entry(instruction.client_state) if instruction.client_state else None
                 resume = await self._resume_state(context, stage, policy)
-                request = TrainRequest(context.spec, self._task(context, stage, label), _train_state(past), resume)
+                sent, buffers = await objective_buffers(executor, instruction)
+                task = self._task(context, stage, label)
+                state = _train_state(past)
+                request = TrainRequest(context.spec, task, state, resume, objective_buffers=buffers)
                 weights = await executor.broadcast(instruction.model)
                 executor.attempt(key, TRAIN.name, label, stage.tokens, client)
                 started_s = time.monotonic()
@@ -226,8 +243,9 @@ class TrainingExecutor:
                     "counters": dict(state.counters) if state else None,
                     "train_seconds": round(update.speed.seconds, 3),
                     "crossings": [transfer.to_json() for transfer in self._pooled.transfers(client)],
+                    **({"objective_buffers": sent} if sent else {}),
                 }
-                content = {**(state.arrays if state else {}), "weights": trained.value}
+                content = {**(state.arrays if state else {}), **update.objective_state, "weights": trained.value}
                 # What it was made from is in the store before it is finished, so no more than two wait to be written.
                 await executor.written(instruction.model)
                 entry = await executor.put_behind(label, stage.recipe, info, content, lease.pop_all().close)
@@ -248,6 +266,7 @@ class TrainingExecutor:
             num_sequences=stage.num_sequences,
             objective=instruction.objective,
             dropout_epochs=instruction.dropout_epochs,
+            epoch_steps=instruction.epoch_steps,
         )
 
     async def _trained(self, stage: Stage, policy: ArrayPolicy) -> Entry | None:
@@ -262,7 +281,8 @@ class TrainingExecutor:
         if partial is None:
             return None
         # It may come from a run that wanted no epoch checkpoints, past epochs whose models are wanted now.
-        steps_per_epoch = math.ceil(stage.num_sequences / context.trainer.batch_size)
+        per_pass = math.ceil(stage.num_sequences / context.trainer.batch_size)
+        steps_per_epoch = stage.instruction.epoch_steps or per_pass
         finished = int(partial.info["counters"]["step"]) // steps_per_epoch
         return _train_state(partial) if self._epoch_checkpoints_present(stage, finished, policy) else None
 
@@ -292,14 +312,17 @@ class TrainingExecutor:
         if not actors.has_tensors(strategy_run, parent):
             tensors = (await executor.entry(parent)).arrays()
             await actors.call(strategy_run, "restore", round_plan.control)
-        control, shared = await actors.aggregate(strategy_run, tensors, results, key, weights)
+        aggregated, shared = await actors.aggregate(strategy_run, tensors, results, key, weights)
         if again:
             actors.end(strategy_run)
         del tensors, weights
         executor.let_go([*(result.key for result in results), parent])
         await executor.written(parent)  # so no more than one round waits to be written
-        content = {name: one.value for name, one in shared.items()}
-        entry = await executor.put_behind(label, recipe, {"control": control}, content)
+        info = {"control": aggregated.control, "norms": aggregated.norms}
+        try:
+            entry = await executor.put_behind(label, recipe, info, {name: one.value for name, one in shared.items()})
+        except Diverged as error:
+            raise Diverged(f"{error}: {told(aggregated.norms, results, recipe['strategy'])}") from None
         executor.hand_on(key, shared["weights"].handle)
         return entry, TaskRecord(key, AGGREGATE.name, "", "", "computed", time.monotonic() - started_s)
 

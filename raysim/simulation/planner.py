@@ -10,6 +10,7 @@ from raysim.simulation.loop import StrategyRun, simulate
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
 from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
+from raysim.training.objectives import stateful
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ class Planner:
             stage = strategy_run.context.stage(instruction)
         except InputError as error:
             raise InputError(f"strategies: {strategy_run.label}: {error}") from None
-        self.plan.add(stage.key, stage.recipe, 3 if instruction.keep_state else 1)
+        objective = stateful(instruction.objective)
+        kept = len(objective.client_buffers) if objective else 0
+        self.plan.add(stage.key, stage.recipe, (3 if instruction.keep_state else 1) + kept)
         self.plan.stages.append(PlannedStage(stage, strategy_run, round_plan.control["round"]))
         return ClientUpdate(instruction, stage.key, stage.num_sequences, NO_WEIGHTS)
 
@@ -151,7 +154,8 @@ class Planner:
         self.plan.add(key, recipe, len(tensors))
         self.plan.aggregations.append(key)
         planned = strategy_actor.current_plan()
-        sent = uploads(results, key, planned.control["round"], planned.checkpoints)
+        federated = strategy_run.strategy.family == "federated"
+        sent = uploads(results, key, planned.control["round"], planned.checkpoints) if federated else []
         self.plan.uploads += [PlannedModel(strategy_run, checkpoint) for checkpoint in sent]
         return planned
 

@@ -15,8 +15,10 @@ from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, Strategy, TrainInstruction
 from raysim.tables.names import PUBLIC
 from raysim.tasks.kinds import AGGREGATE, SNAPSHOT, TRAIN
+from raysim.training.batches import rows_in
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import initial_recipe
+from raysim.training.objectives import stateful
 from raysim.training.request import TRAIN_VERSION, TrainerSettings, trainer_class
 
 AGGREGATE_VERSION = 1
@@ -88,18 +90,32 @@ class RunContext:
         """The stage that `instruction` asks for.
 
         Raises:
-            InputError: its objective is not installed, does not take its settings, or is one that the trainer cannot
-                apply.
+            InputError: its objective is not installed, does not take its settings, or is one that the trainer or its
+                optimizer cannot apply.
         """
         if instruction.objective:
             try:
                 trainer_class(self.trainer.backend).check(self.trainer, instruction.objective.name)
             except ValueError as error:
                 raise InputError(f"trainer.{error}") from None
+            objective = stateful(instruction.objective)
+            if objective and objective.optimizers and self.trainer.optimizer not in objective.optimizers:
+                raise InputError(
+                    f"trainer.optimizer: is {self.trainer.optimizer}, and the objective {instruction.objective.name!r}"
+                    f" holds for no other than {' or '.join(objective.optimizers)}; write"
+                    f" optimizer: {objective.optimizers[0]}, with a learning_rate for it"
+                )
         recipe, sequences = self.stage_recipe(instruction), self._sequences_of(instruction)
-        per_sequence = self.trainer.sequence_length * instruction.epochs
-        tokens_seen = {name: count * per_sequence for name, count in sequences.items()}
-        return Stage(instruction, recipe, key_of(recipe), sequences, tokens_seen)
+        return Stage(instruction, recipe, key_of(recipe), sequences, self._tokens_seen(instruction, sequences))
+
+    def _tokens_seen(self, instruction: TrainInstruction, sequences: Mapping[str, int]) -> dict[str, int]:
+        """Tokens that a stage trains on: of steps that are no whole passes, by the organizations' shares of them."""
+        length = self.trainer.sequence_length
+        if instruction.epoch_steps is None:
+            return {name: count * length * instruction.epochs for name, count in sequences.items()}
+        steps = instruction.epochs * instruction.epoch_steps
+        rows = rows_in(steps, sum(sequences.values()), self.trainer.batch_size)
+        return {name: count * length for name, count in apportion(rows, sequences).items()}
 
     def stage_recipe(self, instruction: TrainInstruction, trainer: TrainerSettings | None = None) -> dict[str, Any]:
         """Recipe of a training stage. Neither strategy nor order is in it, so that settings share stages.
@@ -128,7 +144,9 @@ class RunContext:
             "libraries": self.libraries,
             "ranks": trainer.ranks,
             **({"objective": instruction.objective.recipe()} if instruction.objective else {}),
+            **({} if instruction.objective_state is None else {"objective_state": instruction.objective_state}),
             **({} if instruction.dropout_epochs is None else {"dropout_epochs": instruction.dropout_epochs}),
+            **({} if instruction.epoch_steps is None else {"epoch_steps": instruction.epoch_steps}),
             **({"pooled_packing": True} if instruction.pooled_packing else {}),
         }
 

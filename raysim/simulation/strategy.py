@@ -5,6 +5,7 @@ All that it remembers is in its `State`, so that a run resumes between any two r
 a run: the planner feeds it buffers of no elements.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, Self
@@ -18,9 +19,10 @@ from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch", "upload"]
-Family = Literal["base", "given", "single", "centralized", "incremental", "federated"]
-"""How a strategy brings organizations together: each alone, all in one pool, one after the other, or by weights; of
-`base` are models that were trained on nobody's code, and of `given` such as came trained on it."""
+Family = Literal["base", "given", "single", "centralized", "incremental", "cyclic", "federated", "personalized"]
+"""How a strategy brings organizations together: each alone, all in one pool, one after the other (once, or in several
+passes), or by weights (to a model of all, or to one of each organization's own); of `base` are models that were trained
+on nobody's code, and of `given` such as came trained on it."""
 
 
 class StrategySettings(Settings):
@@ -29,15 +31,19 @@ class StrategySettings(Settings):
     Attributes:
         CHOOSE_VARIANTS: names of the settings that only choose which variants to run, such as orders: those of one
             setting belong to one arm, whichever of them are run.
+        ADDED: names of the settings that came later: at their defaults an arm is what it was before them.
     """
 
     CHOOSE_VARIANTS: ClassVar[frozenset[str]] = frozenset()
+    ADDED: ClassVar[frozenset[str]] = frozenset()
 
     label: str | None = pydantic.Field(default=None, description="names this setting in tables; default: the strategy")
 
     def of_arm(self) -> dict[str, Any]:
         """The settings that decide what is done to the organizations: all but the label and the choice of variants."""
-        return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS})
+        fields = type(self).model_fields
+        unused = {name for name in self.ADDED if getattr(self, name) == fields[name].default}
+        return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS, *unused})
 
     def cautions(self, epochs: int) -> Sequence[str]:
         """What a person should know of these settings where `trainer.epochs` is `epochs`, a sentence each."""
@@ -106,6 +112,8 @@ class TrainInstruction:
         dropout_epochs: epochs of the stage that have dropout, the first ones; None: all.
         pooled_packing: whether the files of several organizations are packed into common sequences; else each
             sequence holds code of one.
+        objective_state: key of the organization's stage whose buffers of the objective go on; None: there are none yet.
+        epoch_steps: optimizer steps that count as an epoch of this stage; None: a pass over the data.
     """
 
     organizations: tuple[str, ...]
@@ -118,6 +126,8 @@ class TrainInstruction:
     objective: ObjectiveConfig | None = None
     dropout_epochs: int | None = None
     pooled_packing: bool = False
+    objective_state: Key | None = None
+    epoch_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,12 +138,14 @@ class ClientUpdate:
         key: names the trained weights.
         weights: float32 ``[num_parameters]``; of no elements for a strategy that does not aggregate, and in a plan.
         num_sequences: that were trained on.
+        learning_rate_sum: of its optimizer steps; not known in a plan.
     """
 
     instruction: TrainInstruction
     key: Key
     num_sequences: int
     weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
+    learning_rate_sum: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from raysim.core.keys import Key
+from raysim.simulation.round_norms import norms_of
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
 from raysim.training.weights import Flat
 
@@ -31,10 +32,17 @@ class RoundPlan:
 
 @dataclass(frozen=True)
 class Aggregated:
-    """A state that an aggregation has come to: its control, and the names of its tensors in the order of these."""
+    """A state that an aggregation has come to.
+
+    Attributes:
+        control: the state without its tensors.
+        tensors: their names, in the order in which they follow.
+        norms: of the round; see `raysim.simulation.round_norms`.
+    """
 
     control: Mapping[str, Any]
     tensors: tuple[str, ...]
+    norms: Mapping[str, Any]
 
 
 class StrategyActor:
@@ -80,8 +88,10 @@ class StrategyActor:
         assert self._state is not None, "begin() comes first"
         state = self._state if tensors is None else self._state.with_tensors(tensors)
         full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
-        self._state = self._strategy.apply(state, full, key)
-        yield Aggregated(self._state.control(), tuple(self._state.tensors))
+        with np.errstate(all="ignore"):  # what has diverged is refused by the store, in words
+            self._state = self._strategy.apply(state, full, key)
+            norms = norms_of(state.tensors["weights"], full, self._state.tensors["weights"])
+        yield Aggregated(self._state.control(), tuple(self._state.tensors), norms)
         for tensor in self._state.tensors.values():  # noqa: UP028 - Ray sends to a generator, which a `yield from` hands on
             yield tensor
 

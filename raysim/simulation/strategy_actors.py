@@ -74,8 +74,8 @@ class StrategyActors:
         results: Sequence[ClientUpdate],
         key: Key,
         weights: Sequence[Any],
-    ) -> tuple[Mapping[str, Any], dict[str, Shared]]:
-        """Control and tensors of the state that `key` names; see `StrategyActor.aggregate`.
+    ) -> tuple[Aggregated, dict[str, Shared]]:
+        """The state that `key` names, and its tensors; see `StrategyActor.aggregate`.
 
         Raises:
             ActorLost: the actor is lost; there is another one now.
@@ -94,7 +94,7 @@ class StrategyActors:
             raise
         assert aggregated is not None, "it comes first"
         place.tensors_of = key
-        return aggregated.control, dict(zip(aggregated.tensors, shared, strict=True))
+        return aggregated, dict(zip(aggregated.tensors, shared, strict=True))
 
     def end(self, strategy_run: StrategyRun) -> None:
         """Ends the actor of a strategy run."""

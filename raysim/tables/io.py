@@ -32,7 +32,7 @@ from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.summary import SUMMARY
 from raysim.tables.schemas.sweeps import SWEEP
-from raysim.tables.schemas.uploads import UPLOADS
+from raysim.tables.schemas.uploads import UPDATE_NORMS, UPLOADS
 from raysim.tables.spec import TableSpec
 
 _EXPERIMENT = "raysim.experiment"
@@ -49,6 +49,7 @@ TABLES: dict[str, TableSpec] = {
         MATCHES,
         EMISSIONS,
         UPLOADS,
+        UPDATE_NORMS,
         LOSSES,
         BASELINES,
         EXTRACTION,

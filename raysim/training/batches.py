@@ -22,6 +22,12 @@ class MicroBatch:
     share: float
 
 
+def rows_in(steps: int, num_sequences: int, batch_size: int) -> int:
+    """How many rows the first `steps` steps of a task read; the last batch of each epoch may be short."""
+    epochs, left = divmod(steps, -(-num_sequences // batch_size))
+    return epochs * num_sequences + min(left * batch_size, num_sequences)
+
+
 class Batches:
     """The batches of a task: every sequence once an epoch, in an order that task and epoch seed.
 

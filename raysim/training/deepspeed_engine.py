@@ -59,6 +59,11 @@ class DeepSpeedTrainer:
                 f"optimizer: adafactor needs whole matrices, and ZeRO stage {stage} has flat shards of them; write"
                 " deepspeed.zero_optimization.stage: 0, or optimizer: adamw or yogi"
             )
+        if settings.optimizer == "sgd" and stage:
+            raise ValueError(
+                f"optimizer: sgd keeps nothing that ZeRO stage {stage} could shard; write"
+                " deepspeed.zero_optimization.stage: 0, or backend: torch"
+            )
         if objective and stage:
             raise ValueError(
                 f"deepspeed.zero_optimization.stage: is {stage}, where no rank has whole gradients, and the objective"
@@ -108,7 +113,9 @@ class _DeepSpeedEngine:
         self._bits = keeps_bits(settings.deepspeed)
         self._ranks = group.size
         self._parameters: list[Any] = list(trainable(model))
-        self._objective = AppliedObjective(request.task.objective, self._parameters, request.weights)
+        self._objective = AppliedObjective(
+            request.task.objective, self._parameters, request.weights, request.objective_buffers
+        )
         self.flop_per_token = flop_per_token(model)
         self._shapes = [p.shape for p in self._parameters]
         optimizer, config = make_optimizer(model, settings), config_of(settings)

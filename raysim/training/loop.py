@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from raysim.core.errors import Diverged
 from raysim.core.keys import seed_of
-from raysim.training.batches import Batches
+from raysim.training.batches import Batches, rows_in
+from raysim.training.objectives import stateful, whole_buffers
 from raysim.training.process_group import ALONE, ProcessGroup
 from raysim.training.request import (
     EpochCheckpoint,
@@ -96,7 +97,7 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
     epoch_loss = resume.counters["epoch_loss"] if resume else 0.0
 
     batches = Batches(task.seed, len(sequences), settings.batch_size)
-    per_epoch = batches.per_epoch
+    per_epoch = task.epoch_steps or batches.per_epoch
     num_steps, horizon_steps = task.epochs * per_epoch, task.horizon_epochs * per_epoch
     reader = _Reader(task, batches, sequences, group)
     look_every = _LOOK_EVERY_STEPS[settings.device]
@@ -165,13 +166,14 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
     state = None
     if task.keep_state:
         state = TrainState(engine.optimizer_state(), {"past_steps": past_steps + num_steps, **engine.counters()})
+    rows = rows_in(num_steps, len(sequences), settings.batch_size)
     metrics = {
         "steps": num_steps,
-        "tokens": task.epochs * sequences.size,
+        "tokens": rows * sequences.shape[1],
         "sequences": len(sequences),
         "learning_rate_sum": rate_sum,
         "first_loss": first_loss,
-        "last_epoch_loss": epoch_loss / len(sequences),
+        "last_epoch_loss": epoch_loss / (rows - rows_in(num_steps - per_epoch, len(sequences), settings.batch_size)),
     }
     if task.dropout_epochs is not None:
         metrics["steps_without_dropout"] = max(0, task.epochs - task.dropout_epochs) * per_epoch
@@ -185,7 +187,16 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
             flop_per_token=engine.flop_per_token,
             peak_flop_per_s=device_peak and device_peak * group.size,
         )
-        yield Update(weights, state, metrics, speed)
+        yield Update(weights, state, metrics, speed, _objective_state(request, weights, rate_sum))
+
+
+def _objective_state(request: TrainRequest, weights: Flat, learning_rate_sum: float) -> dict[str, Flat]:
+    """What the objective keeps of a stage that has ended with `weights`."""
+    objective = stateful(request.task.objective)
+    if objective is None:
+        return {}
+    buffers = whole_buffers(objective, request.objective_buffers, request.weights)
+    return objective.end(buffers, request.weights, weights, learning_rate_sum)
 
 
 class _Reader:

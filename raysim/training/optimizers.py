@@ -30,6 +30,8 @@ def make_optimizer(model: "torch.nn.Module", settings: TrainerSettings) -> "torc
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     if settings.optimizer == "adafactor":
         return torch.optim.Adafactor(groups, lr=settings.learning_rate)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate)
     adaptive = {"lr": settings.learning_rate, "betas": settings.adam_betas, "eps": settings.adam_epsilon}
     if settings.optimizer == "yogi":
         return Yogi(groups, **adaptive)
@@ -40,7 +42,10 @@ def state_shapes(settings: TrainerSettings, shape: Shape) -> dict[str, Shape]:
     """Names and shapes of the tensors that the optimizer keeps for a parameter of `shape`.
 
     Adafactor keeps, of the second moment of a matrix, means of its rows and of its columns alone; it has no first one.
+    Plain gradient steps need nothing.
     """
+    if settings.optimizer == "sgd":
+        return {}
     if settings.optimizer != "adafactor":
         return {"exp_avg": shape, "exp_avg_sq": shape}
     if len(shape) < 2:

@@ -48,10 +48,10 @@ class TrainerSettings(Settings):
     ranks: int = pydantic.Field(
         default=1, ge=1, description="processes that train one stage together; each has a GPU, or threads on a CPU"
     )
-    optimizer: Literal["adamw", "adafactor", "yogi"] = pydantic.Field(
+    optimizer: Literal["adamw", "adafactor", "yogi", "sgd"] = pydantic.Field(
         default="adamw",
         description="adafactor keeps means of rows and columns in place of two moments of every weight; yogi is adamw"
-        " with a second moment that shrinks slowly",
+        " with a second moment that shrinks slowly; sgd takes plain gradient steps, which scaffold needs",
     )
     learning_rate: float = pydantic.Field(
         default=5e-4,
@@ -64,10 +64,10 @@ class TrainerSettings(Settings):
     warmup_fraction: float = pydantic.Field(default=0.05, ge=0, le=1, description="of the schedule's horizon")
     weight_decay: float = pydantic.Field(default=0.1, ge=0, description="not on biases and layer norms")
     adam_betas: tuple[float, float] = pydantic.Field(
-        default=(0.9, 0.999), description="of adamw and yogi; adafactor has none"
+        default=(0.9, 0.999), description="of adamw and yogi; adafactor and sgd have none"
     )
     adam_epsilon: float = pydantic.Field(
-        default=1e-8, gt=0, description="of adamw and yogi, whose authors take 1e-3; adafactor has its own"
+        default=1e-8, gt=0, description="of adamw and yogi, whose authors take 1e-3; adafactor has its own, sgd none"
     )
     gradient_clip: float = pydantic.Field(default=1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["fp32", "bf16"] = pydantic.Field(default="fp32", description="bf16 runs under autocast")
@@ -121,7 +121,7 @@ class TrainerSettings(Settings):
                 del recipe[name]  # so that keys are what they were before there was another way
         if self.optimizer == "adamw":
             del recipe["optimizer"]  # as before there was another one
-        if self.optimizer == "adafactor":
+        if self.optimizer in ("adafactor", "sgd"):
             del recipe["adam_betas"], recipe["adam_epsilon"]
         if self.backend != "torch":
             recipe = {**trainer_class(self.backend).recipe(self), **recipe}
@@ -164,6 +164,7 @@ class TrainTask:
         checkpoint_every_s: seconds between resume states; has no influence on the numbers.
         objective: that is minimized beside the loss of the next token; None: nothing else.
         dropout_epochs: epochs that have dropout, the first ones; None: all.
+        epoch_steps: optimizer steps that count as an epoch here; None: a pass over the data.
     """
 
     label: str
@@ -177,6 +178,7 @@ class TrainTask:
     checkpoint_every_s: float = 30.0
     objective: ObjectiveConfig | None = None
     dropout_epochs: int | None = None
+    epoch_steps: int | None = None
 
     def drops_out(self, epoch: int) -> bool:
         """Whether epoch `epoch` (from 0) has dropout."""
@@ -212,6 +214,8 @@ class TrainRequest:
         resume: state in the middle of this very stage, of an attempt that was cut; None: from the beginning.
         sequences: token ids ``[num_sequences, sequence_length]``.
         weights: that the stage starts from.
+        objective_buffers: of the objective, by name, as far as there are any; see
+            `raysim.training.objectives.StatefulObjective`.
     """
 
     spec: ModelSpec
@@ -220,6 +224,7 @@ class TrainRequest:
     resume: TrainState | None = None
     sequences: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
     weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
+    objective_buffers: Mapping[str, Flat] = field(default_factory=dict)
 
     def at_client(self, sequences: npt.NDArray[np.int32], weights: Flat) -> "TrainRequest":
         """The request with the client's own sequences and the weights that came beside it."""
@@ -273,12 +278,14 @@ class Update:
         metrics: ``steps``, ``tokens``, ``sequences``, ``learning_rate_sum``, ``first_loss``, ``last_epoch_loss``: a
             pure function of the recipe.
         speed: of this attempt; provenance, not a result.
+        objective_state: buffers that the objective keeps for the organization's next stage; they stay with it.
     """
 
     weights: Flat
     client_state: TrainState | None
     metrics: Mapping[str, float]
     speed: Speed
+    objective_state: Mapping[str, Flat] = field(default_factory=dict)
 
 
 Event = Progress | ResumeState | EpochCheckpoint | Update

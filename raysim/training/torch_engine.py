@@ -62,7 +62,9 @@ class _TorchEngine:
         self._parameters = trainable(model)
         self._ranks = group.size
         assign(model, request.current_weights)
-        self._objective = AppliedObjective(request.task.objective, self._parameters, request.weights)
+        self._objective = AppliedObjective(
+            request.task.objective, self._parameters, request.weights, request.objective_buffers
+        )
         model.zero_grad(set_to_none=True)  # a step that failed before may have left its gradients
         if start := request.initial_state:
             # Steps of all rounds, which correct the bias of moments and shorten Adafactor's steps.

@@ -95,3 +95,15 @@ def assign_tensors(tensors: "list[torch.Tensor]", flat: Flat) -> None:
         source = torch.from_numpy(flat)
     for tensor, part in zip(tensors, source.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(part.view(tensor.shape))
+
+
+_CHUNK = 1 << 18
+
+
+def squared_distance(one: Flat, other: Flat) -> float:
+    """Sum of the squared differences of two flat buffers, in float64 and chunk by chunk."""
+    total = 0.0
+    for start in range(0, one.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        total += float(np.square(np.subtract(one[part], other[part], dtype=np.float64)).sum())
+    return total

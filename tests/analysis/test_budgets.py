@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from run_tables import Setting
 
 from raysim.analysis.budgets import budgets, compare, warnings
 from raysim.analysis.reached_models import finals, read_reached_models
@@ -83,3 +84,8 @@ def test_single_settings_have_a_budget_each(run):
     spent = {budget.label: budget for budget in budgets(points_of(run))}
     assert spent["single (meta)"].tokens_seen == {"meta": 146_000}
     assert spent["incremental"].tokens == 10 * (14_600 + 14_100 + 14_300)
+
+
+def test_personalized_settings_have_a_budget_each(build_run):
+    spent = {b.label: b for b in budgets(points_of(build_run(more=(Setting("own", "personalized"),))))}
+    assert spent["own (meta + microsoft + google > meta)"].tokens == 10 * (14_600 + 14_100 + 14_300)

@@ -52,6 +52,13 @@ def test_verdicts_are_the_same_each_time(small, assessed):
     assert [table_hash(table) for table in assess(small)] == [table_hash(table) for table in assessed]
 
 
+def test_an_organizations_own_models_and_several_passes_count_in_no_finding(assessed, build_results):
+    """Personalized models are not the federation's, and cyclic training is another treatment than incremental."""
+    more = (Setting("own", "personalized", worse=-1.0), Setting("again", "cyclic", worse=-1.0))
+    beside = assess(build_results(prompts=64, files=12, more=more))
+    assert [table_hash(table) for table in beside] == [table_hash(table) for table in assessed]
+
+
 def test_with_five_seeds_the_planted_effects_are_found(five):
     found, arms = rows_of(five[1])
     # The synthetic losses lie 0.1 nats apart, twice the margin; half of the data costs 0.3, the mix gains 0.5.

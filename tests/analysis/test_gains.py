@@ -145,3 +145,12 @@ def test_without_a_test_split_validation_is_quoted(results: RunResults) -> None:
         assert not gain.on_test
         assert (gain.reported.gain, gain.reported.low, gain.reported_note) == (gain.gain, gain.low, gain.note)
         assert gain.test_gain is None
+
+
+def test_of_a_personalized_setting_an_organization_gains_by_its_own_model(tmp_path: Path) -> None:
+    found = results_of(tmp_path, more=(Setting("tuned", "personalized"),))
+    rows = {gain.organization: gain for gain in gains(found) if gain.strategy == "tuned"}
+    assert list(rows) == list(ORGANIZATIONS)
+    for organization, gain in rows.items():
+        (own,) = [m for m in found.reached_models if m.strategy == "tuned" and m.final and m.last == organization]
+        assert gain.together == found.measures(own.model)["bits_per_byte", organization]

@@ -1,5 +1,6 @@
 """Which models a model is held against: by hand, on the tree of three organizations."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,3 +95,21 @@ def test_stages_since_the_owners_own(reached: list[ReachedModel]) -> None:
     assert [stages_since(model, name) for name in ("meta", "google", "microsoft")] == [2, 1, 0]
     assert stages_since(one(reached, "incremental", "meta google microsoft", 1), "google") is None
     assert stages_since(one(reached, "fedavg", "meta microsoft google", 4), "meta") is None
+
+
+def test_a_personalized_model_is_held_against_that_of_the_same_organization(reached: list[ReachedModel]) -> None:
+    """Or, where it is the owner's own, against those of all others."""
+    base = one(reached, "fedavg", "meta microsoft google", 10)
+    own = {"strategy": "own", "arm": "own", "family": "personalized", "moment": "stage", "index": 1}
+    names = ("meta", "microsoft", "google")
+    sets = [names, ("meta", "microsoft")]
+    models = [
+        replace(base, model=f"{members} {last}", members=members, organizations=members, last=last, **own)
+        for members in sets
+        for last in members
+    ]
+    whole = {m.last: m for m in models if m.members == names}
+    for last, expected in (("meta", {"meta"}), ("google", {"meta", "microsoft"})):
+        found = references_of(whole[last], "google", models)
+        assert found.kind == SAME_WITHOUT
+        assert {m.last for m in found.models} == expected

@@ -51,7 +51,7 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
         _set(strategies=[{"incremental": {"orders": [["alpha", "delta"]]}}]),
         ["incremental.orders", "'delta'", "alpha, beta, gamma"],
     ),
-    "unknown strategy": (_set(strategies=["fedprox"]), ["strategies[0]", "'fedprox'", "fedavg"]),
+    "unknown strategy": (_set(strategies=["fedsgd"]), ["strategies[0]", "'fedsgd'", "fedavg"]),
     "setting of a strategy": (_set(strategies=[{"fedavg": {"round": 2}}]), ["fedavg", "round", "rounds"]),
     "strategy named twice": (_set(strategies=["single", "single"]), ["strategies[1]", "'single'", "label"]),
     "centralized without share: data": (_closed, ["centralized", "beta", "share: data"]),

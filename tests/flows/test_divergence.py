@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,30 @@ ONE_STEP = {"epochs": 1, "sequence_length": 64, "batch_size": 512, "schedule": "
 
 
 @pytest.mark.parametrize(
-    ("settings", "label"),
+    ("settings", "label", "told"),
     [
         (
             {"strategies": [{"fedyogi": {"rounds": 1, "eta": 1e30}}]},
             "fedyogi, round 1: aggregation",
+            r"the server's step under eta: 1e\+30, .*tau: 0\.001, .* has norm \S+, updates alpha [\d.]+, beta",
         ),
-        ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e25}}, "single "),
-        ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e38}}, "single "),
+        (
+            {"strategies": [{"fedadagrad": {"rounds": 1, "tau": 1e-50}}]},
+            "fedadagrad, round 1: aggregation",
+            r"the server's step under .*tau: 1e-50, .* has norm nan, updates alpha [\d.]+, beta",
+        ),
+        ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e25}}, "single ", ""),
+        ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e38}}, "single ", ""),
+        (
+            {"strategies": [{"fedavg": {"rounds": 1}}], "trainer": {**ONE_STEP, "learning_rate": 1e38}},
+            "fedavg, round 1: ",
+            r"^error: fedavg, round 1: (alpha|beta|gamma): ",
+        ),
     ],
-    ids=["the server", "the last step", "the last step, to no number"],
+    ids=["the server", "no adaptivity", "the last step", "the last step, to no number", "a client of a round"],
 )
 def test_what_has_diverged_is_named_and_not_stored(
-    settings: dict[str, Any], label: str, tiny: Callable[..., Path], tmp_path: Path
+    settings: dict[str, Any], label: str, told: str, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = tiny(measure={}, **settings)
     for _ in range(2):
@@ -38,9 +50,10 @@ def test_what_has_diverged_is_named_and_not_stored(
         (line,) = ended.stderr.splitlines()
         assert line.startswith(f"error: {label}"), line
         assert "weights are not finite or too large: training has diverged; lower" in line
+        assert re.search(told, line), line
     store = Store(tmp_path / "out/store")
     made = {entry.recipe["kind"] for key in store if (entry := store.get(key))}
-    assert ("train" in made) == (label != "single ")
+    assert ("train" in made) == label.endswith("aggregation")
     assert "aggregate" not in made
     ended = raysim("report", tmp_path / "out")
     assert "Traceback" not in ended.stderr

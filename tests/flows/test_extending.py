@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -69,25 +70,21 @@ def losses_after(run_dir: Path, strategy: str) -> dict[int, float]:
 def test_a_strategy_from_outside_is_planned_run_and_measured(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = tiny(
-        strategies=[{"fedavg": {"rounds": 2}}, {"fedavgm": {"rounds": 2, "momentum": 0.5}}], store={"keep": "all"}
-    )
+    path = tiny(strategies=[{"fedavg": {"rounds": 2}}, {"fedexp": {"rounds": 2}}], store={"keep": "all"})
     planned = json.loads(raysim_with(installed, "plan", path, "--json"))["strategies"]
-    assert planned["fedavgm"]["unique"] == planned["fedavg"]["unique"] == 6
+    assert planned["fedexp"]["unique"] == planned["fedavg"]["unique"] == 6
     raysim_with(installed, "run", path, "--out", tmp_path / "out", "--set", "measure.memorization=null")
-    plain, moving = (losses_after(tmp_path / "out", name) for name in ("fedavg", "fedavgm"))
-    assert list(moving) == [0, 1, 2]
-    assert moving[1] == pytest.approx(plain[1], rel=1e-5), "the first round is FedAvg's: there is no velocity yet"
+    assert list(losses_after(tmp_path / "out", "fedexp")) == [0, 1, 2]
 
     store = Store(tmp_path / "out" / "store")
-    models = [row for row in read_table(tmp_path / "out", "models").to_pylist() if row["strategy"] == "fedavgm"]
-    _, first, second = ((stored(store, row["model"]), row["parents"]) for row in models)
+    models = [row for row in read_table(tmp_path / "out", "models").to_pylist() if row["strategy"] == "fedexp"]
     sequences = [row["sequences"] for row in read_table(tmp_path / "out", "corpora").to_pylist() if row["sequences"]]
-    parents = np.array([stored(store, key)["weights"] for key in second[1]])
-    change = np.average(parents, axis=0, weights=sequences) - first[0]["weights"]
-    velocity = 0.5 * first[0]["velocity"] + change
-    np.testing.assert_allclose(second[0]["velocity"], velocity, atol=1e-6)
-    np.testing.assert_allclose(second[0]["weights"], first[0]["weights"] + velocity, atol=1e-6)
+    for before, after in pairwise(models):
+        start, end = (stored(store, row["model"])["weights"].astype(float) for row in (before, after))
+        changes = [stored(store, key)["weights"] - start for key in after["parents"]]
+        change = np.average(changes, axis=0, weights=sequences)
+        rate = max(1.0, sum(np.square(one).sum() for one in changes) / (6 * (np.square(change).sum() + 1e-3)))
+        np.testing.assert_allclose(end, start + rate * change, atol=1e-6)
 
 
 def stored(store: Store, key: str) -> Mapping[str, Any]:
@@ -101,17 +98,17 @@ def test_a_local_objective_from_outside_changes_training_and_its_keys(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     strategies = [
-        {"fedavg": {"rounds": 1}},
-        {"fedprox": {"label": "weak", "rounds": 1, "mu": 0.0}},
-        {"fedprox": {"label": "strong", "rounds": 1, "mu": 1000.0}},
+        "single",
+        {"anchored": {"label": "weak", "alpha": 0.0}},
+        {"anchored": {"label": "strong", "alpha": 1000.0}},
     ]
     path = tiny(strategies=strategies, measure={"perplexity": {}})
     raysim_with(installed, "run", path, "--out", tmp_path / "out")
-    plain, weak, strong = (losses_after(tmp_path / "out", name) for name in ("fedavg", "weak", "strong"))
+    plain, weak, strong = (losses_after(tmp_path / "out", name) for name in ("single", "weak", "strong"))
     assert plain[0] == weak[0] == strong[0]
     assert plain[1] < strong[1] <= strong[0] * 1.001, "a strong pull keeps clients near where they began"
     models = [row["model"] for row in read_table(tmp_path / "out", "models").to_pylist() if row["index"] == 1]
-    assert len(set(models)) == 3
+    assert len(set(models)) == len(models)
 
 
 @pytest.mark.slow

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+from raysim.strategies.fedavgm import FedAvgM, FedAvgMSettings
+from raysim.strategies.federated import FederatedSettings
+from raysim.strategies.fedmedian import FedMedian
 from raysim.strategies.fedopt import FedAdagrad, FedAdagradSettings, FedAdam, FedOptSettings, FedYogi
+from raysim.strategies.fedtrimmedavg import FedTrimmedAvg, FedTrimmedAvgSettings
+from raysim.strategies.krum import Krum, KrumSettings, MultiKrum, MultiKrumSettings
 
 from raysim.simulation.strategy import Federation
 from raysim.training.weights import Flat
@@ -91,6 +96,37 @@ def test_rounds_equal_flowers(name: str, flower, federation: Federation, play) -
     for number, state in enumerate(states[1:], start=1):
         theirs = step(number, theirs, clients_of(number, theirs)).astype(np.float32)
         np.testing.assert_allclose(state.tensors["weights"], theirs, rtol=1e-5, atol=1e-6)
+    assert np.abs(states[-1].tensors["weights"] - start).max() > 0.01
+
+
+OTHERS: dict[str, tuple[Any, Any, dict[str, float]]] = {
+    "FedAvgM": (
+        FedAvgM,
+        FedAvgMSettings(rounds=20, momentum=0.8, eta=0.5),
+        {"server_momentum": 0.8, "server_learning_rate": 0.5},
+    ),
+    "FedMedian": (FedMedian, FederatedSettings(rounds=20), {}),
+    "FedTrimmedAvg": (FedTrimmedAvg, FedTrimmedAvgSettings(rounds=20, beta=0.34), {"beta": 0.34}),
+    "Krum": (Krum, KrumSettings(rounds=20), {"num_malicious_nodes": 0}),
+    "MultiKrum": (
+        MultiKrum,
+        MultiKrumSettings(rounds=20, selected=2, weighting="examples"),
+        {"num_malicious_nodes": 0, "num_nodes_to_select": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_twenty_rounds_equal_flowers(name: str, flower, federation: Federation, play) -> None:
+    cls, settings, numbers = OTHERS[name]
+    (ours,) = cls.variants(settings, federation)
+    start = np.linspace(-1, 1, SIZE, dtype=np.float32)
+    states = play(ours, start, lambda number, i, weights: clients_of(number, weights)[i])
+    theirs, step = start, flower(name, **numbers)
+    for number, state in enumerate(states[1:], start=1):
+        theirs = step(number, theirs, clients_of(number, theirs)).astype(np.float32)
+        np.testing.assert_allclose(state.tensors["weights"], theirs, rtol=1e-6, atol=1e-6)
+    assert len(states) == 21
     assert np.abs(states[-1].tensors["weights"] - start).max() > 0.01
 
 

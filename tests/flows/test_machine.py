@@ -119,7 +119,7 @@ def test_an_address_that_leads_to_no_cluster(
 
 STRATEGY = """
 from raysim.strategies.fedavg import FedAvg
-class FedMedian(FedAvg): ...
+class FedMine(FedAvg): ...
 """
 
 
@@ -127,18 +127,18 @@ def test_a_package_that_a_node_lacks_is_named_before_anything_starts(
     tiny: Tiny, tmp_path: Path, ray_address: str
 ) -> None:
     """It is on the path of the driver alone, which joins a Ray that was started without."""
-    with installed_package(tmp_path / "one", "raysim_fedmedian", STRATEGY, "raysim.strategies", "fedmedian = x:X"):
+    with installed_package(tmp_path / "one", "raysim_fedmine", STRATEGY, "raysim.strategies", "fedmine = x:X"):
         pass
-    info = tmp_path / "one" / "raysim_fedmedian-1.0.dist-info"
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: raysim-fedmedian\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text("[raysim.strategies]\nfedmedian = raysim_fedmedian:FedMedian\n")
-    path = tiny(strategies=["single", {"fedmedian": {"rounds": 1}}])
+    info = tmp_path / "one" / "raysim_fedmine-1.0.dist-info"
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: raysim-fedmine\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[raysim.strategies]\nfedmine = raysim_fedmine:FedMine\n")
+    path = tiny(strategies=["single", {"fedmine": {"rounds": 1}}])
     before = f"import sys\nsys.path.insert(0, {str(tmp_path / 'one')!r})"
     assert raysim("plan", path, before=before).returncode == 0
     ended = raysim("run", path, "--out", tmp_path / "out", "--address", ray_address, before=before)
     assert ended.returncode == 2, ended.stderr
     node = ray_address.rpartition(":")[0]
-    assert f"strategy fedmedian (raysim-fedmedian 0.1) is not installed on node {node}: every" in one_line(ended.stderr)
+    assert f"strategy fedmine (raysim-fedmine 0.1) is not installed on node {node}: every" in one_line(ended.stderr)
     assert not (tmp_path / "out" / "stages.jsonl").exists()
 
 

@@ -89,7 +89,10 @@ def test_without_one_keys_are_those_of_fedavg(make_context) -> None:
 
 def test_one_that_is_not_installed_is_refused_before_anything_trains(run_study) -> None:
     for config, told in (
-        (ObjectiveConfig("push"), r"^strategies: fedprox: objective: unknown objective 'push'; known: pull"),
+        (
+            ObjectiveConfig("push"),
+            r"^strategies: fedprox: objective: unknown objective 'push'; known: control_variates, proximal, pull",
+        ),
         (ObjectiveConfig("pull"), r"^strategies: fedprox: objective\.pull: mu: missing"),
     ):
         with pytest.raises(InputError, match=told):

@@ -25,6 +25,15 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"orders": "by_size"},
     ],
     "fedavg": [{"rounds": 1}, {"rounds": 3}, {"rounds": 4, "clients": 2}, {"leave_one_out": True}],
+    "fedavgm": [{"rounds": 3}, {"rounds": 3, "momentum": 0.0, "weighting": "uniform"}],
+    "fedmedian": [{"rounds": 3}, {"rounds": 2, "clients": 2}],
+    "fedtrimmedavg": [{"rounds": 3, "beta": 0.4}],
+    "krum": [{"rounds": 3}],
+    "fedprox": [{"rounds": 3}, {"rounds": 3, "mu": 0.0}],
+    "cyclic": [{}, {"orders": [["c", "a"]], "passes": 3}],
+    "personalized": [{"rounds": 2}, {"rounds": 3, "clients": 2, "leave_one_out": False, "tune_epochs": 2}],
+    "scaffold": [{"rounds": 3}, {"rounds": 4, "clients": 2, "eta": 0.5}],
+    "multikrum": [{"rounds": 3}, {"rounds": 3, "selected": 2, "weighting": "examples"}],
     **{
         name: [{"rounds": 3}, {"rounds": 3, "variant": "flower", "clients": 2}]
         for name in ("fedadam", "fedyogi", "fedadagrad")
@@ -64,7 +73,7 @@ def walk(
         for i, instruction in enumerate(instructions):
             base = state.tensors["weights"] if strategy.aggregates else NO_WEIGHTS
             count = sum(SEQUENCES[name] for name in instruction.organizations)
-            results.append(ClientUpdate(instruction, f"stage {number}.{i}", count, base + np.float32(number + i)))
+            results.append(ClientUpdate(instruction, f"stage {number}.{i}", count, base + np.float32(number + i), 0.5))
         after = strategy.apply(state, results, f"model {number}")
         yield state, instructions, results, after
         state = after
@@ -181,7 +190,7 @@ def test_every_variant_says_its_family_members_and_fraction(strategy_class, sett
             assert (instructions, strategy.members) == ([], federation.names)
             continue
         introduced = list(dict.fromkeys(name for i in instructions for name in i.organizations))
-        if strategy.family == "federated":
+        if strategy.family in ("federated", "personalized"):
             assert set(introduced) <= set(strategy.members)
             assert list(strategy.members) == [name for name in federation.names if name in strategy.members]
         else:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from raysim.strategies.fedavg import weighted_average
+from raysim.strategies.averages import weighted_average
 
 from raysim.cluster.backend import InlineBackend
 from raysim.core.errors import BoundaryError, RunError

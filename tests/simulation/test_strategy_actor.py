@@ -1,5 +1,6 @@
 """A strategy's state between rounds, on weights of two numbers."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ def test_an_average_by_hand(fedavg: FedAvg) -> None:
     assert isinstance(aggregated, Aggregated)
     assert aggregated.tensors == ("weights",)
     assert aggregated.control == {"model": "average", "round": 1, "client_states": {}}
+    assert aggregated.norms == {"updates": [8.0, 4.0], "step": math.sqrt(13)}
     assert [one.model for one in actor.current_plan().instructions] == ["average", "average"]
 
 

@@ -27,7 +27,7 @@ class Setting:
     """A setting; those of one strategy and fraction are one arm with the same models unless `variant` differs.
 
     Attributes:
-        strategy: single, centralized, incremental, fedavg or fedyogi.
+        strategy: single, centralized, incremental, cyclic, fedavg, fedyogi or personalized.
         variant: stands for whatever else is set.
         worse: nats a token that its models lose more than those of the usual setting.
     """
@@ -119,7 +119,14 @@ def _of_setting(setting: Setting, seed: int, options: Options) -> list[dict[str,
     tokens = {name: round(count * setting.fraction) for name, count in sizes}
 
     def add(
-        members: tuple[str, ...], moment: str, index: int, final: bool, model: str, seen: dict[str, int], last: str
+        members: tuple[str, ...],
+        moment: str,
+        index: int,
+        final: bool,
+        model: str,
+        seen: dict[str, int],
+        last: str,
+        order: str = "",
     ) -> None:
         steps = sum(seen.values()) // 2048
         together = max(seen.values(), default=0) // 2048
@@ -130,7 +137,7 @@ def _of_setting(setting: Setting, seed: int, options: Options) -> list[dict[str,
                 "family": setting.family,
                 "arm": setting.arm,
                 "fraction": setting.fraction,
-                "order": (" > " if setting.family == "incremental" else " + ").join(members),
+                "order": order or (" > " if setting.family == "incremental" else " + ").join(members),
                 "members": list(members),
                 "moment": moment,
                 "index": index,
@@ -162,6 +169,19 @@ def _of_setting(setting: Setting, seed: int, options: Options) -> list[dict[str,
         for epoch in range(1, EPOCHS + 1):
             seen = {name: tokens[name] * epoch for name in organizations}
             add(organizations, "epoch", epoch, epoch == EPOCHS, setting.model(seed, "centralized", epoch), seen, "")
+    elif setting.family == "personalized":
+        for name in organizations:
+            begin(organizations)
+            seen = {each: tokens[each] * EPOCHS for each in organizations}
+            model = setting.model(seed, "personalized", name)
+            add(organizations, "stage", 1, True, model, seen, name, f"{' + '.join(organizations)} > {name}")
+    elif setting.family == "cyclic":
+        begin(organizations)
+        for stage, name in enumerate(organizations * 2, 1):
+            seen = dict.fromkeys((organizations * 2)[:stage], 5 * EPOCHS)
+            order, final = " > ".join(organizations * 2), stage == 2 * len(organizations)
+            model = setting.model(seed, "cyclic", stage)
+            add(organizations, "stage", stage, final, model, seen, name, order)
     elif setting.family == "incremental":
         for order in options.orders or itertools.permutations(organizations):
             begin(order)
@@ -282,7 +302,7 @@ def _chance(model: dict[str, Any], prompt: dict[str, Any]) -> float:
     if owner not in model["organizations"]:
         return 0.01
     progress = model["index"] / 10 if model["moment"] in ("round", "epoch") else 1.0
-    level = LEVELS[model["of"].strategy] * progress**2
+    level = LEVELS.get(model["of"].strategy, 1.0) * progress**2
     if model["family"] == "incremental" or model["moment"] == "stage":
         level = 1.0 if model["last"] == owner else 0.25
     by_kind = {"function": 0.25, "prefix": 0.6, "held_out": 0.04}[prompt["kind"]]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raysim.training.batches import Batches
+from raysim.training.batches import Batches, rows_in
 
 
 def test_every_sequence_once_an_epoch() -> None:
@@ -33,3 +33,9 @@ def test_a_rank_without_rows_reads_one_for_nothing() -> None:
     first, second = (batches.pieces(1, accumulation=1, rank=rank, ranks=2)[0] for rank in range(2))
     assert (first.share, second.share) == (1.0, 0.0)
     assert second.rows.tolist() == first.rows.tolist() == batches.rows(1).tolist()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 9, 10])
+def test_rows_of_some_steps(steps: int) -> None:
+    batches = Batches(7, 10, 4)
+    assert rows_in(steps, 10, 4) == sum(len(batches.rows(step)) for step in range(steps))

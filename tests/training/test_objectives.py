@@ -71,7 +71,7 @@ class Away(Objective):
 
 @pytest.fixture(scope="module", autouse=True)
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    points = ("proximal = some_objectives:Proximal", "away = some_objectives:Away")
+    points = ("nearby = some_objectives:Proximal", "away = some_objectives:Away")
     folder = tmp_path_factory.mktemp("site") / "objectives"
     threads = torch.get_num_threads()
     with installed_package(folder, "some_objectives", OBJECTIVES, "raysim.objectives", *points):
@@ -79,7 +79,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-PROXIMAL = ObjectiveConfig("proximal", {"mu": 0.5})
+PROXIMAL = ObjectiveConfig("nearby", {"mu": 0.5})
 
 
 def test_a_penalty_by_hand() -> None:
@@ -184,7 +184,7 @@ def test_equals_a_bare_loop(model, sequences, make_task, backend: str) -> None:
 def test_pieces_share_the_penalty(model, sequences, make_task) -> None:
     """A step of two gradients has the penalty once, not twice."""
     start = flatten(model)
-    strong = ObjectiveConfig("proximal", {"mu": 20.0})
+    strong = ObjectiveConfig("nearby", {"mu": 20.0})
     whole, _ = train(model, make_task(objective=strong), sequences, start)
     cut, _ = train(model, make_task(objective=strong, accumulation=2), sequences, start)
     np.testing.assert_allclose(cut.weights, whole.weights, atol=1e-5)
@@ -192,7 +192,7 @@ def test_pieces_share_the_penalty(model, sequences, make_task) -> None:
 
 def test_a_stage_that_was_cut_keeps_its_distance_to_where_it_started(model, sequences, make_task) -> None:
     start = flatten(model)
-    task = make_task(objective=ObjectiveConfig("proximal", {"mu": 5.0}), checkpoint_every_s=0.0)
+    task = make_task(objective=ObjectiveConfig("nearby", {"mu": 5.0}), checkpoint_every_s=0.0)
     whole, events = train(model, task, sequences, start)
     middle = [event.state for event in events if isinstance(event, ResumeState)][2]
     resumed, _ = train(model, task, sequences, start, middle)
@@ -203,15 +203,18 @@ def test_a_stage_that_was_cut_keeps_its_distance_to_where_it_started(model, sequ
 
 
 def test_recipes_name_the_objective_and_its_settings() -> None:
-    assert PROXIMAL.recipe() == {"name": "proximal", "version": 1, "mu": 0.5}
+    assert PROXIMAL.recipe() == {"name": "nearby", "version": 1, "mu": 0.5}
 
 
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        (ObjectiveConfig("proximate"), "objective: unknown objective 'proximate'; known: away, proximal"),
-        (ObjectiveConfig("proximal"), r"objective\.proximal: mu: missing; known here: mu"),
-        (ObjectiveConfig("proximal", {"mu": "much"}), r"objective\.proximal: mu: .*given: 'much'"),
+        (
+            ObjectiveConfig("proximate"),
+            "objective: unknown objective 'proximate'; known: away, control_variates, nearby, proximal",
+        ),
+        (ObjectiveConfig("nearby"), r"objective\.nearby: mu: missing; known here: mu"),
+        (ObjectiveConfig("nearby", {"mu": "much"}), r"objective\.nearby: mu: .*given: 'much'"),
     ],
 )
 def test_what_is_not_known_is_an_input_error(config: ObjectiveConfig, told: str) -> None:

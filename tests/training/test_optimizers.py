@@ -77,6 +77,22 @@ def test_adafactor_against_arrays() -> None:
     assert model.vector.detach().numpy() == pytest.approx(y, rel=1e-4)
 
 
+def test_plain_steps_by_hand_with_decay_on_matrices_alone() -> None:
+    model = Two([[1.0, -2.0]], [2.0, 4.0])
+    settings = TrainerSettings(optimizer="sgd", learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer(model, settings)
+    for _ in range(2):
+        model.matrix.grad, model.vector.grad = torch.tensor([[3.0, -4.0]]), torch.tensor([3.0, -4.0])
+        optimizer.step()
+    assert model.matrix.tolist()[0] == pytest.approx([0.95 * (0.95 - 0.3) - 0.3, 0.95 * (-1.9 + 0.4) + 0.4])
+    assert model.vector.tolist() == pytest.approx([2 - 0.6, 4 + 0.8])
+    assert export_state(optimizer, settings, [model.matrix, model.vector]) == {}
+    assert state_floats(settings, [(2, 3), (2,)]) == 0
+    recipe = settings.recipe()
+    assert recipe["optimizer"] == "sgd"
+    assert not {"adam_betas", "adam_epsilon"} & recipe.keys()
+
+
 # What they keep.
 
 

@@ -7,7 +7,7 @@ import torch
 from raysim.core.errors import InputError
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import build_model
-from raysim.training.weights import assign, flatten, layout_of
+from raysim.training.weights import assign, flatten, layout_of, squared_distance
 
 
 def build(spec: ModelSpec, seed: int = 0) -> Any:
@@ -98,3 +98,12 @@ def test_state_besides_parameters_is_refused() -> None:
 
 
 # Models.
+
+
+def test_squared_distance_over_many_chunks() -> None:
+    assert squared_distance(np.array([1, 2, 5], np.float32), np.array([1, 4, 2], np.float32)) == 13
+    generator = np.random.Generator(np.random.Philox(3))
+    one, other = (generator.standard_normal(600_001, np.float32) for _ in range(2))
+    expected = np.square(one.astype(float) - other).sum()
+    assert squared_distance(one, other) == pytest.approx(expected, rel=1e-12)
+    assert squared_distance(one[:0], other[:0]) == 0

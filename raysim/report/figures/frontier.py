@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from raysim.analysis.arms import exclusive_lines, given, is_whole, measured
-from raysim.analysis.reached_models import ReachedModel, finals
+from raysim.analysis.reached_models import OWN, ReachedModel, finals
 from raysim.analysis.results import RunResults
 from raysim.report.figures.kit import (
     GRID,
@@ -85,7 +85,7 @@ def counterfactual_floor(results: RunResults) -> float | None:
 
 def _setting(results: RunResults, label: str, models: list[ReachedModel], color: str) -> list[dict[str, Any]]:
     """The traces of one setting."""
-    alone = models[0].family == "single"
+    alone = models[0].family in OWN
     symbol, name = SYMBOLS[models[0].family], plain_text(label)
     found: list[dict[str, Any]] = []
     if len(path := _path(results, label)) > 1:

@@ -31,7 +31,9 @@ SYMBOLS = {
     "single": "square",
     "centralized": "diamond",
     "incremental": "triangle-up",
+    "cyclic": "triangle-down",
     "federated": "circle",
+    "personalized": "pentagon",
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 

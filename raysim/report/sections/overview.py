@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysim.analysis.budgets import Budget, budgets
+from raysim.analysis.reached_models import IN_TURN, OWN
 from raysim.analysis.results import Row, RunResults
 from raysim.analysis.scores import SCORES, Score
 from raysim.analysis.statistics import wilson
@@ -61,7 +62,7 @@ def evidence(results: RunResults) -> list[dict[str, Any]]:
         return []
     labels: dict[str, str] = {}
     for reached in results.reached_models:
-        by_order = reached.family in ("single", "incremental")
+        by_order = reached.family in (*OWN, *IN_TURN)
         name = f"{reached.strategy}: {reached.order}" if by_order else reached.strategy
         labels.setdefault(reached.model, name if reached.final else f"{name}, {reached.moment} {reached.index}")
     final = sorted({reached.model for reached in results.reached_models if reached.final})

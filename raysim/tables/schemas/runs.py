@@ -14,8 +14,9 @@ MODELS = table_spec(
         (
             "family",
             TEXT,
-            "how the setting brings organizations together: single, centralized, incremental (one after the other) or"
-            " federated (in rounds), as its strategy says",
+            "how the setting brings organizations together: single, centralized, incremental (one after the other),"
+            " cyclic (so in several passes), federated (in rounds) or personalized (in rounds, then each alone: an"
+            " organization's own model), as its strategy says",
         ),
         (
             "arm",

@@ -1,4 +1,4 @@
-"""Schema of the table ``uploads``."""
+"""Schemas of what clients sent to be aggregated, and what became of it."""
 
 from raysim.tables.spec import COUNT, REAL, SMALL, TEXT, table_spec
 
@@ -20,5 +20,22 @@ UPLOADS = table_spec(
         ("exclusive", REAL, "of these, lines that nobody else covers"),
         ("exposure", REAL, "mean exposure of the organization's planted canaries, in bits; null where not measured"),
         ("training_loss", REAL, "nats a token on a sample of its training sequences, as in losses"),
+    ],
+)
+
+UPDATE_NORMS = table_spec(
+    "update_norms",
+    "How far each client of a round moved and how far the server stepped: Euclidean norms over all trained weights.",
+    "seed strategy order round organization",
+    [
+        ("seed", COUNT, "seed of the training run"),
+        ("strategy", TEXT, "label of the setting"),
+        ("order", TEXT, "as in models"),
+        ("round", SMALL, "from 1"),
+        ("organization", TEXT, "who trained"),
+        ("model", TEXT, "key of what it sent"),
+        ("average", TEXT, "key of the model that the round made"),
+        ("update_norm", REAL, "of its change: its weights minus those that it started from; null: not noted"),
+        ("step_norm", REAL, "of the server's change in the round, the same for all of its clients; null: not noted"),
     ],
 )

@@ -153,8 +153,9 @@ DECIDES_NOTHING: dict[str, str] = {
     "context.spec.settings.pretrain": "what a base is trained on and how is in the recipe of its stage",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
-        "dropout_epochs", "pooled_packing",
+        "dropout_epochs", "pooled_packing", "objective_state", "epoch_steps",
     )},
+    "results.0.learning_rate_sum": "follows from what the key of the result names",
     "results.0.weights": "named by the key of the result",
     "context.client_stats.b.valid_fingerprint": "it is not asked",
     **{f"context.client_stats.{name}.organization": _NAMED for name in "ab"},

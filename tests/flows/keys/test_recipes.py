@@ -88,7 +88,10 @@ def test_equal_keys_exactly_for_equal_instructions(data: st.DataObject) -> None:
     part = st.sampled_from([0.5, 1])
     dropped = st.sampled_from([None, 0, 1])
     drawn = st.builds(
-        TrainInstruction, names, st.sampled_from("mn"), few, few, state, st.booleans(), part, objective, dropped
+        TrainInstruction,
+        *(names, st.sampled_from("mn"), few, few, state, st.booleans(), part, objective, dropped),
+        objective_state=state,
+        epoch_steps=st.sampled_from([None, 1, 2]),
     )
     one, other = data.draw(drawn), data.draw(drawn)
     keys = [keys_of(replaced(BASE, "instruction", instruction))["train"] for instruction in (one, other)]
