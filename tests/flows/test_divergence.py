@@ -26,9 +26,9 @@ ONE_STEP = {"epochs": 1, "sequence_length": 64, "batch_size": 512, "schedule": "
             r"the server's step under eta: 1e\+30, .*tau: 0\.001, .* has norm \S+, updates alpha [\d.]+, beta",
         ),
         (
-            {"strategies": [{"fedadagrad": {"rounds": 1, "tau": 1e-50}}]},
+            {"strategies": [{"fedadagrad": {"rounds": 1, "eta": 1e38, "tau": 1e-50}}]},
             "fedadagrad, round 1: aggregation",
-            r"the server's step under .*tau: 1e-50, .* has norm nan, updates alpha [\d.]+, beta",
+            r"the server's step under .*tau: 1e-50, .* has norm \S+, updates alpha [\d.]+, beta",
         ),
         ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e25}}, "single ", ""),
         ({"strategies": ["single"], "trainer": {**ONE_STEP, "learning_rate": 1e38}}, "single ", ""),
