@@ -117,8 +117,11 @@ class FedAvg:
 
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
         average = weighted_average([r.weights for r in results], [r.num_sequences for r in results])
+        client_states = dict(state.client_states)
+        if self._keep:
+            client_states |= {r.instruction.organizations[0]: r.key for r in results}
         tensors = self._server_step(state, average)
-        return State(key, state.round + 1, self._client_states(state, results), tensors)
+        return State(key, state.round + 1, client_states, tensors)
 
     def checkpoints(self, state: State) -> Sequence[ModelCheckpoint]:
         if state.round == 0:
@@ -143,11 +146,6 @@ class FedAvg:
         if not self._keep:
             return 1
         return sum(client in self._clients(number) for number in range(self._settings.rounds))
-
-    def _client_states(self, state: State, results: Sequence[ClientUpdate]) -> dict[str, Key]:
-        """For each client the stage whose optimizer it goes on with, after `results`."""
-        trained = {r.instruction.organizations[0]: r.key for r in results} if self._keep else {}
-        return {**state.client_states, **trained}
 
     def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
         """The server's buffers after it has received the clients' weighted `average`."""

@@ -43,6 +43,9 @@ class FlowerSettings(FedAvgSettings):
         description="organizations that the class chooses from in a round, drawn anew for each; unset: all",
     )
 
+    def packages(self) -> Sequence[str]:
+        return tuple(dict.fromkeys(["flwr", self.strategy.partition(":")[0].partition(".")[0]]))
+
 
 @dataclass(frozen=True)
 class RehearsedRound:
@@ -119,7 +122,8 @@ class Flower(FedAvg):
             )
         else:
             tensors, memory = dict.fromkeys(["weights", *rehearsed.arrays], weights), rehearsed.memory
-        return State(key, state.round + 1, self._client_states(state, results), tensors, memory)
+        trained = {result.instruction.organizations[0]: result.key for result in results} if self._keep else {}
+        return State(key, state.round + 1, {**state.client_states, **trained}, tensors, memory)
 
     def _clients(self, finished_rounds: int) -> Sequence[ClientInfo]:
         asked = self._rehearsed[finished_rounds].proximal_mu

@@ -67,7 +67,7 @@ class FlowerRounds:
             for number, there in enumerate(nodes, start=1):
                 messages = server.configure(number, weights, there)
                 unknown |= unknown_config(messages)
-                replies = {n: (weights + _MOVED * np.float32(n / number), one) for n, one in metrics.items()}
+                replies = {node: (_stand_in(weights, node / number), one) for node, one in metrics.items()}
                 weights = server.aggregate(number, messages, replies, weights.shape)
                 memory, arrays = server.remembered(weights)
                 rounds.append((_asked(messages), memory, tuple(arrays)))
@@ -119,6 +119,10 @@ class FlowerRounds:
 
     def _server(self) -> FlowerServer:
         return FlowerServer(partial(make_flower_strategy, self.path, self.arguments), self.seed)
+
+
+def _stand_in(weights: Flat, steps: float) -> Flat:
+    return np.add(weights, _MOVED * np.float32(steps), dtype=np.float32)
 
 
 def _asked(messages: Sequence[Message]) -> dict[int, float]:

@@ -52,7 +52,8 @@ class StateWriter:
         written = {}
         for name, value in vars(strategy).items():
             before = vars(made).get(name)
-            if isinstance(value, FlowerStrategy) and type(value) is type(before):
+            both = isinstance(value, FlowerStrategy) and isinstance(before, FlowerStrategy)
+            if both and type(value) is type(before):
                 if inner := self.attributes(value, before, f"{place}{name}."):
                     written[name] = ["Strategy", inner]
             elif name not in vars(made) or not _as_made(value, before):

@@ -39,6 +39,10 @@ class StrategySettings(Settings):
         """The settings that decide what is done to the organizations: all but the label and the choice of variants."""
         return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS})
 
+    def packages(self) -> Sequence[str]:
+        """Packages or modules besides the strategy's own that every node needs, in the versions of this machine."""
+        return ()
+
     def cautions(self, epochs: int) -> Sequence[str]:
         """What a person should know of these settings where `trainer.epochs` is `epochs`, a sentence each."""
         del epochs

@@ -20,7 +20,13 @@ pytestmark = pytest.mark.usefixtures("few_data")
 
 STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
     ("incremental", "orders"): [[["a", "b"]]],
+    ("flower", "strategy"): ["flwr.serverapp.strategy.Krum"],
 }
+
+STRATEGY_BASES: dict[str, dict[str, Any]] = {
+    "flower": {"arguments": {"min_train_nodes": 1, "min_available_nodes": 1, "fraction_evaluate": 0.5}},
+}
+"""Settings with which the other values of a field fit the two organizations."""
 
 
 OF_NO_STRATEGY = {"label": "names the setting in tables"}
@@ -39,7 +45,7 @@ STRATEGY_FIELDS = [(name, field) for name, found in STRATEGIES.items() for field
 @pytest.mark.parametrize(("name", "field"), STRATEGY_FIELDS)
 def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: RunContext) -> None:
     owner = STRATEGIES[name].Settings
-    base = {"rounds": 2} if "rounds" in owner.model_fields else {}
+    base = {**({"rounds": 2} if "rounds" in owner.model_fields else {}), **STRATEGY_BASES.get(name, {})}
     before = plan_keys(context, name, base)
     value = getattr(owner.model_validate(base), field)
     found = []
