@@ -132,11 +132,12 @@ class FlowerServer:
         """
         check_enough_nodes(self.strategy, len(nodes))
         model = ArrayRecord({WEIGHTS: Array(weights)})
+        sent = model[WEIGHTS].data
         with flower_call(seed_of(self._seed, "flower", "configure", number)) as heard:
             asked = self.strategy.configure_train(number, model, self._config, InMemoryGrid(nodes))
             messages = sorted(asked, key=lambda message: message.metadata.dst_node_id)
         self.warnings += heard
-        _check_messages(messages, nodes, weights)
+        _check_messages(messages, nodes, sent)
         return messages
 
     def aggregate(
@@ -180,7 +181,7 @@ def unknown_config(messages: Iterable[Message]) -> set[str]:
     return {key for message in messages for key in config_of(message)} - _KNOWN_CONFIG
 
 
-def _check_messages(messages: Sequence[Message], nodes: Sequence[int], weights: Flat) -> None:
+def _check_messages(messages: Sequence[Message], nodes: Sequence[int], model: bytes) -> None:
     if not messages:
         raise Refused("asks nobody to train")
     asked = [message.metadata.dst_node_id for message in messages]
@@ -192,7 +193,7 @@ def _check_messages(messages: Sequence[Message], nodes: Sequence[int], weights: 
         records = list(message.content.array_records.values())
         if len(records) != 1 or list(records[0]) != [WEIGHTS]:
             raise Refused("sends other arrays than the server's model, which is all that raysim's clients take")
-        if not np.array_equal(records[0][WEIGHTS].numpy(), weights):
+        if records[0][WEIGHTS].data != model:
             raise Refused("sends a model that is not the server's, which raysim's clients train from")
 
 

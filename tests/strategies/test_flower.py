@@ -311,6 +311,7 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
     ("flower_peers:Changed", {"how": "a generator", "always": True}, r"attribute generator \(Generator\) .*seeds"),
     ("flower_peers:Changed", {"how": "a lock", "always": True}, r"inner\['deep'\]\[0\] \(object\) cannot be written"),
     ("flower_peers:Sending", {"what": "another model"}, "sends a model that is not the server's"),
+    ("flower_peers:Sending", {"what": "another model in its place"}, "sends a model that is not the server's"),
     ("flower_peers:Sending", {"what": "variates"}, "sends other arrays than the server's model"),
     ("flower_peers:Sending", {"what": "twice"}, "asks the nodes .* each may be asked once"),
     ("flower_peers:Sending", {"what": "a query"}, "sends messages of type 'query'"),

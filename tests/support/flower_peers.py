@@ -211,6 +211,8 @@ class Sending(FedAvg):
                 config["lr"] = 0.1
             case "another model":
                 arrays = ArrayRecord({"weights": Array(arrays["weights"].numpy() + 1)})
+            case "another model in its place":
+                arrays["weights"] = Array(arrays["weights"].numpy() + 1)
             case "to all by itself":
                 grid.send_and_receive([])
         messages = list(super().configure_train(server_round, arrays, config, grid))
