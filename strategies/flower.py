@@ -44,7 +44,8 @@ class FlowerSettings(FedAvgSettings):
     )
 
     def packages(self) -> Sequence[str]:
-        return tuple(dict.fromkeys(["flwr", self.strategy.partition(":")[0].partition(".")[0]]))
+        module = self.strategy.partition(":")[0].partition(".")[0]
+        return tuple(dict.fromkeys(["flwr", *filter(None, [module])]))
 
 
 @dataclass(frozen=True)

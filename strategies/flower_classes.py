@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from importlib import import_module
 from typing import Any
 
@@ -60,7 +61,7 @@ def make_flower_strategy(path: str, arguments: Mapping[str, Any], where: str = "
     given = {
         name: make_flower_strategy(value["strategy"], value.get("arguments") or {}, f"{where}arguments.{name}.")
         if isinstance(value, Mapping) and {"strategy"} <= value.keys() <= _NESTED
-        else value
+        else deepcopy(value)  # the object may change it
         for name, value in arguments.items()
     }
     try:

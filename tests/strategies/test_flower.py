@@ -277,6 +277,7 @@ def test_recipe_says_what_decides_the_numbers() -> None:
 def test_packages_that_every_node_needs() -> None:
     assert FlowerSettings().packages() == ("flwr",)
     assert FlowerSettings(strategy="my_package.part:Mine").packages() == ("flwr", "my_package")
+    assert FlowerSettings(strategy=":Mine").packages() == ("flwr",)
 
 
 def test_a_pickled_strategy_plays_alike() -> None:

@@ -36,6 +36,12 @@ def test_arguments_that_are_strategies_are_made_too() -> None:
     assert type(vars(plain)["strategy"]) is flower_strategies.FedAvg
 
 
+def test_an_object_that_changes_its_arguments_changes_nobody_elses() -> None:
+    arguments = {"what": ["a"]}
+    vars(make_flower_strategy("flower_peers:Sending", arguments))["what"].append("b")
+    assert arguments == {"what": ["a"]}
+
+
 @pytest.mark.parametrize(
     ("arguments", "waits_for"),
     [
