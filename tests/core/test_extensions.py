@@ -115,8 +115,8 @@ def test_what_was_sent_as_plain_files_is_there() -> None:
 def test_what_a_setting_needs_is_looked_for_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "a_file.py").write_text("", encoding="utf-8")
     with (
-        pytest.MonkeyPatch.context() as patch,
         installed_package(tmp_path / "one", "one_thing", GADGET, GROUP, "thing = one_thing:Thing"),
+        pytest.MonkeyPatch.context() as patch,
     ):
         patch.syspath_prepend(str(tmp_path))
         found = needed("strategy x", ["one_thing", "a_file", "nowhere"])

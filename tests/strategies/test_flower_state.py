@@ -43,10 +43,11 @@ def test_not_a_number_comes_back() -> None:
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0), (3,), (2, 3)])
 def test_arrays_and_numbers_of_numpy_keep_type_shape_and_bits(dtype: str, shape: tuple[int, ...]) -> None:
     array = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
-    back = there_and_back([array, array[()]])
-    for one in back:
-        assert (one.dtype, one.shape, one.tobytes()) == (array.dtype, shape, array.tobytes())
-    assert type(back[1]) is type(array[()])
+    given = [array, array[()]]  # the second is a number of NumPy's, where there are no axes
+    back = there_and_back(given)
+    for one, other in zip(back, given, strict=True):
+        assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, shape, other.tobytes())
+        assert type(one) is type(other)
     assert back[0].flags.writeable
 
 
