@@ -52,8 +52,9 @@ class StateWriter:
         written = {}
         for name, value in vars(strategy).items():
             before = vars(made).get(name)
-            both = isinstance(value, FlowerStrategy) and isinstance(before, FlowerStrategy)
-            if both and type(value) is type(before):
+            if isinstance(value, FlowerStrategy) and isinstance(before, type(value)):
+                if type(value) is not type(before):
+                    raise _unwritable(value, place + name)
                 if inner := self.attributes(value, before, f"{place}{name}."):
                     written[name] = ["Strategy", inner]
             elif name not in vars(made) or not _as_made(value, before):

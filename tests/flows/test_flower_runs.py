@@ -53,7 +53,7 @@ def forget_the_last_round(out: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_of_flowers_strategies(tiny: Callable[..., Path], tmp_path: Path) -> None:
-    path, out = tiny(strategies=STRATEGIES, measure={"perplexity": {"when": "every_round"}}), tmp_path / "whole"
+    path, out = tiny(strategies=STRATEGIES, measure={"perplexity": {}}), tmp_path / "whole"
     run(path, out)
     # All start from the same model, so that round 1 is trained once for all three.
     assert (computed(out)["train"], computed(out)["aggregate"]) == (3 + 3 * 2 * 3, 3 * 3)

@@ -283,7 +283,7 @@ def test_packages_that_every_node_needs() -> None:
 def test_a_pickled_strategy_plays_alike() -> None:
     strategy = make("FedYogi", NEURAL["FedYogi"])
     ends = [play(one, START)[-1].tensors["weights"] for one in (strategy, pickle.loads(pickle.dumps(strategy)))]
-    assert np.array_equal(*ends)
+    assert np.array_equal(ends[0], ends[1])
 
 
 DP = {"strategy": {"strategy": f"{FLOWER}.FedAvg", "arguments": {"eta": 1}}, "clipping_norm": 1.0}

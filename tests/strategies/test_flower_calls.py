@@ -1,4 +1,5 @@
 import logging
+import pickle
 import random
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_all_is_put_back(fails: bool) -> None:
     def globals_now() -> list[Any]:
         logger = logging.getLogger("flwr")
         identity = TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id
-        numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002
+        numpy_state = pickle.dumps(np.random.get_state())  # noqa: NPY002
         return [random.getstate(), numpy_state, identity, logger.handlers, logger.propagate]
 
     before = globals_now()

@@ -1,5 +1,7 @@
 """Classes by their path; `test_flower.py` has what a person reads of those that do not fit."""
 
+from typing import Any
+
 import flwr.serverapp.strategy as flower_strategies
 import pytest
 from flower_peers import FLOWER, Remembering
@@ -52,7 +54,7 @@ def test_an_object_that_changes_its_arguments_changes_nobody_elses() -> None:
         ({"min_available_nodes": 9, "fraction_train": 0.0}, 0),
     ],
 )
-def test_nodes_that_a_strategy_waits_for(arguments: dict[str, float], waits_for: int) -> None:
+def test_nodes_that_a_strategy_waits_for(arguments: dict[str, Any], waits_for: int) -> None:
     inner = flower_strategies.FedAvg(**arguments)
     strategy = flower_strategies.DifferentialPrivacyServerSideFixedClipping(inner, 1.0, 1.0, 3)
     for number in range(1, 7):

@@ -41,7 +41,9 @@ def test_messages_have_the_model_and_go_by_ascending_node() -> None:
     messages = server.configure(4, WEIGHTS, [9, 2, 5])
     assert [message.metadata.dst_node_id for message in messages] == [2, 5, 9]
     assert [config_of(message) for message in messages] == [{"server-round": 4}] * 3
-    assert all(message.content["arrays"]["weights"].numpy().tolist() == [1.0, 2.0] for message in messages)
+    assert all(
+        message.content.array_records["arrays"]["weights"].numpy().tolist() == [1.0, 2.0] for message in messages
+    )
 
 
 def test_a_model_of_float64_is_rounded_once() -> None:

@@ -108,8 +108,8 @@ def _reply(
 ) -> Message:
     node = message.metadata.dst_node_id
     trained = [train(number, node, weights)]
-    metrics: dict[str, float] = {"num-examples": node, "train_loss": losses(node)}
-    config = message.content["config"]
+    metrics: dict[str, Any] = {"num-examples": node, "train_loss": losses(node)}
+    config: dict[str, Any] = dict(message.content.config_records["config"])
     if "clipping_norm" in config:
         metrics["norm_bit"] = int(compute_adaptive_clip_model_update(trained, [weights], config["clipping_norm"]))
     content = RecordDict({"arrays": _record(trained[0]), "metrics": MetricRecord(metrics)})
@@ -248,5 +248,5 @@ class Halving(FedAvg):
     """Halves the proximal term's weight from round to round, in the configuration that it finds."""
 
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Any) -> Any:
-        config["proximal-mu"] = float(config.get("proximal-mu", 2.0)) / 2
+        config["proximal-mu"] = float(dict[str, Any](config).get("proximal-mu", 2.0)) / 2
         return super().configure_train(server_round, arrays, config, grid)
