@@ -5,6 +5,7 @@ run that Flower's runtime has set. All of it is set before a call and put back a
 its arguments and its seed.
 """
 
+import gc
 import logging
 import random
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ def flower_call(seed: int) -> Iterator[list[str]]:
     """
     heard: list[str] = []
     try:
-        with _global_generators(seed), _task_identity(), _logged_to(heard):
+        with _global_generators(seed), _task_identity(), _logged_to(heard), _little_garbage():
             yield heard
     except (Refused, RaysimError):
         raise
@@ -87,3 +88,20 @@ def _logged_to(heard: list[str]) -> Iterator[None]:
         yield
     finally:
         _LOGGER.handlers, _LOGGER.propagate = before
+
+
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """Has Flower, which collects garbage by hand with every array that it unpacks, look at new objects alone.
+
+    Measured in this project, with torch loaded: a test of four rounds of seven clients under QFedAvg takes 0.1 s in
+    place of 36.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -1,3 +1,4 @@
+import gc
 import logging
 import pickle
 import random
@@ -44,6 +45,16 @@ def test_all_is_put_back(fails: bool) -> None:
     except Refused:
         assert fails
     assert globals_now() == before
+
+
+def test_old_objects_are_no_garbage_of_flowers() -> None:
+    with flower_call(1):
+        frozen = gc.get_freeze_count()
+        assert frozen > 1000
+        with flower_call(1):
+            pass
+        assert gc.get_freeze_count() >= frozen
+    assert gc.get_freeze_count() == 0
 
 
 def test_warnings_are_heard_and_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:

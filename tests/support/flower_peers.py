@@ -1,5 +1,6 @@
 """Flower's own strategies driven by hand, as an independent reference; and classes of a user's own."""
 
+import gc
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -84,6 +85,7 @@ def by_hand(
     before = TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id
     TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = 1, 1, 1
     weights, found, config, grid = start, [], ConfigRecord(), _Nodes(range(1, nodes + 1))
+    gc.freeze()  # Flower collects garbage by hand
     try:
         for number in range(1, rounds + 1):
             _seed(seed, "configure", number)
@@ -95,6 +97,7 @@ def by_hand(
             weights = arrays["weights"].numpy().astype(np.float32)
             found.append(weights)
     finally:
+        gc.unfreeze()
         TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = before
     return found
 
