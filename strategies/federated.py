@@ -3,7 +3,6 @@
 Here are the rounds, who trains in each, and for how long; a subclass says how the server combines what it receives.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -70,8 +69,8 @@ class FederatedSettings(StrategySettings):
         ]
 
 
-class FederatedStrategy(ABC):
-    """Rounds of all clients or some of them. Subclasses say `_combine`, and perhaps `_server_step`."""
+class FederatedStrategy:
+    """Rounds of all clients or some of them. Subclasses say `_combine`, and perhaps `_server_step`, or `apply` whole."""
 
     Settings: type[StrategySettings] = FederatedSettings
     name: ClassVar[str]
@@ -159,9 +158,9 @@ class FederatedStrategy(ABC):
             return 1
         return sum(client in self._clients(number) for number in range(self._settings.rounds))
 
-    @abstractmethod
     def _combine(self, state: State, results: Sequence[ClientUpdate]) -> Flat:
         """One buffer of the clients' weights, float32 ``[num_parameters]``."""
+        raise NotImplementedError
 
     def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
         """The server's buffers after it has combined the clients' weights into `average`."""

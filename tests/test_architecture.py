@@ -100,7 +100,13 @@ HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn
 
 @pytest.mark.parametrize(
     "module",
-    ["raysim.experiment.run", "raysim.simulation.executor", "raysim.experiment.config", "raysim.strategies.fedopt"],
+    [
+        "raysim.experiment.run",
+        "raysim.simulation.executor",
+        "raysim.experiment.config",
+        "raysim.strategies.fedopt",
+        "raysim.strategies.flower",
+    ],
 )
 def test_heavy_libraries_wait_until_they_are_used(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"

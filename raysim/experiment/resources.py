@@ -11,7 +11,7 @@ from raysim.cluster.ray_backend import RayBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.cluster.scheduler import Scheduler
 from raysim.core.errors import InputError, RunError
-from raysim.core.extensions import Extension, foreign
+from raysim.core.extensions import Extension, foreign, needed
 from raysim.corpus.installed_sources import SOURCES
 from raysim.experiment.config import ExecutionSettings, LoadedExperiment
 from raysim.experiment.estimate.memory import Machine, this_machine
@@ -71,6 +71,7 @@ def _extensions(loaded: LoadedExperiment) -> list[Extension]:
     sources = [owner.source for owner in experiment.organizations.values()]
     sources += [reference for reference in experiment.references if reference != "stdlib"]
     return [
+        *(one for config in loaded.settings for one in needed(f"strategy {config.label}", config.settings.packages())),
         *foreign(STRATEGIES, (name_and_settings(entry, "")[0] for entry in experiment.strategies), "strategy"),
         *foreign(MEASURES, (measure.name for measure in loaded.measures), "measure"),
         *foreign(ENGINES, [experiment.trainer.backend], "backend"),

@@ -134,8 +134,7 @@ class TrainingExecutor:
         self._lineages[stage.key] = past.trained(instruction.model, stage.tokens_seen, metrics)
         if not strategy_run.strategy.aggregates:
             self._report_epoch_checkpoints(strategy_run, round_plan, stage)
-        rates = metrics["learning_rate_sum"]
-        return ClientUpdate(instruction, stage.key, stage.num_sequences, learning_rate_sum=rates)
+        return ClientUpdate(instruction, stage.key, stage.num_sequences, metrics=metrics)
 
     async def apply(self, strategy_run: StrategyRun, round_plan: RoundPlan, results: list[ClientUpdate]) -> RoundPlan:
         if not strategy_run.strategy.aggregates:

@@ -45,6 +45,10 @@ class StrategySettings(Settings):
         unused = {name for name in self.ADDED if getattr(self, name) == fields[name].default}
         return self.model_dump(mode="json", exclude={"label", *self.CHOOSE_VARIANTS, *unused})
 
+    def packages(self) -> Sequence[str]:
+        """Packages or modules besides the strategy's own that every node needs, in the versions of this machine."""
+        return ()
+
     def cautions(self, epochs: int) -> Sequence[str]:
         """What a person should know of these settings where `trainer.epochs` is `epochs`, a sentence each."""
         del epochs
@@ -138,14 +142,19 @@ class ClientUpdate:
         key: names the trained weights.
         weights: float32 ``[num_parameters]``; of no elements for a strategy that does not aggregate, and in a plan.
         num_sequences: that were trained on.
-        learning_rate_sum: of its optimizer steps; not known in a plan.
+        metrics: of the training, such as ``last_epoch_loss`` in nats a token; empty in a plan.
     """
 
     instruction: TrainInstruction
     key: Key
     num_sequences: int
     weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
-    learning_rate_sum: float = math.nan
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def learning_rate_sum(self) -> float:
+        """Of its optimizer steps; not known in a plan."""
+        return self.metrics.get("learning_rate_sum", math.nan)
 
 
 @dataclass(frozen=True)
@@ -157,17 +166,20 @@ class State:
         round: finished rounds or stages.
         client_states: for each organization the key of its last stage.
         tensors: server-side flat buffers: ``weights`` and optimizer buffers; empty for a strategy that does not
-        aggregate.
+            aggregate.
+        memory: JSON values that the server keeps besides; a plan must not depend on those that training decided.
     """
 
     model: Key
     round: int = 0
     client_states: Mapping[str, Key] = field(default_factory=dict)
     tensors: Mapping[str, Flat] = field(default_factory=dict)
+    memory: Mapping[str, Any] = field(default_factory=dict)
 
     def control(self) -> dict[str, Any]:
         """All but the tensors, as JSON values."""
-        return {"model": self.model, "round": self.round, "client_states": dict(self.client_states)}
+        memory = {"memory": dict(self.memory)} if self.memory else {}
+        return {"model": self.model, "round": self.round, "client_states": dict(self.client_states), **memory}
 
     def with_tensors(self, tensors: Mapping[str, Flat]) -> "State":
         return replace(self, tensors=tensors)

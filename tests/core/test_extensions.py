@@ -5,7 +5,7 @@ import pytest
 from foreign_package import installed_package
 
 from raysim.core.errors import InputError
-from raysim.core.extensions import Extension, foreign, installed, lacking, load_extension
+from raysim.core.extensions import Extension, foreign, installed, lacking, load_extension, needed
 from raysim.core.settings import Settings
 from raysim.measures.base import Measure
 
@@ -110,6 +110,22 @@ def test_what_is_missing_elsewhere_is_named_with_its_package(tmp_path: Path) -> 
 def test_what_was_sent_as_plain_files_is_there() -> None:
     """As in the working directory of a job: a module without an installation."""
     assert lacking([Extension("gadget thing", "raysim.core.errors", "no-such-package", "1.0")]) == []
+
+
+def test_what_a_setting_needs_is_looked_for_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "a_file.py").write_text("", encoding="utf-8")
+    with (
+        installed_package(tmp_path / "one", "one_thing", GADGET, GROUP, "thing = one_thing:Thing"),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.syspath_prepend(str(tmp_path))
+        found = needed("strategy x", ["one_thing", "a_file", "nowhere"])
+        assert [(one.package, one.version) for one in found] == [("one_thing", "1.0"), ("a_file", "as files")]
+        assert lacking(found) == []
+    assert lacking(found) == [
+        "strategy x (one_thing 1.0) is not installed",
+        "strategy x (a_file as files) is not installed",
+    ]
 
 
 def test_what_raysim_brings_is_nobody_elses() -> None:

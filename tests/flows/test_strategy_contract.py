@@ -15,6 +15,8 @@ from raysim.simulation.registry import FAMILIES, GROUP, resolve
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State, Strategy, TrainInstruction
 from raysim.simulation.strategy_actor import NO_WEIGHTS
 
+FLOWER = "flwr.serverapp.strategy"
+
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "single": [{}],
     "centralized": [{}],
@@ -38,6 +40,19 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         name: [{"rounds": 3}, {"rounds": 3, "variant": "flower", "clients": 2}]
         for name in ("fedadam", "fedyogi", "fedadagrad")
     },
+    "flower": [
+        {},
+        {"rounds": 3, "strategy": f"{FLOWER}.Krum", "arguments": {"fraction_train": 0.7}},
+        {"rounds": 4, "strategy": f"{FLOWER}.FedAvgM", "arguments": {"server_momentum": 0.5}, "clients": 2},
+        {
+            "rounds": 2,
+            "strategy": f"{FLOWER}.DifferentialPrivacyServerSideFixedClipping",
+            "arguments": {
+                "strategy": {"strategy": f"{FLOWER}.FedAdam"},
+                **{"noise_multiplier": 0.1, "clipping_norm": 1.0, "num_sampled_clients": 3},
+            },
+        },
+    ],
 }
 """Settings worth trying; a strategy that is not listed is tried with its defaults."""
 

@@ -17,7 +17,10 @@ STRATEGIES = "strategies"
 ONLY_IN = {
     "ray": ("raysim.cluster", "raysim.tasks.ray_data", "raysim.cli.doctor"),
     "ray.data": ("raysim.tasks.ray_data",),
-    "flwr": ("raysim.strategies.flower", "raysim.training.flower_engine"),
+    "flwr": (
+        *(f"raysim.strategies.flower_{part}" for part in ("calls", "classes", "rounds", "server", "state")),
+        "raysim.training.flower_engine",
+    ),
     "deepspeed": ("raysim.training.deepspeed_engine",),
 }
 """Packages that are imported in few places."""

@@ -157,6 +157,7 @@ DECIDES_NOTHING: dict[str, str] = {
     )},
     "results.0.learning_rate_sum": "follows from what the key of the result names",
     "results.0.weights": "named by the key of the result",
+    "results.0.metrics": "of the training that the key of the result names",
     "context.client_stats.b.valid_fingerprint": "it is not asked",
     **{f"context.client_stats.{name}.organization": _NAMED for name in "ab"},
     **{f"context.client_stats.{name}.splits": _COUNTED for name in "ab"},

@@ -21,7 +21,13 @@ pytestmark = pytest.mark.usefixtures("few_data")
 STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
     ("incremental", "orders"): [[["a", "b"]]],
     ("cyclic", "orders"): [[["a", "b"]]],
+    ("flower", "strategy"): ["flwr.serverapp.strategy.Krum"],
 }
+
+STRATEGY_BASES: dict[str, dict[str, Any]] = {
+    "flower": {"arguments": {"min_train_nodes": 1, "min_available_nodes": 1, "fraction_evaluate": 0.5}},
+}
+"""Settings with which the other values of a field fit the two organizations."""
 
 
 OF_NO_STRATEGY = {"label": "names the setting in tables"}
@@ -58,7 +64,7 @@ def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: 
         context = with_twins(context, 2)
     if name == "scaffold":
         context = dataclasses.replace(context, trainer=context.trainer.model_copy(update={"optimizer": "sgd"}))
-    base = {"rounds": 2} if "rounds" in owner.model_fields else {}
+    base = {**({"rounds": 2} if "rounds" in owner.model_fields else {}), **STRATEGY_BASES.get(name, {})}
     before = plan_keys(context, name, base)
     value = getattr(owner.model_validate(base), field)
     found = []
