@@ -70,7 +70,7 @@ class FederatedSettings(StrategySettings):
 
 
 class FederatedStrategy:
-    """Rounds of all clients or some of them. Subclasses say `_combine`, and perhaps `_server_step`, or `apply` whole."""
+    """Rounds of all clients or some. Subclasses say `_combine`, perhaps `_server_step`; or the whole of `apply`."""
 
     Settings: type[StrategySettings] = FederatedSettings
     name: ClassVar[str]

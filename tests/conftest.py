@@ -1,5 +1,6 @@
 """Fixtures for all tests: a tiny corpus of real code, a tokenizer trained on it, tiny models, the one Ray session."""
 
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -188,13 +189,13 @@ def pretend_update(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], 
     """Makes another version of a library, or of ``python``, be the one that recipes see."""
     from raysim.core import keys as recipe
 
-    installed = recipe.version
+    installed = importlib.metadata.version
 
     def update(library: str) -> None:
         recipe.versions_of.cache_clear()
         if library == "python":
             monkeypatch.setattr(recipe, "sys", SimpleNamespace(version_info=(3, 99)))
-        monkeypatch.setattr(recipe, "version", lambda name: "99" if name == library else installed(name))
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: "99" if name == library else installed(name))
 
     yield update
     recipe.versions_of.cache_clear()

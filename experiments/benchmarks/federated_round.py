@@ -37,7 +37,7 @@ from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
 from raysim.store.retention import Retention
 from raysim.store.store import Store
-from raysim.store.task_log import TaskLog
+from raysim.store.task_log import TaskLog, TaskRecord
 from raysim.tasks.executor import TaskExecutor
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings
@@ -86,15 +86,22 @@ class Echo:
     def train(self, request: Any, weights: np.ndarray, launcher: Any) -> Iterator[Any]:
         yield weights
         metrics = {"steps": 1, "learning_rate_sum": 1.0, "tokens": 64}
-        yield Update(np.empty(0, np.float32), None, metrics, Speed(64, 1e-6, 0.0, 0, 0.0, None))
+        yield Update(np.empty(0, np.float32), None, metrics, Speed(64, 1e-6, 0.0, 0, 0))
+
+
+class Bare:
+    """As `Echo`, for a loop without raysim."""
+
+    def echo(self, weights: np.ndarray) -> np.ndarray:
+        return weights
 
 
 class Quiet:
     """An observer that shows nothing."""
 
-    def started(self, *_: Any) -> None: ...
-    def progressed(self, *_: Any) -> None: ...
-    def ended(self, *_: Any) -> None: ...
+    def started(self, key: str, kind: str, label: str, tokens: int) -> None: ...
+    def progressed(self, key: str, tokens: int, note: str) -> None: ...
+    def ended(self, record: TaskRecord) -> None: ...
     def note(self, text: str) -> None:
         print(text, file=sys.stderr)
 
@@ -139,7 +146,7 @@ async def _rounds(backend: RayBackend, strategy: str, size: int, rounds: int, fo
     for run in chosen:
         await simulate(run, runner)
     ended[-1] = time.monotonic()
-    final = store.get(chosen and planned.models[-1].checkpoint.model)
+    final = store.get(planned.models[-1].checkpoint.model)
     assert final is not None
     assert np.abs(final.array("weights") - weights).max() < 1e-5, "clients that change nothing change nothing"
     for name in CLIENTS:
@@ -151,18 +158,14 @@ def with_bare_ray(strategy: str, size: int, rounds: int) -> list[float]:
     """The loop that one would write: actors, references handed on, an average or FedYogi in place; nothing stored."""
     import ray
 
-    class Actor:
-        def train(self, weights: np.ndarray) -> np.ndarray:
-            return weights
-
-    actors = [ray.remote(num_cpus=0)(Actor).remote() for _ in CLIENTS]
+    actors: list[Any] = [ray.remote(num_cpus=0)(Bare).remote() for _ in CLIENTS]
     weights = np.zeros(size, np.float32)
     momentum, variance = np.zeros_like(weights), np.full_like(weights, 1e-6)
     seconds = []
     for _ in range(rounds):
         started_s = time.monotonic()
         reference = ray.put(weights)
-        results = ray.get([actor.train.remote(reference) for actor in actors])
+        results = ray.get([actor.echo.remote(reference) for actor in actors])
         average = sum(result * np.float32(1 / len(results)) for result in results)
         if strategy == "fedyogi":
             change = average - weights

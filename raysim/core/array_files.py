@@ -28,7 +28,7 @@ def write_array_file(file: _Writable, array: npt.NDArray[Any]) -> None:
     """
     array = np.ascontiguousarray(array)
     np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-    file.write(memoryview(array.reshape(-1).view(np.uint8)))
+    file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def open_array_file(path: Path) -> np.memmap[Any, np.dtype[Any]]:

@@ -88,7 +88,8 @@ def walk(
         for i, instruction in enumerate(instructions):
             base = state.tensors["weights"] if strategy.aggregates else NO_WEIGHTS
             count = sum(SEQUENCES[name] for name in instruction.organizations)
-            results.append(ClientUpdate(instruction, f"stage {number}.{i}", count, base + np.float32(number + i), 0.5))
+            trained, metrics = base + np.float32(number + i), {"learning_rate_sum": 0.5}
+            results.append(ClientUpdate(instruction, f"stage {number}.{i}", count, trained, metrics))
         after = strategy.apply(state, results, f"model {number}")
         yield state, instructions, results, after
         state = after

@@ -263,4 +263,6 @@ def test_training_is_on_the_first_sequences_of_the_client(gpt2_spec, count: int 
     assert isinstance(expected, Update)
     assert update.metrics["sequences"] == (count or 6)
     assert not update.weights.size  # they are an item of their own
+    assert isinstance(weights, np.ndarray)
+    assert isinstance(wanted, np.ndarray)
     assert np.array_equal(weights, wanted)

@@ -26,11 +26,11 @@ class Gated(Store):
         self.gate = threading.Event()
         self.full: set[int] = set()
 
-    def put(self, recipe: Any, *content: Any) -> Entry:
+    def put(self, recipe: Any, info: Any, arrays: Any = None, tables: Any = None) -> Entry:
         assert self.gate.wait(30)
         if recipe["seed"] in self.full:
             raise RunError("disk full")
-        return super().put(recipe, *content)
+        return super().put(recipe, info, arrays, tables)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_rounds_equal_the_published_algorithm(clients: int | None, eta: float, f
             end, own = train(name, state.tensors["weights"], buffers)
             key = f"{name} {len(rounds)}"
             kept[key] = own
-            results.append(ClientUpdate(instruction, key, 1, end, STEPS * RATE))
+            results.append(ClientUpdate(instruction, key, 1, end, {"learning_rate_sum": STEPS * RATE}))
         rounds.append(tuple(i.organizations[0] for i in instructions))
         state = strategy.apply(state, results, f"model {len(rounds)}")
     weights, control = published(rounds, eta)
@@ -95,5 +95,6 @@ def test_a_client_that_is_not_drawn_keeps_its_variate_and_optimizers_start_anew(
         assert (instruction.client_state, instruction.keep_state) == (None, False)
         assert instruction.objective_state == last.get(name)
         last[name] = f"stage {number}"
-        state = strategy.apply(state, [ClientUpdate(instruction, last[name], 1, np.ones(1, np.float32), 1.0)], "k")
+        update = ClientUpdate(instruction, last[name], 1, np.ones(1, np.float32), {"learning_rate_sum": 1.0})
+        state = strategy.apply(state, [update], "k")
         assert state.client_states == last
