@@ -155,7 +155,6 @@ DECIDES_NOTHING: dict[str, str] = {
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
         "dropout_epochs", "pooled_packing", "objective_state", "epoch_steps",
     )},
-    "results.0.learning_rate_sum": "follows from what the key of the result names",
     "results.0.weights": "named by the key of the result",
     "results.0.metrics": "of the training that the key of the result names",
     "context.client_stats.b.valid_fingerprint": "it is not asked",
