@@ -71,21 +71,8 @@ STDLIB_FILES = {
 SEQUENCE_LENGTH = 64
 
 
-WHOLE_RUNS = frozenset(
-    f"flows/test_{name}.py"
-    for name in [
-        "checkpoints",
-        "commands",
-        "continuation",
-        "contributes_nothing",
-        "divergence",
-        "estimates",
-        "faults",
-        "front_door",
-        "run",
-    ]
-)
-"""Files whose tests run experiments from end to end; `make check` leaves them to `make test`."""
+QUICK_FLOWS = ("flows/keys/", "flows/test_docs.py", "flows/test_strategy_contract.py")
+"""Flows that take seconds; `make check` leaves the others, which run experiments from end to end, to `make test`."""
 
 LONG_FILES = (
     "flows/test_chaos.py",
@@ -112,7 +99,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=place)
     for item in items:
-        if item.path.relative_to(tests).as_posix() in WHOLE_RUNS:
+        path = item.path.relative_to(tests).as_posix()
+        if path.startswith("flows/") and not path.startswith(QUICK_FLOWS):
             item.add_marker(pytest.mark.slow)
 
 
