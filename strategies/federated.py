@@ -163,5 +163,5 @@ class FederatedStrategy:
         raise NotImplementedError
 
     def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
-        """The server's buffers after it has combined the clients' weights into `average`."""
+        """The server's buffers after it has combined the clients' weights into `average`, which it may overwrite."""
         return {"weights": average}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pydantic
-from raysim.strategies.averages import scaled
+from raysim.strategies.averages import chunks, scaled
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 
 from raysim.simulation.strategy import State
@@ -39,6 +39,7 @@ class FedOpt(FedAvg, ABC):
     def __init__(self, settings: FedOptSettings, federation: Any) -> None:
         super().__init__(settings, federation)
         self._optimizer = settings
+        self._first_v = settings.tau**2 if settings.variant == "paper" else 0.0
 
     def recipe(self) -> dict[str, Any]:
         numbers = self._optimizer.model_dump(include={"eta", "beta_1", "beta_2", "tau", "variant"})
@@ -53,15 +54,17 @@ class FedOpt(FedAvg, ABC):
         return self._optimizer.eta
 
     def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
-        o = self._optimizer
-        weights = state.tensors["weights"]
-        delta = average - weights
-        m = state.tensors.get("m", np.zeros_like(weights))
-        v = state.tensors.get("v", np.full_like(weights, o.tau**2 if o.variant == "paper" else 0.0))
-        m = scaled(m, o.beta_1) + scaled(delta, 1 - o.beta_1)
-        v = self._second_moment(v, np.square(delta))
-        step = scaled(m, self._rate(state.round)) / (np.sqrt(v) + np.float32(o.tau))
-        return {"weights": weights + step, "m": m, "v": v}
+        o, before, rate = self._optimizer, state.tensors, self._rate(state.round)
+        m, v = np.empty_like(average), np.empty_like(average)
+        for part in chunks(average.size):
+            weights = before["weights"][part]
+            delta = average[part] - weights
+            last_m = before["m"][part] if "m" in before else np.zeros_like(delta)
+            last_v = before["v"][part] if "v" in before else np.full_like(delta, self._first_v)
+            m[part] = scaled(last_m, o.beta_1) + scaled(delta, 1 - o.beta_1)
+            v[part] = self._second_moment(last_v, np.square(delta))
+            average[part] = weights + scaled(m[part], rate) / (np.sqrt(v[part]) + np.float32(o.tau))
+        return {"weights": average, "m": m, "v": v}
 
 
 class FedAdam(FedOpt):
