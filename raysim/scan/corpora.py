@@ -166,7 +166,8 @@ def _is_plain(content: bytes) -> bool:
     if b"\r" in content or content.startswith(codecs.BOM_UTF8) or is_lfs_pointer(content):
         return False
     try:
-        content.isascii() or content.decode()
+        if not content.isascii():
+            content.decode()
     except UnicodeDecodeError:
         return False
     return True
