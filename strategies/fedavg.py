@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pydantic
 from raysim.strategies.averages import weighted_average
-from raysim.strategies.federated import FederatedSettings, FederatedStrategy
+from raysim.strategies.federated import Combining, FederatedSettings
 
 from raysim.simulation.strategy import ClientUpdate, Federation, State, StrategySettings
 from raysim.training.weights import Flat
@@ -27,7 +27,7 @@ class FedAvgSettings(FederatedSettings):
     )
 
 
-class FedAvg(FederatedStrategy):
+class FedAvg(Combining):
     """Federated averaging. Subclasses override `_server_step`."""
 
     Settings: type[StrategySettings] = FedAvgSettings

@@ -3,6 +3,7 @@
 Here are the rounds, who trains in each, and for how long; a subclass says how the server combines what it receives.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -69,8 +70,8 @@ class FederatedSettings(StrategySettings):
         ]
 
 
-class FederatedStrategy:
-    """Rounds of all clients or some. Subclasses say `_combine`, perhaps `_server_step`; or the whole of `apply`."""
+class FederatedStrategy(ABC):
+    """Rounds of all clients or some of them. Subclasses say what becomes of what they send."""
 
     Settings: type[StrategySettings] = FederatedSettings
     name: ClassVar[str]
@@ -127,12 +128,9 @@ class FederatedStrategy:
             for client in self._clients(state.round)
         ]
 
+    @abstractmethod
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
-        client_states = dict(state.client_states)
-        if self._keep:
-            client_states |= {r.instruction.organizations[0]: r.key for r in results}
-        tensors = self._server_step(state, self._combine(state, results))
-        return State(key, state.round + 1, client_states, tensors)
+        """See `raysim.simulation.strategy.Strategy.apply`; `_states_kept` says what becomes of clients' states."""
 
     def checkpoints(self, state: State) -> Sequence[ModelCheckpoint]:
         if state.round == 0:
@@ -158,9 +156,22 @@ class FederatedStrategy:
             return 1
         return sum(client in self._clients(number) for number in range(self._settings.rounds))
 
+    def _states_kept(self, state: State, results: Sequence[ClientUpdate]) -> dict[str, Key]:
+        """For each organization the key of its last stage, where clients keep their states."""
+        kept = {r.instruction.organizations[0]: r.key for r in results} if self._keep else {}
+        return {**state.client_states, **kept}
+
+
+class Combining(FederatedStrategy):
+    """The server combines the clients' weights into one buffer. Subclasses say how, and perhaps `_server_step`."""
+
+    def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
+        tensors = self._server_step(state, self._combine(state, results))
+        return State(key, state.round + 1, self._states_kept(state, results), tensors)
+
+    @abstractmethod
     def _combine(self, state: State, results: Sequence[ClientUpdate]) -> Flat:
         """One buffer of the clients' weights, float32 ``[num_parameters]``."""
-        raise NotImplementedError
 
     def _server_step(self, state: State, average: Flat) -> dict[str, Flat]:
         """The server's buffers after it has combined the clients' weights into `average`, which it may overwrite."""

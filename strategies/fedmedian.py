@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 from raysim.strategies.averages import coordinate_wise
-from raysim.strategies.federated import FederatedStrategy
+from raysim.strategies.federated import Combining
 
 from raysim.simulation.strategy import ClientUpdate, State
 from raysim.training.weights import Flat
 
 
-class FedMedian(FederatedStrategy):
+class FedMedian(Combining):
     """All clients count alike, whatever their number of sequences."""
 
     name = "fedmedian"

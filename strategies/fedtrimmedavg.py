@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pydantic
 from raysim.strategies.averages import coordinate_wise
-from raysim.strategies.federated import FederatedSettings, FederatedStrategy
+from raysim.strategies.federated import Combining, FederatedSettings
 
 from raysim.simulation.strategy import ClientUpdate, Federation, State
 from raysim.training.weights import Flat
@@ -28,7 +28,7 @@ class FedTrimmedAvgSettings(FederatedSettings):
     )
 
 
-class FedTrimmedAvg(FederatedStrategy):
+class FedTrimmedAvg(Combining):
     """All clients count alike, whatever their number of sequences."""
 
     Settings = FedTrimmedAvgSettings

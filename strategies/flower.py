@@ -123,8 +123,7 @@ class Flower(FederatedStrategy):
             )
         else:
             tensors, memory = dict.fromkeys(["weights", *rehearsed.arrays], weights), rehearsed.memory
-        trained = {result.instruction.organizations[0]: result.key for result in results} if self._keep else {}
-        return State(key, state.round + 1, {**state.client_states, **trained}, tensors, memory)
+        return State(key, state.round + 1, self._states_kept(state, results), tensors, memory)
 
     def _clients(self, finished_rounds: int) -> Sequence[ClientInfo]:
         asked = self._rehearsed[finished_rounds].proximal_mu

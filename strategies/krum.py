@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pydantic
 from raysim.strategies.fedavg import Weighting, average_of
-from raysim.strategies.federated import FederatedSettings, FederatedStrategy
+from raysim.strategies.federated import Combining, FederatedSettings
 
 from raysim.core.errors import InputError
 from raysim.simulation.strategy import ClientUpdate, Federation, State
@@ -25,7 +25,7 @@ class KrumSettings(FederatedSettings):
     byzantine: int = pydantic.Field(default=0, ge=0, description="clients of a round that may send anything: f")
 
 
-class Krum(FederatedStrategy):
+class Krum(Combining):
     """Each round's model is that of one client.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pydantic
 from raysim.strategies.averages import scaled, weighted_average
-from raysim.strategies.federated import FederatedSettings, FederatedStrategy
+from raysim.strategies.federated import Combining, FederatedSettings
 
 from raysim.core.keys import Key
 from raysim.simulation.strategy import ClientUpdate, Federation, State, TrainInstruction
@@ -29,7 +29,7 @@ class ScaffoldSettings(FederatedSettings):
     eta: float = pydantic.Field(default=1.0, gt=0, description="global step size: of the clients' average change")
 
 
-class Scaffold(FederatedStrategy):
+class Scaffold(Combining):
     """All clients count alike, as published; a client that is not drawn keeps its control variate."""
 
     Settings = ScaffoldSettings

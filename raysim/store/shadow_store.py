@@ -59,9 +59,11 @@ def compare(stored: Entry, made: Entry, tolerance: float) -> str | None:
         tolerance: relative L2 distance of an array that is let pass; 0 asks for equal bits.
     """
     found = [_compare_file(stored, made, name, tolerance) for name in sorted({*stored.files, *made.files})]
-    if not tolerance and _facts(stored) != _facts(made):
-        names = sorted(n for n in {*stored.info, *made.info} if _facts(stored).get(n) != _facts(made).get(n))
-        found.append(f"{', '.join(names)} in its facts")
+    if not tolerance:
+        # What a later version notes besides is not compared.
+        then, now = _facts(stored), _facts(made)
+        names = sorted(name for name, value in then.items() if now.get(name) != value)
+        found.append(f"{', '.join(names)} in its facts" if names else None)
     return "; ".join(one for one in found if one) or None
 
 

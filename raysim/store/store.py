@@ -84,15 +84,29 @@ class Store:
         arrays: Mapping[str, npt.NDArray[Any]] | None = None,
         tables: Mapping[str, pa.Table] | None = None,
     ) -> Entry:
-        """Writes the result of `recipe`, or gives way to an equal entry that is there; evicted arrays come back.
+        """As `write`, of arrays of which it is not known whether they are finite.
 
         Raises:
             Diverged: an array has no finite norm.
+            RunError: as `write`.
+        """
+        refuse_diverged(arrays or {})
+        return self.write(recipe, info, arrays, tables)
+
+    def write(
+        self,
+        recipe: Mapping[str, Any],
+        info: Mapping[str, Any],
+        arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> Entry:
+        """Writes the result of `recipe`, or gives way to an equal entry that is there; evicted arrays come back.
+
+        Raises:
             RunError: the disk is full or cannot be written; nothing half-written is left. Or arrays come back other
                 than they were.
         """
         key = key_of(recipe)
-        refuse_diverged(arrays or {})
         there = self._peek_dropped(key)
         if there:
             self._restore_arrays(there, arrays or {})

@@ -23,7 +23,8 @@ class WriteBehind:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._thread = ThreadPoolExecutor(1, "write-behind")
-        self._queue: dict[Key, asyncio.Future[Entry]] = {}
+        self._queue: dict[Key, asyncio.Future[None]] = {}
+        self._afterwards: dict[Key, list[Callable[[], None]]] = {}
 
     def put(
         self,
@@ -39,37 +40,41 @@ class WriteBehind:
             label: names the work in errors.
             recipe: of the work.
             info: its JSON facts.
-            arrays: its arrays, which nobody may change any more.
+            arrays: its arrays, which are finite, and which nobody may change any more.
             then: called when it has been written, or cannot be.
         """
         key = key_of(recipe)
-        loop = asyncio.get_running_loop()
-        writing = loop.run_in_executor(self._thread, self._write, label, recipe, info, arrays)
-        self._queue[key] = writing
-        writing.add_done_callback(lambda done: self._ended(key, done, then))
+        writing = asyncio.get_running_loop().run_in_executor(self._thread, self._write, label, recipe, info, arrays)
+        self._afterwards[key] = []
+        self._queue[key] = asyncio.ensure_future(self._finish(key, writing, then))
+        # Whoever waits gets an error; nobody may be left to.
+        self._queue[key].add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def written(self, key: Key) -> None:
-        """Waits until the entry of `key` is in the store, if it is on its way there.
+        """Waits until the entry of `key` is in the store, if it is on its way there, and what was to come after it.
 
         Raises:
-            RunError: it cannot be written; see `raysim.store.store.Store.put`.
+            RunError: it cannot be written; see `raysim.store.store.Store.write`.
+            Exception: what came after it raised.
         """
         if key in self._queue:
             await asyncio.shield(self._queue[key])
 
     def after(self, key: Key, do: Callable[[], None]) -> None:
-        """Calls `do` once the entry of `key` is in the store, at once if it is not on its way; never, if that fails."""
-        writing = self._queue.get(key)
-        if writing is None:
-            do()
+        """Calls `do` once the entry of `key` is in the store, at once if it is not on its way; never, if that fails.
+
+        What it raises then comes to whoever waits by `written` or `flush`.
+        """
+        if key in self._afterwards:
+            self._afterwards[key].append(do)
         else:
-            writing.add_done_callback(lambda done: None if _failed(done) else do())
+            do()
 
     async def flush(self) -> None:
         """Waits for all that is queued, whatever becomes of it.
 
         Raises:
-            RunError: as `written`, of the first that cannot be written.
+            Exception: as `written`, of the first that failed.
         """
         ended = await asyncio.gather(*map(asyncio.shield, self._queue.values()), return_exceptions=True)
         for failed in (outcome for outcome in ended if isinstance(outcome, BaseException)):
@@ -79,15 +84,15 @@ class WriteBehind:
         self, label: str, recipe: Mapping[str, Any], info: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> Entry:
         try:
-            return self._store.put(recipe, info, arrays)
+            return self._store.write(recipe, info, arrays)
         except RunError as error:
             raise type(error)(f"{label}: {error}") from error
 
-    def _ended(self, key: Key, done: asyncio.Future[Entry], then: Callable[[], None]) -> None:
-        then()
-        if not _failed(done):  # one that has failed stays, so that whoever counts on it is told
-            del self._queue[key]
-
-
-def _failed(done: asyncio.Future[Entry]) -> bool:
-    return done.cancelled() or done.exception() is not None
+    async def _finish(self, key: Key, writing: asyncio.Future[Entry], then: Callable[[], None]) -> None:
+        try:
+            await writing
+        finally:
+            then()
+        for do in self._afterwards.pop(key):
+            do()
+        del self._queue[key]  # one that has failed stays, so that whoever counts on it is told

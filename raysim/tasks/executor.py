@@ -38,13 +38,6 @@ Compute = Callable[[], Awaitable[tuple[list[Transfer], dict[str, pa.Table]]]]
 """Work that needs no actor of its own: what it moved, and its tables."""
 
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-
-
-def _nothing() -> None:
-    """What is to be done after an entry that nobody holds a lease for."""
-
-
 class LeasedElsewhere(Exception):
     """Another run that shares the store is doing this work."""
 
@@ -161,8 +154,8 @@ class TaskExecutor:
         label: str,
         recipe: Mapping[str, Any],
         info: Mapping[str, Any],
-        arrays: Arrays,
-        then: Callable[[], None] = _nothing,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        then: Callable[[], None] = lambda: None,
     ) -> Entry:
         """The entry of finished work, whose facts are there; its arrays are written meanwhile.
 

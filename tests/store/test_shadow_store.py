@@ -40,6 +40,11 @@ def test_equal_work_does_not_differ(make: Make) -> None:
     assert compare(make(loss=0.5), make(loss=0.5), 0.0) is None
 
 
+def test_what_a_later_version_notes_besides_is_no_difference(make: Make) -> None:
+    assert compare(make(loss=0.5), make(loss=0.5, norms=[1.0]), 0.0) is None
+    assert compare(make(loss=0.5, norms=[1.0]), make(loss=0.5), 0.0) == "norms in its facts"
+
+
 def test_arrays_differ_by_their_relative_distance(make: Make) -> None:
     assert compare(make(), make(FAR), 0.0) == "weights.npy differs, relative L2 distance 0.2"
     assert compare(make(), make(FAR), 0.19) == "weights.npy differs, relative L2 distance 0.2"

@@ -26,11 +26,11 @@ class Gated(Store):
         self.gate = threading.Event()
         self.full: set[int] = set()
 
-    def put(self, recipe: Any, info: Any, arrays: Any = None, tables: Any = None) -> Entry:
+    def write(self, recipe: Any, info: Any, arrays: Any = None, tables: Any = None) -> Entry:
         assert self.gate.wait(30)
         if recipe["seed"] in self.full:
             raise RunError("disk full")
-        return super().put(recipe, info, arrays, tables)
+        return super().write(recipe, info, arrays, tables)
 
 
 @pytest.fixture
@@ -55,7 +55,6 @@ def test_an_entry_counts_once_it_is_written(store: Gated) -> None:
         store.gate.set()
         await waiting
         await behind.flush()
-        await asyncio.sleep(0)
         behind.after(key_of(ONE), lambda: said.append("at once"))
 
     asyncio.run(scenario())
@@ -84,3 +83,22 @@ def test_a_failure_is_told_to_whoever_counts_on_the_entry_and_frees_what_it_held
     asyncio.run(scenario())
     assert said == ["released", "released"]
     assert store.has(key_of(TWO))
+
+
+def test_what_fails_after_a_write_is_told_as_well(store: Gated) -> None:
+    """Such as the line of a log that a full disk does not take."""
+
+    def log() -> None:
+        raise RunError("no room for a line")
+
+    async def scenario() -> None:
+        behind = WriteBehind(store)
+        store.gate.set()
+        behind.put("fedavg, round 1", ONE, {}, WEIGHTS, lambda: None)
+        behind.after(key_of(ONE), log)
+        for wait in (behind.flush(), behind.written(key_of(ONE))):
+            with pytest.raises(RunError, match="no room for a line"):
+                await wait
+
+    asyncio.run(scenario())
+    assert store.has(key_of(ONE))
