@@ -1,8 +1,8 @@
 """Seconds of a federated round whose training does nothing, beside Flower's engine and a loop over bare Ray actors.
 
 Three clients answer with the weights that they were given, so a round is what the framework itself takes: weights there
-and back, aggregation, and with raysim everything stored (`store.keep: all`), written behind the rounds; the time of the
-last write counts. Flower runs in an environment of its own, which the script makes, since its engine wants another Ray.
+and back, aggregation, and with raysim either everything stored (`store.keep: all`), written behind the rounds, or the
+last model alone (`store.keep: leaves`, `store.write: kept`); the time of the last write counts. Flower runs in an environment of its own, which the script makes, since its engine wants another Ray.
 Rounds after the first, which starts processes; medians. The three take turns.
     python experiments/benchmarks/federated_round.py [--sizes 1e4 1e7 124e6] [--rounds 6] [--pairs 3] [--only-raysim]
 """
@@ -35,7 +35,7 @@ from raysim.simulation.loop import simulate, strategy_runs
 from raysim.simulation.planner import plan
 from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
-from raysim.store.retention import Retention
+from raysim.store.retention import Retention, StoreSettings
 from raysim.store.store import Store
 from raysim.store.task_log import TaskLog, TaskRecord
 from raysim.tasks.executor import TaskExecutor
@@ -45,8 +45,13 @@ from raysim.training.request import TrainerSettings, Update
 from raysim.training.throughput import Speed
 
 CLIENTS = ("a", "b", "c")
+STORES = {
+    "everything stored": StoreSettings(keep="all"),
+    "the last model stored": StoreSettings(keep="leaves", write="kept"),
+}
 STRATEGIES = {"FedAvg": "fedavg", "FedYogi": "fedyogi"}
-FLOWER = "flwr[simulation]==1.41.*"
+FLOWER, RAY = "Flower's engine", "bare Ray, nothing stored"
+FLOWER_PACKAGE = "flwr[simulation]==1.41.*"
 FLOWER_ROUNDS = """
 import json, sys, time
 import numpy as np
@@ -106,13 +111,15 @@ class Quiet:
         print(text, file=sys.stderr)
 
 
-def with_raysim(backend: RayBackend, strategy: str, size: int, rounds: int) -> list[float]:
+def with_raysim(backend: RayBackend, strategy: str, size: int, rounds: int, store: StoreSettings) -> list[float]:
     """Seconds of each round but the first; the last one's end when everything is written."""
     with tempfile.TemporaryDirectory(prefix="raysim-") as folder:
-        return asyncio.run(_rounds(backend, strategy, size, rounds, Path(folder)))
+        return asyncio.run(_rounds(backend, strategy, size, rounds, store, Path(folder)))
 
 
-async def _rounds(backend: RayBackend, strategy: str, size: int, rounds: int, folder: Path) -> list[float]:
+async def _rounds(
+    backend: RayBackend, strategy: str, size: int, rounds: int, settings: StoreSettings, folder: Path
+) -> list[float]:
     pool = ActorPool(backend, Scheduler(3, 1), Retrying(RetryPolicy(0), print, backend.await_failure_detection))
 
     async def make() -> Any:
@@ -133,9 +140,8 @@ async def _rounds(backend: RayBackend, strategy: str, size: int, rounds: int, fo
     store = Store(folder / "store")
     weights = np.random.default_rng(1).standard_normal(size, np.float32)
     store.put(context.initial, {"site": "a"}, {"weights": weights})
-    executor = TaskExecutor(
-        store, pool, Retention("all", planned.recipes, planned.leaves), TaskLog(folder / "log.jsonl"), "s", Quiet()
-    )
+    retention = Retention(settings.keep, planned.recipes, planned.leaves, write=settings.write)
+    executor = TaskExecutor(store, pool, retention, TaskLog(folder / "log.jsonl"), "s", Quiet())
     ended: list[float] = []
 
     def reached(model: TrainedModel) -> None:
@@ -185,7 +191,7 @@ def flower_python() -> Path:
     python = home / "bin" / "python"
     if not (home / "complete").exists():
         venv.create(home, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", FLOWER], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", FLOWER_PACKAGE], check=True)
         (home / "complete").touch()
     return python.absolute()
 
@@ -211,21 +217,27 @@ def main() -> None:
     backend = RayBackend(None, 3)
     for size in map(int, options.sizes):
         for name, strategy in STRATEGIES.items():
-            seconds: dict[str, list[float]] = {"raysim": [], "ray": [], "flower": []}
+            seconds: dict[str, list[float]] = {who: [] for who in (*STORES, RAY, FLOWER)}
             for _ in range(options.pairs):
-                seconds["raysim"].append(statistics.median(with_raysim(backend, strategy, size, options.rounds)))
+                for stored, settings in STORES.items():
+                    found = with_raysim(backend, strategy, size, options.rounds, settings)
+                    seconds[stored].append(statistics.median(found))
                 if python:
-                    seconds["ray"].append(statistics.median(with_bare_ray(strategy, size, options.rounds)))
-                    seconds["flower"].append(statistics.median(with_flower(python, name, size, options.rounds)))
+                    seconds[RAY].append(statistics.median(with_bare_ray(strategy, size, options.rounds)))
+                    seconds[FLOWER].append(statistics.median(with_flower(python, name, size, options.rounds)))
                 print(name, size, {who: [round(s, 4) for s in found] for who, found in seconds.items()}, flush=True)
-            ours = statistics.median(seconds["raysim"])
-            for peer, what in (("flower", "Flower's engine"), ("ray", "bare Ray, nothing stored")):
-                if seconds[peer]:
-                    theirs = statistics.median(seconds[peer])
-                    case = f"{name}, {size:.0e} parameters, everything stored, beside {what}"
-                    rows.append(
-                        {"case": case, "raysim": ours, "peer": theirs, "unit": "s a round", "ratio": theirs / ours}
-                    )
+            medians = {who: statistics.median(found) for who, found in seconds.items() if found}
+            rows += [
+                {
+                    "case": f"{name}, {size:.0e} parameters, {stored}, beside {peer}",
+                    "raysim": medians[stored],
+                    "peer": medians.get(peer),
+                    "unit": "s a round",
+                    "ratio": medians[peer] / medians[stored] if peer in medians else None,
+                }
+                for stored in STORES
+                for peer in (FLOWER, RAY)
+            ]
     memory = psutil.Process().memory_info().rss
     backend.close()
     print(json.dumps({"benchmark": "federated_round", "rows": rows, "driver_bytes": memory}))

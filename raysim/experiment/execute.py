@@ -19,7 +19,7 @@ from raysim.measures.evaluator import Evaluator
 from raysim.measures.generation import models_per_job
 from raysim.simulation.executor import TrainingExecutor
 from raysim.simulation.loop import simulate
-from raysim.store.retention import Keep, Retention
+from raysim.store.retention import Retention, StoreSettings
 from raysim.store.store import Store
 from raysim.store.task_log import TaskLog
 from raysim.tasks.executor import TaskExecutor
@@ -79,7 +79,7 @@ async def execute(
     observer.phase("Training")
     if run_plan.pending["train"]:
         initial = await trainer.initial(setup.strategy_runs[0].context)
-        _warn_of_disk(run_plan, initial.info["parameters"], experiment.store.keep, pool.slots.count, store, observer)
+        _warn_of_disk(run_plan, initial.info["parameters"], experiment.store, pool.slots.count, store, observer)
     try:
         await _all(simulate(strategy_run, trainer) for strategy_run in setup.strategy_runs)
         if evaluator.generates:
@@ -94,10 +94,10 @@ async def execute(
 
 
 def _warn_of_disk(
-    run_plan: RunPlan, parameters: int, keep: Keep, slots: int, store: Store, observer: RunObserver
+    run_plan: RunPlan, parameters: int, settings: StoreSettings, slots: int, store: Store, observer: RunObserver
 ) -> None:
     """Says beforehand if the disk will not hold the store; what is there already counts as free."""
-    peak, _ = footprint(run_plan.plan, run_plan.evaluations, keep, slots, models_per_job(parameters))
+    peak, _ = footprint(run_plan.plan, run_plan.evaluations, settings, slots, models_per_job(parameters))
     there = sum(entry.num_bytes() for key in run_plan.plan.recipes if (entry := store.peek(key)))
     needed, free = 4 * parameters * peak - there, shutil.disk_usage(store.folder).free
     if needed > free:

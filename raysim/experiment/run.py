@@ -193,7 +193,7 @@ async def _run(
     begin: Callable[[RunPlan], None],
 ) -> Timing | None:
     """All of a run but its report; what it took to prepare and to work, if there was anything to do."""
-    keep = loaded.experiment.store.keep
+    store_settings = loaded.experiment.store
     observer.phase("Preparing the corpora")
     begun_s = time.monotonic()
     pool = open_actor_pool(loaded, backend, observer.note)
@@ -221,7 +221,12 @@ async def _run(
             observer.note(warning)
     reported = measured_models(planned, run_plan.evaluations)
     retention = Retention(
-        keep, recipes, planned.leaves, lambda: references.arrays_of_others(folder.path), models=reported
+        store_settings.keep,
+        recipes,
+        planned.leaves,
+        lambda: references.arrays_of_others(folder.path),
+        models=reported,
+        write=store_settings.write,
     )
     prepared_s = time.monotonic()
     with os_errors(begun=True):
@@ -314,7 +319,7 @@ def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:
         read_timings(),
         matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
         slots,
-        experiment.store.keep,
+        experiment.store,
     )
     inline = experiment.execution.backend == "inline"
     load = memory_load(loaded, run_plan, slots, turns_here(experiment.trainer), inline)

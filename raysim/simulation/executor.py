@@ -198,6 +198,7 @@ class TrainingExecutor:
             return entry, cached
         client = self._pooled.client_of(context, stage)
         await executor.rematerialize(instruction.model, instruction.client_state, instruction.objective_state)
+        weights = executor.in_passing(instruction.model)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
             with ExitStack() as lease:
                 if not lease.enter_context(executor.store.lease(key)):
@@ -210,7 +211,8 @@ class TrainingExecutor:
                 task = self._task(context, stage, label)
                 state = _train_state(past)
                 request = TrainRequest(context.spec, task, state, resume, objective_buffers=buffers)
-                weights = await executor.broadcast(instruction.model)
+                if weights is None:
+                    weights = await executor.broadcast(instruction.model)
                 executor.attempt(key, TRAIN.name, label, stage.tokens, client)
                 started_s = time.monotonic()
                 stream = executor.backend.stream(actor, "train", request, weights, executor.backend.launcher())
@@ -247,7 +249,7 @@ class TrainingExecutor:
                 content = {**(state.arrays if state else {}), **update.objective_state, "weights": trained.value}
                 # What it was made from is in the store before it is finished, so no more than two wait to be written.
                 await executor.written(instruction.model)
-                entry = await executor.put_behind(label, stage.recipe, info, content, lease.pop_all().close)
+                entry = await executor.put_behind(label, stage.recipe, info, content, policy, lease.pop_all().close)
                 executor.hand_on(key, trained.handle)
         return entry, replace(cached, status="computed", seconds=seconds, speed=update.speed)
 
@@ -319,7 +321,8 @@ class TrainingExecutor:
         await executor.written(parent)  # so no more than one round waits to be written
         info = {"control": aggregated.control, "norms": aggregated.norms}
         try:
-            entry = await executor.put_behind(label, recipe, info, {name: one.value for name, one in shared.items()})
+            content = {name: one.value for name, one in shared.items()}
+            entry = await executor.put_behind(label, recipe, info, content, policy)
         except Diverged as error:
             raise Diverged(f"{error}: {told(aggregated.norms, results, recipe['strategy'])}") from None
         executor.hand_on(key, shared["weights"].handle)

@@ -35,7 +35,8 @@ class Entry:
         folder: where its files lie.
         recipe: what it is the result of.
         info: small JSON facts of the result.
-        files: for each file its ``sha256`` and ``bytes``, also for those that were evicted.
+        files: for each file its ``sha256`` and ``bytes``, also for those that were evicted; the hash is empty for
+            one that was never written.
         dropped: files that were evicted.
     """
 
@@ -133,8 +134,10 @@ def write_entry(
     info: Mapping[str, Any],
     arrays: Mapping[str, npt.NDArray[Any]],
     tables: Mapping[str, pa.Table],
+    facts_alone: bool = False,
 ) -> None:
-    """Makes `folder` and writes an entry into it, durably, its facts last.
+    """Makes `folder` and writes an entry into it, durably, its facts last; with `facts_alone`, as if `arrays` had been
+    evicted.
 
     Raises:
         OSError: the disk is full or cannot be written.
@@ -144,12 +147,18 @@ def write_entry(
     folder.mkdir(parents=True)
     files = {}
     for name, array in arrays.items():
-        files[f"{name}.npy"] = write_array(folder / f"{name}.npy", array)
+        files[f"{name}.npy"] = unwritten(array) if facts_alone else write_array(folder / f"{name}.npy", array)
     for name, table in tables.items():
         with _durable(folder / f"{name}.parquet") as file:
             pq.write_table(table, file)
         files[f"{name}.parquet"] = _facts(folder / f"{name}.parquet")
-    write_facts(folder / FACTS_FILE, Entry(key, folder, recipe, info, files))
+    dropped = frozenset(f"{name}.npy" for name in arrays) if facts_alone else frozenset()
+    write_facts(folder / FACTS_FILE, Entry(key, folder, recipe, info, files, dropped))
+
+
+def unwritten(array: npt.NDArray[Any]) -> dict[str, Any]:
+    """What an entry's ``files`` say of an array that was not written."""
+    return {"sha256": "", "bytes": array.nbytes}
 
 
 def write_facts(path: Path, entry: Entry) -> None:

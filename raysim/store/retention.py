@@ -13,6 +13,7 @@ from raysim.core.keys import Key
 from raysim.core.settings import Settings
 
 Keep = Literal["all", "models", "leaves", "metrics"]
+Write = Literal["all", "kept"]
 
 
 class StoreSettings(Settings):
@@ -23,6 +24,12 @@ class StoreSettings(Settings):
         description="weights that stay when a run has ended: all; models: of every model that is reported, so not what"
         " clients sent to an aggregation that has taken place; leaves: of final models; metrics: none. What was evicted"
         " is made again if it is needed",
+    )
+    write: Write = pydantic.Field(
+        default="all",
+        description="weights that are written at all: all; kept: those that stay or are measured, the rest goes from"
+        " actor to actor alone. Rounds are faster, and a run that is killed trains again from the last model that is"
+        " there",
     )
 
 
@@ -41,6 +48,7 @@ class Retention:
         leaves: keys of final models.
         referenced: keys whose arrays other runs on the same store count on, asked for anew each time.
         models: keys of all models that the run reports.
+        write: what is written.
     """
 
     def __init__(
@@ -50,10 +58,15 @@ class Retention:
         leaves: Set[Key],
         referenced: Callable[[], Set[Key]] = frozenset,
         models: Set[Key] = frozenset(),
+        write: Write = "all",
     ) -> None:
         self._keep = keep
         self._kept = {"leaves": leaves, "models": leaves | models}.get(keep, frozenset())
         self._referenced = referenced
+        self._write = write
+        self._read_in_store = {
+            parent for recipe in recipes.values() for parent in parents_of(recipe) if not _hands_on(recipe, parent)
+        }
         self._parents = {key: parents_of(recipe) for key, recipe in recipes.items()}
         self._readers: dict[Key, set[Key]] = {}
         for key, parents in self._parents.items():
@@ -74,6 +87,11 @@ class Retention:
         """Of `keys` those whose arrays stay when the run has ended."""
         return keys if self._keep == "all" else keys & self._kept
 
+    def in_passing(self, key: Key) -> bool:
+        """Whether the arrays of `key` need not be written: they do not stay, and no reader asks the store for them."""
+        stays = self._keep == "all" or key in self._kept
+        return self._write == "kept" and not stays and key not in self._read_in_store
+
     def begins_again(self, work: Key) -> None:
         """Says that `work` is done once more and reads its parents' arrays; `ended` comes again, too."""
         for parent in self._parents.get(work, ()):
@@ -89,3 +107,9 @@ class Retention:
         unread = [key for key in candidates if not self._readers.get(key) and key not in self._kept]
         referenced = self._referenced() if unread else frozenset()
         return [key for key in unread if key not in referenced]
+
+
+def _hands_on(recipe: Mapping[str, Any], parent: Key) -> bool:
+    """Whether the work of `recipe` gets the arrays of `parent` from the actor that made them."""
+    local = (recipe.get("client_state"), recipe.get("objective_state"))
+    return recipe["kind"] in ("train", "aggregate") and parent not in local

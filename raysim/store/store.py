@@ -112,10 +112,17 @@ class Store:
             self._restore_arrays(there, arrays or {})
         else:
             self._write(self._place(key), key, recipe, info, arrays or {}, tables or {})
-        shutil.rmtree(self._partial / key, ignore_errors=True)
-        entry = self.peek(key)
-        assert entry is not None, "it was written just now"
-        return entry
+        return self._written(key)
+
+    def note(self, recipe: Mapping[str, Any], info: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Entry:
+        """As `write`, of the facts alone: arrays that nobody will read here count as evicted, with hashes unknown.
+
+        Raises:
+            RunError: the disk is full or cannot be written.
+        """
+        key = key_of(recipe)
+        self._write(self._place(key), key, recipe, info, arrays, {}, facts_alone=True)
+        return self._written(key)
 
     def drop_arrays(self, key: Key) -> None:
         """Evicts the arrays of `key`, if it is there and has any; a kill leaves them, or their names as evicted."""
@@ -202,6 +209,13 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
         return None
 
+    def _written(self, key: Key) -> Entry:
+        """The entry that has just been written, whose checkpoints are of no more use."""
+        shutil.rmtree(self._partial / key, ignore_errors=True)
+        entry = self.peek(key)
+        assert entry is not None, "it was written just now"
+        return entry
+
     def _peek_dropped(self, key: Key) -> Entry | None:
         """The entry of `key` if some of its arrays were evicted."""
         try:
@@ -213,18 +227,19 @@ class Store:
     def _restore_arrays(self, entry: Entry, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Writes arrays of `entry` that were evicted, each whole or not at all, and then their names as there."""
         draft = entry.folder.with_name(f".{entry.folder.name}.{uuid.uuid4().hex}")
+        files = dict(entry.files)
         try:
             draft.mkdir()
             for name in entry.dropped:
-                found = write_array(draft / name, arrays[Path(name).stem])
-                if found != entry.files[name]:
+                found = files[name] = write_array(draft / name, arrays[Path(name).stem])
+                if entry.files[name]["sha256"] and found != entry.files[name]:
                     raise RunError(
                         f"store {self.folder}: {name} of {entry.key} was evicted and comes out otherwise now; its bits"
                         " were made on another kind of machine. Give another --store"
                     )
             for name in entry.dropped:
                 (draft / name).replace(entry.folder / name)
-            self._write_facts(entry, frozenset())
+            self._write_facts(replace(entry, files=files), frozenset())
         except OSError as error:
             raise self._unwritable(entry.key, error) from error
         finally:
@@ -268,12 +283,13 @@ class Store:
         info: Mapping[str, Any],
         arrays: Mapping[str, npt.NDArray[Any]],
         tables: Mapping[str, pa.Table],
+        facts_alone: bool = False,
     ) -> None:
         if (place / FACTS_FILE).is_file():
             return
         draft = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
         try:
-            write_entry(draft, key, recipe, info, arrays, tables)
+            write_entry(draft, key, recipe, info, arrays, tables, facts_alone)
             try:
                 draft.rename(place)
             except OSError:

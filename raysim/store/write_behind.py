@@ -7,6 +7,7 @@ before those that it was made from. An entry counts once it is written.
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -33,6 +34,7 @@ class WriteBehind:
         info: Mapping[str, Any],
         arrays: Mapping[str, npt.NDArray[Any]],
         then: Callable[[], None],
+        facts_alone: bool = False,
     ) -> None:
         """Queues an entry; it is in memory until it is written.
 
@@ -42,9 +44,12 @@ class WriteBehind:
             info: its JSON facts.
             arrays: its arrays, which are finite, and which nobody may change any more.
             then: called when it has been written, or cannot be.
+            facts_alone: whether the arrays are not to be written; see `raysim.store.store.Store.note`.
         """
         key = key_of(recipe)
-        writing = asyncio.get_running_loop().run_in_executor(self._thread, self._write, label, recipe, info, arrays)
+        write = self._store.note if facts_alone else self._store.write
+        work = partial(_named, label, write, recipe, info, arrays)
+        writing = asyncio.get_running_loop().run_in_executor(self._thread, work)
         self._afterwards[key] = []
         self._queue[key] = asyncio.ensure_future(self._finish(key, writing, then))
         # Whoever waits gets an error; nobody may be left to.
@@ -80,14 +85,6 @@ class WriteBehind:
         for failed in (outcome for outcome in ended if isinstance(outcome, BaseException)):
             raise failed
 
-    def _write(
-        self, label: str, recipe: Mapping[str, Any], info: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> Entry:
-        try:
-            return self._store.write(recipe, info, arrays)
-        except RunError as error:
-            raise type(error)(f"{label}: {error}") from error
-
     async def _finish(self, key: Key, writing: asyncio.Future[Entry], then: Callable[[], None]) -> None:
         try:
             await writing
@@ -96,3 +93,11 @@ class WriteBehind:
         for do in self._afterwards.pop(key):
             do()
         del self._queue[key]  # one that has failed stays, so that whoever counts on it is told
+
+
+def _named(label: str, write: Callable[..., Entry], *content: Any) -> Entry:
+    """The entry that `write` makes of `content`; errors name the work."""
+    try:
+        return write(*content)
+    except RunError as error:
+        raise type(error)(f"{label}: {error}") from error

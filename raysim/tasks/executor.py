@@ -71,6 +71,7 @@ class TaskExecutor:
         self._made_by: dict[Key, set[Key]] = {}
         self._logged: dict[Key, set[str]] = {}
         self._shared: OrderedDict[Key, Any] = OrderedDict()
+        self._unwritten: dict[Key, Any] = {}
         self._behind = WriteBehind(store)
 
     async def get_or_compute(self, key: Key, setting: str, label: str, work: Work) -> Entry:
@@ -124,22 +125,41 @@ class TaskExecutor:
             await asyncio.shield(running)
 
     async def rematerialize(self, *keys: Key | None) -> None:
-        """Makes arrays that were evicted. Whoever needs them calls this before it holds a slot: making takes one."""
+        """Makes arrays that are nowhere any more. Whoever needs them calls this before it holds a slot.
+
+        Making takes one.
+        """
         for key in keys:
-            entry = self.store.peek(key) if key else None
+            entry = self.store.peek(key) if key and key not in self._unwritten else None
             if entry and entry.dropped:
                 await self.entry(entry.key)
 
     async def broadcast(self, key: Key) -> Any:
         """The weights of `key`, where actors can read them."""
-        if key not in self._shared:
+        handle = self.in_passing(key)
+        if handle is None:
+            handle = self._shared.get(key)
+        if handle is None:
             entry = await self.entry(key)
-            self.hand_on(key, self.backend.share(entry.array("weights")))
-        self._shared.move_to_end(key)
-        return self._shared[key]
+            handle = self.backend.share(entry.array("weights"))
+            self.hand_on(key, handle)
+        elif key in self._shared:
+            self._shared.move_to_end(key)
+        return handle
+
+    def in_passing(self, key: Key) -> Any | None:
+        """By what the weights of `key` reach actors, where they are written nowhere.
+
+        Whoever waits for a slot asks before: an actor that is lost meanwhile takes them from here, and making them
+        again would wait for a slot, too.
+        """
+        return self._unwritten.get(key)
 
     def hand_on(self, key: Key, handle: Any) -> None:
         """Says by what the weights of `key` reach actors; see `raysim.cluster.backend.Backend.share`."""
+        if self._retention.in_passing(key):
+            self._unwritten[key] = handle  # until nobody needs it: the store does not have it
+            return
         self._shared[key] = handle
         if len(self._shared) > SHARED_WEIGHTS:
             self._shared.popitem(last=False)
@@ -155,6 +175,7 @@ class TaskExecutor:
         recipe: Mapping[str, Any],
         info: Mapping[str, Any],
         arrays: Mapping[str, npt.NDArray[Any]],
+        policy: ArrayPolicy,
         then: Callable[[], None] = lambda: None,
     ) -> Entry:
         """The entry of finished work, whose facts are there; its arrays are written meanwhile.
@@ -164,18 +185,20 @@ class TaskExecutor:
             recipe: of it.
             info: its JSON facts.
             arrays: its arrays, which nobody may change any more.
+            policy: whether somebody waits for the arrays in the store; else those that only pass are not written.
             then: called once the entry is in the store, or cannot be written.
 
         Raises:
             Diverged: an array has no finite norm; nothing is kept of it.
         """
+        key = key_of(recipe)
         try:
             await asyncio.to_thread(refuse_diverged, arrays)
-            self._behind.put(label, recipe, info, arrays, then)
+            facts_alone = policy is ArrayPolicy.LOOKUP and self._retention.in_passing(key)
+            self._behind.put(label, recipe, info, arrays, then, facts_alone)
         except BaseException:
             then()
             raise
-        key = key_of(recipe)
         return Entry(key, self.store.folder, recipe, parse_json(canonical_json(info).encode()), {})
 
     async def written(self, *keys: Key) -> None:
@@ -258,7 +281,9 @@ class TaskExecutor:
                 except LeasedElsewhere:
                     await self._wait_for_other_run(key, label)
                 except ActorLost:
-                    self._shared.clear()  # weights that a lost one made may be lost with it
+                    # Weights that a lost one made may be lost with it.
+                    self._shared.clear()
+                    self._unwritten.clear()
                     raise
 
         try:
@@ -279,6 +304,7 @@ class TaskExecutor:
         for unused in self._retention.ended(key, self._made_by.get(key, ())):
             self.store.drop_arrays(unused)
             self._shared.pop(unused, None)
+            self._unwritten.pop(unused, None)
 
     async def _wait_for_other_run(self, key: Key, label: str) -> None:
         self.observer.note(f"{label}: another run that shares the store is at it; waiting for its result")

@@ -1,11 +1,14 @@
 """Strategies with state at the clients, and the norms of rounds, on small real runs."""
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import numpy as np
 import pytest
 
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.ray_backend import RayBackend
-from raysim.core.errors import InputError
+from raysim.core.errors import ActorLost, InputError
 from raysim.store.store import Store
 from raysim.store.transfers import transfers_of
 
@@ -115,3 +118,59 @@ def test_local_steps_are_the_same_for_all_whatever_their_data(run_study) -> None
     (last,) = [m.lineage for m in results.reached if m.checkpoint.final and m.checkpoint.moment == "round"]
     assert last.tokens_seen == {s.instruction.organizations[0]: 2 * s.num_tokens for s in stages}
     assert (last.steps, last.steps_in_sequence) == (20, 10)
+
+
+class Losing(InlineBackend):
+    """Loses the actor of the `nth` training."""
+
+    def __init__(self, nth: int) -> None:
+        self.trainings_left = nth
+
+    async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+        self.trainings_left -= method == "train"
+        if method == "train" and self.trainings_left == 0:
+            raise ActorLost("lost")
+        async for item in super().stream(actor, method, *args):
+            yield item
+
+
+SERVERS = [{"fedavg": {"rounds": 3}}, {"fedyogi": {"rounds": 3}}]
+
+
+@pytest.fixture(scope="module")
+def servers_written(run_study) -> Any:
+    """Two settings of three rounds, of which everything is written."""
+    return run_study(InlineBackend(), SERVERS)
+
+
+def finals(results: Any) -> list[np.ndarray]:
+    return [arrays(results.store, key)["weights"] for key in sorted(results.plan.leaves)]
+
+
+@pytest.mark.parametrize("nth", [0, 7], ids=["nothing is lost", "an actor is lost"])
+def test_what_only_passes_is_not_written(run_study, servers_written, tmp_path, nth: int) -> None:
+    """Ten trainings, of which the settings share those of round 1; a lost actor costs the rounds before it."""
+    backend = Losing(nth)
+    results = run_study(backend, SERVERS, folder=tmp_path, keep="leaves", write="kept", retries=1)
+    assert all(np.array_equal(*pair) for pair in zip(finals(results), finals(servers_written), strict=True))
+    entries = {key: results.store.peek(key) for key in results.plan.recipes}
+    leaves = set(results.plan.leaves)
+    assert {key for key, entry in entries.items() if not entry.dropped} == leaves
+    if nth:
+        assert nth - backend.trainings_left > 11
+    else:
+        assert -backend.trainings_left == 10
+        hashed = {key for key, entry in entries.items() if all(facts["sha256"] for facts in entry.files.values())}
+        assert hashed == leaves | {results.context.start}
+    again = run_study(InlineBackend(), SERVERS, folder=tmp_path, keep="leaves")
+    assert {row["status"] for row in again.rows} == {"cached"}
+
+
+def test_what_was_not_written_is_made_again_to_the_same_bits(run_study, servers_written, tmp_path) -> None:
+    """A round more than a store has, which holds no weights at all."""
+    shorter = [{name: {"rounds": 2}} for entry in SERVERS for name in entry]
+    run_study(InlineBackend(), shorter, folder=tmp_path, keep="metrics", write="kept", epochs=3)
+    assert not list(tmp_path.rglob("weights.npy"))
+    longer = run_study(InlineBackend(), SERVERS, folder=tmp_path, keep="leaves", write="kept", epochs=3)
+    whole = run_study(InlineBackend(), SERVERS, epochs=3)
+    assert all(np.array_equal(*pair) for pair in zip(finals(longer), finals(whole), strict=True))

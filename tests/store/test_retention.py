@@ -83,3 +83,18 @@ def test_work_that_begins_again_holds_on_to_its_parents() -> None:
     retention.begins_again("sum")
     assert "a" not in retention.ended("sum")
     assert "a" in retention.ended("ab")
+
+
+@pytest.mark.parametrize(
+    ("keep", "passes"), [("all", set()), ("models", {"c"}), ("leaves", {"c"}), ("metrics", {"c", "again"})]
+)
+def test_what_only_passes_is_read_by_training_and_aggregations_and_does_not_stay(keep: Keep, passes: set[str]) -> None:
+    """`a` is another stage's optimizer state, `initial`, `ab` and `sum` are scored."""
+    recipes = {
+        **RECIPES,
+        "c": {"kind": "train", "weights": "sum", "client_state": None},
+        "again": {"kind": "aggregate", "state": "sum", "results": ["c"]},
+    }
+    found = [Retention(keep, recipes, LEAVES | {"again"}, models=LEAVES, write=write) for write in ("all", "kept")]
+    stages = [key for key, recipe in recipes.items() if recipe["kind"] in ("initial", "train", "aggregate")]
+    assert [{key for key in stages if one.in_passing(key)} - {"b"} for one in found] == [set(), passes]

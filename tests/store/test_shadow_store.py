@@ -82,6 +82,13 @@ def test_arrays_that_were_let_go_are_compared_by_their_hash(make: Make) -> None:
     assert compare(hollow, make(FAR), 0.0) == "weights.npy has other bits than the array that was evicted"
 
 
+def test_arrays_that_were_never_written_are_compared_with_nothing(make: Make, tmp_path: Path) -> None:
+    noted = Store(tmp_path / "noted").note(RECIPE, {"loss": 0.5}, {"weights": WEIGHTS})
+    made = replace(make(FAR, loss=0.5), files={"weights.npy": {"sha256": "other", "bytes": 8}})
+    assert compare(noted, made, 0.0) is None
+    assert compare(noted, replace(made, info={"loss": 1.0}), 0.0) == "loss in its facts"
+
+
 def test_files_that_only_one_has_are_named(make: Make) -> None:
     whole, less = make(), make()
     less = replace(less, files={"weights.npy": less.files["weights.npy"]})

@@ -350,3 +350,25 @@ def test_weights_of_half_precision_are_no_smaller_for_it(store: Store) -> None:
 def test_large_and_empty_weights_enter(store: Store) -> None:
     arrays = {"weights": np.full(9, 1e15, np.float32), "none": np.empty(0, np.float32), "ids": np.array([2**31])}
     assert set(store.put(RECIPE, {}, arrays).arrays()) == set(arrays)
+
+
+def test_what_is_noted_counts_as_evicted_and_comes_back_whatever_it_is(store: Store) -> None:
+    noted = store.note(RECIPE, INFO, ARRAYS)
+    files = {f"{name}.npy" for name in ARRAYS}
+    assert noted.dropped == files == set(noted.files)
+    assert {facts["sha256"] for facts in noted.files.values()} == {""}
+    assert store.get(KEY) == noted
+    assert not list(store.folder.rglob("*.npy"))
+    store.write(RECIPE, INFO, ARRAYS)
+    back = store.get(KEY)
+    assert back is not None
+    assert not back.dropped
+    assert all(np.array_equal(back.array(name), array) for name, array in ARRAYS.items())
+    store.drop_arrays(KEY)
+    with pytest.raises(RunError, match="comes out otherwise"):
+        store.write(RECIPE, INFO, {name: array + 1 for name, array in ARRAYS.items()})
+
+
+def test_a_note_gives_way_to_what_is_there(store: Store) -> None:
+    store.put(RECIPE, INFO, ARRAYS, TABLES)
+    assert not store.note(RECIPE, INFO, ARRAYS).dropped

@@ -29,7 +29,7 @@ from raysim.simulation.loop import StrategyRun, simulate, strategy_runs
 from raysim.simulation.planner import Plan, plan
 from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
-from raysim.store.retention import Keep, Retention
+from raysim.store.retention import Keep, Retention, Write
 from raysim.store.store import Store
 from raysim.store.task_log import TaskLog, TaskRecord, read_log
 from raysim.tasks.executor import TaskExecutor
@@ -142,6 +142,7 @@ def run_study(
         replicas: int = 1,
         retries: int = 0,
         keep: Keep = "all",
+        write: Write = "all",
         seed: int = 1,
         checkpoint_epochs: bool = False,
         checkpoint_every_s: float = 1e6,
@@ -192,7 +193,7 @@ def run_study(
                 chosen = [run for entry in entries for run in strategy_runs(resolve(entry, "strategies"), context)]
             planned = await plan(chosen)
             log.unlink(missing_ok=True)
-            retention = Retention(keep, planned.recipes, planned.leaves)
+            retention = Retention(keep, planned.recipes, planned.leaves, write=write)
             executor = TaskExecutor(Store(base / "store"), pool, retention, TaskLog(log), "session", observer)
             results = RunResults(executor.store, context, planned, [], executor.used, observer)
             runner = TrainingExecutor(

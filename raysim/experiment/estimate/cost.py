@@ -12,7 +12,7 @@ from raysim.measures.base import PlannedEvaluation
 from raysim.measures.evaluation_plan import measured_models
 from raysim.measures.generation import models_per_job
 from raysim.simulation.planner import Plan
-from raysim.store.retention import Keep, Retention
+from raysim.store.retention import Retention, StoreSettings
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def estimate(
     log: Sequence[Timing],
     rate: float,
     slots: int,
-    keep: Keep,
+    store: StoreSettings,
 ) -> dict[str, Any]:
     """Hours and bytes of the pending work.
 
@@ -50,10 +50,10 @@ def estimate(
         log: what runs took on this machine.
         rate: FLOP/s of matrix products of one slot.
         slots: at work at once.
-        keep: what the store keeps.
+        store: what stays in the store, and what is written.
     """
     trained, time_ahead = ahead.trained, duration(ahead, log, rate)
-    peak, end = footprint(plan, evaluations, keep, slots, models_per_job(trained))
+    peak, end = footprint(plan, evaluations, store, slots, models_per_job(trained))
     return {
         "parameters": ahead.parameters,
         "trained_parameters": trained,
@@ -62,7 +62,7 @@ def estimate(
         "seconds": {name: round(seconds, 1) for name, seconds in time_ahead.phases.items()},
         "work_seconds": {kind: round(seconds, 1) for kind, seconds in time_ahead.kinds.items()},
         "runs_in_log": time_ahead.runs,
-        "keep": keep,
+        "keep": store.keep,
         "bytes": 4 * trained * end,
         "peak_bytes": 4 * trained * peak,
         "assumed_flop_per_s": round(rate * EFFICIENCY * slots),
@@ -71,18 +71,18 @@ def estimate(
 
 
 def footprint(
-    plan: Plan, evaluations: Mapping[Key, PlannedEvaluation], keep: Keep, slots: int, wave: int
+    plan: Plan, evaluations: Mapping[Key, PlannedEvaluation], store: StoreSettings, slots: int, wave: int
 ) -> tuple[int, int]:
     """Flat buffers of the size of the model that the store holds at most, and when the run has ended.
 
-    Walks the plan, one piece of work after the other, and evicts what `keep` evicts. To the most that lie there at
+    Walks the plan, one piece of work after the other, and evicts what `store` evicts. To the most that lie there at
     once it adds what `slots` stages side by side may hold beyond that: a checkpoint of three buffers each, and the
     models of as many branches.
 
     Args:
         plan: of the run.
         evaluations: work on its models.
-        keep: what the store keeps.
+        store: what stays in the store, and what is written.
         slots: stages at once.
         wave: models that are probed together.
     """
@@ -90,7 +90,8 @@ def footprint(
     for key, planned in evaluations.items():
         of_model.setdefault(planned.recipe["weights"], []).append(key)
     recipes = {**plan.recipes, **{key: planned.recipe for key, planned in evaluations.items()}}
-    retention = Retention(keep, recipes, plan.leaves, models=measured_models(plan, evaluations))
+    models = measured_models(plan, evaluations)
+    retention = Retention(store.keep, recipes, plan.leaves, models=models, write=store.write)
     present: dict[Key, int] = {}
     waiting: list[Key] = []
     peak = 0
@@ -107,7 +108,7 @@ def footprint(
     # Snapshots are models without a recipe of their own; they come with their stage.
     made = {**plan.buffers, **{model: 1 for model in of_model if model not in plan.buffers}}
     for model, buffers in made.items():
-        present[model] = buffers
+        present[model] = 0 if retention.in_passing(model) else buffers
         peak = max(peak, sum(present.values()))
         end(model)
         for work in of_model.get(model, ()):
@@ -118,5 +119,5 @@ def footprint(
         if len({evaluations[work].recipe["weights"] for work in waiting}) >= wave:
             probe()
     probe()
-    beside = 3 * slots + (0 if keep == "all" else (slots - 1) * max(made.values(), default=0) * 2)
+    beside = 3 * slots + (0 if store.keep == "all" else (slots - 1) * max(made.values(), default=0) * 2)
     return peak + beside, sum(present.values())

@@ -10,7 +10,7 @@ from raysim.experiment.estimate.cost import footprint
 from raysim.measures.base import PlannedEvaluation
 from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.strategy import ModelCheckpoint
-from raysim.store.retention import Keep
+from raysim.store.retention import Keep, StoreSettings
 
 KEEPS: tuple[Keep, ...] = ("all", "models", "leaves", "metrics")
 
@@ -41,25 +41,31 @@ CHAIN = {"initial": None, "a": "initial", "b": "a"}
 )
 def test_a_chain_is_at_most_two_models_wide(keep: Keep, peak: int, end: int) -> None:
     """Beside them lie the three buffers of the checkpoint of the one stage at a time."""
-    assert footprint(plan_of(CHAIN, {"b"}), {}, keep, slots=1, wave=1) == (peak + 3, end)
+    assert footprint(plan_of(CHAIN, {"b"}), {}, StoreSettings(keep=keep), slots=1, wave=1) == (peak + 3, end)
 
 
 @pytest.mark.parametrize(("wave", "peak"), [(1, 2), (2, 2), (3, 3), (9, 3)])
 def test_models_wait_for_the_others_of_their_wave(wave: int, peak: int) -> None:
     measures = {f"probe {key}": {"kind": "generate", "weights": key} for key in CHAIN}
-    assert footprint(plan_of(CHAIN, {"b"}), planned(measures), "metrics", slots=1, wave=wave) == (peak + 3, 0)
+    assert footprint(plan_of(CHAIN, {"b"}), planned(measures), StoreSettings(keep="metrics"), slots=1, wave=wave) == (
+        peak + 3,
+        0,
+    )
 
 
 def test_every_slot_may_hold_a_checkpoint_and_a_branch_of_its_own() -> None:
     plan = plan_of(CHAIN, {"b"}, {"a": 3})
-    assert footprint(plan, {}, "all", slots=3, wave=1) == (5 + 9, 5)
-    assert footprint(plan, {}, "metrics", slots=3, wave=1) == (4 + 9 + 2 * 3 * 2, 0)
+    assert footprint(plan, {}, StoreSettings(keep="all"), slots=3, wave=1) == (5 + 9, 5)
+    assert footprint(plan, {}, StoreSettings(keep="metrics"), slots=3, wave=1) == (4 + 9 + 2 * 3 * 2, 0)
 
 
 def test_snapshots_stay_as_models_do() -> None:
     """They have no recipe in the plan; what is measured of them names them."""
     measures = {"score": {"kind": "losses", "weights": "snapshot"}}
-    ends = [footprint(plan_of(CHAIN, {"b"}), planned(measures), keep, slots=1, wave=1)[1] for keep in KEEPS]
+    ends = [
+        footprint(plan_of(CHAIN, {"b"}), planned(measures), StoreSettings(keep=keep), slots=1, wave=1)[1]
+        for keep in KEEPS
+    ]
     assert ends == [4, 4, 1, 0]
 
 
@@ -96,4 +102,7 @@ def test_peak_and_end_are_those_of_a_run_counted_moment_by_moment(
         if keep in ("all", "models") or (keep == "leaves" and model in plan.leaves):
             last[model] = len(ends)
     there = [sum(plan.buffers[m] for m in plan.buffers if ends.index(m) <= i <= last[m]) for i in range(len(ends) + 1)]
-    assert footprint(plan, planned(measures), keep, slots=1, wave=wave) == (max(there) + 3, there[-1])
+    assert footprint(plan, planned(measures), StoreSettings(keep=keep), slots=1, wave=wave) == (
+        max(there) + 3,
+        there[-1],
+    )
