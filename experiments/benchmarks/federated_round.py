@@ -2,8 +2,9 @@
 
 Three clients answer with the weights that they were given, so a round is what the framework itself takes: weights there
 and back, aggregation, and with raysim either everything stored (`store.keep: all`), written behind the rounds, or the
-last model alone (`store.keep: leaves`, `store.write: kept`); the time of the last write counts. Flower runs in an environment of its own, which the script makes, since its engine wants another Ray.
-Rounds after the first, which starts processes; medians. The three take turns.
+last model alone (`store.keep: leaves`, `store.write: kept`); the time of the last write counts. Flower runs in an
+environment of its own, which the script makes, since its engine wants another Ray, and without rounds of evaluation.
+Rounds after the first, which starts processes; medians. All take turns.
     python experiments/benchmarks/federated_round.py [--sizes 1e4 1e7 124e6] [--rounds 6] [--pairs 3] [--only-raysim]
 """
 

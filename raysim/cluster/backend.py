@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
+from raysim.training.request import TrainerSettings
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Backend(Protocol):
     embedded: bool
     """Whether it is a Ray of our own, in this machine alone."""
 
-    def launcher(self) -> RankLauncher:
-        """What a client starts ranks with."""
+    def launcher(self, settings: TrainerSettings) -> RankLauncher:
+        """What a client starts ranks with, where the trainer has these settings."""
         ...
 
     def spawn(self, plain_class: type, *args: Any) -> Any:
@@ -94,7 +95,7 @@ class InlineBackend:
     name: Literal["inline", "ray"] = "inline"
     embedded = False
 
-    def launcher(self) -> RankLauncher:
+    def launcher(self, settings: TrainerSettings) -> RankLauncher:
         return NO_RANK_LAUNCHER
 
     def spawn(self, plain_class: type, *args: Any) -> Any:

@@ -50,7 +50,9 @@ class RayBackend:
         """Ranks of these settings that the cluster's nodes could hold at once if they did nothing else."""
         return room_for(self._ray.nodes(), bundle_of(settings))
 
-    def launcher(self) -> RankLauncher:
+    def launcher(self, settings: TrainerSettings) -> RankLauncher:
+        if settings.device != "cuda":
+            return RayRankLauncher()
         # On a single machine with a single GPU there is nothing to hand out, and a process for each stage to save.
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         gpus = sum(node["Resources"].get("GPU", 0) for node in nodes)

@@ -155,7 +155,7 @@ class TrainingExecutor:
         )
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
-        planned: RoundPlan = await self._strategy_actors.ask(strategy_run, "restore", entry.info["control"])
+        planned = await self._strategy_actors.plan_after(strategy_run, key, entry.info["control"])
         if strategy_run.strategy.family != "federated":
             return planned
         index = planned.control["round"]
@@ -215,7 +215,9 @@ class TrainingExecutor:
                     weights = await executor.broadcast(instruction.model)
                 executor.attempt(key, TRAIN.name, label, stage.tokens, client)
                 started_s = time.monotonic()
-                stream = executor.backend.stream(actor, "train", request, weights, executor.backend.launcher())
+                stream = executor.backend.stream(
+                    actor, "train", request, weights, executor.backend.launcher(context.trainer)
+                )
                 update, trained = None, None
                 async for event in stream:
                     match event:
@@ -278,7 +280,8 @@ class TrainingExecutor:
 
     async def _resume_state(self, context: RunContext, stage: Stage, policy: ArrayPolicy) -> TrainState | None:
         """The state that an attempt at `stage` left behind when it was cut, if it is of use."""
-        partial = await asyncio.to_thread(self._executor.store.get_partial, stage.key)
+        store = self._executor.store
+        partial = await asyncio.to_thread(store.get_partial, stage.key) if store.has_partial(stage.key) else None
         if partial is None:
             return None
         # It may come from a run that wanted no epoch checkpoints, past epochs whose models are wanted now.

@@ -9,7 +9,7 @@ from raysim.core.keys import Key, key_of
 from raysim.simulation.loop import StrategyRun, simulate
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
-from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
+from raysim.simulation.strategy_actor import NO_WEIGHTS, Aggregated, RoundPlan, StrategyActor
 from raysim.training.objectives import stateful
 
 
@@ -150,10 +150,11 @@ class Planner:
         parent = round_plan.control["model"]
         recipe = strategy_run.context.aggregation(strategy_run.strategy, parent, results)
         key = key_of(recipe)
-        _, *tensors = strategy_actor.aggregate(None, results, key, *(r.weights for r in results))
+        aggregated, *tensors = strategy_actor.aggregate(None, results, key, *(r.weights for r in results))
         self.plan.add(key, recipe, len(tensors))
         self.plan.aggregations.append(key)
-        planned = strategy_actor.current_plan()
+        assert isinstance(aggregated, Aggregated), "it comes first"
+        planned = aggregated.plan
         federated = strategy_run.strategy.family == "federated"
         sent = uploads(results, key, planned.control["round"], planned.checkpoints) if federated else []
         self.plan.uploads += [PlannedModel(strategy_run, checkpoint) for checkpoint in sent]

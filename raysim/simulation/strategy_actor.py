@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from raysim.core.keys import Key
+from raysim.core.json_text import parse_json
+from raysim.core.keys import Key, canonical_json
 from raysim.simulation.round_norms import norms_of
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
 from raysim.training.weights import Flat
@@ -35,14 +36,19 @@ class Aggregated:
     """A state that an aggregation has come to.
 
     Attributes:
-        control: the state without its tensors.
-        tensors: their names, in the order in which they follow.
+        plan: of the next round.
+        tensors: names of the state's tensors, in the order in which they follow.
         norms: of the round; see `raysim.simulation.round_norms`.
     """
 
-    control: Mapping[str, Any]
+    plan: RoundPlan
     tensors: tuple[str, ...]
     norms: Mapping[str, Any]
+
+    @property
+    def control(self) -> Mapping[str, Any]:
+        """The state without its tensors."""
+        return self.plan.control
 
 
 class StrategyActor:
@@ -66,15 +72,10 @@ class StrategyActor:
         mine = self._state
         return self._plan_of(State(**control, tensors=mine.tensors if mine and mine.model == control["model"] else {}))
 
-    def current_plan(self) -> RoundPlan:
-        """The plan of the present state, once more."""
-        assert self._state is not None, "begin() comes first"
-        return self._plan_of(self._state)
-
     def aggregate(
         self, tensors: Mapping[str, Flat] | None, results: Sequence[ClientUpdate], key: Key, *weights: Flat
     ) -> Iterator["Aggregated | Flat"]:
-        """Applies results with their weights; `current_plan` then says what comes next.
+        """Applies results with their weights.
 
         Args:
             tensors: of the state, where this actor does not have them yet.
@@ -83,16 +84,18 @@ class StrategyActor:
             *weights: float32 ``[num_parameters]`` for each result.
 
         Yields:
-            The new state without its tensors, and then each of these, so that one can be handed on by itself.
+            What comes next, and then each tensor of the new state, so that one can be handed on by itself.
         """
         assert self._state is not None, "begin() comes first"
         state = self._state if tensors is None else self._state.with_tensors(tensors)
         full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
         with np.errstate(all="ignore"):  # what has diverged is refused by the store, in words
-            self._state = self._strategy.apply(state, full, key)
-            norms = norms_of(state.tensors["weights"], full, self._state.tensors["weights"])
-        yield Aggregated(self._state.control(), tuple(self._state.tensors), norms)
-        for tensor in self._state.tensors.values():  # noqa: UP028 - Ray sends to a generator, which a `yield from` hands on
+            after = self._strategy.apply(state, full, key)
+            norms = norms_of(state.tensors["weights"], full, after.tensors["weights"])
+        # As a run that is resumed reads it, so that both go on alike.
+        control = parse_json(canonical_json(after.control()).encode())
+        yield Aggregated(self._plan_of(State(**control, tensors=after.tensors)), tuple(after.tensors), norms)
+        for tensor in after.tensors.values():  # noqa: UP028 - Ray sends to a generator, which a `yield from` hands on
             yield tensor
 
     def _plan_of(self, state: State) -> RoundPlan:

@@ -1,5 +1,7 @@
 """The actors of a run's strategies: each made when its strategy run begins, replaced when it is lost, ended with it."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,17 +13,22 @@ from raysim.core.errors import ActorLost
 from raysim.core.keys import Key
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.strategy import ClientUpdate
-from raysim.simulation.strategy_actor import Aggregated, StrategyActor
+from raysim.simulation.strategy_actor import Aggregated, RoundPlan, StrategyActor
 from raysim.training.weights import Flat
+
+TRUSTED_S = 1.0
+"""So long after its last answer an actor is supposed to be there."""
 
 
 @dataclass
 class _Place:
-    """Where the actor of a strategy run is, and of which of its states it has the tensors."""
+    """Where the actor of a strategy run is, of which of its states it has the tensors, and when it last answered."""
 
     backend: Backend
     actor: Any
     tensors_of: Key | None = None
+    plan: RoundPlan | None = None
+    answered_s: float = -math.inf
 
 
 class StrategyActors:
@@ -52,20 +59,29 @@ class StrategyActors:
         """
         place = self._places[strategy_run]
         try:
-            return await place.backend.call(place.actor, method, *args)
+            answer = await place.backend.call(place.actor, method, *args)
+            place.answered_s = time.monotonic()
+            return answer
         except ActorLost:
             self._replace(strategy_run)
             raise
 
     async def ensure(self, strategy_run: StrategyRun) -> None:
-        """Makes sure that the actor answers: it may have been lost since its last call."""
+        """Makes sure that the actor answers: it may have been lost since its last call, if that is a while ago."""
         place = self._places[strategy_run]
-        if not await place.backend.ping(place.actor):
+        if time.monotonic() - place.answered_s > TRUSTED_S and not await place.backend.ping(place.actor):
             self._replace(strategy_run)
 
     def has_tensors(self, strategy_run: StrategyRun, state: Key) -> bool:
         """Whether the actor has the tensors of the state that is named by `state`."""
         return self._places[strategy_run].tensors_of == state
+
+    async def plan_after(self, strategy_run: StrategyRun, state: Key, control: Mapping[str, Any]) -> RoundPlan:
+        """The plan of the state that `state` and `control` name: of the last aggregation, or made by the actor now."""
+        place = self._places[strategy_run]
+        if place.plan and place.tensors_of == state:
+            return place.plan
+        return await self.ask(strategy_run, "restore", control)
 
     async def aggregate(
         self,
@@ -93,7 +109,7 @@ class StrategyActors:
             self._replace(strategy_run)
             raise
         assert aggregated is not None, "it comes first"
-        place.tensors_of = key
+        place.tensors_of, place.plan, place.answered_s = key, aggregated.plan, time.monotonic()
         return aggregated, dict(zip(aggregated.tensors, shared, strict=True))
 
     def end(self, strategy_run: StrategyRun) -> None:

@@ -153,7 +153,8 @@ def write_entry(
             pq.write_table(table, file)
         files[f"{name}.parquet"] = _facts(folder / f"{name}.parquet")
     dropped = frozenset(f"{name}.npy" for name in arrays) if facts_alone else frozenset()
-    write_facts(folder / FACTS_FILE, Entry(key, folder, recipe, info, files, dropped))
+    # Facts alone that a power cut tears are a damaged entry, which costs no more than the arrays that are nowhere.
+    write_facts(folder / FACTS_FILE, Entry(key, folder, recipe, info, files, dropped), durably=not facts_alone)
 
 
 def unwritten(array: npt.NDArray[Any]) -> dict[str, Any]:
@@ -161,8 +162,8 @@ def unwritten(array: npt.NDArray[Any]) -> dict[str, Any]:
     return {"sha256": "", "bytes": array.nbytes}
 
 
-def write_facts(path: Path, entry: Entry) -> None:
-    """Writes the facts of `entry`, durably."""
+def write_facts(path: Path, entry: Entry, durably: bool = True) -> None:
+    """Writes the facts of `entry`."""
     body: dict[str, Any] = {
         "format": _FORMAT,
         "key": entry.key,
@@ -172,7 +173,7 @@ def write_facts(path: Path, entry: Entry) -> None:
     }
     if entry.dropped:
         body["dropped"] = sorted(entry.dropped)
-    with _durable(path) as file:
+    with _durable(path) if durably else path.open("wb") as file:
         file.write(json.dumps({**body, "sha256": _digest(body)}, indent=1).encode())
 
 

@@ -200,6 +200,10 @@ class Store:
         for folder in older:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def has_partial(self, key: Key) -> bool:
+        """Whether there is something of a checkpoint of an unfinished stage, without a look at it."""
+        return (self._partial / key).is_dir()
+
     def get_partial(self, key: Key) -> Entry | None:
         """The newest checkpoint of an unfinished stage that is whole, or None."""
         for folder in reversed(self._checkpoints(key)):
@@ -211,7 +215,8 @@ class Store:
 
     def _written(self, key: Key) -> Entry:
         """The entry that has just been written, whose checkpoints are of no more use."""
-        shutil.rmtree(self._partial / key, ignore_errors=True)
+        if self.has_partial(key):
+            shutil.rmtree(self._partial / key, ignore_errors=True)
         entry = self.peek(key)
         assert entry is not None, "it was written just now"
         return entry

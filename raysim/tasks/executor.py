@@ -99,7 +99,7 @@ class TaskExecutor:
         """
         await self.written(key)
         try:
-            entry = await asyncio.to_thread(self.store.get, key)
+            entry = await asyncio.to_thread(self.store.get, key) if self.store.has(key) else None
         except DamagedEntry as error:
             self.observer.note(f"{error}; it is moved to the store's folder 'damaged' and computed again")
             self.store.discard(key)

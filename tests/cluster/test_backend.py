@@ -6,6 +6,7 @@ from typing import Any
 
 from raysim.cluster.backend import InlineBackend
 from raysim.training.ranks import NO_RANK_LAUNCHER
+from raysim.training.request import TrainerSettings
 
 
 class Counter:
@@ -56,7 +57,7 @@ def test_what_is_shared_is_the_thing_itself_and_errors_stay() -> None:
     backend, value, error = InlineBackend(), object(), ValueError("x")
     assert backend.share(value) is value
     assert backend.translate_error(error) is error
-    assert backend.launcher() is NO_RANK_LAUNCHER
+    assert backend.launcher(TrainerSettings()) is NO_RANK_LAUNCHER
     asyncio.run(backend.await_failure_detection())
     backend.kill(value)
     backend.close()

@@ -153,7 +153,7 @@ def test_what_ray_says_of_a_lost_actor(ray_session: None) -> None:
         assert await backend.ping(actor)
         os.kill(await actor.__ray_call__.remote(_pid), signal.SIGKILL)
         with pytest.raises(ActorLost, match=r"ended unexpectedly; .* lower\s+trainer\.batch_size|cannot be reached"):
-            await backend.call(actor, "current_plan")
+            await backend.call(actor, "begin", "initial")
         await backend.await_failure_detection()
         assert not await backend.ping(actor)
         backend.kill(actor)

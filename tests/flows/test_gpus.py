@@ -102,7 +102,7 @@ backend = RayBackend(None, None)
 wait = lambda groups, expected: [one.wait(20 if there else 1) for one, there in zip(groups, expected)]
 for share, at_first, then in json.loads(sys.argv[1]):
     settings = TrainerSettings(device="cuda", gpus=share)
-    print(backend.room(settings), backend.launcher().wanted(settings))
+    print(backend.room(settings), backend.launcher(settings).wanted(settings))
     groups = [ray.util.placement_group([bundle_of(settings)], strategy="PACK") for _ in range(3)]
     print(wait(groups, at_first))
     ray.util.remove_placement_group(groups[0])

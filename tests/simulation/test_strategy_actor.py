@@ -9,7 +9,7 @@ from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 from raysim.strategies.single import Single
 
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
-from raysim.simulation.strategy_actor import NO_WEIGHTS, Aggregated, StrategyActor
+from raysim.simulation.strategy_actor import NO_WEIGHTS, Aggregated, RoundPlan, StrategyActor
 
 FEDERATION = Federation((ClientInfo("a", 1, 10, 1.0, 0.0), ClientInfo("b", 3, 30, 1.0, 0.0)), 4, "reset")
 
@@ -19,11 +19,10 @@ def fedavg() -> FedAvg:
     return FedAvg(FedAvgSettings(rounds=2), FEDERATION)
 
 
-def updates(actor: StrategyActor) -> list[ClientUpdate]:
+def updates(plan: RoundPlan) -> list[ClientUpdate]:
     counts = {"a": 1, "b": 3}
     return [
-        ClientUpdate(one, f"trained {one.organizations[0]}", counts[one.organizations[0]])
-        for one in actor.current_plan().instructions
+        ClientUpdate(one, f"trained {one.organizations[0]}", counts[one.organizations[0]]) for one in plan.instructions
     ]
 
 
@@ -41,27 +40,27 @@ def test_a_strategy_that_does_not_aggregate_holds_keys_alone() -> None:
 def test_an_average_by_hand(fedavg: FedAvg) -> None:
     """1/4 of (0, 8) and 3/4 of (4, 0)."""
     actor = StrategyActor(fedavg)
-    actor.begin("initial")
+    begun = updates(actor.begin("initial"))
     weights: list[Any] = [np.array([0, 8], np.float32), np.array([4, 0], np.float32)]
-    aggregated, average = actor.aggregate({"weights": np.zeros(2, np.float32)}, updates(actor), "average", *weights)
+    aggregated, average = actor.aggregate({"weights": np.zeros(2, np.float32)}, begun, "average", *weights)
     assert isinstance(average, np.ndarray)
     assert average.tolist() == [3.0, 2.0]
     assert isinstance(aggregated, Aggregated)
     assert aggregated.tensors == ("weights",)
     assert aggregated.control == {"model": "average", "round": 1, "client_states": {}}
     assert aggregated.norms == {"updates": [8.0, 4.0], "step": math.sqrt(13)}
-    assert [one.model for one in actor.current_plan().instructions] == ["average", "average"]
+    assert [one.model for one in aggregated.plan.instructions] == ["average", "average"]
 
 
 def test_a_state_is_taken_over_with_the_tensors_that_are_there(fedavg: FedAvg) -> None:
     one, other = StrategyActor(fedavg), StrategyActor(fedavg)
-    one.begin("initial")
+    begun = updates(one.begin("initial"))
     weights: list[Any] = [np.array([2], np.float32), np.array([2], np.float32)]
-    aggregated, _ = one.aggregate({"weights": np.zeros(1, np.float32)}, updates(one), "average", *weights)
+    aggregated, _ = one.aggregate({"weights": np.zeros(1, np.float32)}, begun, "average", *weights)
     assert isinstance(aggregated, Aggregated)
-    assert other.restore(aggregated.control) == one.restore(aggregated.control)
+    assert other.restore(aggregated.control) == one.restore(aggregated.control) == aggregated.plan
     again: list[Any] = [np.array([6], np.float32), np.array([6], np.float32)]
-    _, average = one.aggregate(None, updates(one), "second", *again)
+    _, average = one.aggregate(None, updates(aggregated.plan), "second", *again)
     assert isinstance(average, np.ndarray)
     assert average.tolist() == [6.0]
 

@@ -81,10 +81,12 @@ def test_a_round(fedavg: StrategyRun) -> None:
         assert tensors["weights"].value.tolist() == [3.0, 2.0]
         assert tensors["weights"].handle is tensors["weights"].value
         assert aggregated.control["model"] == "average"
+        assert await actors.plan_after(fedavg, "average", aggregated.control) is aggregated.plan
+        assert (await actors.plan_after(fedavg, "another", aggregated.control)).control == aggregated.control
         assert actors.has_tensors(fedavg, "average")
         assert not actors.has_tensors(fedavg, "initial")
         actors.end(fedavg)
-        assert (backend.calls, backend.ended) == (["begin", "aggregate"], 1)
+        assert (backend.calls, backend.ended) == (["begin", "aggregate", "restore"], 1)
 
     asyncio.run(scenario())
 
@@ -116,7 +118,9 @@ def test_an_actor_that_is_lost_in_an_aggregation_leaves_one_without_tensors(feda
     asyncio.run(scenario())
 
 
-def test_an_actor_that_does_not_answer_is_replaced_beforehand(fedavg: StrategyRun) -> None:
+def test_an_actor_that_does_not_answer_is_replaced_beforehand(
+    fedavg: StrategyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
         backend = Losing()
         actors = actors_on(backend)
@@ -125,6 +129,9 @@ def test_an_actor_that_does_not_answer_is_replaced_beforehand(fedavg: StrategyRu
         await actors.ensure(fedavg)
         assert actors.has_tensors(fedavg, "average")
         backend.answers = False
+        await actors.ensure(fedavg)
+        assert actors.has_tensors(fedavg, "average")  # it answered just now
+        monkeypatch.setattr("raysim.simulation.strategy_actors.TRUSTED_S", 0.0)
         await actors.ensure(fedavg)
         assert not actors.has_tensors(fedavg, "average")
         assert backend.ended == 1
