@@ -312,15 +312,16 @@ class TrainingExecutor:
         await actors.ensure(strategy_run)
         executor.attempt(key, AGGREGATE.name, label, 0, strategy_run.name)
         parent = round_plan.control["model"]
-        tensors = None
-        if not actors.has_tensors(strategy_run, parent):
+        tensors = actors.tensors(strategy_run, parent)
+        if tensors is None:
             tensors = (await executor.entry(parent)).arrays()
             await actors.call(strategy_run, "restore", round_plan.control)
-        aggregated, shared = await actors.aggregate(strategy_run, tensors, results, key, weights)
+        given = *(result.key for result in results), parent
+        let_go = partial(executor.let_go, given, key)
+        aggregated, shared = await actors.aggregate(strategy_run, tensors, results, key, weights, let_go)
+        del tensors
         if again:
             actors.end(strategy_run)
-        del tensors, weights
-        executor.let_go([*(result.key for result in results), parent])
         await executor.written(parent)  # so no more than one round waits to be written
         info = {"control": aggregated.control, "norms": aggregated.norms}
         try:

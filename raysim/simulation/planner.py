@@ -9,7 +9,7 @@ from raysim.core.keys import Key, key_of
 from raysim.simulation.loop import StrategyRun, simulate
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
-from raysim.simulation.strategy_actor import NO_WEIGHTS, Aggregated, RoundPlan, StrategyActor
+from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
 from raysim.training.objectives import stateful
 
 
@@ -115,6 +115,7 @@ class Planner:
     def __init__(self) -> None:
         self.plan = Plan()
         self._strategy_actors: dict[StrategyRun, StrategyActor] = {}
+        self._tensors: dict[StrategyRun, tuple[str, ...]] = {}
 
     async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
         strategy_actor = self._strategy_actors[strategy_run] = StrategyActor(strategy_run.strategy)
@@ -150,10 +151,12 @@ class Planner:
         parent = round_plan.control["model"]
         recipe = strategy_run.context.aggregation(strategy_run.strategy, parent, results)
         key = key_of(recipe)
-        aggregated, *tensors = strategy_actor.aggregate(None, results, key, *(r.weights for r in results))
-        self.plan.add(key, recipe, len(tensors))
+        tensors = self._tensors.get(strategy_run, ("weights",))
+        arrays = [NO_WEIGHTS] * (len(tensors) + len(results))
+        aggregated = strategy_actor.aggregate(tensors, results, key, *arrays)
+        self._tensors[strategy_run] = aggregated.tensors
+        self.plan.add(key, recipe, len(aggregated.tensors))
         self.plan.aggregations.append(key)
-        assert isinstance(aggregated, Aggregated), "it comes first"
         planned = aggregated.plan
         federated = strategy_run.strategy.family == "federated"
         sent = uploads(results, key, planned.control["round"], planned.checkpoints) if federated else []

@@ -52,11 +52,12 @@ class Aggregated:
 
 
 class StrategyActor:
-    """Runs `strategy`, one call a round. The tensors of its state may be absent until an aggregation needs them."""
+    """Runs `strategy`, one call a round. It holds no tensors between rounds: they come with an aggregation."""
 
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
         self._state: State | None = None
+        self._made: Mapping[str, Flat] = {}
 
     def begin(self, model: Key) -> RoundPlan:
         """Starts from the weights named by `model`."""
@@ -68,34 +69,36 @@ class StrategyActor:
         return self._plan_of(self._strategy.apply(self._state, results, ""))
 
     def restore(self, control: Mapping[str, Any]) -> RoundPlan:
-        """Takes over a state that was aggregated before; its tensors stay in the store, unless this actor has them."""
-        mine = self._state
-        return self._plan_of(State(**control, tensors=mine.tensors if mine and mine.model == control["model"] else {}))
+        """Takes over a state that was aggregated before."""
+        return self._plan_of(State(**control))
 
-    def aggregate(
-        self, tensors: Mapping[str, Flat] | None, results: Sequence[ClientUpdate], key: Key, *weights: Flat
-    ) -> Iterator["Aggregated | Flat"]:
-        """Applies results with their weights.
+    def aggregate(self, tensors: Sequence[str], results: Sequence[ClientUpdate], key: Key, *arrays: Flat) -> Aggregated:
+        """Applies results with their weights; `new_tensors` then hands out what was made.
+
+        The two are apart, so that what the clients sent is gone before a copy of the new tensors travels.
 
         Args:
-            tensors: of the state, where this actor does not have them yet.
+            tensors: names of the state's tensors.
             results: in the order of the plan, without weights.
             key: of the model that is made here.
-            *weights: float32 ``[num_parameters]`` for each result.
-
-        Yields:
-            What comes next, and then each tensor of the new state, so that one can be handed on by itself.
+            *arrays: the state's tensors, and then for each result its weights, float32 ``[num_parameters]``.
         """
         assert self._state is not None, "begin() comes first"
-        state = self._state if tensors is None else self._state.with_tensors(tensors)
+        state = self._state.with_tensors(dict(zip(tensors, arrays, strict=False)))
+        weights = arrays[len(tensors) :]
         full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
         with np.errstate(all="ignore"):  # what has diverged is refused by the store, in words
             after = self._strategy.apply(state, full, key)
             norms = norms_of(state.tensors["weights"], full, after.tensors["weights"])
+        self._made = after.tensors
         # As a run that is resumed reads it, so that both go on alike.
         control = parse_json(canonical_json(after.control()).encode())
-        yield Aggregated(self._plan_of(State(**control, tensors=after.tensors)), tuple(after.tensors), norms)
-        for tensor in after.tensors.values():  # noqa: UP028 - Ray sends to a generator, which a `yield from` hands on
+        return Aggregated(self._plan_of(State(**control)), tuple(after.tensors), norms)
+
+    def new_tensors(self) -> Iterator[Flat]:
+        """Each tensor of the last aggregation, in the order of their names, so that one can be handed on by itself."""
+        made, self._made = self._made, {}
+        for tensor in made.values():  # noqa: UP028 - Ray sends to a generator, which a `yield from` hands on
             yield tensor
 
     def _plan_of(self, state: State) -> RoundPlan:

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,6 @@ from raysim.core.keys import Key
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.strategy import ClientUpdate
 from raysim.simulation.strategy_actor import Aggregated, RoundPlan, StrategyActor
-from raysim.training.weights import Flat
 
 TRUSTED_S = 1.0
 """So long after its last answer an actor is supposed to be there."""
@@ -22,12 +21,19 @@ TRUSTED_S = 1.0
 
 @dataclass
 class _Place:
-    """Where the actor of a strategy run is, of which of its states it has the tensors, and when it last answered."""
+    """Where the actor of a strategy run is, and when it last answered.
+
+    Attributes:
+        made: key of the state that its last aggregation made.
+        plan: of that state.
+        tensors: of that state, by what they reach actors.
+    """
 
     backend: Backend
     actor: Any
-    tensors_of: Key | None = None
+    made: Key | None = None
     plan: RoundPlan | None = None
+    tensors: Mapping[str, Any] = field(default_factory=dict)
     answered_s: float = -math.inf
 
 
@@ -72,45 +78,55 @@ class StrategyActors:
         if time.monotonic() - place.answered_s > TRUSTED_S and not await place.backend.ping(place.actor):
             self._replace(strategy_run)
 
-    def has_tensors(self, strategy_run: StrategyRun, state: Key) -> bool:
-        """Whether the actor has the tensors of the state that is named by `state`."""
-        return self._places[strategy_run].tensors_of == state
+    def tensors(self, strategy_run: StrategyRun, state: Key) -> Mapping[str, Any] | None:
+        """By what the tensors of the state that `state` names reach actors; None: they are in the store alone."""
+        place = self._places[strategy_run]
+        return place.tensors if place.made == state else None
 
     async def plan_after(self, strategy_run: StrategyRun, state: Key, control: Mapping[str, Any]) -> RoundPlan:
         """The plan of the state that `state` and `control` name: of the last aggregation, or made by the actor now."""
         place = self._places[strategy_run]
-        if place.plan and place.tensors_of == state:
+        if place.plan and place.made == state:
             return place.plan
         return await self.ask(strategy_run, "restore", control)
 
     async def aggregate(
         self,
         strategy_run: StrategyRun,
-        tensors: Mapping[str, Flat] | None,
+        tensors: Mapping[str, Any],
         results: Sequence[ClientUpdate],
         key: Key,
-        weights: Sequence[Any],
+        weights: list[Any],
+        let_go: Callable[[], None] = lambda: None,
     ) -> tuple[Aggregated, dict[str, Shared]]:
         """The state that `key` names, and its tensors; see `StrategyActor.aggregate`.
+
+        Args:
+            strategy_run: whose actor is asked.
+            tensors: of the state, by name: arrays, or by what they reach actors.
+            results: in the order of the plan, without weights.
+            key: of the model that is made here.
+            weights: for each result; the list is empty afterwards.
+            let_go: called once what was given is needed no more, before the new tensors travel.
 
         Raises:
             ActorLost: the actor is lost; there is another one now.
         """
         place = self._places[strategy_run]
-        aggregated, shared = None, []
         try:
-            async for item in place.backend.stream(place.actor, "aggregate", tensors, results, key, *weights):
-                match item:
-                    case Aggregated():
-                        aggregated = item
-                    case Shared():
-                        shared.append(item)
+            given = *tensors.values(), *weights
+            aggregated = await place.backend.call(place.actor, "aggregate", tuple(tensors), results, key, *given)
+            del given
+            weights.clear()
+            let_go()
+            made = [item async for item in place.backend.stream(place.actor, "new_tensors")]
         except ActorLost:
             self._replace(strategy_run)
             raise
-        assert aggregated is not None, "it comes first"
-        place.tensors_of, place.plan, place.answered_s = key, aggregated.plan, time.monotonic()
-        return aggregated, dict(zip(aggregated.tensors, shared, strict=True))
+        shared = dict(zip(aggregated.tensors, made, strict=True))
+        place.made, place.plan, place.answered_s = key, aggregated.plan, time.monotonic()
+        place.tensors = {name: one.handle for name, one in shared.items()}
+        return aggregated, shared
 
     def end(self, strategy_run: StrategyRun) -> None:
         """Ends the actor of a strategy run."""

@@ -92,6 +92,10 @@ class Retention:
         stays = self._keep == "all" or key in self._kept
         return self._write == "kept" and not stays and key not in self._read_in_store
 
+    def readers(self, key: Key) -> Set[Key]:
+        """Work that has not ended and reads the arrays of `key`."""
+        return self._readers.get(key, frozenset())
+
     def begins_again(self, work: Key) -> None:
         """Says that `work` is done once more and reads its parents' arrays; `ended` comes again, too."""
         for parent in self._parents.get(work, ()):

@@ -164,10 +164,15 @@ class TaskExecutor:
         if len(self._shared) > SHARED_WEIGHTS:
             self._shared.popitem(last=False)
 
-    def let_go(self, keys: Iterable[Key]) -> None:
-        """Forgets by what these weights reach actors: whoever asks again, has them read from the store."""
+    def let_go(self, keys: Iterable[Key], by: Key) -> None:
+        """Forgets by what these weights, which the work of `by` has read, reach actors.
+
+        Whoever asks again, has them read from the store; those that are not written stay while others are to read them.
+        """
         for key in keys:
             self._shared.pop(key, None)
+            if self._retention.readers(key) <= {by}:
+                self._unwritten.pop(key, None)
 
     async def put_behind(
         self,

@@ -105,19 +105,28 @@ def test_replicas_change_nothing(run_study, quiet) -> None:
 
 
 class Killing(RayBackend):
-    """Sends SIGKILL to the process of an organization in mid-stage, and to a strategy's before an aggregation."""
+    """Sends SIGKILL to the process of an organization in mid-stage, and to a strategy's before an aggregation and
+    before it hands out what another one made.
+    """
 
     def __init__(self) -> None:
         super().__init__(None, 2)
         self.killed: list[str] = []
+        self.handed_out = False
 
     async def _kill(self, actor: Any, what: str) -> None:
         self.killed.append(what)
         os.kill(await actor.__ray_call__.remote(_pid), signal.SIGKILL)
 
-    async def stream(self, actor: Any, method: str, *args: Any):
+    async def call(self, actor: Any, method: str, *args: Any) -> Any:
         if method == "aggregate" and "strategy" not in self.killed:
             await self._kill(actor, "strategy")
+        return await super().call(actor, method, *args)
+
+    async def stream(self, actor: Any, method: str, *args: Any):
+        if method == "new_tensors" and self.handed_out and "what it made" not in self.killed:
+            await self._kill(actor, "what it made")
+        self.handed_out |= method == "new_tensors"
         first = "organization" not in self.killed
         pid = await actor.__ray_call__.remote(_pid) if first else 0
         async for event in super().stream(actor, method, *args):
@@ -138,7 +147,7 @@ def test_killed_processes_change_nothing(run_study, quiet, ray_session: None) ->
         results = run_study(backend, ENTRIES, slots=2, replicas=2, retries=2, checkpoint_every_s=0.0)
     finally:
         backend.close()
-    assert sorted(backend.killed) == ["organization", "strategy"]
+    assert sorted(backend.killed) == ["organization", "strategy", "what it made"]
     assert_equal(results, quiet)
     assert all(results.store.get(key) for key in results.store)
 

@@ -9,7 +9,7 @@ from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 from raysim.strategies.single import Single
 
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
-from raysim.simulation.strategy_actor import NO_WEIGHTS, Aggregated, RoundPlan, StrategyActor
+from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
 
 FEDERATION = Federation((ClientInfo("a", 1, 10, 1.0, 0.0), ClientInfo("b", 3, 30, 1.0, 0.0)), 4, "reset")
 
@@ -42,26 +42,26 @@ def test_an_average_by_hand(fedavg: FedAvg) -> None:
     actor = StrategyActor(fedavg)
     begun = updates(actor.begin("initial"))
     weights: list[Any] = [np.array([0, 8], np.float32), np.array([4, 0], np.float32)]
-    aggregated, average = actor.aggregate({"weights": np.zeros(2, np.float32)}, begun, "average", *weights)
-    assert isinstance(average, np.ndarray)
+    aggregated = actor.aggregate(("weights",), begun, "average", np.zeros(2, np.float32), *weights)
+    (average,) = actor.new_tensors()
     assert average.tolist() == [3.0, 2.0]
-    assert isinstance(aggregated, Aggregated)
+    assert list(actor.new_tensors()) == []
     assert aggregated.tensors == ("weights",)
     assert aggregated.control == {"model": "average", "round": 1, "client_states": {}}
     assert aggregated.norms == {"updates": [8.0, 4.0], "step": math.sqrt(13)}
     assert [one.model for one in aggregated.plan.instructions] == ["average", "average"]
 
 
-def test_a_state_is_taken_over_with_the_tensors_that_are_there(fedavg: FedAvg) -> None:
+def test_a_state_is_taken_over_by_its_facts_alone(fedavg: FedAvg) -> None:
     one, other = StrategyActor(fedavg), StrategyActor(fedavg)
     begun = updates(one.begin("initial"))
     weights: list[Any] = [np.array([2], np.float32), np.array([2], np.float32)]
-    aggregated, _ = one.aggregate({"weights": np.zeros(1, np.float32)}, begun, "average", *weights)
-    assert isinstance(aggregated, Aggregated)
+    aggregated = one.aggregate(("weights",), begun, "average", np.zeros(1, np.float32), *weights)
     assert other.restore(aggregated.control) == one.restore(aggregated.control) == aggregated.plan
     again: list[Any] = [np.array([6], np.float32), np.array([6], np.float32)]
-    _, average = one.aggregate(None, updates(aggregated.plan), "second", *again)
-    assert isinstance(average, np.ndarray)
+    (made,) = one.new_tensors()
+    one.aggregate(("weights",), updates(aggregated.plan), "second", made, *again)
+    (average,) = one.new_tensors()
     assert average.tolist() == [6.0]
 
 

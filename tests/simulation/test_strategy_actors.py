@@ -83,10 +83,10 @@ def test_a_round(fedavg: StrategyRun) -> None:
         assert aggregated.control["model"] == "average"
         assert await actors.plan_after(fedavg, "average", aggregated.control) is aggregated.plan
         assert (await actors.plan_after(fedavg, "another", aggregated.control)).control == aggregated.control
-        assert actors.has_tensors(fedavg, "average")
-        assert not actors.has_tensors(fedavg, "initial")
+        assert actors.tensors(fedavg, "average") == {"weights": tensors["weights"].handle}
+        assert actors.tensors(fedavg, "initial") is None
         actors.end(fedavg)
-        assert (backend.calls, backend.ended) == (["begin", "aggregate", "restore"], 1)
+        assert (backend.calls, backend.ended) == (["begin", "aggregate", "new_tensors", "restore"], 1)
 
     asyncio.run(scenario())
 
@@ -103,15 +103,18 @@ def test_a_lost_actor_is_replaced_and_asked_again(fedavg: StrategyRun) -> None:
     asyncio.run(scenario())
 
 
-def test_an_actor_that_is_lost_in_an_aggregation_leaves_one_without_tensors(fedavg: StrategyRun) -> None:
+@pytest.mark.parametrize("lost", [4, 5], ids=["while it works", "before it has handed out what it made"])
+def test_an_actor_that_is_lost_in_an_aggregation_leaves_one_without_tensors(fedavg: StrategyRun, lost: int) -> None:
     async def scenario() -> None:
-        backend = Losing(3)
+        backend, said = Losing(lost), []
         actors = actors_on(backend)
         actors.make(fedavg)
         aggregated, _ = await one_round(actors, fedavg)
+        again, weights = updates(aggregated.plan.instructions), [np.zeros(2, np.float32)] * 2
         with pytest.raises(ActorLost):
-            await actors.aggregate(fedavg, None, [], "second", [])
-        assert not actors.has_tensors(fedavg, "average")
+            await actors.aggregate(fedavg, WEIGHTS, again, "second", weights, lambda: said.append(list(weights)))
+        assert said == ([] if lost == 4 else [[]])
+        assert actors.tensors(fedavg, "average") is None
         plan = await actors.call(fedavg, "restore", aggregated.control)
         assert {one.model for one in plan.instructions} == {"average"}
 
@@ -127,13 +130,13 @@ def test_an_actor_that_does_not_answer_is_replaced_beforehand(
         actors.make(fedavg)
         await one_round(actors, fedavg)
         await actors.ensure(fedavg)
-        assert actors.has_tensors(fedavg, "average")
+        assert actors.tensors(fedavg, "average")
         backend.answers = False
         await actors.ensure(fedavg)
-        assert actors.has_tensors(fedavg, "average")  # it answered just now
+        assert actors.tensors(fedavg, "average")  # it answered just now
         monkeypatch.setattr("raysim.simulation.strategy_actors.TRUSTED_S", 0.0)
         await actors.ensure(fedavg)
-        assert not actors.has_tensors(fedavg, "average")
+        assert actors.tensors(fedavg, "average") is None
         assert backend.ended == 1
 
     asyncio.run(scenario())
