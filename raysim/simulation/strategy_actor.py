@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from raysim.core.keys import Key
+from raysim.simulation.adapter_gaps import gaps_of
 from raysim.simulation.round_norms import norms_of
-from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
+from raysim.simulation.strategy import Averaging, ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
+from raysim.training.adapters import Adapters
 from raysim.training.weights import Flat
 
 NO_WEIGHTS: Flat = np.empty(0, np.float32)
@@ -46,10 +48,16 @@ class Aggregated:
 
 
 class StrategyActor:
-    """Runs `strategy`, one call a round. The tensors of its state may be absent until an aggregation needs them."""
+    """Runs `strategy`, one call a round. The tensors of its state may be absent until an aggregation needs them.
 
-    def __init__(self, strategy: Strategy) -> None:
+    Args:
+        strategy: to run.
+        adapters: of the model, for the gaps of their averages; None: it has none, or nobody asks.
+    """
+
+    def __init__(self, strategy: Strategy, adapters: Adapters | None = None) -> None:
         self._strategy = strategy
+        self._adapters = adapters
         self._state: State | None = None
 
     def begin(self, model: Key) -> RoundPlan:
@@ -90,7 +98,12 @@ class StrategyActor:
         full = [replace(result, weights=w) for result, w in zip(results, weights, strict=True)]
         with np.errstate(all="ignore"):  # what has diverged is refused by the store, in words
             self._state = self._strategy.apply(state, full, key)
-            norms = norms_of(state.tensors["weights"], full, self._state.tensors["weights"])
+            before, after = state.tensors["weights"], self._state.tensors["weights"]
+            norms = norms_of(before, full, after)
+            if self._adapters and isinstance(self._strategy, Averaging):
+                shares = self._strategy.client_shares(full)
+                made = after if self._strategy.takes_average else None
+                norms |= gaps_of(self._adapters.layers, list(weights), shares, before, made)
         yield Aggregated(self._state.control(), tuple(self._state.tensors), norms)
         for tensor in self._state.tensors.values():  # noqa: UP028 - Ray sends to a generator, which a `yield from` hands on
             yield tensor
