@@ -51,4 +51,5 @@ UPDATE_NORMS = table_spec(
             " server does more than average",
         ),
     ],
+    added={"factor_gap": None, "average_gap": None},
 )
