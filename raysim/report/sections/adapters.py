@@ -28,8 +28,8 @@ def section(results: RunResults) -> Section | None:
         "Averages of adapters",
         "Averages of adapters",
         880,
-        lead="What averaging the factors B and A of low-rank adapters apart loses of the average of their products, which"
-        " is what clients trained: 0 % loses nothing, at 100 % the error is as large as the average itself.",
+        lead="What averaging the factors B and A of low-rank adapters apart loses of the average of their products,"
+        " which is what clients trained: 0 % loses nothing, at 100 % the error is as large as the average itself.",
         tables=[
             SectionTable(("Setting", "Rounds", "Factors apart", "In the last round", "As it was averaged"), rows),
         ],
