@@ -38,6 +38,8 @@ class StrategyActors:
         """
         backend = self._pool.backend if strategy_run.strategy.aggregates else InlineBackend()
         adapters = strategy_run.context.federation.adapters
+        if adapters and strategy_run.strategy.aggregates:
+            adapters = adapters.looked_up()
         actor = backend.spawn(StrategyActor, strategy_run.strategy, adapters)
         self._places[strategy_run] = _Place(backend, actor)
 

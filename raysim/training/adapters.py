@@ -70,6 +70,11 @@ class Adapters:
         """One for each adapted layer."""
         return self.read()
 
+    def looked_up(self) -> "Adapters":
+        """The same; copies of it in other processes know `layers`, and load no library to read them."""
+        assert self.layers, "a model whose adapters are trained has some"
+        return self
+
     @staticmethod
     def of(spec: ModelSpec) -> "Adapters | None":
         """Those of the model of `spec`, if it has any."""

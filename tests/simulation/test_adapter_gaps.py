@@ -44,6 +44,13 @@ def test_a_frozen_factor_has_no_gap_and_untrained_adapters_have_none() -> None:
     assert gaps_of([NUMBER], [f32(0, 2), f32(0, 3)], HALVES, f32(0, 2), None) == {"factor_gap": 0.0}
 
 
+def test_what_has_diverged_is_no_error_here() -> None:
+    """The store refuses it, in words that have the norms."""
+    with np.errstate(all="ignore"):
+        found = gaps_of([NUMBER], [f32(1, np.nan), f32(np.inf, 3)], HALVES, f32(0, 0), f32(np.nan, 2))
+    assert np.isnan(list(found.values())).all()
+
+
 def test_all_layers_count_together_as_full_matrices_would() -> None:
     """Three clients, layers of two shapes and scales, one of them with its matrix the other way round."""
     draw = np.random.Generator(np.random.Philox(1))

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from raysim.training.adapters import Adapters, adapters_in
+from raysim.training.adapters import Adapter, Adapters, Factor, adapters_in
 from raysim.training.lora import LoraSettings, assign_merged, plain_state
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten, layout_of
+
+
+def one_layer() -> tuple[Adapter, ...]:
+    return (Adapter(Factor(0, 1, 1), None, 1.0),)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,11 @@ def test_a_frozen_factor_does_not_travel_and_is_the_same_whatever_the_seed(check
     assert all(not p.requires_grad and torch.equal(p, frozen[1][n]) and p.any() for n, p in frozen[0].items())
     assert all("lora_B" in name for name in layout_of(models[0]).names)
     assert all(one.a is None for one in adapters_in(models[0]))
+
+
+def test_copies_of_what_was_looked_up_look_at_no_model() -> None:
+    known = Adapters(LoraSettings(), one_layer).looked_up()
+    assert pickle.loads(pickle.dumps(known)).__dict__["layers"] == one_layer()
 
 
 def test_without_adapters_there_is_nothing_to_read(gpt2_spec) -> None:
