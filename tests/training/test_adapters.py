@@ -1,5 +1,6 @@
 """Places of adapters in flat buffers, against what peft merges of them."""
 
+import pickle
 from typing import Any
 
 import numpy as np
