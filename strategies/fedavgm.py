@@ -8,13 +8,13 @@ from typing import Any
 
 import pydantic
 from raysim.strategies.averages import scaled
-from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+from raysim.strategies.fedavg import FedAvg, WeightedSettings
 
 from raysim.simulation.strategy import Federation, State
 from raysim.training.weights import Flat
 
 
-class FedAvgMSettings(FedAvgSettings):
+class FedAvgMSettings(WeightedSettings):
     """Rounds, and the server's momentum and learning rate."""
 
     momentum: float = pydantic.Field(default=0.9, ge=0, lt=1, description="share of the last step that is kept")

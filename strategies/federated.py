@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import pydantic
+from raysim.strategies.adapters import AdapterAverage, check_adapters
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, seed_of
@@ -54,6 +55,11 @@ class FederatedSettings(StrategySettings):
             raise ValueError("local_steps: stands in place of local_epochs; leave one of them out")
         return self
 
+    @property
+    def way_of_adapters(self) -> AdapterAverage:
+        """How low-rank adapters are averaged: what the field `adapters` says, where there is one."""
+        return getattr(self, "adapters", "factors")
+
     def epochs_a_round(self, epochs: int) -> int:
         """Local epochs of a client in a round, where `trainer.epochs` is `epochs`; `local_steps` count as one."""
         if self.local_steps:
@@ -94,8 +100,10 @@ class FederatedStrategy(ABC):
         """One variant, and with `leave_one_out` one more for each organization that is left out.
 
         Raises:
-            InputError: more clients a round than there are organizations, or none left when one is left out.
+            InputError: more clients a round than there are organizations, or none left when one is left out; or a way
+                of averaging adapters that does not fit the model.
         """
+        check_adapters(settings.way_of_adapters, federation.adapters)
         federations = [federation]
         if settings.leave_one_out:
             federations += [federation.without(name) for name in federation.names]

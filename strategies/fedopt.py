@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 from raysim.strategies.averages import chunks, scaled
-from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+from raysim.strategies.fedavg import FedAvg, WeightedSettings
 
 from raysim.simulation.strategy import State
 from raysim.training.weights import Flat
 
 
-class FedOptSettings(FedAvgSettings):
+class FedOptSettings(WeightedSettings):
     """Rounds, and the server's optimizer."""
 
     eta: float = pydantic.Field(default=1e-2, gt=0, description="server learning rate")

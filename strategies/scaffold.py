@@ -38,6 +38,11 @@ class Scaffold(Combining):
     def __init__(self, settings: ScaffoldSettings, federation: Federation) -> None:
         super().__init__(settings, federation)
         self._eta = settings.eta
+        self.takes_average = settings.eta == 1
+
+    def client_shares(self, results: Sequence[ClientUpdate]) -> Sequence[float]:
+        """See `raysim.simulation.strategy.Averaging`."""
+        return [1 / len(results)] * len(results)
 
     def recipe(self) -> dict[str, Any]:
         return {**super().recipe(), "eta": self._eta}

@@ -9,6 +9,9 @@ from raysim.organizations.organization import ClientStats
 _FEW_BYTES = 2_000
 """Of a held-out split; as many tokens as two windows of a small model."""
 
+_IN_ROUNDS = ("federated", "personalized")
+"""Families of strategies whose server combines weights."""
+
 _HELD_OUT = {"valid": "validation", "test": "test"}
 
 
@@ -24,10 +27,28 @@ def cautions(loaded: LoadedExperiment, client_stats: Mapping[str, ClientStats]) 
         if files < 2 or num_bytes < _FEW_BYTES
     ]
     epochs = loaded.experiment.trainer.epochs
-    return found + [
+    found += [
         f"strategies: {config.label}: {caution}"
         for config in loaded.settings
         for caution in config.settings.cautions(epochs)
+    ]
+    return found + _factors_apart(loaded)
+
+
+def _factors_apart(loaded: LoadedExperiment) -> list[str]:
+    """A line where rounds average the two factors of adapters each by itself."""
+    lora = loaded.experiment.model.lora
+    apart = [
+        config.label
+        for config in loaded.settings
+        if config.strategy_class.family in _IN_ROUNDS and getattr(config.settings, "adapters", "factors") == "factors"
+    ]
+    if lora is None or lora.train == "b" or not apart:
+        return []
+    return [
+        f"model.lora: {', '.join(apart)}: the server combines the factors B and A of adapters apart, which is not the"
+        " average of what clients trained (factor_gap in update_norms says how far off); model.lora.train: b is exact,"
+        " and so is adapters: exact of fedavg with model.lora.carry_base: true"
     ]
 
 

@@ -79,7 +79,8 @@ async def execute(
     observer.phase("Training")
     if run_plan.pending["train"]:
         initial = await trainer.initial(setup.strategy_runs[0].context)
-        _warn_of_disk(run_plan, initial.info["parameters"], experiment.store, pool.slots.count, store, observer)
+        size = initial.info["parameters"] + initial.info.get("carried", 0)
+        _warn_of_disk(run_plan, size, experiment.store, pool.slots.count, store, observer)
     try:
         await _all(simulate(strategy_run, trainer) for strategy_run in setup.strategy_runs)
         if evaluator.generates:

@@ -26,6 +26,7 @@ from raysim.report.figures.kit import Figure
 from raysim.report.methods import methods
 from raysim.report.page import render_page, section_figures, write_page
 from raysim.report.sections import (
+    adapters,
     checkpoints,
     counterfactuals,
     file_attacks,
@@ -107,9 +108,9 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     evidence = overview.evidence(results)[overview.NUM_OPEN :]
     board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
     memorized = counterfactuals.section(results, derived["counterfactuals"])
-    attacked = file_attacks.section(results, derived["file_attacks"])
+    attacked, averaged = file_attacks.section(results, derived["file_attacks"]), adapters.section(results)
     return [
-        *(section for section in (memorized, attacked) if section is not None),
+        *(section for section in (memorized, attacked, averaged) if section is not None),
         _front(10, "gains", **table, answer=gains.who_gains(found), **quoted),
         _front(20, "frontier", at_zero=zeros.at_zero(results)),
         _front(30, "findings"),

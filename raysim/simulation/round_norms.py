@@ -22,7 +22,8 @@ class RoundNorms:
         round: from 1.
         model: key of the model that the server made.
         results: of the clients, in the order of the plan.
-        info: of the entry of the aggregation; ``norms`` are not in it if it was made before they were noted.
+        info: of the entry of the aggregation; ``norms`` are not in it if it was made before they were noted, nor gaps
+            where there are none (see `raysim.simulation.adapter_gaps`).
     """
 
     seed: int
@@ -47,6 +48,8 @@ class RoundNorms:
                 "average": self.model,
                 "update_norm": norm,
                 "step_norm": norms["step"],
+                "factor_gap": norms.get("factor_gap"),
+                "average_gap": norms.get("average_gap"),
             }
             for result, norm in zip(self.results, norms["updates"], strict=True)
         ]

@@ -15,6 +15,7 @@ from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, Strategy, TrainInstruction
 from raysim.tables.names import PUBLIC
 from raysim.tasks.kinds import AGGREGATE, SNAPSHOT, TRAIN
+from raysim.training.adapters import Adapters
 from raysim.training.batches import rows_in
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import initial_recipe
@@ -84,7 +85,8 @@ class RunContext:
             ClientInfo(name, one.sequences, one.tokens, round(diversity[name], 9), one.duplicate_share)
             for name, one in self.client_stats.items()
         )
-        return Federation(clients, self.trainer.epochs, self.trainer.client_state, self.seed)
+        adapters = Adapters.of(self.spec)
+        return Federation(clients, self.trainer.epochs, self.trainer.client_state, self.seed, adapters)
 
     def stage(self, instruction: TrainInstruction) -> Stage:
         """The stage that `instruction` asks for.

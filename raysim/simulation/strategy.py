@@ -8,13 +8,14 @@ a run: the planner feeds it buffers of no elements.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pydantic
 
 from raysim.core.keys import Key
 from raysim.core.settings import Settings
+from raysim.training.adapters import Adapters
 from raysim.training.objectives import ObjectiveConfig
 from raysim.training.weights import Flat
 
@@ -84,12 +85,14 @@ class Federation:
         client_state: the trainer's.
         seed: of training; what a strategy draws depends on it and never on the strategy's own models or settings, so
             that settings of one seed are paired.
+        adapters: where they lie in the flat buffers of a model that has any; else None.
     """
 
     clients: tuple[ClientInfo, ...]
     epochs: int
     client_state: Literal["keep", "reset"]
     seed: int = 0
+    adapters: Adapters | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -268,4 +271,19 @@ class Strategy(Protocol):
 
     def checkpoints(self, state: State) -> Sequence[ModelCheckpoint]:
         """Models that exist now and did not before."""
+        ...
+
+
+@runtime_checkable
+class Averaging(Protocol):
+    """What a strategy may say besides: that its server averages weights. Then gaps of adapters are noted.
+
+    Attributes:
+        takes_average: whether the server's next model is that average, and no step that follows from it.
+    """
+
+    takes_average: bool
+
+    def client_shares(self, results: Sequence[ClientUpdate]) -> Sequence[float]:
+        """What each client counts in the average; the sum is 1."""
         ...

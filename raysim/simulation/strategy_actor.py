@@ -8,8 +8,10 @@ import numpy as np
 
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, canonical_json
+from raysim.simulation.adapter_gaps import gaps_of
 from raysim.simulation.round_norms import norms_of
-from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
+from raysim.simulation.strategy import Averaging, ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
+from raysim.training.adapters import Adapters
 from raysim.training.weights import Flat
 
 NO_WEIGHTS: Flat = np.empty(0, np.float32)
@@ -52,10 +54,16 @@ class Aggregated:
 
 
 class StrategyActor:
-    """Runs `strategy`, one call a round. It holds no tensors between rounds: they come with an aggregation."""
+    """Runs `strategy`, one call a round. It holds no tensors between rounds: they come with an aggregation.
 
-    def __init__(self, strategy: Strategy) -> None:
+    Args:
+        strategy: to run.
+        adapters: of the model, for the gaps of their averages; None: it has none, or nobody asks.
+    """
+
+    def __init__(self, strategy: Strategy, adapters: Adapters | None = None) -> None:
         self._strategy = strategy
+        self._adapters = adapters
         self._state: State | None = None
         self._made: Mapping[str, Flat] = {}
 
@@ -90,6 +98,10 @@ class StrategyActor:
         with np.errstate(all="ignore"):  # what has diverged is refused by the store, in words
             after = self._strategy.apply(state, full, key)
             norms = norms_of(state.tensors["weights"], full, after.tensors["weights"])
+            if self._adapters and isinstance(self._strategy, Averaging):
+                shares = self._strategy.client_shares(full)
+                made = after.tensors["weights"] if self._strategy.takes_average else None
+                norms |= gaps_of(self._adapters.layers, list(weights), shares, state.tensors["weights"], made)
         self._made = after.tensors
         # As a run that is resumed reads it, so that both go on alike.
         control = parse_json(canonical_json(after.control()).encode())

@@ -50,7 +50,11 @@ class StrategyActors:
         A strategy that does not aggregate holds nothing but keys: a process for each order would only cost memory.
         """
         backend = self._pool.backend if strategy_run.strategy.aggregates else InlineBackend()
-        self._places[strategy_run] = _Place(backend, backend.spawn(StrategyActor, strategy_run.strategy))
+        adapters = strategy_run.context.federation.adapters
+        if adapters and strategy_run.strategy.aggregates:
+            adapters = adapters.looked_up()
+        actor = backend.spawn(StrategyActor, strategy_run.strategy, adapters)
+        self._places[strategy_run] = _Place(backend, actor)
 
     async def ask(self, strategy_run: StrategyRun, method: str, *args: Any) -> Any:
         """The result of a method; a lost actor is replaced and called again, so `args` are all that a new one needs."""

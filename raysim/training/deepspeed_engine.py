@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from raysim.core.errors import RunError
 from raysim.core.keys import versions_of
 from raysim.training.deepspeed_config import check_config, decisive, keeps_bits, stage_of
@@ -23,7 +25,7 @@ from raysim.training.process_group import ALONE, ProcessGroup, join_alone
 from raysim.training.request import Event, TrainerSettings, TrainRequest, TrainState
 from raysim.training.throughput import flop_per_token
 from raysim.training.torch_engine import checkpointing, next_token_loss
-from raysim.training.weights import Flat, assign, assign_tensors, flatten_tensors, trainable
+from raysim.training.weights import Flat, assign, assign_tensors, flatten_tensors, trainable, trained_part
 
 if TYPE_CHECKING:
     import torch
@@ -113,9 +115,9 @@ class _DeepSpeedEngine:
         self._bits = keeps_bits(settings.deepspeed)
         self._ranks = group.size
         self._parameters: list[Any] = list(trainable(model))
-        self._objective = AppliedObjective(
-            request.task.objective, self._parameters, request.weights, request.objective_buffers
-        )
+        start, trained = trained_part(model, request.weights), trained_part(model, weights)
+        self._carried = weights[trained.size :]
+        self._objective = AppliedObjective(request.task.objective, self._parameters, start, request.objective_buffers)
         self.flop_per_token = flop_per_token(model)
         self._shapes = [p.shape for p in self._parameters]
         optimizer, config = make_optimizer(model, settings), config_of(settings)
@@ -128,7 +130,7 @@ class _DeepSpeedEngine:
         self._begin_state(0)
         if self._bits:
             # Masters were made from rounded weights.
-            self._set(weights, None)
+            self._set(trained, None)
 
     @_ignoring_warnings()
     def step(self, pieces: "list[tuple[torch.Tensor, float, int]]", rate: float) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -156,7 +158,8 @@ class _DeepSpeedEngine:
 
     @_ignoring_warnings()
     def weights(self) -> Flat:
-        return self._get(None)
+        trained = self._get(None)
+        return np.concatenate([trained, self._carried]) if self._carried.size else trained
 
     @_ignoring_warnings()
     def optimizer_state(self) -> dict[str, Flat]:

@@ -4,30 +4,46 @@ Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang & Chen: LoRA: Low-Rank Adaptation of
 2106.09685. The matrices are those of `peft`, put into the model in place, so that the model stays what it was for
 everybody else. Only what is trained lies in the flat buffer of `raysim.training.weights`: that is what travels, is
 averaged and stored; the frozen rest comes from the checkpoint at every client.
+
+An average of products B A is no product of averages. It is one where A is the same at all clients (``train: b``; Sun,
+Li, Li & Ding: Improving LoRA in Privacy-preserving Federated Learning, ICLR 2024, arXiv 2403.12313). Where the adapted
+matrices travel too (``carry_base``), they can take up the difference; see `raysim.strategies.adapters`.
 """
 
 import os
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pydantic
 
 from raysim.core.errors import InputError
 from raysim.core.keys import versions_of
 from raysim.core.settings import Settings
-from raysim.training.weights import Flat, assign
+from raysim.training.weights import Flat, assign, carry
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+FIRST_FACTORS = ("lora_A.default.weight", "lora_embedding_A.default")
+"""Ends of the names of the factors A, of layers and of embeddings."""
+
+FROZEN_SEED = 0
+"""Of factors A that stay as they were drawn: no client is told of a run's seed when it builds a model."""
 
 _FROZEN = "raysim_frozen_weight"
 """Buffer of an adapted layer that holds what its matrix was before it was merged."""
 
 
 class LoraSettings(Settings):
-    """Which adapters are trained in place of the model's own weights."""
+    """Which adapters are trained in place of the model's own weights.
+
+    Attributes:
+        ADDED: names of the settings that came later: at their defaults they are in no key.
+    """
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"train", "carry_base"})
 
     rank: int = pydantic.Field(default=8, ge=1, description="inner dimension of the two small matrices, r in the paper")
     alpha: int = pydantic.Field(default=16, ge=1, description="their product is scaled by alpha / rank")
@@ -38,9 +54,28 @@ class LoraSettings(Settings):
         default=None, description="names of layers that get them; unset: those that peft adapts in this type of model"
     )
 
+    train: Literal["both", "b"] = pydantic.Field(
+        default="both",
+        description="both: A and B; b: B alone, beside an A that stays as it was drawn, once for all seeds, so that"
+        " averages are exact (FFA-LoRA)",
+    )
+    carry_base: bool = pydantic.Field(
+        default=False,
+        description="the adapted matrices travel with their adapters, frozen in training, so that strategies with"
+        " adapters: exact can add to them",
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _nothing_to_carry(self) -> "LoraSettings":
+        if self.carry_base and self.train == "b":
+            raise ValueError("carry_base: averages of train: b are exact without it; leave one of the two out")
+        return self
+
     def recipe(self) -> dict[str, Any]:
         """Everything that decides the adapters."""
-        return {**self.model_dump(mode="json"), "libraries": versions_of("peft")}
+        fields = type(self).model_fields
+        unused = {name for name in self.ADDED if getattr(self, name) == fields[name].default}
+        return {**self.model_dump(mode="json", exclude=unused), "libraries": versions_of("peft")}
 
 
 def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) -> None:
@@ -49,7 +84,7 @@ def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) ->
     Args:
         model: to change, in place.
         settings: of the adapters.
-        seed: of their random halves.
+        seed: of their random halves; one that stays as it was drawn is drawn by `FROZEN_SEED`, at all clients alike.
 
     Raises:
         InputError: no layer of the model has one of the names, or one that cannot be adapted has; or a layer's matrix
@@ -68,7 +103,7 @@ def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) ->
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to ")  # peft sets it right by itself
         warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")  # which is refused below
-        torch.manual_seed(seed)
+        torch.manual_seed(FROZEN_SEED if settings.train == "b" else seed)
         try:
             inject_adapter_in_model(config, model)
         except ValueError as error:
@@ -77,6 +112,12 @@ def add_adapters(model: "PreTrainedModel", settings: LoraSettings, seed: int) ->
                 f"model.lora.targets: {str(error).splitlines()[0]} Layers of this model: {', '.join(layers)}"
             ) from None
     _refuse_tied(model)
+    if settings.train == "b":
+        for name, parameter in model.named_parameters():
+            if any(name.endswith(end) for end in FIRST_FACTORS):
+                parameter.requires_grad_(False)
+    if settings.carry_base:
+        carry(model, [f"{name}.base_layer.weight" for name, _ in adapted_layers(model)])
 
 
 def _refuse_tied(model: "PreTrainedModel") -> None:
@@ -84,7 +125,7 @@ def _refuse_tied(model: "PreTrainedModel") -> None:
     owners: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         owners.setdefault(id(parameter), []).append(name.removesuffix(".weight").removesuffix(".base_layer"))
-    adapted = {id(layer.get_base_layer().weight) for layer in _adapted(model)}
+    adapted = {id(layer.get_base_layer().weight) for _, layer in adapted_layers(model)}
     if tied := [names for matrix, names in owners.items() if matrix in adapted and len(names) > 1]:
         raise InputError(
             f"model.lora.targets: {' and '.join(tied[0])} are one matrix (tie_word_embeddings), so that adapters of one"
@@ -101,7 +142,7 @@ def assign_merged(model: "PreTrainedModel", flat: Flat) -> None:
 
 def merge(model: "torch.nn.Module") -> None:
     """Adds adapters up with the matrices beside them, of which copies are kept for `split`."""
-    for layer in _adapted(model):
+    for _, layer in adapted_layers(model):
         frozen = layer.get_base_layer().weight
         layer.register_buffer(_FROZEN, frozen.detach().clone(), persistent=False)
         layer.merge()
@@ -109,7 +150,7 @@ def merge(model: "torch.nn.Module") -> None:
 
 def split(model: "torch.nn.Module") -> None:
     """Takes adapters apart again, to the bits that the frozen matrices had."""
-    for layer in _adapted(model):
+    for _, layer in adapted_layers(model):
         if layer.merged:
             layer.get_base_layer().weight.data.copy_(getattr(layer, _FROZEN))
             layer.merged_adapters.clear()
@@ -128,11 +169,12 @@ def has_adapters(model: "torch.nn.Module") -> bool:
     return any("lora_" in name for name, _ in model.named_parameters())
 
 
-def _adapted(model: "torch.nn.Module") -> Iterator[Any]:
+def adapted_layers(model: "torch.nn.Module") -> Iterator[tuple[str, Any]]:
+    """The layers of `model` that have adapters, with their names."""
     if not has_adapters(model):
         return  # peft takes a second to import
     from peft.tuners.lora import LoraLayer
 
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, LoraLayer):
-            yield module
+            yield name, module

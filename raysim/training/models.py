@@ -12,7 +12,7 @@ from raysim.core.settings import OnlyJson, Settings, Size
 from raysim.training.checkpoints import hub_commit, identity, read_config, read_model
 from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings, add_adapters
-from raysim.training.weights import Flat, flatten, layout_of
+from raysim.training.weights import Flat, flatten, layout_of, trainable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -217,7 +217,10 @@ def dropout_of(config: Any) -> float:
 
 @dataclass(frozen=True)
 class Parameters:
-    """How many parameters a model has, and how many of them are trained: all, or those of its adapters."""
+    """How many parameters a model has, and how many of them are trained: all, or those of its adapters.
+
+    With `model.lora.carry_base` those that travel with adapters count as trained: they lie in the same buffers.
+    """
 
     total: int
     trained: int
@@ -229,14 +232,19 @@ def count_parameters(settings: ModelSettings, vocab_size: int, bos_id: int, cont
     Raises:
         InputError: the model cannot be built, or has state besides its parameters.
     """
+    model = build_skeleton(settings, vocab_size, bos_id, context)
+    return Parameters(sum(p.numel() for p in model.parameters()), layout_of(model).num_parameters)
+
+
+def build_skeleton(settings: ModelSettings, vocab_size: int, bos_id: int, context: int) -> "PreTrainedModel":
+    """A model for whom shapes are enough, without memory for its weights where it can be; see `build_model`."""
     import torch
 
     try:
         with torch.device("meta"):
-            model = build_model(settings, vocab_size, bos_id, context, skeleton=True)
+            return build_model(settings, vocab_size, bos_id, context, skeleton=True)
     except RuntimeError:  # it looks at numbers, which this device does not have
-        model = build_model(settings, vocab_size, bos_id, context)
-    return Parameters(sum(p.numel() for p in model.parameters()), layout_of(model).num_parameters)
+        return build_model(settings, vocab_size, bos_id, context)
 
 
 def initial_recipe(model_recipe: dict[str, Any], seed: int, libraries: str) -> dict[str, Any]:
@@ -254,5 +262,7 @@ def initial_weights(
     """
     model = build_model(settings, vocab_size, bos_id, context, seed_of(key_of(recipe), "initial weights"))
     layout = layout_of(model)  # refuses a model that a flat buffer would not hold whole
-    facts = {"parameters": layout.num_parameters, "dropout": dropout_of(model.config)}
+    trained = sum(p.numel() for p in trainable(model))
+    carried = layout.num_parameters - trained
+    facts = {"parameters": trained, "dropout": dropout_of(model.config), **({"carried": carried} if carried else {})}
     return flatten(model), {**facts, "context": context_of(model.config)}

@@ -12,7 +12,7 @@ from raysim.training.optimizers import export_state, make_optimizer, restore_sta
 from raysim.training.process_group import ALONE, ProcessGroup
 from raysim.training.request import Event, TrainerSettings, TrainRequest
 from raysim.training.throughput import flop_per_token
-from raysim.training.weights import Flat, assign, flatten, trainable
+from raysim.training.weights import Flat, assign, flatten, trainable, trained_part
 
 if TYPE_CHECKING:
     import torch
@@ -62,14 +62,13 @@ class _TorchEngine:
         self._parameters = trainable(model)
         self._ranks = group.size
         assign(model, request.current_weights)
-        self._objective = AppliedObjective(
-            request.task.objective, self._parameters, request.weights, request.objective_buffers
-        )
+        start = trained_part(model, request.weights)
+        self._objective = AppliedObjective(request.task.objective, self._parameters, start, request.objective_buffers)
         model.zero_grad(set_to_none=True)  # a step that failed before may have left its gradients
-        if start := request.initial_state:
+        if state := request.initial_state:
             # Steps of all rounds, which correct the bias of moments and shorten Adafactor's steps.
-            steps = start.counters["past_steps"] + start.counters.get("step", 0)
-            restore_state(self._optimizer, settings, self._parameters, start.arrays, steps)
+            steps = state.counters["past_steps"] + state.counters.get("step", 0)
+            restore_state(self._optimizer, settings, self._parameters, state.arrays, steps)
         self.flop_per_token = flop_per_token(model)
         self._forward: Any = torch.compile(model) if settings.compile else model
         if group.size > 1:

@@ -1,13 +1,15 @@
 """A model's trainable weights as one flat float32 buffer plus a layout; tied weights are in it once.
 
 A flat buffer makes everything outside a trainer simple: it hashes, averages, stores and travels as one array,
-whatever the model. GPT-2's tied embedding is counted once (sending it twice costs 18 % of its bytes).
+whatever the model. GPT-2's tied embedding is counted once (sending it twice costs 18 % of its bytes). Behind what is
+trained may lie frozen parameters that a server changes (see `carry`).
 """
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import torch
 
 Flat = npt.NDArray[np.float32]
+
+_CARRIED = "_raysim_carried"
+"""Attribute of a model: names of its frozen parameters that lie in the flat buffer."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,31 @@ class Layout:
 
 
 def trainable(model: "torch.nn.Module") -> "list[torch.nn.Parameter]":
-    """The parameters that are trained, in the order in which they lie in the flat buffer."""
+    """The parameters that are trained, in the order in which they lie in the flat buffer, at its beginning."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
+def carry(model: "torch.nn.Module", names: Sequence[str]) -> None:
+    """Has frozen parameters of these names lie in the flat buffers of `model`, behind what is trained."""
+    setattr(model, _CARRIED, tuple(names))
+
+
+def buffered(model: "torch.nn.Module") -> "list[torch.nn.Parameter]":
+    """The parameters that lie in the flat buffer, in their order: what is `trainable`, then what is carried along."""
+    return [*trainable(model), *(model.get_parameter(name) for name in _carried(model))]
+
+
+def trained_part(model: "torch.nn.Module", flat: Flat) -> Flat:
+    """The part of a flat buffer of `model` that is `trainable`: a view."""
+    return flat[: sum(p.numel() for p in trainable(model))]
+
+
+def _carried(model: Any) -> tuple[str, ...]:
+    return getattr(model, _CARRIED, ())
+
+
 def layout_of(model: "torch.nn.Module") -> Layout:
-    """The layout of what is `trainable` in `model`: `named_parameters` names a tied weight once.
+    """The layout of what is `buffered` of `model`: `named_parameters` names a tied weight once.
 
     Raises:
         InputError: the model has persistent buffers, which a flat buffer of parameters would lose.
@@ -54,12 +78,13 @@ def layout_of(model: "torch.nn.Module") -> Layout:
         raise InputError(
             f"model {type(model).__name__} has state besides its parameters, which would be lost: {lost[:3]}"
         )
-    return Layout(tuple(parameters), tuple(tuple(p.shape) for p in parameters.values()))
+    names = (*parameters, *_carried(model))
+    return Layout(names, tuple(tuple(p.shape) for p in buffered(model)))
 
 
 def flatten(model: "torch.nn.Module") -> Flat:
-    """A copy of what is `trainable` in `model` as one float32 array ``[num_parameters]``."""
-    return flatten_tensors([p.detach() for p in trainable(model)])
+    """A copy of what is `buffered` of `model` as one float32 array ``[num_parameters]``."""
+    return flatten_tensors([p.detach() for p in buffered(model)])
 
 
 def flatten_tensors(tensors: "list[torch.Tensor]") -> Flat:
@@ -73,12 +98,12 @@ def flatten_tensors(tensors: "list[torch.Tensor]") -> Flat:
 
 
 def assign(model: "torch.nn.Module", flat: Flat) -> None:
-    """Copies `flat` into what is `trainable` in `model`, keeping dtype and device.
+    """Copies `flat` into what is `buffered` of `model`, keeping dtype and device.
 
     Raises:
         ValueError: `flat` does not have exactly the elements of `model`.
     """
-    assign_tensors([p.data for p in trainable(model)], flat)
+    assign_tensors([p.data for p in buffered(model)], flat)
 
 
 def assign_tensors(tensors: "list[torch.Tensor]", flat: Flat) -> None:

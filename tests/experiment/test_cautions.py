@@ -47,6 +47,14 @@ def test_epochs_that_do_not_divide_are_counted(rounds: int, epochs: int, said: s
     assert found(9, 90_000, strategies(local_epochs=1), f"trainer.epochs={epochs}") == []
 
 
+def test_factors_that_are_averaged_apart_are_named() -> None:
+    strategies = ["single", {"fedavg": {"adapters": "refactored"}}, {"fedyogi": {"label": "mine"}}, "scaffold"]
+    for lora, apart in (({}, ["mine, scaffold"]), ({"train": "b"}, []), (None, [])):
+        model = {"pretrained": "checkpoint", "lora": lora}
+        told = found(9, 90_000, f"strategies={json.dumps(strategies)}", f"model={json.dumps(model)}")
+        assert [line.split(": ")[1] for line in told if line.startswith("model.lora: ")] == apart
+
+
 def test_copies_of_what_is_held_out_are_named_and_none_are_not() -> None:
     row = {
         "organization": "acme",

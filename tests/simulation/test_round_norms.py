@@ -26,6 +26,13 @@ def test_rows_are_the_clients_and_entries_without_norms_have_none() -> None:
         assert [(row["organization"], row["model"]) for row in rows] == [("a", "of a"), ("b", "of b")]
         assert [(row["update_norm"], row["step_norm"]) for row in rows] == expected
         assert {(row["round"], row["average"]) for row in rows} == {(3, "average")}
+        assert {(row["factor_gap"], row["average_gap"]) for row in rows} == {(None, None)}
+
+
+def test_a_gap_is_that_of_all_clients_of_a_round() -> None:
+    info = {"norms": {"updates": [5.0, 4.0], "step": 2.0, "factor_gap": 0.25}}
+    rows = RoundNorms(1, "fedyogi", "a + b", 3, "average", updates(), info).rows()
+    assert [(row["factor_gap"], row["average_gap"]) for row in rows] == [(0.25, None)] * 2
 
 
 def test_a_round_in_words_names_settings_and_organizations() -> None:

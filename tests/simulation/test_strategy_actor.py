@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings
+from raysim.strategies.fedavgm import FedAvgM
+from raysim.strategies.fedmedian import FedMedian
 from raysim.strategies.single import Single
 
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
 from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
+from raysim.training.adapters import Adapter, Adapters, Factor
+from raysim.training.lora import LoraSettings
 
 FEDERATION = Federation((ClientInfo("a", 1, 10, 1.0, 0.0), ClientInfo("b", 3, 30, 1.0, 0.0)), 4, "reset")
 
@@ -63,6 +67,24 @@ def test_a_state_is_taken_over_by_its_facts_alone(fedavg: FedAvg) -> None:
     one.aggregate(("weights",), updates(aggregated.plan), "second", made, *again)
     (average,) = one.new_tensors()
     assert average.tolist() == [6.0]
+
+
+def one_number() -> tuple[Adapter, ...]:
+    """A of one number, then B of one."""
+    return (Adapter(Factor(1, 1, 1), Factor(0, 1, 1), 1.0),)
+
+
+@pytest.mark.parametrize(
+    ("strategy_class", "gaps"),
+    [(FedAvg, {"factor_gap": 0.125, "average_gap": 0.125}), (FedAvgM, {"factor_gap": 0.125}), (FedMedian, {})],
+)
+def test_gaps_of_adapters_are_noted_of_averages(strategy_class: Any, gaps: dict[str, float]) -> None:
+    """1/4 of 3 x 3 and 3/4 of 1 x 5 is 6; the factors average to 1.5 and 4.5, and FedAvg makes 6.75 of them."""
+    actor = StrategyActor(strategy_class(strategy_class.Settings(), FEDERATION), Adapters(LoraSettings(), one_number))
+    begun = updates(actor.begin("initial"))
+    weights: list[Any] = [np.array([3, 3], np.float32), np.array([1, 5], np.float32)]
+    aggregated = actor.aggregate(("weights",), begun, "average", np.zeros(2, np.float32), *weights)
+    assert {n: v for n, v in aggregated.norms.items() if n.endswith("gap")} == pytest.approx(gaps)
 
 
 def test_in_plans_there_are_no_weights() -> None:

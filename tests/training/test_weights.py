@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from raysim.core.errors import InputError
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import build_model
-from raysim.training.weights import assign, flatten, layout_of, squared_distance
+from raysim.training.weights import assign, carry, flatten, layout_of, squared_distance, trained_part
 
 
 def build(spec: ModelSpec, seed: int = 0) -> Any:
@@ -41,6 +42,22 @@ def test_the_layout_says_where_each_parameter_lies(spec: ModelSpec) -> None:
         assert np.array_equal(part, parameters[name].detach().numpy()), name
         offset += size
     assert offset == flat.size == layout.num_parameters
+
+
+def test_what_is_carried_lies_behind_what_is_trained(spec: ModelSpec) -> None:
+    model, other = build(spec, 1), build(spec, 2)
+    for one in (model, other):
+        first = next(iter(dict(one.named_parameters())))
+        one.get_parameter(first).requires_grad_(False)
+        carry(one, [first])
+    layout, flat = layout_of(model), flatten(model)
+    assert (layout.names[-1], layout.num_parameters) == (first, flat.size)
+    assert trained_part(model, flat).size == flat.size - model.get_parameter(first).numel()
+    assert np.array_equal(flat[-layout.sizes[-1] :].reshape(layout.shapes[-1]), model.get_parameter(first).numpy())
+    copied = copy.deepcopy(other)
+    assign(copied, flat)
+    assert np.array_equal(flatten(copied), flat)
+    assert not np.array_equal(flatten(other), flat)
 
 
 def test_a_tied_embedding_stands_in_it_once(gpt2_spec) -> None:

@@ -37,5 +37,19 @@ UPDATE_NORMS = table_spec(
         ("average", TEXT, "key of the model that the round made"),
         ("update_norm", REAL, "of its change: its weights minus those that it started from; null: not noted"),
         ("step_norm", REAL, "of the server's change in the round, the same for all of its clients; null: not noted"),
+        (
+            "factor_gap",
+            REAL,
+            "of low-rank adapters: what averaging factors B and A apart loses of the average of the clients' products"
+            " B A: norm of the difference over norm of the average, all layers together; 0 where A is frozen; null: no"
+            " adapters, no average, or not noted",
+        ),
+        (
+            "average_gap",
+            REAL,
+            "the same of the model that the server made: what is lost in the way that `adapters` chose; null where the"
+            " server does more than average",
+        ),
     ],
+    added={"factor_gap": None, "average_gap": None},
 )

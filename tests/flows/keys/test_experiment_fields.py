@@ -103,8 +103,12 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
             {"model": {"pretrained": "checkpoint", "lora": {}}},
             [{f"model.lora.{name}": value}],
         )
-        for name, value in {"rank": 9, "alpha": 9, "dropout": 0.1, "targets": ["c_attn"]}.items()
+        for name, value in {"rank": 9, "alpha": 9, "dropout": 0.1, "targets": ["c_attn"], "train": "b"}.items()
     },
+    "model.lora.carry_base": (
+        {"model": {"pretrained": "checkpoint", "lora": {}}, "strategies": ["single"]},
+        [{"model.lora.carry_base": True}],
+    ),
     "measure.memorization.when": ({}, [{"measure.memorization.when": ["final", "every_round"]}]),
     "measure.memorization.precision": ({}, [{"measure.memorization.precision": "bf16"}]),
     "canaries.organizations": ({}, [{"canaries.organizations": ["b"]}]),

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from raysim.simulation.loop import strategy_runs
 from raysim.simulation.planner import plan
 from raysim.simulation.registry import StrategyConfig
 from raysim.simulation.run_context import RunContext
+from raysim.training.lora import LoraSettings
+from raysim.training.models import ModelSettings
 
 pytestmark = pytest.mark.usefixtures("few_data")
 
@@ -58,12 +61,15 @@ STRATEGY_FIELDS = [(name, field) for name, found in STRATEGIES.items() for field
 
 
 @pytest.mark.parametrize(("name", "field"), STRATEGY_FIELDS)
-def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: RunContext) -> None:
+def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: RunContext, folder: Path) -> None:
     owner = STRATEGIES[name].Settings
     if name in NEED_MANY:
         context = with_twins(context, 2)
     if name == "scaffold":
         context = dataclasses.replace(context, trainer=context.trainer.model_copy(update={"optimizer": "sgd"}))
+    if field == "adapters":
+        model = ModelSettings(pretrained=str(folder / "checkpoint"), lora=LoraSettings())
+        context = dataclasses.replace(context, spec=dataclasses.replace(context.spec, settings=model))
     base = {**({"rounds": 2} if "rounds" in owner.model_fields else {}), **STRATEGY_BASES.get(name, {})}
     before = plan_keys(context, name, base)
     value = getattr(owner.model_validate(base), field)
