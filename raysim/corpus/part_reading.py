@@ -10,7 +10,7 @@ from pathlib import Path
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
 from raysim.corpus.partition import Part, PartitionSettings, divide
-from raysim.corpus.reading import SourceReading
+from raysim.corpus.reading import DropCounter, SourceReading
 from raysim.corpus.sources import SourceSettings, read_source
 
 _left: dict[Key, dict[Part, SourceReading]] = {}
@@ -22,7 +22,7 @@ _lock = threading.Lock()
 def read_part(source: SourceSettings, partition: PartitionSettings, base: Path) -> SourceReading:
     """Reads the part `partition.part` of a source.
 
-    What the source skipped is told with the first part alone, so that it counts once.
+    What the source skipped, and files that are in no part, are told with the first part alone, so that they count once.
 
     Args:
         source: of all parts.
@@ -30,7 +30,7 @@ def read_part(source: SourceSettings, partition: PartitionSettings, base: Path) 
         base: the folder that relative paths start from.
 
     Raises:
-        InputError: the source cannot be read, or does not fit the partition; begins with the setting of an organization.
+        InputError: the source cannot be read, or does not fit the partition; begins with the organization's setting.
     """
     assert partition.part is not None, "entries without a part are expanded when an experiment is loaded"
     key = _key(source, partition, base)
@@ -47,6 +47,15 @@ def read_part(source: SourceSettings, partition: PartitionSettings, base: Path) 
         if not parts:
             _left.clear()
     return found
+
+
+def part_names(source: SourceSettings, partition: PartitionSettings, base: Path) -> list[Part]:
+    """All parts of a source, for which it is read.
+
+    Raises:
+        InputError: as `read_part`.
+    """
+    return list(_read_parts(source, partition, base))
 
 
 def forget_parts() -> None:
@@ -68,13 +77,19 @@ def _key(source: SourceSettings, partition: PartitionSettings, base: Path) -> Ke
 
 
 def _read_parts(source: SourceSettings, partition: PartitionSettings, base: Path) -> dict[Part, SourceReading]:
+    """Every part; all that is in none is told with the first."""
     try:
-        reading = read_source(source, base)
+        reading = read_source(source, base, partition.column.of_records if partition.column else ())
     except InputError as error:
         raise InputError(f"source: {error}") from None
     found = divide(reading.files, partition)
+    taken = {source.path for files in found.values() for source in files}
+    counter = DropCounter(reading.skipped)
+    for source_file in reading.files:
+        if source_file.path not in taken:
+            counter.add(f"in a part of fewer than {partition.min_files} files", source_file.num_bytes)
     first = next(iter(found))
-    return {part: SourceReading(files, reading.skipped if part == first else ()) for part, files in found.items()}
+    return {part: SourceReading(files, counter.drops() if part == first else ()) for part, files in found.items()}
 
 
 def _some(parts: dict[Part, SourceReading]) -> str:

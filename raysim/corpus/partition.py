@@ -1,16 +1,17 @@
 """Organizations made of one data set: how its files are dealt to parts.
 
-The ways are those of flwr-datasets' partitioners, so that a split is the one that the literature names: by the values of a
-column (`NaturalIdPartitioner`, `GroupedNaturalIdPartitioner`), in sizes (`IidPartitioner`, `LinearPartitioner`,
+The ways are those of flwr-datasets' partitioners, so that a split is one that the field knows: by the values of a column
+(`NaturalIdPartitioner`, `GroupedNaturalIdPartitioner`), in sizes (`IidPartitioner`, `LinearPartitioner`,
 `SquarePartitioner`, `ExponentialPartitioner`), and by label skew (`DirichletPartitioner`: Yurochkin et al.: Bayesian
-Nonparametric Federated Learning of Neural Networks, ICML 2019, arXiv 1905.12022; with concentrations as in Hsu, Qi & Brown:
-Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification, 2019, arXiv 1909.06335).
+Nonparametric Federated Learning of Neural Networks, ICML 2019, arXiv 1905.12022, by whom each label is dealt to the
+clients; the skew is Hsu, Qi & Brown's: Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+Classification, 2019, arXiv 1909.06335, by whom each client draws its labels).
 
-A division is a function of the files, the seed and the settings, whoever makes it: every organization makes the same one,
+A division is a function of the files, the seed and the settings, whoever makes it: every organization makes the same,
 and takes its own part.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from math import isclose
 from typing import Any, Literal
@@ -31,6 +32,9 @@ Part = int | str
 NO_VALUE = "none"
 """The value of a column for files that have none."""
 
+KNOWN_COLUMNS = ("repository", "folder", "licence", "ending")
+"""What is known of the files of any source."""
+
 _MOST_DRAWS = 11
 """Of Dirichlet proportions until every part has enough files; as flwr-datasets."""
 
@@ -46,13 +50,14 @@ class ColumnSettings(Settings):
     A name alone, such as ``repository``, is short for ``{name: repository}``.
     """
 
-    name: Literal["repository", "folder", "licence", "ending"] = pydantic.Field(
-        description="folder: where a file lies below its repository; ending: of its name, without the dot. Files that"
-        f" have none have the value {NO_VALUE}"
+    name: str = pydantic.Field(
+        min_length=1,
+        description="repository; folder: where a file lies below its repository; licence; ending: of its name, without"
+        f" the dot; or any column of record files and hub. Files that have no value have the value {NO_VALUE}",
     )
     depth: int = pydantic.Field(default=1, ge=1, description="of `folder`: folders of a path that count")
 
-    short_forms = ({"enum": ["repository", "folder", "licence", "ending"]},)
+    short_forms = ({"type": "string"},)
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -65,8 +70,15 @@ class ColumnSettings(Settings):
             raise ValueError("depth goes with the column folder")
         return self
 
+    @property
+    def of_records(self) -> tuple[str, ...]:
+        """The columns of records that have to be read for it: one or none."""
+        return () if self.name in KNOWN_COLUMNS else (self.name,)
+
     def of(self, source: SourceFile) -> str:
         """The value of a file."""
+        if self.of_records:
+            return dict(source.columns).get(self.name, NO_VALUE)
         if self.name == "repository":
             return source.repository or NO_VALUE
         if self.name == "licence":
@@ -86,9 +98,6 @@ class DirichletSettings(Settings):
     balance: bool = pydantic.Field(
         default=False, description="a part that has more files than the average gets none of the values that follow"
     )
-    min_files: int = pydantic.Field(
-        default=2, ge=1, description=f"of each part; proportions are drawn anew until it holds, {_MOST_DRAWS} times"
-    )
 
 
 class DivisionSettings(Settings):
@@ -96,11 +105,12 @@ class DivisionSettings(Settings):
 
     sizes: Growth | tuple[pydantic.PositiveFloat, ...] | None = pydantic.Field(
         default=None,
-        description="numbers of files, which are dealt by chance: equal; part i of 1, 2, ... in proportion to i (linear),"
-        " i² (square) or exp(i) (exponential); or the share of each part",
+        description="numbers of files, which are dealt by chance: equal; part i of 1, 2, ... in proportion to i (linear)"
+        ", i² (square) or exp(i) (exponential); or the share of each part",
     )
     column: ColumnSettings | None = pydantic.Field(
-        default=None, description="files with the same value stay together: a part for each, or `parts` parts of several"
+        default=None,
+        description="files with the same value stay together: a part for each value, or `parts` parts of several",
     )
     dirichlet: DirichletSettings | None = None
 
@@ -129,9 +139,15 @@ class PartitionSettings(Settings):
         default=None, ge=1, description="how many; unset: as many as sizes are given, or as the column has values"
     )
     seed: int = pydantic.Field(default=1, ge=0, description="of what is dealt by chance")
+    min_files: int = pydantic.Field(
+        default=1,
+        ge=1,
+        description="of each part: dirichlet draws anew until all have as many; where each value of a column is a part,"
+        " those with fewer are left out; otherwise fewer are refused",
+    )
     copies: Literal["apart", "together"] = pydantic.Field(
         default="apart",
-        description="files that are equal but for white space: each falls for itself, or all fall where the first falls",
+        description="files that are equal but for white space: each falls by itself, or all fall where the first falls",
     )
     part: Part | None = pydantic.Field(
         default=None,
@@ -152,6 +168,11 @@ class PartitionSettings(Settings):
         return self
 
     @property
+    def column(self) -> ColumnSettings | None:
+        """What decides, besides chance, where a file falls."""
+        return self.by.dirichlet.column if self.by.dirichlet else self.by.column
+
+    @property
     def count(self) -> int | None:
         """How many parts there are; None: as many as the column has values."""
         return len(self.by.sizes) if isinstance(self.by.sizes, tuple) else self.parts
@@ -166,6 +187,8 @@ class PartitionSettings(Settings):
 
 def divide(files: Sequence[SourceFile], settings: PartitionSettings) -> dict[Part, tuple[SourceFile, ...]]:
     """Deals files to all parts, in the order of the parts; those of a part are in the order of `files`.
+
+    Every file is in one part; where each value of a column is a part, files of values with too few are in none.
 
     Args:
         files: of one source, each path once. Their order does not count.
@@ -184,18 +207,23 @@ def divide(files: Sequence[SourceFile], settings: PartitionSettings) -> dict[Par
     parts: dict[Part, list[SourceFile]] = {part: [] for part in dealt}
     for source in files:
         parts[places[names[source.path]]].append(source)
+    if settings.count is None:
+        return _large(parts, settings.min_files)
+    if poor := [part for part, found in parts.items() if len(found) < settings.min_files]:
+        count = len(parts[poor[0]])
+        raise InputError(
+            f"partition.parts: part {poor[0]} of {settings.count} would have {count} of {len(files)} files, fewer than"
+            f" min_files: {settings.min_files}; lower parts, or deal otherwise"
+        )
     return {part: tuple(found) for part, found in parts.items()}
 
 
-def values_of(files: Iterable[SourceFile], column: ColumnSettings) -> list[str]:
-    """The values of a column, sorted.
-
-    Raises:
-        InputError: no file has any.
-    """
-    found = sorted({column.of(source) for source in files})
-    if found in ([], [NO_VALUE]):
-        raise InputError(f"column: no file has a {column.name}; choose another column")
+def _large(parts: Mapping[Part, Sequence[SourceFile]], min_files: int) -> dict[Part, tuple[SourceFile, ...]]:
+    """The parts with enough files; refuses that there is none."""
+    found = {part: tuple(files) for part, files in parts.items() if len(files) >= min_files}
+    if not found:
+        most = max(map(len, parts.values()))
+        raise InputError(f"partition.min_files: is {min_files}, but no value has more than {most} files; lower it")
     return found
 
 
@@ -205,15 +233,9 @@ def _deal(units: Sequence[SourceFile], settings: PartitionSettings) -> dict[Part
         return _by_column(units, by.column, count, settings.seed)
     assert count is not None, "validated"
     if by.dirichlet is not None:
-        return _by_dirichlet(units, by.dirichlet, count, settings.seed)
+        return _by_dirichlet(units, by.dirichlet, count, settings)
     assert by.sizes is not None, "validated"
-    sizes = part_sizes(by.sizes, count, len(units))
-    if min(sizes) < 1:
-        raise InputError(
-            f"partition.by.sizes: {_shown(by.sizes)} leaves part {sizes.index(min(sizes))} of {count} without a file,"
-            f" as there are {len(units)}; lower parts, or choose other sizes"
-        )
-    return dict(enumerate(_cut(_shuffled(units, settings.seed), sizes)))
+    return dict(enumerate(_cut(_shuffled(units, settings.seed), part_sizes(by.sizes, count, len(units)))))
 
 
 def part_sizes(sizes: Growth | Sequence[float], count: int, num_files: int) -> list[int]:
@@ -262,9 +284,9 @@ def _by_column(
 
 
 def _by_dirichlet(
-    units: Sequence[SourceFile], settings: DirichletSettings, count: int, seed: int
+    units: Sequence[SourceFile], settings: DirichletSettings, count: int, partition: PartitionSettings
 ) -> dict[Part, list[SourceFile]]:
-    column = settings.column
+    column, min_files = settings.column, partition.min_files
     values = _values(units, column, "partition.by.dirichlet")
     if len(values) == 1:
         advice = "raise its depth, or choose another" if column.name == "folder" else "choose another column"
@@ -274,19 +296,19 @@ def _by_dirichlet(
         members[column.of(unit)].append(unit)
     num_files = [len(members[value]) for value in values]
     # Not of a derived seed: counts are those that flwr-datasets gives for the same seed, to compare with what it made.
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(partition.seed)
     for _ in range(_MOST_DRAWS):
         table = dirichlet_counts(num_files, count, settings.alpha, settings.balance, generator)
-        if table.sum(axis=0).min() >= settings.min_files:
+        if table.sum(axis=0).min() >= min_files:
             break
     else:
         raise InputError(
-            f"partition.by.dirichlet.min_files: of {len(units)} files in {count} parts, one part was left with fewer"
-            f" than {settings.min_files} at each of {_MOST_DRAWS} draws; lower parts or min_files, or raise alpha"
+            f"partition.by.dirichlet: of {len(units)} files in {count} parts, one part was left with fewer than"
+            f" {min_files} (partition.min_files) at each of {_MOST_DRAWS} draws; lower parts, or raise alpha"
         )
     parts: dict[Part, list[SourceFile]] = {number: [] for number in range(count)}
     for value, sizes in zip(values, table.tolist(), strict=True):
-        for number, found in enumerate(_cut(_shuffled(members[value], seed), sizes)):
+        for number, found in enumerate(_cut(_shuffled(members[value], partition.seed), sizes)):
             parts[number] += found
     return parts
 
@@ -331,15 +353,12 @@ def _cut(items: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
 
 
 def _values(units: Iterable[SourceFile], column: ColumnSettings, setting: str) -> list[str]:
-    try:
-        return values_of(units, column)
-    except InputError as error:
-        raise InputError(f"{setting}.{error}") from None
+    """The values of a column, sorted; refuses one that no file has."""
+    found = sorted({column.of(source) for source in units})
+    if found in ([], [NO_VALUE]):
+        raise InputError(f"{setting}.column: no file has the column {column.name}; choose another")
+    return found
 
 
 def _some(values: Sequence[str]) -> str:
     return ", ".join(values[:_SHOWN]) + (", ..." if len(values) > _SHOWN else "")
-
-
-def _shown(sizes: Growth | Sequence[float]) -> str:
-    return sizes if isinstance(sizes, str) else str(list(sizes))

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from raysim.core.errors import InputError
-from raysim.corpus.partition import Part, PartitionSettings, values_of
-from raysim.corpus.sources import SourceSettings, read_source
+from raysim.corpus.part_reading import part_names
+from raysim.corpus.partition import Part, PartitionSettings
+from raysim.corpus.sources import SourceSettings
 from raysim.organizations.organization import OrganizationSettings
 
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -28,9 +29,7 @@ def with_parts(organizations: Mapping[str, OrganizationSettings], base: Path) ->
     found: dict[str, OrganizationSettings] = {}
     origins: dict[str, str] = {}
     for name, settings in organizations.items():
-        partition = settings.partition
-        whole = partition is None or partition.part is not None
-        for part_name, own in [(name, settings)] if whole else _parts(name, settings, partition, base):
+        for part_name, own in _parts(name, settings, base):
             if part_name in found:
                 raise InputError(
                     f"organizations.{name}.partition: one of its parts is called {part_name}, as is one of"
@@ -40,9 +39,11 @@ def with_parts(organizations: Mapping[str, OrganizationSettings], base: Path) ->
     return found
 
 
-def _parts(
-    name: str, settings: OrganizationSettings, partition: PartitionSettings, base: Path
-) -> Iterator[tuple[str, OrganizationSettings]]:
+def _parts(name: str, settings: OrganizationSettings, base: Path) -> Iterator[tuple[str, OrganizationSettings]]:
+    partition = settings.partition
+    if partition is None or partition.part is not None:
+        yield name, settings
+        return
     for part_name, part in _names(name, settings.source, partition, base):
         # Validated as a whole already; only its part is new.
         yield part_name, settings.model_copy(update={"partition": partition.model_copy(update={"part": part})})
@@ -53,16 +54,11 @@ def _names(name: str, source: SourceSettings, partition: PartitionSettings, base
         width = max(2, len(str(partition.count - 1)))
         yield from ((f"{name}-{number:0{width}}", number) for number in range(partition.count))
         return
-    assert partition.by.column is not None, "validated"
     try:
-        reading = read_source(source, base)
+        values = part_names(source, partition, base)
     except InputError as error:
-        raise InputError(f"organizations.{name}.source: {error}") from None
-    try:
-        values = values_of(reading.files, partition.by.column)
-    except InputError as error:
-        raise InputError(f"organizations.{name}.partition.by.{error}") from None
-    yield from ((_plain(value, name), value) for value in values)
+        raise InputError(f"organizations.{name}.{error}") from None
+    yield from ((_plain(str(value), name), value) for value in values)
 
 
 def _plain(value: str, name: str) -> str:

@@ -25,7 +25,7 @@ from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed, tokenize_files
 from raysim.corpus.part_reading import forget_parts, read_part
-from raysim.corpus.partition import PartitionSettings
+from raysim.corpus.partition import KNOWN_COLUMNS, PartitionSettings
 from raysim.corpus.planted_functions import PlantSettings, plant_functions
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
@@ -68,6 +68,15 @@ class OrganizationSettings(Settings):
     )
     limit: Size | None = pydantic.Field(default=None, description="at most this much code is kept, for example 40 KB")
     agreement: DataPolicy = DataPolicy()
+
+    @pydantic.model_validator(mode="after")
+    def _columns_are_known(self) -> "OrganizationSettings":
+        column = self.partition.column if self.partition else None
+        if column and column.of_records and self.source.files is None and self.source.hub is None:
+            raise ValueError(
+                f"partition: no column {column.name!r}; of this source there are {', '.join(KNOWN_COLUMNS)}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
