@@ -40,9 +40,7 @@ def read_part(source: SourceSettings, partition: PartitionSettings, base: Path) 
             _left.clear()
             parts = _left[key] = _read_parts(source, partition, base)
         if partition.part not in parts:
-            raise InputError(
-                f"partition.part: no file has the value {partition.part!r} any more; there are: {_some(parts)}"
-            )
+            raise InputError(f"partition.part: no file has the value {partition.part!r}; there are: {_some(parts)}")
         found = parts.pop(partition.part)
         if not parts:
             _left.clear()

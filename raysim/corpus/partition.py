@@ -1,6 +1,6 @@
 """Organizations made of one data set: how its files are dealt to parts.
 
-The ways are those of flwr-datasets' partitioners, so that a split is one that the field knows: by the values of a column
+The ways are those of flwr-datasets' partitioners, so that splits are known ones: by the values of a column
 (`NaturalIdPartitioner`, `GroupedNaturalIdPartitioner`), in sizes (`IidPartitioner`, `LinearPartitioner`,
 `SquarePartitioner`, `ExponentialPartitioner`), and by label skew (`DirichletPartitioner`: Yurochkin et al.: Bayesian
 Nonparametric Federated Learning of Neural Networks, ICML 2019, arXiv 1905.12022, by whom each label is dealt to the
@@ -101,12 +101,15 @@ class DirichletSettings(Settings):
 
 
 class DivisionSettings(Settings):
-    """Exactly one of `sizes`, `column`, `dirichlet`. The word ``iid`` alone is short for ``{sizes: equal}``."""
+    """Exactly one of `sizes`, `column`, `dirichlet`.
+
+    The word ``iid`` alone is short for ``{sizes: equal}``.
+    """
 
     sizes: Growth | tuple[pydantic.PositiveFloat, ...] | None = pydantic.Field(
         default=None,
-        description="numbers of files, which are dealt by chance: equal; part i of 1, 2, ... in proportion to i (linear)"
-        ", i² (square) or exp(i) (exponential); or the share of each part",
+        description="numbers of files, dealt by chance: equal; part i of 1, 2, ... in proportion to i (linear),"
+        " i² (square) or exp(i) (exponential); or the share of each part",
     )
     column: ColumnSettings | None = pydantic.Field(
         default=None,
@@ -136,7 +139,7 @@ class PartitionSettings(Settings):
 
     by: DivisionSettings
     parts: int | None = pydantic.Field(
-        default=None, ge=1, description="how many; unset: as many as sizes are given, or as the column has values"
+        default=None, ge=1, description="how many; unset: as many as shares are given, or as the column has values"
     )
     seed: int = pydantic.Field(default=1, ge=0, description="of what is dealt by chance")
     min_files: int = pydantic.Field(

@@ -47,7 +47,13 @@ def near_copies() -> list[dict[str, str]]:
 
 def as_records(texts: dict[str, str]) -> list[dict[str, str]]:
     return [
-        {"path": f"{name}.py", "repo_name": f"repo{i % 7}", "content": text, "code": f"{text}\nx = 2\n"}
+        {
+            "path": f"{name}.py",
+            "repo_name": f"repo{i % 7}",
+            "author": f"author{i % 3}",
+            "content": text,
+            "code": f"{text}\nx = 2\n",
+        }
         for i, (name, text) in enumerate(texts.items())
     ]
 
