@@ -96,7 +96,8 @@ class _Recruiter:
         actor = self._pool.backend.spawn(Organization, *self._arguments)
         if self.preparation_context:
             prompt_stats = await self._pool.backend.call(actor, "prepare", self.preparation_context)
-            await self._pool.backend.call(actor, "forget_parts")
+            if self._arguments[1].partition:
+                await self._pool.backend.call(actor, "forget_parts")
             # By fingerprints, not by what was left out: caches and binaries that lie beside the code may differ.
             if self.stats and replace(prompt_stats, drops=self.stats.drops) != self.stats:
                 raise RunError(
