@@ -9,7 +9,9 @@ from jsonschema import Draft202012Validator
 
 from raysim.core.errors import InputError
 from raysim.experiment.config import LoadedExperiment, load_experiment, restore_experiment
+from raysim.experiment.run import Options
 from raysim.experiment.schema import experiment_schema
+from raysim.experiment.sweep import load_sweep
 
 RAW: dict[str, Any] = {
     "name": "parts",
@@ -80,6 +82,12 @@ def test_overrides_reach_a_partition_and_settings_name_its_parts(code: Path) -> 
     assert names(loaded) == ["p-00", "p-01"]
     skews = [one.partition.by.dirichlet for one in loaded.experiment.organizations.values() if one.partition]
     assert [skew.alpha for skew in skews if skew] == [0.1, 0.1]
+
+
+def test_a_sweep_runs_over_settings_of_a_partition(code: Path) -> None:
+    raw = {**RAW, "organizations": {"p": entry("iid", parts=2)}, "sweep": {"organizations.p.partition.parts": [2, 4]}}
+    points = load_sweep(Options(raw, out=code / "out", base=code)).points
+    assert [names(point.loaded) for point in points] == [["p-00", "p-01"], ["p-00", "p-01", "p-02", "p-03"]]
 
 
 def test_one_part_alone_may_be_an_organization(code: Path) -> None:
