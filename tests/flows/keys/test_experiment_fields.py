@@ -59,15 +59,12 @@ def skew(column: Any = "repository", alpha: float = 1.0, **others: Any) -> dict[
     return {"dirichlet": {"column": column, "alpha": alpha, **others}}
 
 
-FOLDERS: Patch = {
-    "organizations.a.source": {"packages": ["numpy"], "include": ["numpy/fft/**", "numpy/polynomial/**"]},
-    "organizations.a.limit": "60 KB",
-}
+FOLDERS: Patch = {"organizations.a.source": {"path": "deep"}}
 DEEP = {"name": "folder", "depth": 2}
 PARTITIONS: dict[str, tuple[Patch, list[Patch]]] = {
     "by.sizes": (part("iid"), [part({"sizes": "linear"})]),
     "by.column.name": (part({"column": "repository"}), [part({"column": "author"})]),
-    "by.column.depth": (part({"column": "folder"}, seed=2) | FOLDERS, [part({"column": DEEP}, seed=2) | FOLDERS]),
+    "by.column.depth": (part({"column": "folder"}) | FOLDERS, [part({"column": DEEP}) | FOLDERS]),
     "by.dirichlet.column.name": (part(skew()), [part(skew("author"))]),
     "by.dirichlet.column.depth": (part(skew("folder")) | FOLDERS, [part(skew(DEEP)) | FOLDERS]),
     "by.dirichlet.alpha": (part(skew()), [part(skew(alpha=5.0)), part(skew(alpha=0.2))]),
