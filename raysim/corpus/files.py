@@ -12,12 +12,14 @@ class SourceFile:
         text: the content, decoded, line ends untouched.
         repository: the repository (or installed package) it belongs to.
         licence: as its source states it, or None where the source states none.
+        columns: names and values of further columns of its record that were asked for, without those that hold nothing.
     """
 
     path: str
     text: str
     repository: str
     licence: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
 
     @property
     def num_bytes(self) -> int:

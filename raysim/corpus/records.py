@@ -61,7 +61,7 @@ def describe_files(paths: Sequence[str]) -> tuple[str, list[str], str]:
 
 
 def read_record_file(
-    file: Path, name: str, column: str, selected: Selected, counter: DropCounter
+    file: Path, name: str, column: str, selected: Selected, counter: DropCounter, further: Sequence[str] = ()
 ) -> list[tuple[str, SourceFile]]:
     """Reads one record file.
 
@@ -73,6 +73,7 @@ def read_record_file(
         column: the column that holds the code.
         selected: whether a record is wanted.
         counter: takes what is skipped.
+        further: columns whose values files are to have, where there are any.
 
     Returns:
         Pairs of ``NAME#N`` and the file; paths are not yet made unique.
@@ -84,14 +85,14 @@ def read_record_file(
     try:
         _check_start(file)
         if lowered.endswith(".parquet"):
-            rows = _parquet_rows(file, column)
+            rows = _parquet_rows(file, column, further)
         elif lowered.endswith(".csv"):
-            rows = _csv_rows(file, column)
+            rows = _csv_rows(file, column, further)
         elif lowered.endswith((".jsonl", ".json")):
             rows = _json_rows(file)
         else:
             raise InputError(f"{file}: not a record file; known endings: {', '.join(RECORD_SUFFIXES)}")
-        return _take(rows, file, name, column, selected, counter)
+        return _take(rows, file, name, column, selected, counter, further)
     except FileNotFoundError:
         raise InputError(f"{file}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -106,6 +107,7 @@ def read_hub(
     label: str,
     selected: Selected,
     counter: DropCounter,
+    further: Sequence[str] = (),
 ) -> list[tuple[str, SourceFile]]:
     """Reads a dataset that `datasets.load_dataset` finds: on the hub, or in a local folder.
 
@@ -121,9 +123,9 @@ def read_hub(
     if not isinstance(loaded, datasets.Dataset):
         raise InputError(f"hub.name {name}: expected one table of records, found {type(loaded).__name__}")
     _require_column(column, loaded.column_names, f"hub.name {name}", "hub.column")
-    wanted = loaded.select_columns([c for c in (column, *_NAMES) if c in loaded.column_names])
+    wanted = loaded.select_columns([c for c in _columns(column, further) if c in loaded.column_names])
     rows = ((number, row) for number, row in enumerate(wanted, start=1) if isinstance(row, Mapping))
-    return _take(rows, name, label, column, selected, counter)
+    return _take(rows, name, label, column, selected, counter, further)
 
 
 def _take(
@@ -133,6 +135,7 @@ def _take(
     column: str,
     selected: Selected,
     counter: DropCounter,
+    further: Sequence[str],
 ) -> list[tuple[str, SourceFile]]:
     taken: list[tuple[str, SourceFile]] = []
     num_records = num_broken = num_without = num_unnamed = 0
@@ -164,7 +167,8 @@ def _take(
             counter.add(problem, num_bytes)
             continue
         tag = f"{name}#{number}"
-        taken.append((tag, SourceFile(full_path or tag, decoded, repository or name, licence)))
+        columns = tuple((key, value) for key in further if (value := _as_value(row.get(key))))
+        taken.append((tag, SourceFile(full_path or tag, decoded, repository or name, licence, columns)))
     if num_records == num_broken and num_records:
         reasons = "; ".join(sorted(reasons_seen))
         raise InputError(f"{origin}: broken: none of its {num_records} records can be read: {reasons}")
@@ -186,9 +190,14 @@ def _check_start(file: Path) -> None:
         raise InputError(f"{file}: is {encoding.upper()}; save it as UTF-8")
 
 
-def _require_once(names: Sequence[str], column: str, origin: Path) -> None:
+def _columns(column: str, further: Sequence[str]) -> list[str]:
+    """The columns that are read, each once."""
+    return list(dict.fromkeys((column, *_NAMES, *further)))
+
+
+def _require_once(names: Sequence[str], columns: Sequence[str], origin: Path) -> None:
     """Refuses a table that has one of the columns that are read twice."""
-    for name in (column, *_NAMES):
+    for name in columns:
         if names.count(name) > 1:
             raise InputError(f"{origin}: has the column {name!r} {names.count(name)} times; keep one of them")
 
@@ -219,6 +228,11 @@ def _as_name(value: Any) -> str | None:
     return value.encode(errors="replace").decode()
 
 
+def _as_value(value: Any) -> str | None:
+    """What any column says of a file, as text; numbers and truth values as JSON writes them."""
+    return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else _as_name(value)
+
+
 def _json_rows(file: Path) -> Rows:
     with file.open("rb") as raw:
         zipped = raw.read(2) == _GZIP_MAGIC  # by content: some downloads arrive unpacked under a name in .gz
@@ -245,7 +259,7 @@ def _parse_line(data: bytes) -> Mapping[str, Any] | Broken:
     return value if isinstance(value, dict) else Broken("line is no JSON object", len(data))
 
 
-def _parquet_rows(file: Path, column: str) -> Rows:
+def _parquet_rows(file: Path, column: str, further: Sequence[str]) -> Rows:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -253,9 +267,10 @@ def _parquet_rows(file: Path, column: str) -> Rows:
         with pq.ParquetFile(file) as table:
             names = table.schema_arrow.names
             _require_column(column, names, file, "column")
-            _require_once(names, column, file)
+            columns = _columns(column, further)
+            _require_once(names, columns, file)
             number = 0
-            for batch in table.iter_batches(batch_size=256, columns=[c for c in (column, *_NAMES) if c in names]):
+            for batch in table.iter_batches(batch_size=256, columns=[c for c in columns if c in names]):
                 for row in _batch_rows(pa.Table.from_batches([batch])):
                     number += 1
                     yield number, row
@@ -265,7 +280,7 @@ def _parquet_rows(file: Path, column: str) -> Rows:
         raise InputError(f"{file}: broken Parquet file: {_said(error)}") from None
 
 
-def _csv_rows(file: Path, column: str) -> Rows:
+def _csv_rows(file: Path, column: str, further: Sequence[str]) -> Rows:
     """Rows of cells as bytes, so that one that is not UTF-8 costs only itself."""
     csv.field_size_limit(2**31 - 1)
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
@@ -275,8 +290,9 @@ def _csv_rows(file: Path, column: str) -> Rows:
         except csv.Error as error:
             raise InputError(f"{file}: broken CSV file: its first row: {error}") from None
         _require_column(column, names, file, "column")
-        _require_once(names, column, file)
-        wanted = {name: names.index(name) for name in (column, *_NAMES) if name in names}
+        columns = _columns(column, further)
+        _require_once(names, columns, file)
+        wanted = {name: names.index(name) for name in columns if name in names}
         for number in itertools.count(1):
             try:
                 row = next(row for row in rows if row)

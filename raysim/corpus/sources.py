@@ -125,12 +125,13 @@ class _Entry:
     licence: str | None
 
 
-def read_source(settings: SourceSettings, base: Path) -> SourceReading:
+def read_source(settings: SourceSettings, base: Path, further: Sequence[str] = ()) -> SourceReading:
     """Reads a source. The result depends on the content alone, not on the order in which a disk lists it.
 
     Args:
         settings: what to read.
         base: the folder that relative paths start from.
+        further: columns of records whose values files are to have.
 
     Raises:
         InputError: a missing package, folder, file or column, or a broken record file.
@@ -145,9 +146,9 @@ def read_source(settings: SourceSettings, base: Path) -> SourceReading:
             return settings.include is None if path is None else selection.takes(path, lambda: num_bytes)
 
         if settings.files is not None:
-            files = _read_record_files(settings.files, settings.column, base, selected, counter)
+            files = _read_record_files(settings.files, settings.column, base, selected, counter, further)
         elif settings.hub is not None:
-            files = _read_hub(settings.hub, base, selected, counter)
+            files = _read_hub(settings.hub, base, selected, counter, further)
         else:
             listed = list(_list_entries(settings, base, counter))
             wanted = [e for e in listed if selection.takes(e.path, partial(size_of, e.location))]
@@ -295,6 +296,7 @@ def _read_record_files(
     base: Path,
     selected: Selected,
     counter: DropCounter,
+    further: Sequence[str],
 ) -> list[SourceFile]:
     given = [path for pattern in given for path in _expand(pattern, base)]
     locations = [_resolve(path, base) for path in given]
@@ -303,7 +305,7 @@ def _read_record_files(
             raise InputError(f"files: {Path(path).name} is listed {count} times; list it once")
     tagged: list[tuple[str, SourceFile]] = []
     for name, location in zip(_short_names(given), locations, strict=True):
-        tagged += read_record_file(location, name, column, selected, counter)
+        tagged += read_record_file(location, name, column, selected, counter, further)
     return _with_unique_paths(tagged)
 
 
@@ -323,10 +325,12 @@ def _expand(given: str, base: Path) -> list[str]:
     return found
 
 
-def _read_hub(hub: HubSettings, base: Path, selected: Selected, counter: DropCounter) -> list[SourceFile]:
+def _read_hub(
+    hub: HubSettings, base: Path, selected: Selected, counter: DropCounter, further: Sequence[str]
+) -> list[SourceFile]:
     local = _resolve(hub.name, base)
     name, label = (str(local), local.name) if local.is_dir() else (hub.name, hub.name)
-    return _with_unique_paths(read_hub(name, hub.config, hub.split, hub.column, label, selected, counter))
+    return _with_unique_paths(read_hub(name, hub.config, hub.split, hub.column, label, selected, counter, further))
 
 
 def _short_names(given: Sequence[str]) -> list[str]:

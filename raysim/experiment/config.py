@@ -20,6 +20,7 @@ from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import TokenizerSettings
 from raysim.experiment.findings_settings import FindingsSettings
 from raysim.experiment.grid import check_sweep
+from raysim.experiment.partitions import with_parts
 from raysim.experiment.report_settings import ReportSettings
 from raysim.measures.base import Measure, MeasureScope
 from raysim.measures.registry import measures
@@ -237,6 +238,11 @@ def _as_from_yaml(value: Any) -> Any:
 
 def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
+    try:
+        organizations = with_parts(experiment.organizations, base)
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
+    experiment = experiment.model_copy(update={"organizations": organizations})
     if experiment.model.pretrain and not experiment.references:
         raise InputError(
             f"{origin}: model.pretrain.corpus: is 'references', but there are none; add for example"

@@ -14,6 +14,7 @@ from raysim.core.errors import BoundaryError, InputError, RunError
 from raysim.core.keys import Key, canonical_json, key_of, versions_of
 from raysim.corpus.corpus import Drop, fingerprint
 from raysim.corpus.files import SourceFile
+from raysim.corpus.part_reading import forget_parts
 from raysim.corpus.public_split import PublicSplit, split_public
 from raysim.corpus.reading import DropCounter
 from raysim.corpus.sources import SourceSettings, read_source
@@ -95,6 +96,8 @@ class _Recruiter:
         actor = self._pool.backend.spawn(Organization, *self._arguments)
         if self.preparation_context:
             prompt_stats = await self._pool.backend.call(actor, "prepare", self.preparation_context)
+            if self._arguments[1].partition:
+                await self._pool.backend.call(actor, "forget_parts")
             # By fingerprints, not by what was left out: caches and binaries that lie beside the code may differ.
             if self.stats and replace(prompt_stats, drops=self.stats.drops) != self.stats:
                 raise RunError(
@@ -118,6 +121,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         InputError: something that the experiment names is missing, empty or too short.
     """
     experiment = loaded.experiment
+    forget_parts()  # of an earlier setup that broke off: files may have changed since
     private = experiment.execution.private
     if private and (loaded.base / os.path.expanduser(private)).resolve().is_relative_to(store.folder.resolve()):
         raise InputError(
@@ -156,6 +160,8 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     await asyncio.gather(*warming)
     found = await asyncio.gather(*(pool.call(name, "prepare", asked[name]) for name in recruiters))
     client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
+    parts = [name for name, settings in experiment.organizations.items() if settings.partition]
+    await asyncio.gather(*(pool.call(name, "forget_parts") for name in parts))
     for name, recruiter in recruiters.items():
         recruiter.preparation_context, recruiter.stats = asked[name], client_stats[name]
     context = max(experiment.trainer.sequence_length, *(measure.context_tokens for measure in loaded.measures), 0)

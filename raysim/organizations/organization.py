@@ -24,6 +24,8 @@ from raysim.corpus.duplicates import duplicate_lines
 from raysim.corpus.files import SourceFile
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed, tokenize_files
+from raysim.corpus.part_reading import forget_parts, read_part
+from raysim.corpus.partition import KNOWN_COLUMNS, PartitionSettings
 from raysim.corpus.planted_functions import PlantSettings, plant_functions
 from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
@@ -58,11 +60,23 @@ class OrganizationSettings(Settings):
     """One organization of an experiment."""
 
     source: SourceSettings
+    partition: PartitionSettings | None = pydantic.Field(
+        default=None, description="its source is dealt to several organizations; unset: it has all of it"
+    )
     held_out: SourceSettings | None = pydantic.Field(
         default=None, description="code that nobody trains on, for its validation split; unset: drawn from source"
     )
     limit: Size | None = pydantic.Field(default=None, description="at most this much code is kept, for example 40 KB")
     agreement: DataPolicy = DataPolicy()
+
+    @pydantic.model_validator(mode="after")
+    def _columns_are_known(self) -> "OrganizationSettings":
+        column = self.partition.column if self.partition else None
+        if column and column.of_records and self.source.files is None and self.source.hub is None:
+            raise ValueError(
+                f"partition: no column {column.name!r}; of this source there are {', '.join(KNOWN_COLUMNS)}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -174,7 +188,7 @@ class Organization(TrainingClient):
 
     Args:
         name: of the organization.
-        settings: source, limit and agreement.
+        settings: source, which part of it, limit and agreement.
         base: folder that relative paths of the source start from.
         private: where the private folders of organizations lie on the machine where it runs, its token shards among
             them; see `raysim.organizations.private_folder`.
@@ -221,6 +235,10 @@ class Organization(TrainingClient):
         """
         self._require_sharing("pack its code with others' (centralized, pooled_packing)")
         return tokenize_files(self.corpus.train, self.tokenizer, self.corpus.truncated_at)
+
+    def forget_parts(self) -> None:
+        """Lets go of what was read beside this organization's part of its source, once those beside it have theirs."""
+        forget_parts()
 
     def candidates(self, preparation_context: PreparationContext) -> list[SourceFile]:
         """The files that its preparation chooses from, for functions that compare them with those of others."""
@@ -291,7 +309,13 @@ class Organization(TrainingClient):
 
     def _read(self) -> SourceReading:
         if self._reading is None:
-            self._reading = self._read_from(self._settings.source, "source")
+            if partition := self._settings.partition:
+                try:
+                    self._reading = read_part(self._settings.source, partition, self._base)
+                except InputError as error:
+                    raise InputError(f"organizations.{self.name}.{error}") from None
+            else:
+                self._reading = self._read_from(self._settings.source, "source")
         return self._reading
 
     def _read_from(self, source: SourceSettings, setting: str) -> SourceReading:

@@ -90,6 +90,21 @@ def test_every_format_gives_the_same_files(tmp_path: Path) -> None:
     assert {name: rows(read(tmp_path, name)) for name in names} == dict.fromkeys(names, EXPECTED)
 
 
+def test_further_columns_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    """A number in CSV is text anyway; what is empty or no value of a column is not there."""
+    found = [{"content": "x", "author": "ada", "year": 2019}, {"content": "y", "author": " ", "year": None}]
+    (tmp_path / "r.jsonl").write_bytes(json_lines([{**row, "odd": {"a": 1}} for row in found]))
+    pq.write_table(pa.Table.from_pylist(found), tmp_path / "r.parquet")
+    (tmp_path / "r.csv").write_text("content,author,year\nx,ada,2019\ny, ,\n")
+    for name in ("r.jsonl", "r.parquet", "r.csv"):
+        asked = read_source(SourceSettings(files=[name]), tmp_path, ["year", "author", "odd", "content"])
+        assert [f.columns for f in asked.files] == [
+            (("year", "2019"), ("author", "ada"), ("content", "x")),
+            (("content", "y"),),
+        ]
+        assert [f.columns for f in read(tmp_path, name).files] == [(), ()]
+
+
 def test_record_without_a_path_is_named_after_its_file_and_number(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_bytes(json_lines([{"content": "x", "repo_name": "acme"}, {"content": "y"}]))
     assert rows(read(tmp_path, "r.jsonl")) == [("r.jsonl#1", "x", "acme", None), ("r.jsonl#2", "y", "r.jsonl", None)]
@@ -289,6 +304,8 @@ def test_hub_reads_a_local_dataset_folder(tmp_path: Path, monkeypatch: pytest.Mo
     hub = {"name": "set", "split": "train", "column": "code"}
     reading = read_source(SourceSettings.model_validate({"hub": hub}), tmp_path)
     assert rows(reading) == [("set#1", "x = 1", "acme", None), ("set#2", "y", "set", None)]
+    further = read_source(SourceSettings.model_validate({"hub": hub}), tmp_path, ["repo_name"])
+    assert [f.columns for f in further.files] == [(("repo_name", "acme"),), ()]
     with pytest.raises(InputError, match=r"no column 'body'; it has code, repo_name; set hub\.column"):
         read_source(SourceSettings.model_validate({"hub": hub | {"column": "body"}}), tmp_path)
     with pytest.raises(InputError, match="split test"):

@@ -64,6 +64,26 @@ def test_no_step_of_preparation_drops_what_is_planted(
         assert texts.count(function.text.strip()) == function.repeats
 
 
+def test_an_organization_has_its_part_of_a_source(
+    preparation_context: PreparationContext, corpus_folders, tmp_path
+) -> None:
+    source = SourceSettings(path=str(corpus_folders["beta"].parent))
+    whole = {path.name for folder in corpus_folders.values() for path in folder.glob("*.py")}
+
+    def make(**partition) -> Organization:
+        chosen = {"by": {"sizes": [0.5, 0.5]}, **partition}
+        settings = OrganizationSettings.model_validate({"source": source, "partition": chosen})
+        return Organization("part", settings, tmp_path, "cache")
+
+    one, other = ({f.path.split("/")[1] for f in make(part=part).candidates(preparation_context)} for part in (0, 1))
+    assert (one | other, one & other, len(one)) == (whole, set(), 8)
+    make(part=0).forget_parts()
+    with pytest.raises(
+        InputError, match=r"^organizations\.part\.partition\.by\.column: no file has the column licence"
+    ):
+        make(by={"column": "licence"}, part="MIT").candidates(preparation_context)
+
+
 # The boundary.
 
 

@@ -42,7 +42,8 @@ def _corpora(results: RunResults) -> str:
 def _corpus(results: RunResults, name: str) -> str:
     rows = {row["split"]: row for row in results.run.table("corpora").to_pylist() if row["organization"] == name}
     settings = results.run.setting("organizations", name) or {}
-    parts = [f"at most {number(settings['limit'])} bytes"] if settings.get("limit") else []
+    parts = [_part(settings["partition"])] if settings.get("partition") else []
+    parts += [f"at most {number(settings['limit'])} bytes"] if settings.get("limit") else []
     for split, meaning in _SPLITS.items():
         if row := rows.get(split):
             counts = f"{number(row['files'])} files, {number(row['bytes'])} bytes, {number(row['tokens'])} tokens"
@@ -73,6 +74,28 @@ def _sources(results: RunResults, source: Any) -> list[str]:
         ("other", shown(plain.get("other") or {})),
     ]
     return [text for name, text in words if plain.get(name)]
+
+
+def _part(partition: Mapping[str, Any]) -> str:
+    """Which part of a source an organization has, and how the source was dealt."""
+    by = partition["by"]
+    chance = f"seed {shown(partition['seed'])}"
+    if skew := by.get("dirichlet"):
+        how = f"by {_column(skew['column'])} in shares from Dir({number(skew['alpha'])})"
+        how += f"{', balanced' if skew.get('balance') else ''}, {chance}"
+    elif column := by.get("column"):
+        how = f"by {_column(column)}" + (f", several values a part, {chance}" if partition.get("parts") else "")
+    else:
+        sizes = by.get("sizes")
+        how = f"by chance in {sizes if isinstance(sizes, str) else 'given'} sizes, {chance}"
+    if partition.get("copies") == "together":
+        how += ", equal files together"
+    return f"part {shown(partition['part'])} of its files, dealt {how}"
+
+
+def _column(column: Mapping[str, Any]) -> str:
+    depth = column.get("depth", 1)
+    return f"{column['name']} ({depth} deep)" if depth != 1 else str(column["name"])
 
 
 def _preparation(settings: Mapping[str, Any]) -> str:

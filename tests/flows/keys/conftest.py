@@ -47,7 +47,13 @@ def near_copies() -> list[dict[str, str]]:
 
 def as_records(texts: dict[str, str]) -> list[dict[str, str]]:
     return [
-        {"path": f"{name}.py", "repo_name": f"repo{i % 7}", "content": text, "code": f"{text}\nx = 2\n"}
+        {
+            "path": f"{name}.py",
+            "repo_name": f"repo{i % 7}",
+            "author": f"author{i % 3}",
+            "content": text,
+            "code": f"{text}\nx = 2\n",
+        }
         for i, (name, text) in enumerate(texts.items())
     ]
 
@@ -124,6 +130,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict[str, P
     shutil.copytree(corpus_folders["gamma"], base / "c")
     rows = records()
     write_records(base / "a.jsonl", rows)
+    for number, row in enumerate(rows):
+        place = base / "deep" / "top" / f"{number % 2}" / f"{number % 3}" / row["path"]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(row["content"], encoding="utf-8")
     for name, test in (("problems", "assert f()"), ("other_tests", "assert f() == 1")):
         row = {"task_id": "P/0", "prompt": "def f():\n", "entry_point": "f", "test": test}
         write_records(base / f"{name}.jsonl", [row])

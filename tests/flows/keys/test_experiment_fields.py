@@ -45,6 +45,38 @@ SOURCES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Two sources that differ in one field."""
 
+
+def part(by: Any, **others: Any) -> Patch:
+    """The first of two parts of a source; what is trained on is enough, as parts are small."""
+    return {
+        "organizations.a.source": {"files": ["a.jsonl", "more.jsonl"]},
+        "organizations.a.held_out": {"packages": ["iniconfig"]},
+        "organizations.a.partition": {"by": by, "parts": 2, "part": 0, **others},
+    }
+
+
+def skew(column: Any = "repository", alpha: float = 1.0, **others: Any) -> dict[str, Any]:
+    return {"dirichlet": {"column": column, "alpha": alpha, **others}}
+
+
+FOLDERS: Patch = {"organizations.a.source": {"path": "deep"}}
+DEEP = {"name": "folder", "depth": 2}
+PARTITIONS: dict[str, tuple[Patch, list[Patch]]] = {
+    "by.sizes": (part("iid"), [part({"sizes": "linear"})]),
+    "by.column.name": (part({"column": "repository"}), [part({"column": "author"})]),
+    "by.column.depth": (part({"column": "folder"}) | FOLDERS, [part({"column": DEEP}) | FOLDERS]),
+    "by.dirichlet.column.name": (part(skew()), [part(skew("author"))]),
+    "by.dirichlet.column.depth": (part(skew("folder")) | FOLDERS, [part(skew(DEEP)) | FOLDERS]),
+    "by.dirichlet.alpha": (part(skew()), [part(skew(alpha=5.0)), part(skew(alpha=0.2))]),
+    "by.dirichlet.balance": (part(skew(alpha=0.5), seed=3), [part(skew(alpha=0.5, balance=True), seed=3)]),
+    "parts": (part("iid"), [part("iid", parts=3)]),
+    "seed": (part("iid"), [part("iid", seed=2)]),
+    "min_files": (part(skew(alpha=0.3), seed=3), [part(skew(alpha=0.3), seed=3, min_files=18)]),
+    "copies": (part("iid", seed=4), [part("iid", seed=4, copies="together")]),
+    "part": (part("iid"), [part("iid", part=1)]),
+}
+"""For each setting of a partition two that differ in it alone."""
+
 NEAR_COPIES = {"organizations.a.source": {"files": ["near.jsonl"]}}
 MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     **{
@@ -63,6 +95,7 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         )
         for name, (one, other) in SOURCES.items()
     },
+    **{f"organizations.a.partition.{name}": pair for name, pair in PARTITIONS.items()},
     **{
         f"preparation.near_dedup_{name}": (
             {**NEAR_COPIES, "preparation.near_dedup": True, "preparation.near_dedup_jaccard": 0.5},

@@ -36,3 +36,20 @@ def test_packages_without_a_version_and_paths_that_lead_elsewhere(tmp_path: Path
     assert "microsoft (files of code; training split" in text
     assert "google (records of a.jsonl and b.jsonl; training split" in text
     assert "/ada" not in text
+
+
+def test_how_parts_were_dealt(tmp_path: Path) -> None:
+    skew = {"dirichlet": {"column": {"name": "folder", "depth": 2}, "alpha": 0.5, "balance": True}}
+    ways = {
+        "meta": ({"by": skew, "parts": 3, "part": 0}, "by folder (2 deep) in shares from Dir(0.5), balanced, seed 4"),
+        "microsoft": ({"by": {"sizes": "linear"}, "parts": 3, "part": 1}, "by chance in linear sizes, seed 4"),
+        "google": ({"by": {"column": {"name": "author"}}, "part": "ada"}, "by author"),
+    }
+    organizations = {
+        name: {"source": "stdlib", "partition": {**partition, "seed": 4, "copies": "apart"}}
+        for name, (partition, _) in ways.items()
+    }
+    text = text_of(with_experiment(tmp_path / "run", lambda e: e.update(organizations=organizations)))
+    for name, (partition, how) in ways.items():
+        dealt = f"{name} (Python's standard library; part {partition['part']} of its files, dealt {how}; training split"
+        assert dealt in text
