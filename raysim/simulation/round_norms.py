@@ -1,9 +1,9 @@
 """How far the clients of a round moved, and how far the server stepped: Euclidean norms, which say where a round goes
-wrong before it does."""
+wrong before it does; and what clients that sent less than their weights did send."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from raysim.core.keys import Key
@@ -23,6 +23,7 @@ class RoundNorms:
         model: key of the model that the server made.
         results: of the clients, in the order of the plan.
         info: of the entry of the aggregation; ``norms`` are not in it if it was made before they were noted.
+        uploads: what forms of uploads noted, by keys of results; see `raysim.training.upload.to_send`.
     """
 
     seed: int
@@ -32,24 +33,35 @@ class RoundNorms:
     model: Key
     results: Sequence[ClientUpdate]
     info: Mapping[str, Any]
+    uploads: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of the table ``update_norms``."""
         norms = self.info.get("norms", {"updates": [None] * len(self.results), "step": None})
         return [
-            {
-                "seed": self.seed,
-                "strategy": self.strategy,
-                "order": self.order,
-                "round": self.round,
-                "organization": " + ".join(result.instruction.organizations),
-                "model": result.key,
-                "average": self.model,
-                "update_norm": norm,
-                "step_norm": norms["step"],
-            }
+            {**self._place(result), "update_norm": norm, "step_norm": norms["step"]}
             for result, norm in zip(self.results, norms["updates"], strict=True)
         ]
+
+    def size_rows(self) -> list[dict[str, Any]]:
+        """Rows of the table ``update_sizes``: of results that were sent in a form of their own."""
+        names = ("form", "raw_bytes", "bytes", "update_norm", "cut_norm", "clipped")
+        return [
+            {**self._place(result), **{name: facts.get(name) for name in names}}
+            for result in self.results
+            if (facts := self.uploads.get(result.key))
+        ]
+
+    def _place(self, result: ClientUpdate) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "strategy": self.strategy,
+            "order": self.order,
+            "round": self.round,
+            "organization": " + ".join(result.instruction.organizations),
+            "model": result.key,
+            "average": self.model,
+        }
 
 
 def norms_of(before: Flat, results: Sequence[ClientUpdate], after: Flat) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pydantic
 from raysim.core.keys import Key
 from raysim.core.settings import Settings
 from raysim.training.objectives import ObjectiveConfig
+from raysim.training.upload_form import UploadForm
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch", "upload"]
@@ -118,6 +119,8 @@ class TrainInstruction:
             sequence holds code of one.
         objective_state: key of the organization's stage whose buffers of the objective go on; None: there are none yet.
         epoch_steps: optimizer steps that count as an epoch of this stage; None: a pass over the data.
+        upload: form in which the update leaves the organization, part of the stage's key; None: whole weights.
+        upload_state: key of the organization's stage whose buffers of the form go on; None: there are none yet.
     """
 
     organizations: tuple[str, ...]
@@ -132,6 +135,8 @@ class TrainInstruction:
     pooled_packing: bool = False
     objective_state: Key | None = None
     epoch_steps: int | None = None
+    upload: UploadForm | None = None
+    upload_state: Key | None = None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class StoreSettings(Settings):
 
 def parents_of(recipe: Mapping[str, Any]) -> tuple[Key, ...]:
     """Keys of the work whose arrays the work of `recipe` reads."""
-    single = (recipe.get(name) for name in ("weights", "client_state", "objective_state", "state"))
+    single = map(recipe.get, ("weights", "client_state", "objective_state", "upload_state", "state"))
     return tuple(dict.fromkeys([key for key in single if key] + list(recipe.get("results", ()))))
 
 

@@ -1,0 +1,71 @@
+"""What clients send in place of their weights, on small real runs: compressed updates and masked ones."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raysim.cluster.backend import InlineBackend
+from raysim.store.transfers import transfers_of
+from raysim.training.compression import RESIDUAL, Int8, TopK
+
+ROUNDS = {"rounds": 2, "local_epochs": 1}
+TOP_K = {"label": "top", "compression": {"top_k": {"share": 0.01}}, **ROUNDS}
+INT8 = {"label": "int8", "compression": {"int8": {}}, **ROUNDS}
+
+
+@pytest.fixture(scope="module")
+def study(run_study) -> Any:
+    return run_study(InlineBackend(), [{"fedavg": ROUNDS}, {"fedavg": TOP_K}, {"fedavg": INT8}])
+
+
+def stages_of(study: Any, label: str, number: int) -> dict[str, Any]:
+    """The entries of a setting's stages in a round from 0, by organization."""
+    found = [s for s in study.plan.stages if s.strategy_run.label == label and s.round == number]
+    return {s.instruction.organizations[0]: study.store.get(s.key) for s in found}
+
+
+def test_the_server_has_of_an_update_what_its_form_lets_through(study: Any) -> None:
+    """In the first round, where settings train on the same batches: beside the whole weights of plain averaging."""
+    start = study.store.get(study.context.start).array("weights")
+    for name, plain in stages_of(study, "fedavg", 0).items():
+        update = plain.array("weights") - start
+        top, quantized = (stages_of(study, label, 0)[name] for label in ("top", "int8"))
+        form = TopK(share=0.01)
+        received = form.decode(form.encode(update, 0), update.size)
+        assert np.array_equal(top.array("weights"), start + received)
+        assert np.array_equal(top.array(RESIDUAL), update - received)
+        assert set(quantized.array_names()) == {"weights"}
+        error = np.abs(quantized.array("weights") - plain.array("weights"))
+        assert 0 < error.max() <= np.abs(update).max() / 127 * 1.01
+        assert top.info["upload"]["update_norm"] == pytest.approx(np.linalg.norm(update), rel=1e-5)
+        assert top.info["upload"]["cut_norm"] == pytest.approx(np.linalg.norm(update - received), rel=1e-5)
+        assert plain.recipe == {k: v for k, v in top.recipe.items() if k != "upload"}
+
+
+def test_the_next_round_goes_on_from_what_was_cut(study: Any) -> None:
+    for name, later in stages_of(study, "top", 1).items():
+        assert later.recipe["upload_state"] == stages_of(study, "top", 0)[name].key
+        assert later.recipe["client_state"] is None
+        start = study.store.get(later.recipe["weights"]).array("weights")
+        moved = np.flatnonzero(later.array("weights") != start)
+        assert 0 < moved.size <= np.ceil(start.size * 0.01)
+        earlier = stages_of(study, "top", 0)[name].array(RESIDUAL)
+        assert not np.any(later.array(RESIDUAL)[moved])
+        assert np.linalg.norm(later.array(RESIDUAL)) > np.linalg.norm(earlier)
+    assert all("upload_state" not in entry.recipe for entry in stages_of(study, "int8", 1).values())
+
+
+def test_the_ledger_has_the_bytes_of_the_compressed_form(study: Any) -> None:
+    size = study.store.get(study.context.start).array("weights").size
+    expected = {"top": len(TopK(share=0.01).encode(np.ones(size, np.float32), 0)),
+                "int8": len(Int8().encode(np.ones(size, np.float32), 0))}  # fmt: skip
+    assert expected["top"] < expected["int8"] < 4 * size
+    for label, num_bytes in expected.items():
+        for number in range(2):
+            for name, entry in stages_of(study, label, number).items():
+                sent = {t.kind: t.num_bytes for _, t in transfers_of(entry, study.store) if t.sender == name}
+                assert sent["compressed update"] == num_bytes == entry.info["upload"]["bytes"]
+                assert "weights" not in sent
+                kept = {t.kind for _, t in transfers_of(entry, study.store) if t.receiver == f"{name} (its shelf)"}
+                assert kept == ({"client state"} if label == "top" else set())
