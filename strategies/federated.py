@@ -53,6 +53,17 @@ class FederatedSettings(StrategySettings):
         default=None, description="of what clients send to the server; unset: their whole weights"
     )
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _sums_are_enough(cls, value: Any) -> Any:
+        given = value.get("secure_aggregation") if isinstance(value, dict) else None
+        if given is not None and "secure_aggregation" not in cls.model_fields:
+            raise ValueError(
+                "secure_aggregation: this server needs each client's update, and would see their sum alone; take"
+                " fedavg, fedavgm, fedprox, fedadam, fedyogi, fedadagrad or personalized, or leave it out"
+            )
+        return value
+
     @pydantic.model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.local_steps and self.local_epochs:

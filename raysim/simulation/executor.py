@@ -23,7 +23,7 @@ from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
 from raysim.simulation.strategy_actor import RoundPlan
 from raysim.simulation.strategy_actors import StrategyActors
-from raysim.simulation.upload_buffers import upload_buffers
+from raysim.simulation.uploads import disclosed_shares, upload_buffers
 from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
 from raysim.tasks.executor import LeasedElsewhere, TaskExecutor, TaskResult
@@ -332,7 +332,9 @@ class TrainingExecutor:
         del tensors, weights
         executor.let_go([*(result.key for result in results), parent])
         await executor.written(parent)  # so no more than one round waits to be written
-        info = {"control": aggregated.control, "norms": aggregated.norms}
+        info: dict[str, Any] = {"control": aggregated.control, "norms": aggregated.norms}
+        if disclosed := disclosed_shares(results):
+            info["crossings"] = [transfer.to_json() for transfer in disclosed]
         try:
             entry = await executor.put_behind(label, recipe, info, {name: one.value for name, one in shared.items()})
         except Diverged as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from raysim.core.keys import Key
 from raysim.simulation.strategy import ClientUpdate
+from raysim.training.upload_form import shows_weights
 from raysim.training.weights import Flat, squared_distance
 
 
@@ -65,8 +66,14 @@ class RoundNorms:
 
 
 def norms_of(before: Flat, results: Sequence[ClientUpdate], after: Flat) -> dict[str, Any]:
-    """What an aggregation notes: ``updates``, norms of the clients' changes, and ``step``, that of the server's."""
-    updates = [math.sqrt(squared_distance(result.weights, before)) for result in results]
+    """What an aggregation notes: ``updates``, norms of the clients' changes, and ``step``, that of the server's.
+
+    Of a change that a client hides, the server has none.
+    """
+    updates = [
+        math.sqrt(squared_distance(result.weights, before)) if shows_weights(result.instruction.upload) else None
+        for result in results
+    ]
     return {"updates": updates, "step": math.sqrt(squared_distance(after, before))}
 
 
@@ -80,7 +87,7 @@ def told(norms: Mapping[str, Any], results: Sequence[ClientUpdate], recipe: Mapp
     """
     settings = ", ".join(f"{name}: {value}" for name, value in recipe.items() if name not in ("strategy", "version"))
     moved = ", ".join(
-        f"{' + '.join(result.instruction.organizations)} {norm:.3g}"
+        f"{' + '.join(result.instruction.organizations)} {'hidden' if norm is None else format(norm, '.3g')}"
         for result, norm in zip(results, norms["updates"], strict=True)
     )
     return f"the server's step{f' under {settings}' if settings else ''} has norm {norms['step']:.3g}, updates {moved}"

@@ -16,7 +16,7 @@ import pydantic
 from raysim.core.keys import Key
 from raysim.core.settings import Settings
 from raysim.training.objectives import ObjectiveConfig
-from raysim.training.upload_form import UploadForm
+from raysim.training.upload_form import UploadForm, shows_weights
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch", "upload"]
@@ -216,6 +216,8 @@ def uploads(
 ) -> list[ModelCheckpoint]:
     """What the server received in a round, of each organization that trained alone.
 
+    Of one that hides its update, the server has what it made of all of them, and no more.
+
     Args:
         results: of the round.
         average: the model that was made of them.
@@ -224,7 +226,14 @@ def uploads(
     """
     final = any(checkpoint.final for checkpoint in after)
     return [
-        ModelCheckpoint(result.key, "upload", index, final, result.instruction.organizations[0], average)
+        ModelCheckpoint(
+            result.key if shows_weights(result.instruction.upload) else average,
+            "upload",
+            index,
+            final,
+            result.instruction.organizations[0],
+            average,
+        )
         for result in results
         if len(result.instruction.organizations) == 1
     ]

@@ -131,10 +131,10 @@ class TaskExecutor:
                 await self.entry(entry.key)
 
     async def broadcast(self, key: Key) -> Any:
-        """The weights of `key`, where actors can read them."""
+        """The weights of `key`, or what its client sent in their place, where actors can read them."""
         if key not in self._shared:
             entry = await self.entry(key)
-            self.hand_on(key, self.backend.share(entry.array("weights")))
+            self.hand_on(key, self.backend.share(entry.array(entry.sent_array)))
         self._shared.move_to_end(key)
         return self._shared[key]
 

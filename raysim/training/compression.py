@@ -36,6 +36,10 @@ class Compressor(Settings, ABC):
         return "compressed update"
 
     @property
+    def shows_weights(self) -> bool:
+        return True
+
+    @property
     def client_buffers(self) -> tuple[str, ...]:
         return (RESIDUAL,) if self.error_feedback else ()
 
@@ -116,7 +120,7 @@ class Int8(Compressor):
 
     def encode(self, update: Flat, seed: int) -> bytes:
         starts = np.arange(0, update.size, self.block)
-        scales = np.maximum.reduceat(np.abs(update), starts) / np.float32(127)
+        scales = np.divide(np.maximum.reduceat(np.abs(update), starts), 127, dtype=np.float32)
         spread = self._spread(scales, update.size)
         levels = np.divide(update, spread, out=np.zeros_like(update), where=spread > 0)
         if self.rounding == "stochastic":

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import replace
+from typing import Any
 
 from raysim.core.errors import Diverged
 from raysim.core.keys import seed_of
@@ -27,17 +28,23 @@ def to_send(request: TrainRequest, update: Update) -> Update:
     if not math.isfinite(norm):
         raise Diverged("the update is not finite or too large: training has diverged; lower trainer.learning_rate")
     sent = form.send(start, update.weights, request.upload_buffers, seed_of(request.task.seed, "upload"))
-    facts = {
+    facts: dict[str, Any] = {
         "array": sent.name,
         "kind": form.kind,
         "form": form.recipe()["name"],
         "raw_bytes": update.weights.nbytes,
-        "bytes": len(sent.content),
-        "sha256": hashlib.sha256(sent.content).hexdigest(),
+        **_size(sent.content),
         "update_norm": norm,
         **sent.facts,
     }
+    if sent.agreed:
+        facts["agreed"] = [_size(content) for content in sent.agreed]
     own = update.objective_state
     if own and sent.name == WEIGHTS:
         own = objective_state(request, sent.array, update.metrics["learning_rate_sum"])
     return replace(update, weights=sent.array, objective_state=own, upload=facts, upload_state=sent.kept)
+
+
+def _size(content: bytes) -> dict[str, Any]:
+    """What the ledger has of some content."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

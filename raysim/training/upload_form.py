@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from raysim.training.weights import Flat
@@ -26,14 +25,16 @@ class Sent:
         content: bytes that cross the boundary.
         kept: flat buffers that stay with the client, by the form's `client_buffers`.
         facts: of the table ``update_sizes``: ``cut_norm`` and ``clipped``.
+        agreed: bytes that crossed the boundary before, out and in, so that the client could make `array`.
         name: of `array` in the store; other than `WEIGHTS` if it is no model.
     """
 
-    array: npt.NDArray[np.float32] | npt.NDArray[np.uint32]
+    array: npt.NDArray[Any]
     content: bytes
     kept: Mapping[str, Flat] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     name: str = WEIGHTS
+    agreed: tuple[bytes, bytes] | None = None
 
 
 class UploadForm(Protocol):
@@ -42,6 +43,11 @@ class UploadForm(Protocol):
     @property
     def kind(self) -> str:
         """Names what crosses, in the ledger."""
+        ...
+
+    @property
+    def shows_weights(self) -> bool:
+        """Whether the server rebuilds weights of what is sent; else what it has is no model."""
         ...
 
     @property
@@ -63,3 +69,8 @@ class UploadForm(Protocol):
             seed: of what the form draws.
         """
         ...
+
+
+def shows_weights(form: UploadForm | None) -> bool:
+    """Whether a server has the weights of a client that sends its update in `form`; None: whole weights."""
+    return form is None or form.shows_weights

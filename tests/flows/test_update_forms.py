@@ -12,17 +12,24 @@ from raysim.training.compression import RESIDUAL, Int8, TopK
 ROUNDS = {"rounds": 2, "local_epochs": 1}
 TOP_K = {"label": "top", "compression": {"top_k": {"share": 0.01}}, **ROUNDS}
 INT8 = {"label": "int8", "compression": {"int8": {}}, **ROUNDS}
+SECURE = {"label": "secure", "secure_aggregation": {}, **ROUNDS}
 
 
 @pytest.fixture(scope="module")
 def study(run_study) -> Any:
-    return run_study(InlineBackend(), [{"fedavg": ROUNDS}, {"fedavg": TOP_K}, {"fedavg": INT8}])
+    return run_study(InlineBackend(), [{"fedavg": settings} for settings in (ROUNDS, TOP_K, INT8, SECURE)])
 
 
 def stages_of(study: Any, label: str, number: int) -> dict[str, Any]:
     """The entries of a setting's stages in a round from 0, by organization."""
     found = [s for s in study.plan.stages if s.strategy_run.label == label and s.round == number]
     return {s.instruction.organizations[0]: study.store.get(s.key) for s in found}
+
+
+def aggregations_of(study: Any, label: str) -> list[Any]:
+    """The entries of a setting's aggregations, round after round."""
+    keys = [m.checkpoint.model for m in study.plan.models if m.strategy_run.label == label]
+    return [study.store.get(key) for key in keys if key in study.plan.aggregations]
 
 
 def test_the_server_has_of_an_update_what_its_form_lets_through(study: Any) -> None:
@@ -69,3 +76,43 @@ def test_the_ledger_has_the_bytes_of_the_compressed_form(study: Any) -> None:
                 assert "weights" not in sent
                 kept = {t.kind for _, t in transfers_of(entry, study.store) if t.receiver == f"{name} (its shelf)"}
                 assert kept == ({"client state"} if label == "top" else set())
+
+
+def test_masked_rounds_end_where_plain_ones_do(study: Any) -> None:
+    """Both train on the same batches in every round, so that rounding to the field is all that differs."""
+    for plain, masked in zip(aggregations_of(study, "fedavg"), aggregations_of(study, "secure"), strict=True):
+        assert not np.array_equal(plain.array("weights"), masked.array("weights"))
+        np.testing.assert_allclose(masked.array("weights"), plain.array("weights"), atol=1e-4)
+        assert masked.info["norms"]["updates"] == [None, None]
+
+
+def test_the_server_has_masked_vectors_and_the_ledger_their_bytes(study: Any) -> None:
+    for number in range(2):
+        for name, entry in stages_of(study, "secure", number).items():
+            assert entry.array_names() == ["masked"]
+            vector = entry.array("masked")
+            assert np.bincount(vector >> 28, minlength=16).min() > vector.size / 16 * 0.8
+            assert entry.info["upload"]["clipped"] == 0
+            transfers = [t for _, t in transfers_of(entry, study.store)]
+            assert {t.kind: t.num_bytes for t in transfers if t.sender == name and t.kind != "metrics"} == {
+                "masked update": 4 * vector.size,
+                "keys and shares": 32 + 2 * 66,
+            }
+            assert {t.kind for t in transfers if t.receiver == name} == {"weights", "keys and shares"}
+    for entry in aggregations_of(study, "secure"):
+        told = [t for _, t in transfers_of(entry, study.store)]
+        assert [(t.sender, t.kind, t.num_bytes) for t in told] == [
+            (name, "keys and shares", 2 * 66) for name in ("alpha", "beta")
+        ]
+
+
+def test_uploads_are_the_sum_alone(study: Any) -> None:
+    sent: dict[str, list[tuple[str, bool]]] = {}
+    for model in study.plan.uploads:
+        checkpoint = model.checkpoint
+        sent.setdefault(model.strategy_run.label, []).append((checkpoint.last, checkpoint.model == checkpoint.average))
+    for label in ("fedavg", "top", "int8"):
+        assert sent[label] == [("alpha", False), ("beta", False)] * 2
+    assert sent["secure"] == [("alpha", True), ("beta", True)] * 2
+    ours = {model.checkpoint.model for model in study.reached if model.strategy_run.label == "secure"}
+    assert ours == {study.context.start, *(entry.key for entry in aggregations_of(study, "secure"))}

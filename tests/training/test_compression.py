@@ -1,4 +1,4 @@
-"""Compression of updates beside brute force: which elements are sent, in how many bytes, and what becomes of the rest."""
+"""Compression of updates beside brute force: which elements are sent, in how many bytes, what becomes of the rest."""
 
 import math
 

@@ -59,6 +59,10 @@ UPDATE_SIZES = table_spec(
         ("bytes", COUNT, "that it sent, as in ledger"),
         ("update_norm", REAL, "of its change in training"),
         ("cut_norm", REAL, "of its change, and of what error feedback had kept, minus what the server has of it"),
-        ("clipped", COUNT, "elements outside the range of secure aggregation, which were cut to it; null: no such range"),
+        (
+            "clipped",
+            COUNT,
+            "elements outside the range of secure aggregation, which were cut to it; null: no such range",
+        ),
     ],
 )
