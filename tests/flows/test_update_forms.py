@@ -1,12 +1,17 @@
 """What clients send in place of their weights, on small real runs: compressed updates and masked ones."""
 
+import signal
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from drive import hashes, raysim
 
 from raysim.cluster.backend import InlineBackend
 from raysim.store.transfers import transfers_of
+from raysim.tables.io import read_table
 from raysim.training.compression import RESIDUAL, Int8, TopK
 
 ROUNDS = {"rounds": 2, "local_epochs": 1}
@@ -116,3 +121,60 @@ def test_uploads_are_the_sum_alone(study: Any) -> None:
     assert sent["secure"] == [("alpha", True), ("beta", True)] * 2
     ours = {model.checkpoint.model for model in study.reached if model.strategy_run.label == "secure"}
     assert ours == {study.context.start, *(entry.key for entry in aggregations_of(study, "secure"))}
+
+
+KILLED = """
+import os
+from raysim.simulation.executor import TrainingExecutor
+apply = TrainingExecutor.apply
+async def once(self, run, plan, results):
+    planned = await apply(self, run, plan, results)
+    await self._executor.flush()
+    os.kill(os.getpid(), 9)
+TrainingExecutor.apply = once
+"""
+"""The driver is killed when its first aggregation is in the store: residuals and masked vectors are there alone."""
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_writer: Callable[[Path], Callable[..., Path]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of both forms, inline to its end."""
+    folder = tmp_path_factory.mktemp("forms")
+    memorization = {
+        "prompts": {"prefix": 2}, "prefix_tokens": 24, "samples": 1, "new_tokens": 16, "min_lines": 2,
+        "uploads": "final", "when": "final",
+    }  # fmt: skip
+    path = tiny_writer(folder)(
+        strategies=[{"fedavg": TOP_K}, {"fedavg": SECURE}], measure={"memorization": memorization}
+    )
+    ended = raysim("run", path, "--out", folder / "out")
+    assert ended.returncode == 0, ended.stderr
+    return path
+
+
+def test_tables_and_report_have_bytes_and_what_was_cut(finished: Path) -> None:
+    out = finished.parent / "out"
+    rows = read_table(out, "update_sizes").to_pylist()
+    assert len(rows) == 2 * 2 * 3
+    ledger = {(row["work"], row["sender"]): row["bytes"] for row in read_table(out, "ledger").to_pylist()
+              if row["kind"] in ("compressed update", "masked update")}  # fmt: skip
+    for row in rows:
+        assert row["bytes"] == ledger[row["model"], row["organization"]]
+        assert row["bytes"] < row["raw_bytes"] / 20 if row["form"] == "top_k" else row["bytes"] == row["raw_bytes"]
+        small = row["cut_norm"] < 1e-4 * row["update_norm"]
+        assert small if row["form"] == "masked" else row["cut_norm"] > 0.1 * row["update_norm"]
+    norms = read_table(out, "update_norms").to_pylist()
+    assert {row["strategy"] for row in norms if row["update_norm"] is None} == {"secure"}
+    probed = {row["strategy"]: row["model"] == row["average"] for row in read_table(out, "uploads").to_pylist()}
+    assert probed == {"top": False, "secure": True}
+    page = (out / "report.html").read_text()
+    assert "What clients send in place of their weights" in page
+    assert "protects nobody from whoever runs it" in page
+
+
+def test_killed_between_rounds_it_goes_on_to_equal_tables(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    assert raysim("run", finished, "--out", out, before=KILLED).returncode == -signal.SIGKILL
+    ended = raysim("run", finished, "--out", out)
+    assert ended.returncode == 0, ended.stderr
+    assert hashes(out) == hashes(finished.parent / "out")
