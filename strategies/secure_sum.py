@@ -29,10 +29,12 @@ def average_of_masked(weights: Flat, results: Sequence[ClientUpdate]) -> Flat:
     agreement = masked[0].agreement
     assert len(masked) == len(forms), "all clients of a round mask what they send"
     assert all(form.agreement == agreement for form in masked), "the clients of a round have agreed"
-    told = disclosures(agreement, [form.client for form in masked])
+    left = [form.client for form in masked]
+    agreement.require_enough(left)
     if not weights.size:
         return weights
+    told = disclosures(agreement, left)
     vectors = {form.client: np.asarray(r.weights, np.uint32) for form, r in zip(masked, results, strict=True)}
     counts = dict(agreement.counts)
-    change = unmasked_sum(vectors, agreement, told) / sum(counts[form.client] for form in masked)
+    change = unmasked_sum(vectors, agreement, told) / sum(counts[name] for name in left)
     return (weights + change).astype(np.float32)

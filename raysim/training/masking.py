@@ -100,6 +100,18 @@ class MaskAgreement:
     def recipe(self) -> dict[str, Any]:
         return asdict(self) | {"counts": [list(pair) for pair in self.counts]}
 
+    def require_enough(self, left: Sequence[str]) -> None:
+        """Refuses a round in which too few clients are left to remove the masks.
+
+        Raises:
+            InputError: fewer than the threshold.
+        """
+        if len(left) < self.threshold:
+            raise InputError(
+                f"secure_aggregation: {len(left)} of the {len(self.counts)} clients of round {self.round + 1} are left,"
+                f" and removing their masks takes threshold: {self.threshold}; lower it, or have more take part"
+            )
+
     def secret_key(self, client: str) -> bytes:
         """Of its key agreement with every other client."""
         return self._derived("key", client)
@@ -240,11 +252,7 @@ def disclosures(agreement: MaskAgreement, left: Sequence[str]) -> list[Disclosur
     Raises:
         InputError: fewer are left than the threshold, so that the masks stay.
     """
-    if len(left) < agreement.threshold:
-        raise InputError(
-            f"secure_aggregation: {len(left)} of the {len(agreement.names)} clients of round {agreement.round + 1} are"
-            f" left, and removing their masks takes threshold: {agreement.threshold}; lower it, or have more take part"
-        )
+    agreement.require_enough(left)
     own = {name: agreement.shares(name, "own mask") for name in agreement.names if name in left}
     keys = {name: agreement.shares(name, "key") for name in agreement.names if name not in left}
     return [
