@@ -60,7 +60,8 @@ class FedAvg(Combining):
         return {**super().recipe(), **weighting}
 
     def _combine(self, state: State, results: Sequence[ClientUpdate]) -> Flat:
-        if self._secure:
+        # Of all or none: the last stage of a personalized model stays with its organization and is not masked.
+        if any(isinstance(result.instruction.upload, Masked) for result in results):
             return average_of_masked(state.tensors["weights"], results)
         return average_of(results, self._weighting)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raysim.core.errors import InputError
 from raysim.simulation.strategy import ClientUpdate
 from raysim.training.masking import Masked, disclosures, unmasked_sum
 from raysim.training.weights import Flat
@@ -17,13 +16,11 @@ def average_of_masked(weights: Flat, results: Sequence[ClientUpdate]) -> Flat:
 
     Args:
         weights: that the clients started from; of no elements in a plan.
-        results: of clients of one agreement.
+        results: of clients of one agreement, at least one.
 
     Raises:
         InputError: too few clients are left.
     """
-    if not results:
-        raise InputError("secure_aggregation: no client of the round is left")
     forms = [result.instruction.upload for result in results]
     masked = [form for form in forms if isinstance(form, Masked)]
     agreement = masked[0].agreement

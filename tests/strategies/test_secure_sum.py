@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from raysim.strategies.fedavg import FedAvg, FedAvgSettings
 from raysim.strategies.fedopt import FedAdam, FedOptSettings
-from raysim.strategies.secure_sum import average_of_masked
+from raysim.strategies.personalized import Personalized, PersonalizedSettings
 
 from raysim.core.errors import InputError
 from raysim.core.settings import validate
@@ -60,8 +60,6 @@ def test_it_is_the_average_of_those_who_are_left(federation: Federation) -> None
         np.testing.assert_allclose(ours, theirs, atol=2e-7)
     with pytest.raises(InputError, match=r"1 of the 3 clients of round 1 are left"):
         secure.apply(state, results_of(secure, state)[:1], "model")
-    with pytest.raises(InputError, match=r"no client of the round is left"):
-        average_of_masked(START, [])
 
 
 def test_in_a_plan_too_few_are_refused_without_any_weights(federation: Federation) -> None:
@@ -82,6 +80,16 @@ def test_a_server_that_steps_by_itself_steps_by_the_sum(federation: Federation) 
         after.append(strategy.apply(state, results_of(strategy, state), "model").tensors)
     for name in ("weights", "m", "v"):
         np.testing.assert_allclose(after[1][name], after[0][name], rtol=1e-3, atol=1e-7)
+
+
+def test_a_personalized_model_is_masked_in_rounds_and_whole_after_them(federation: Federation) -> None:
+    settings = validate(PersonalizedSettings, {"rounds": 1, "secure_aggregation": {}}, "test")
+    strategy, *_ = Personalized.variants(settings, federation)
+    state = strategy.init("initial", START)
+    state = strategy.apply(state, results_of(strategy, state), "model")
+    (last,) = results_of(strategy, state)
+    assert last.instruction.upload is None
+    assert np.array_equal(strategy.apply(state, [last], "own").tensors["weights"], last.weights)
 
 
 def test_clients_agree_on_other_masks_in_every_round_and_seed(federation: Federation) -> None:

@@ -18,7 +18,7 @@ def test_bytes_saved_and_what_was_cut_are_means_over_rounds(build_run):
     assert found is not None
     assert found.tables[0].rows == [("fedavg: a + b", "a", "top_k", "80 B", "4 kB", "98.0 %", "3", "1.5", "–")]
     assert "simulated" not in found.note
-    masked = {**top[0], "form": "masked", "bytes": 2000, "clipped": 3}
+    masked = {**top[0], "strategy": "secure", "form": "masked", "bytes": 2000, "clipped": 3}
     write_table(folder, "update_sizes", pa.Table.from_pylist([*top, masked], schema("update_sizes")))
     found = section(RunResults(open_run(folder)))
     assert found is not None
