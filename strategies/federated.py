@@ -22,6 +22,8 @@ from raysim.simulation.strategy import (
     StrategySettings,
     TrainInstruction,
 )
+from raysim.training.compression import CompressionSettings
+from raysim.training.upload_form import UploadForm
 from raysim.training.weights import Flat
 
 
@@ -29,7 +31,7 @@ class FederatedSettings(StrategySettings):
     """Rounds of training and aggregation."""
 
     CHOOSE_VARIANTS = frozenset({"leave_one_out"})
-    ADDED = frozenset({"local_steps"})
+    ADDED = frozenset({"local_steps", "compression"})
 
     rounds: int = pydantic.Field(default=10, ge=1, description="rounds of training and aggregation")
     local_epochs: int | None = pydantic.Field(
@@ -48,6 +50,20 @@ class FederatedSettings(StrategySettings):
     leave_one_out: bool = pydantic.Field(
         default=False, description="also run every federation without one of the organizations"
     )
+    compression: CompressionSettings | None = pydantic.Field(
+        default=None, description="of what clients send to the server; unset: their whole weights"
+    )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _sums_are_enough(cls, value: Any) -> Any:
+        given = value.get("secure_aggregation") if isinstance(value, dict) else None
+        if given is not None and "secure_aggregation" not in cls.model_fields:
+            raise ValueError(
+                "secure_aggregation: this server needs each client's update, and would see their sum alone; take"
+                " fedavg, fedavgm, fedprox, fedadam, fedyogi, fedadagrad or personalized, or leave it out"
+            )
+        return value
 
     @pydantic.model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -123,18 +139,8 @@ class FederatedStrategy(ABC):
     def plan(self, state: State) -> Sequence[TrainInstruction]:
         if state.round == self._settings.rounds:
             return []
-        return [
-            TrainInstruction(
-                (client.name,),
-                state.model,
-                self._local_epochs,
-                self._local_epochs * self._rounds_in_schedule(client),
-                state.client_states.get(client.name),
-                self._keep,
-                epoch_steps=self._settings.local_steps,
-            )
-            for client in self._clients(state.round)
-        ]
+        clients = self._clients(state.round)
+        return [self._instruction(state, client, self._upload(state, client)) for client in clients]
 
     @abstractmethod
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:
@@ -158,6 +164,26 @@ class FederatedStrategy(ABC):
         chosen = set(sorted(drawn, key=drawn.__getitem__)[: self._settings.clients])
         return [client for client in self._all_clients if client.name in chosen]
 
+    def _instruction(self, state: State, client: ClientInfo, upload: UploadForm | None) -> TrainInstruction:
+        past = state.client_states.get(client.name)
+        return TrainInstruction(
+            (client.name,),
+            state.model,
+            self._local_epochs,
+            self._local_epochs * self._rounds_in_schedule(client),
+            past if self._keep else None,
+            self._keep,
+            epoch_steps=self._settings.local_steps,
+            upload=upload,
+            upload_state=past if upload and upload.client_buffers else None,
+        )
+
+    def _upload(self, state: State, client: ClientInfo) -> UploadForm | None:
+        """The form in which a client's update leaves it in the next round."""
+        del state, client
+        compression = self._settings.compression
+        return compression.form if compression else None
+
     def _rounds_in_schedule(self, client: ClientInfo) -> int:
         """Rounds that a client's schedule spans: a reset one starts anew in each, a kept one ends with its last."""
         if not self._keep:
@@ -165,9 +191,9 @@ class FederatedStrategy(ABC):
         return sum(client in self._clients(number) for number in range(self._settings.rounds))
 
     def _states_kept(self, state: State, results: Sequence[ClientUpdate]) -> dict[str, Key]:
-        """For each organization the key of its last stage, where clients keep their states."""
-        kept = {r.instruction.organizations[0]: r.key for r in results} if self._keep else {}
-        return {**state.client_states, **kept}
+        """For each organization the key of its last stage, where it keeps something from one round to the next."""
+        keeping = [r for r in results if self._keep or (r.instruction.upload and r.instruction.upload.client_buffers)]
+        return {**state.client_states, **{r.instruction.organizations[0]: r.key for r in keeping}}
 
 
 class Combining(FederatedStrategy):

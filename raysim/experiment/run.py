@@ -237,6 +237,7 @@ async def _run(
     initial = {i.context.seed: (await done.trainer.initial(i.context)).info for i in setup.strategy_runs}
     write_rows(folder, "models", model_rows(done.evaluator.reached, initial))
     write_rows(folder, "update_norms", [row for one in done.trainer.rounds for row in one.rows()])
+    write_rows(folder, "update_sizes", [row for one in done.trainer.rounds for row in one.size_rows()])
     corpora, drops = corpora_rows(setup.client_stats.values(), setup.reference_drops)
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)

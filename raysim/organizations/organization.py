@@ -36,6 +36,7 @@ from raysim.training.model_host import ModelSpec as ModelSpec  # re-exported for
 from raysim.training.rank_worker import train_here
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
 from raysim.training.request import Event, TrainRequest, Update
+from raysim.training.upload import to_send
 from raysim.training.weights import Flat
 
 
@@ -155,7 +156,7 @@ class TrainingClient(ModelHost, ABC):
         """Trains on this client's sequences, here or with ranks that `launcher` starts.
 
         The weights of the update, float32 ``[num_parameters]``, come before it as an item of their own, so that they
-        can be handed on by themselves.
+        can be handed on by themselves; in the form that the request names, of which nothing else leaves the client.
 
         Args:
             request: without sequences and weights.
@@ -166,6 +167,7 @@ class TrainingClient(ModelHost, ABC):
         wanted = launcher.wanted(request.task.settings)
         for event in launcher.train(request) if wanted else train_here(self, request):
             if isinstance(event, Update):
+                event = to_send(request, event)
                 yield event.weights
                 event = replace(event, weights=np.empty(0, np.float32))
             yield event

@@ -23,6 +23,7 @@ from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
 from raysim.simulation.strategy_actor import RoundPlan
 from raysim.simulation.strategy_actors import StrategyActors
+from raysim.simulation.uploads import disclosed_shares, upload_buffers
 from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
 from raysim.tasks.executor import LeasedElsewhere, TaskExecutor, TaskResult
@@ -31,6 +32,7 @@ from raysim.tasks.task import ArrayPolicy, Task, TaskOutput
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import initial_weights
 from raysim.training.request import EpochCheckpoint, Progress, ResumeState, TrainRequest, TrainState, TrainTask, Update
+from raysim.training.upload_form import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class TrainingExecutor:
         self._strategy_actors = StrategyActors(executor.pool)
         self._lineages: dict[Key, Lineage] = {}
         self._canonical: dict[Key, Key] = {}
+        self._uploads: dict[Key, Mapping[str, Any]] = {}
 
     async def initial(self, context: RunContext) -> Entry:
         """The weights before any training, made at any organization: they depend on no data."""
@@ -130,6 +133,8 @@ class TrainingExecutor:
         for epoch_checkpoint in self._epoch_checkpoint_keys(stage, instruction.epochs):
             self._executor.register_producer(epoch_checkpoint, stage.key, label, work)
         entry = await self._executor.get_or_compute(stage.key, strategy_run.label, label, work)
+        if upload := entry.info.get("upload"):
+            self._uploads[stage.key] = upload
         past, metrics = self._lineages[instruction.model], entry.info["metrics"]
         self._lineages[stage.key] = past.trained(instruction.model, stage.tokens_seen, metrics)
         if not strategy_run.strategy.aggregates:
@@ -160,7 +165,8 @@ class TrainingExecutor:
             return planned
         index = planned.control["round"]
         seed, order = strategy_run.context.seed, strategy_run.strategy.order
-        self.rounds.append(RoundNorms(seed, strategy_run.label, order, index, key, results, entry.info))
+        sent = {result.key: self._uploads[result.key] for result in results if result.key in self._uploads}
+        self.rounds.append(RoundNorms(seed, strategy_run.label, order, index, key, results, entry.info, sent))
         for checkpoint in uploads(results, key, index, planned.checkpoints):
             self._on_model(TrainedModel(strategy_run, checkpoint, self._lineages[checkpoint.model]))
         return planned
@@ -186,6 +192,8 @@ class TrainingExecutor:
             model=self._canonical_key(instruction.model),
             client_state=instruction.client_state and self._canonical_key(instruction.client_state),
             objective_state=instruction.objective_state and self._canonical_key(instruction.objective_state),
+            upload=None,
+            upload_state=None,
         )
         return key_of(context.stage_recipe(canonical, context.trainer.canonical()))
 
@@ -197,7 +205,8 @@ class TrainingExecutor:
         if entry := await self._trained(stage, policy):
             return entry, cached
         client = self._pooled.client_of(context, stage)
-        await executor.rematerialize(instruction.model, instruction.client_state, instruction.objective_state)
+        past_stages = (instruction.client_state, instruction.objective_state, instruction.upload_state)
+        await executor.rematerialize(instruction.model, *past_stages)
         weights = executor.in_passing(instruction.model)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
             with ExitStack() as lease:
@@ -210,7 +219,10 @@ class TrainingExecutor:
                 sent, buffers = await objective_buffers(executor, instruction)
                 task = self._task(context, stage, label)
                 state = _train_state(past)
-                request = TrainRequest(context.spec, task, state, resume, objective_buffers=buffers)
+                kept = await upload_buffers(executor, instruction)
+                request = TrainRequest(
+                    context.spec, task, state, resume, objective_buffers=buffers, upload_buffers=kept
+                )
                 if weights is None:
                     weights = await executor.broadcast(instruction.model)
                 executor.attempt(key, TRAIN.name, label, stage.tokens, client)
@@ -247,8 +259,10 @@ class TrainingExecutor:
                     "train_seconds": round(update.speed.seconds, 3),
                     "crossings": [transfer.to_json() for transfer in self._pooled.transfers(client)],
                     **({"objective_buffers": sent} if sent else {}),
+                    **({"upload": dict(update.upload)} if update.upload else {}),
                 }
-                content = {**(state.arrays if state else {}), **update.objective_state, "weights": trained.value}
+                content = {**(state.arrays if state else {}), **update.objective_state, **update.upload_state}
+                content[update.upload.get("array", WEIGHTS)] = trained.value
                 # What it was made from is in the store before it is finished, so no more than two wait to be written.
                 await executor.written(instruction.model)
                 entry = await executor.put_behind(label, stage.recipe, info, content, policy, lease.pop_all().close)
@@ -263,13 +277,14 @@ class TrainingExecutor:
             epochs=instruction.epochs,
             horizon_epochs=instruction.horizon_epochs,
             seed=seed_of(self._canonical_key(stage.key), "stage"),
-            checkpoint_epochs=self._checkpoint_epochs(instruction.organizations),
+            checkpoint_epochs=bool(self._epoch_checkpoint_keys(stage, instruction.epochs)),
             keep_state=instruction.keep_state,
             checkpoint_every_s=self._checkpoint_every_s,
             num_sequences=stage.num_sequences,
             objective=instruction.objective,
             dropout_epochs=instruction.dropout_epochs,
             epoch_steps=instruction.epoch_steps,
+            upload=instruction.upload,
         )
 
     async def _trained(self, stage: Stage, policy: ArrayPolicy) -> Entry | None:
@@ -323,7 +338,9 @@ class TrainingExecutor:
         if again:
             actors.end(strategy_run)
         await executor.written(parent)  # so no more than one round waits to be written
-        info = {"control": aggregated.control, "norms": aggregated.norms}
+        info: dict[str, Any] = {"control": aggregated.control, "norms": aggregated.norms}
+        if disclosed := disclosed_shares(results):
+            info["crossings"] = [transfer.to_json() for transfer in disclosed]
         try:
             content = {name: one.value for name, one in shared.items()}
             entry = await executor.put_behind(label, recipe, info, content, policy)
@@ -343,8 +360,11 @@ class TrainingExecutor:
         return not any(entry.dropped for k in wanted if (entry := store.peek(k)))
 
     def _epoch_checkpoint_keys(self, stage: Stage, epochs: int) -> list[Key]:
-        """Keys of the wanted models after each of the first `epochs` epochs of a stage."""
-        if not self._checkpoint_epochs(stage.instruction.organizations):
+        """Keys of the wanted models after each of the first `epochs` epochs of a stage.
+
+        None of one whose update leaves in a form of its own: they would show the server more than it is to see.
+        """
+        if stage.instruction.upload or not self._checkpoint_epochs(stage.instruction.organizations):
             return []
         return [key_of(RunContext.epoch_checkpoint(stage.key, e)) for e in range(1, epochs + 1)]
 

@@ -140,6 +140,7 @@ class Planner:
             raise InputError(f"strategies: {strategy_run.label}: {error}") from None
         objective = stateful(instruction.objective)
         kept = len(objective.client_buffers) if objective else 0
+        kept += len(instruction.upload.client_buffers) if instruction.upload else 0
         self.plan.add(stage.key, stage.recipe, (3 if instruction.keep_state else 1) + kept)
         self.plan.stages.append(PlannedStage(stage, strategy_run, round_plan.control["round"]))
         return ClientUpdate(instruction, stage.key, stage.num_sequences, NO_WEIGHTS)

@@ -149,6 +149,8 @@ class RunContext:
             **({} if instruction.objective_state is None else {"objective_state": instruction.objective_state}),
             **({} if instruction.dropout_epochs is None else {"dropout_epochs": instruction.dropout_epochs}),
             **({} if instruction.epoch_steps is None else {"epoch_steps": instruction.epoch_steps}),
+            **({} if instruction.upload is None else {"upload": instruction.upload.recipe()}),
+            **({} if instruction.upload_state is None else {"upload_state": instruction.upload_state}),
             **({"pooled_packing": True} if instruction.pooled_packing else {}),
         }
 

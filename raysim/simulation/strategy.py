@@ -17,6 +17,7 @@ from raysim.core.keys import Key
 from raysim.core.settings import Settings
 from raysim.training.adapters import Adapters
 from raysim.training.objectives import ObjectiveConfig
+from raysim.training.upload_form import UploadForm, shows_weights
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch", "upload"]
@@ -121,6 +122,8 @@ class TrainInstruction:
             sequence holds code of one.
         objective_state: key of the organization's stage whose buffers of the objective go on; None: there are none yet.
         epoch_steps: optimizer steps that count as an epoch of this stage; None: a pass over the data.
+        upload: form in which the update leaves the organization, part of the stage's key; None: whole weights.
+        upload_state: key of the organization's stage whose buffers of the form go on; None: there are none yet.
     """
 
     organizations: tuple[str, ...]
@@ -135,6 +138,8 @@ class TrainInstruction:
     pooled_packing: bool = False
     objective_state: Key | None = None
     epoch_steps: int | None = None
+    upload: UploadForm | None = None
+    upload_state: Key | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,8 @@ def uploads(
 ) -> list[ModelCheckpoint]:
     """What the server received in a round, of each organization that trained alone.
 
+    Of one that hides its update, the server has what it made of all of them, and no more.
+
     Args:
         results: of the round.
         average: the model that was made of them.
@@ -222,7 +229,14 @@ def uploads(
     """
     final = any(checkpoint.final for checkpoint in after)
     return [
-        ModelCheckpoint(result.key, "upload", index, final, result.instruction.organizations[0], average)
+        ModelCheckpoint(
+            result.key if shows_weights(result.instruction.upload) else average,
+            "upload",
+            index,
+            final,
+            result.instruction.organizations[0],
+            average,
+        )
         for result in results
         if len(result.instruction.organizations) == 1
     ]

@@ -12,6 +12,7 @@ from raysim.simulation.adapter_gaps import gaps_of
 from raysim.simulation.round_norms import norms_of
 from raysim.simulation.strategy import Averaging, ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
 from raysim.training.adapters import Adapters
+from raysim.training.upload_form import shows_weights
 from raysim.training.weights import Flat
 
 NO_WEIGHTS: Flat = np.empty(0, np.float32)
@@ -98,7 +99,8 @@ class StrategyActor:
         with np.errstate(all="ignore"):  # what has diverged is refused by the store, in words
             after = self._strategy.apply(state, full, key)
             norms = norms_of(state.tensors["weights"], full, after.tensors["weights"])
-            if self._adapters and isinstance(self._strategy, Averaging):
+            seen = all(shows_weights(result.instruction.upload) for result in full)
+            if self._adapters and seen and isinstance(self._strategy, Averaging):
                 shares = self._strategy.client_shares(full)
                 made = after.tensors["weights"] if self._strategy.takes_average else None
                 norms |= gaps_of(self._adapters.layers, list(weights), shares, state.tensors["weights"], made)

@@ -19,6 +19,7 @@ from raysim.core.errors import DamagedEntry
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, canonical_json, file_sha256, key_of
 from raysim.core.names import is_plain
+from raysim.training.upload_form import WEIGHTS
 
 FACTS_FILE = "entry.json"
 _FORMAT = 1
@@ -58,6 +59,11 @@ class Entry:
     def array_names(self) -> list[str]:
         """Names of all arrays, also of those that were evicted."""
         return [Path(file).stem for file in self.files if is_array(file)]
+
+    @property
+    def sent_array(self) -> str:
+        """Name of the array that others read of a model: its weights, or what its client sent in their place."""
+        return self.info.get("upload", {}).get("array", WEIGHTS)
 
     def table(self, name: str) -> pa.Table:
         """The table `name`."""

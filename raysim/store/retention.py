@@ -35,7 +35,7 @@ class StoreSettings(Settings):
 
 def parents_of(recipe: Mapping[str, Any]) -> tuple[Key, ...]:
     """Keys of the work whose arrays the work of `recipe` reads."""
-    single = (recipe.get(name) for name in ("weights", "client_state", "objective_state", "state"))
+    single = map(recipe.get, ("weights", "client_state", "objective_state", "upload_state", "state"))
     return tuple(dict.fromkeys([key for key in single if key] + list(recipe.get("results", ()))))
 
 
@@ -115,5 +115,5 @@ class Retention:
 
 def _hands_on(recipe: Mapping[str, Any], parent: Key) -> bool:
     """Whether the work of `recipe` gets the arrays of `parent` from the actor that made them."""
-    local = (recipe.get("client_state"), recipe.get("objective_state"))
+    local = map(recipe.get, ("client_state", "objective_state", "upload_state"))
     return recipe["kind"] in ("train", "aggregate") and parent not in local

@@ -23,8 +23,9 @@ class Transfer:
     Attributes:
         sender: an organization, ``server``, or a pooled organization.
         receiver: likewise; ``... (its shelf)`` is an organization's own part of the store.
-        kind: ``weights``, ``objective`` (what the server sends to a local objective), ``client state``, ``metrics``,
-        ``sequences`` or ``texts`` (raw code), or the kind of a measure.
+        kind: ``weights``, that of another form of upload, ``keys and shares`` (of secure aggregation), ``objective``
+            (what the server sends to a local objective), ``client state``, ``metrics``, ``sequences`` or ``texts`` (raw
+            code), or the kind of a measure.
         num_bytes: of content.
         sha256: of the content; of an array, as the ``.npy`` file that the store holds.
     """
@@ -62,9 +63,15 @@ def transfers_of(entry: Entry, store: Store) -> list[tuple[Key, Transfer]]:
             found.append(_of_array(source, "weights", SERVER, client, "weights"))
             sent = entry.info.get("objective_buffers", ())
             found += [_of_array(source, name, SERVER, client, "objective") for name in sent]
-    if client and entry.recipe["kind"] in ("train", "snapshot"):
+    upload = entry.info.get("upload")
+    if client and upload:
+        found.append(Transfer(client, SERVER, upload["kind"], upload["bytes"], upload["sha256"]))
+        for ends, part in zip(((client, SERVER), (SERVER, client)), upload.get("agreed", ()), strict=False):
+            found.append(Transfer(*ends, "keys and shares", part["bytes"], part["sha256"]))
+    elif client and entry.recipe["kind"] in ("train", "snapshot"):
         found.append(_of_array(entry, "weights", client, SERVER, "weights"))
-    pasts = dict.fromkeys(key for name in ("client_state", "objective_state") if (key := entry.recipe.get(name)))
+    names = ("client_state", "objective_state", "upload_state")
+    pasts = dict.fromkeys(key for name in names if (key := entry.recipe.get(name)))
     for past in filter(None, map(store.peek, pasts)):
         if client:
             found += [_of_array(past, name, _local_state(client), client, "client state") for name in _moments(past)]
@@ -86,7 +93,7 @@ def _local_state(client: str) -> str:
 
 
 def _moments(entry: Entry) -> list[str]:
-    return [name for name in entry.array_names() if name != "weights"]
+    return [name for name in entry.array_names() if name != entry.sent_array]
 
 
 def _of_array(entry: Entry, name: str, sender: str, receiver: str, kind: str) -> Transfer:

@@ -32,7 +32,7 @@ from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.summary import SUMMARY
 from raysim.tables.schemas.sweeps import SWEEP
-from raysim.tables.schemas.uploads import UPDATE_NORMS, UPLOADS
+from raysim.tables.schemas.uploads import UPDATE_NORMS, UPDATE_SIZES, UPLOADS
 from raysim.tables.spec import TableSpec
 
 _EXPERIMENT = "raysim.experiment"
@@ -50,6 +50,7 @@ TABLES: dict[str, TableSpec] = {
         EMISSIONS,
         UPLOADS,
         UPDATE_NORMS,
+        UPDATE_SIZES,
         LOSSES,
         BASELINES,
         EXTRACTION,

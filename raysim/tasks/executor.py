@@ -135,13 +135,13 @@ class TaskExecutor:
                 await self.entry(entry.key)
 
     async def broadcast(self, key: Key) -> Any:
-        """The weights of `key`, where actors can read them."""
+        """The weights of `key`, or what its client sent in their place, where actors can read them."""
         handle = self.in_passing(key)
         if handle is None:
             handle = self._shared.get(key)
         if handle is None:
             entry = await self.entry(key)
-            handle = self.backend.share(entry.array("weights"))
+            handle = self.backend.share(entry.array(entry.sent_array))
             self.hand_on(key, handle)
         elif key in self._shared:
             self._shared.move_to_end(key)

@@ -187,10 +187,10 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
             flop_per_token=engine.flop_per_token,
             peak_flop_per_s=device_peak and device_peak * group.size,
         )
-        yield Update(weights, state, metrics, speed, _objective_state(request, weights, rate_sum))
+        yield Update(weights, state, metrics, speed, objective_state(request, weights, rate_sum))
 
 
-def _objective_state(request: TrainRequest, weights: Flat, learning_rate_sum: float) -> dict[str, Flat]:
+def objective_state(request: TrainRequest, weights: Flat, learning_rate_sum: float) -> dict[str, Flat]:
     """What the objective keeps of a stage that has ended with `weights`."""
     objective = stateful(request.task.objective)
     if objective is None:

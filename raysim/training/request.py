@@ -17,6 +17,7 @@ from raysim.training.objectives import ObjectiveConfig
 from raysim.training.process_group import ALONE, ProcessGroup
 from raysim.training.schedule import Schedule
 from raysim.training.throughput import Speed
+from raysim.training.upload_form import UploadForm
 from raysim.training.weights import Flat
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class TrainTask:
         objective: that is minimized beside the loss of the next token; None: nothing else.
         dropout_epochs: epochs that have dropout, the first ones; None: all.
         epoch_steps: optimizer steps that count as an epoch here; None: a pass over the data.
+        upload: form in which the update leaves the client; None: whole weights.
     """
 
     label: str
@@ -179,6 +181,7 @@ class TrainTask:
     objective: ObjectiveConfig | None = None
     dropout_epochs: int | None = None
     epoch_steps: int | None = None
+    upload: UploadForm | None = None
 
     def drops_out(self, epoch: int) -> bool:
         """Whether epoch `epoch` (from 0) has dropout."""
@@ -216,6 +219,7 @@ class TrainRequest:
         weights: that the stage starts from.
         objective_buffers: of the objective, by name, as far as there are any; see
             `raysim.training.objectives.StatefulObjective`.
+        upload_buffers: of the form of the upload, by name, as far as there are any.
     """
 
     spec: ModelSpec
@@ -225,6 +229,7 @@ class TrainRequest:
     sequences: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
     weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
     objective_buffers: Mapping[str, Flat] = field(default_factory=dict)
+    upload_buffers: Mapping[str, Flat] = field(default_factory=dict)
 
     def at_client(self, sequences: npt.NDArray[np.int32], weights: Flat) -> "TrainRequest":
         """The request with the client's own sequences and the weights that came beside it."""
@@ -273,19 +278,23 @@ class Update:
     """The result of a stage.
 
     Attributes:
-        weights: float32 ``[num_parameters]``.
+        weights: float32 ``[num_parameters]``; once it has left the client in another form, what the server has of it.
         client_state: optimizer and schedule position; stays with the organization.
         metrics: ``steps``, ``tokens``, ``sequences``, ``learning_rate_sum``, ``first_loss``, ``last_epoch_loss``: a
             pure function of the recipe.
         speed: of this attempt; provenance, not a result.
         objective_state: buffers that the objective keeps for the organization's next stage; they stay with it.
+        upload: what its form says of it, as JSON values; see `raysim.training.upload.to_send`.
+        upload_state: buffers that the form keeps for the organization's next stage; they stay with it.
     """
 
-    weights: Flat
+    weights: npt.NDArray[Any]
     client_state: TrainState | None
     metrics: Mapping[str, float]
     speed: Speed
     objective_state: Mapping[str, Flat] = field(default_factory=dict)
+    upload: Mapping[str, Any] = field(default_factory=dict)
+    upload_state: Mapping[str, Flat] = field(default_factory=dict)
 
 
 Event = Progress | ResumeState | EpochCheckpoint | Update

@@ -13,6 +13,7 @@ from scipy.stats import chisquare
 
 from raysim.core.errors import InputError
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
+from raysim.training.compression import CompressionSettings, TopK
 from raysim.training.schedule import rate_at
 
 
@@ -79,6 +80,30 @@ def test_a_kept_client_that_is_not_drawn_keeps_its_older_state() -> None:
         results = [ClientUpdate(a, last[a.organizations[0]], 1, f32(0)) for a in instructions]
         state = strategy.apply(state, results, f"model {number}")
         assert state.client_states == last
+
+
+@pytest.mark.parametrize("error_feedback", [True, False])
+@pytest.mark.parametrize("client_state", ["keep", "reset"])
+def test_a_residual_goes_on_where_its_organization_left_it(
+    error_feedback: bool, client_state: Literal["keep", "reset"]
+) -> None:
+    """Also of a client that was not drawn for a while, and whether or not its optimizer goes on."""
+    federation = Federation(tuple(ClientInfo(n, 1, 64, 1.0, 0.0) for n in "abcd"), 10, client_state)
+    form = TopK(share=0.5, error_feedback=error_feedback)
+    strategy = make(federation, rounds=5, clients=2, compression=CompressionSettings(top_k=form))
+    state = strategy.init("initial", f32(0))
+    last: dict[str, str] = {}
+    for number in range(5):
+        instructions = strategy.plan(state)
+        names = [a.organizations[0] for a in instructions]
+        past = [last.get(name) for name in names]
+        assert [a.upload for a in instructions] == [form] * 2
+        assert [a.upload_state for a in instructions] == (past if error_feedback else [None] * 2)
+        assert [a.client_state for a in instructions] == (past if client_state == "keep" else [None] * 2)
+        last |= {name: f"{name} {number}" for name in names}
+        results = [ClientUpdate(a, last[a.organizations[0]], 1, f32(0)) for a in instructions]
+        state = strategy.apply(state, results, f"model {number}")
+    assert len(last) > 2
 
 
 def drawn(strategy: FedAvg, model: str, finished_rounds: int = 0) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from raysim.core.settings import Settings
 from raysim.simulation.registry import GROUP
+from raysim.training.compression import CompressionSettings, Int8, TopK
+from raysim.training.masking import SecureAggregationSettings
 
 
 def settings_in(annotation: Any) -> list[type[Settings]]:
@@ -71,3 +73,25 @@ ORDERS: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
     }
 }
 """For each setting of orders two values that ask for other orders."""
+
+UPLOADS: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
+    CompressionSettings: {
+        "top_k": ({}, {"compression": {"top_k": {}}}),
+        "int8": ({}, {"compression": {"int8": {}}}),
+    },
+    TopK: {
+        "share": ({"compression": {"top_k": {}}}, {"compression": {"top_k": {"share": "2 %"}}}),
+        "error_feedback": ({"compression": {"top_k": {}}}, {"compression": {"top_k": {"error_feedback": False}}}),
+    },
+    Int8: {
+        "error_feedback": ({"compression": {"int8": {}}}, {"compression": {"int8": {"error_feedback": True}}}),
+        "rounding": ({"compression": {"int8": {}}}, {"compression": {"int8": {"rounding": "nearest"}}}),
+        "block": ({"compression": {"int8": {}}}, {"compression": {"int8": {"block": 64}}}),
+    },
+    SecureAggregationSettings: {
+        "threshold": ({"secure_aggregation": {}}, {"secure_aggregation": {"threshold": 2}}),
+        "bits": ({"secure_aggregation": {}}, {"secure_aggregation": {"bits": 16}}),
+        "clip": ({"secure_aggregation": {}}, {"secure_aggregation": {"clip": 0.5}}),
+    },
+}
+"""For each setting of what clients send two settings of averaging that ask for other uploads, of four clients."""

@@ -53,3 +53,30 @@ UPDATE_NORMS = table_spec(
     ],
     added={"factor_gap": None, "average_gap": None},
 )
+
+UPDATE_SIZES = table_spec(
+    "update_sizes",
+    "What clients sent in a round in place of their whole weights, where a setting has compression or secure"
+    " aggregation. Norms are Euclidean, over all trained weights; the simulation notes them, the server does not learn"
+    " them.",
+    "seed strategy order round organization",
+    [
+        ("seed", COUNT, "seed of the training run"),
+        ("strategy", TEXT, "label of the setting"),
+        ("order", TEXT, "as in models"),
+        ("round", SMALL, "from 1"),
+        ("organization", TEXT, "who sent it"),
+        ("model", TEXT, "key of what it sent"),
+        ("average", TEXT, "key of the model that the round made"),
+        ("form", TEXT, "what was done to the update: top_k, int8 or masked"),
+        ("raw_bytes", COUNT, "of its whole weights, which it would send otherwise"),
+        ("bytes", COUNT, "that it sent, as in ledger"),
+        ("update_norm", REAL, "of its change in training"),
+        ("cut_norm", REAL, "of its change, and of what error feedback had kept, minus what the server has of it"),
+        (
+            "clipped",
+            COUNT,
+            "elements outside the range of secure aggregation, which were cut to it; null: no such range",
+        ),
+    ],
+)

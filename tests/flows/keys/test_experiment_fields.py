@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hub_cache import COMMITS, publish
 from keyed_experiment import RAW, Keys, Patch, changed, keys_of, with_patch
-from settings_fields import ORDERS, STRATEGIES, fields, others, settings_in
+from settings_fields import ORDERS, STRATEGIES, UPLOADS, fields, others, settings_in
 
 from raysim.core.errors import InputError
 from raysim.core.settings import Settings
@@ -245,6 +245,7 @@ def test_every_settings_class_is_reached() -> None:
             yield from below(found)
 
     of_strategies = {owner for point in STRATEGIES.values() for owner in point.Settings.__mro__} | ORDERS.keys()
+    of_strategies |= {owner for found in UPLOADS for owner in found.__mro__}
     reached = {*PATHS.values(), *of_strategies}
     reached |= {
         found for owner in PATHS.values() for f in owner.model_fields.values() for found in settings_in(f.annotation)

@@ -20,6 +20,7 @@ from keyed_work import BASE, KINDS, Inputs, choices, get, keys_of, replaced
 
 from raysim.core.settings import Settings
 from raysim.simulation.strategy import TrainInstruction
+from raysim.training.compression import Int8, TopK
 from raysim.training.lora import LoraSettings
 from raysim.training.models import ModelSettings, PretrainSettings
 from raysim.training.objectives import ObjectiveConfig
@@ -153,7 +154,7 @@ DECIDES_NOTHING: dict[str, str] = {
     "context.spec.settings.pretrain": "what a base is trained on and how is in the recipe of its stage",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
-        "dropout_epochs", "pooled_packing", "objective_state", "epoch_steps",
+        "dropout_epochs", "pooled_packing", "objective_state", "epoch_steps", "upload", "upload_state",
     )},
     "results.0.weights": "named by the key of the result",
     "results.0.metrics": "of the training that the key of the result names",
@@ -191,6 +192,7 @@ MU = st.floats(0, 10)
 DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "fraction": st.floats(0, 1, exclude_min=True),
     "objective": st.one_of(st.none(), st.builds(ObjectiveConfig, st.just("pull"), st.fixed_dictionaries({"mu": MU}))),
+    "upload": st.one_of(st.none(), st.builds(TopK, share=st.floats(0.01, 1)), st.builds(Int8)),
     "context.trainer.backend": st.sampled_from(["torch", "deepspeed"]),
     "config": st.fixed_dictionaries(
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}

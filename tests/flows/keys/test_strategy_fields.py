@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from settings_fields import ORDERS, STRATEGIES, others
+from settings_fields import ORDERS, STRATEGIES, UPLOADS, others
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key
@@ -32,6 +32,12 @@ STRATEGY_BASES: dict[str, dict[str, Any]] = {
 }
 """Settings with which the other values of a field fit the two organizations."""
 
+
+ROUND_MUTATIONS: dict[str, list[Any]] = {
+    "compression": [{"int8": {}}],
+    "secure_aggregation": [{}],
+}
+"""Of what every strategy with rounds can have."""
 
 OF_NO_STRATEGY = {"label": "names the setting in tables"}
 
@@ -74,7 +80,7 @@ def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: 
     before = plan_keys(context, name, base)
     value = getattr(owner.model_validate(base), field)
     found = []
-    for other in STRATEGY_MUTATIONS.get((name, field)) or others(owner, field, value):
+    for other in STRATEGY_MUTATIONS.get((name, field)) or ROUND_MUTATIONS.get(field) or others(owner, field, value):
         try:
             found.append(plan_keys(context, name, {**base, field: other}))
         except InputError:
@@ -93,6 +99,17 @@ def test_each_setting_of_orders_changes_the_plan(context: RunContext) -> None:
         for name, pair in cases.items():
             one, other = (plan_keys(four, "incremental", {"orders": orders}) for orders in pair)
             assert one != other, name
+
+
+def test_each_setting_of_uploads_changes_the_plan(context: RunContext) -> None:
+    """With four organizations, of which secure aggregation needs three unless it is told otherwise."""
+    four = with_twins(context, 1)
+    for owner, cases in UPLOADS.items():
+        assert cases.keys() == owner.model_fields.keys()
+        for name, pair in cases.items():
+            one, other = (plan_keys(four, "fedavg", {"rounds": 2, **settings}) for settings in pair)
+            assert not one[0] & other[0], name
+            assert not one[1] & other[1], name
 
 
 def test_the_number_of_sequences_is_in_the_key_of_a_sum(context: RunContext) -> None:
