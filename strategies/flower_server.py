@@ -16,11 +16,12 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy as FlowerStrategy
 from flwr.supercore.differential_privacy import KEY_CLIPPING_NORM
 from flwr.supercore.run import Run
-from raysim.strategies.flower_calls import Refused, explained, flower_call
 from raysim.strategies.flower_classes import check_enough_nodes
-from raysim.strategies.flower_state import WEIGHTS, StateWriter, restore_attributes, restored
+from raysim.strategies.flower_state import StateWriter, restore_attributes
 
 from raysim.core.keys import seed_of
+from raysim.training.flower_calls import Refused, explained, flower_call
+from raysim.training.flower_values import WEIGHTS, restored
 from raysim.training.weights import Flat
 
 _ROUND, _PROXIMAL_MU = "server-round", "proximal-mu"

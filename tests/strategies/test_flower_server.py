@@ -6,8 +6,9 @@ from flower_peers import Halving, Sending
 from flwr.app import RecordDict
 from flwr.serverapp.strategy import DifferentialPrivacyClientSideAdaptiveClipping, FedAdam, FedAvg
 from flwr.supercore.run import Run
-from raysim.strategies.flower_calls import Refused, flower_call
 from raysim.strategies.flower_server import FlowerServer, InMemoryGrid, config_of, proximal_mu, unknown_config
+
+from raysim.training.flower_calls import Refused, flower_call
 
 WEIGHTS = np.array([1.0, 2.0], np.float32)
 
