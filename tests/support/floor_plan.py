@@ -19,7 +19,7 @@ ONLY_IN = {
     "ray.data": ("raysim.tasks.ray_data",),
     "flwr": (
         *(f"raysim.strategies.flower_{part}" for part in ("classes", "rounds", "server", "state")),
-        *(f"raysim.training.flower_{part}" for part in ("calls", "engine", "values")),
+        *(f"raysim.training.flower_{part}" for part in ("app", "calls", "engine", "values")),
     ),
     "deepspeed": ("raysim.training.deepspeed_engine",),
 }
