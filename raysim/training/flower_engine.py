@@ -138,7 +138,9 @@ class FlowerTrainer:
             except Refused as refused:
                 if isinstance(refused.__cause__, MemoryError | RuntimeError):
                     _raise_if_out_of_memory(refused.__cause__)
-                raise RunError(f"{task.label}: app {settings.app}: {refused}") from refused
+                raise RunError(
+                    f"{task.label}: app {settings.app}: {refused}; mend the app, and run the same command again"
+                ) from refused
         if not np.isfinite(weights).all():
             raise Diverged(
                 f"{task.label}: app {settings.app}: makes a model that is not finite; lower trainer.learning_rate, or"
@@ -228,7 +230,8 @@ def _kept(context: "Context", request: TrainRequest, steps: int) -> TrainState |
         return TrainState({}, counters)
     writer = ValueWriter(np.empty(0, np.float32))
     written = canonical_json(writer.value(dict(context.state), "context.state"))
-    return TrainState({**writer.arrays, _STATE: np.frombuffer(written.encode(), np.uint8)}, counters)
+    arrays: dict[str, Any] = {**writer.arrays, _STATE: np.frombuffer(written.encode(), np.uint8)}
+    return TrainState(arrays, counters)
 
 
 def _answer(model: "PreTrainedModel", reply: "Message", num_sequences: int) -> tuple[Flat, float | None]:
