@@ -42,7 +42,7 @@ class TrainerSettings(Settings):
         description="for backend: flower, the ClientApp that trains: module:app of a module that is installed or on"
         " PYTHONPATH, on every node",
     )
-    app_config: dict[str, bool | int | float | str] = pydantic.Field(
+    app_config: dict[str, bool | int | pydantic.FiniteFloat | str] = pydantic.Field(
         default={}, description="for backend: flower, what the app finds in context.run_config"
     )
     deepspeed: Annotated[dict[str, Any], OnlyJson] = pydantic.Field(

@@ -83,3 +83,6 @@ def train(message: Message, context: Context) -> Message:
             return reply(RecordDict({**content, **extra}), reply_to=message)
     content = {"arrays": ArrayRecord({n: Array(a) for n, a in arrays.items()}), "metrics": MetricRecord(metrics)}
     return reply(RecordDict(content), reply_to=message)
+
+
+same = app  # by another path

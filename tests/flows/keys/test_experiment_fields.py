@@ -46,6 +46,7 @@ SOURCES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 """Two sources that differ in one field."""
 
 NEAR_COPIES = {"organizations.a.source": {"files": ["near.jsonl"]}}
+OF_FLOWER = {"trainer.backend": "flower", "trainer.app": "flower_apps:app"}
 MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     **{
         f"{at}.{name}": ({at: one}, [{at: other}])
@@ -140,6 +141,8 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         {"trainer.backend": "deepspeed"},
         [{"trainer.deepspeed": {"zero_optimization": {"stage": 1}}}],
     ),
+    "trainer.app": (OF_FLOWER, [{"trainer.app": "flower_apps:same"}]),
+    "trainer.app_config": (OF_FLOWER, [{"trainer.app_config": {"how": "draws"}}]),
     "trainer.accumulation": ({}, [{"trainer.accumulation": 2}]),
     "trainer.ranks": ({}, [{"trainer.ranks": 2}]),
     "strategies": ({}, [{"strategies": ["single"]}]),

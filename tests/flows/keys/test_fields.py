@@ -37,7 +37,7 @@ DECIDES: dict[str, str] = {
     "context.spec.bos_id": MODEL,
     "context.spec.context": MODEL,
     **{f"context.trainer.{name}": "train" for name in (
-        "backend", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer", "learning_rate", "schedule",
+        "backend", "app", "app_config", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer", "learning_rate", "schedule",
         "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip", "device", "compile",
         "checkpoint_activations",
     )},
@@ -192,6 +192,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "fraction": st.floats(0, 1, exclude_min=True),
     "objective": st.one_of(st.none(), st.builds(ObjectiveConfig, st.just("pull"), st.fixed_dictionaries({"mu": MU}))),
     "context.trainer.backend": st.sampled_from(["torch", "deepspeed"]),
+    "context.trainer.app": st.sampled_from(["flower_apps:app", "flower_apps:same"]),
     "config": st.fixed_dictionaries(
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
     ),
@@ -245,6 +246,7 @@ def same(one: Any, other: Any) -> bool:
     return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
 
 
+OF_FLOWER = TrainerSettings(sequence_length=64, backend="flower", app="flower_apps:app")
 # A base on which a field means something, where that is not the usual one.
 GIVEN: dict[str, tuple[str, Any]] = {
     **{
@@ -252,6 +254,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
         for name in ("pretrained", "revision", "lora")
     },
     "context.trainer.deepspeed": ("context.trainer", TrainerSettings(sequence_length=64, backend="deepspeed")),
+    **{f"context.trainer.{name}": ("context.trainer", OF_FLOWER) for name in ("app", "app_config")},
     **{
         f"context.trainer.{name}": ("context.trainer", TrainerSettings(sequence_length=64, batch_size=24))
         for name in ("accumulation", "ranks")
