@@ -72,7 +72,7 @@ def test_an_app_trains_alike_in_actors_of_ray(
         (
             {"app": "flower_apps:idle"},
             2,
-            "trainer: app: 'flower_apps:idle' registers no train function; write @app.train",
+            "trainer: app: 'flower_apps:idle' registers no train function; write @app",
         ),
         (
             {"app": "flower_apps:app", "app_config": {"how": "raises"}},

@@ -37,9 +37,9 @@ DECIDES: dict[str, str] = {
     "context.spec.bos_id": MODEL,
     "context.spec.context": MODEL,
     **{f"context.trainer.{name}": "train" for name in (
-        "backend", "app", "app_config", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer", "learning_rate",
-        "schedule", "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip", "device", "compile",
-        "checkpoint_activations",
+        "backend", "app", "app_config", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer",
+        "learning_rate", "schedule", "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip",
+        "device", "compile", "checkpoint_activations",
     )},
     "context.trainer.sequence_length": (
         "packing train losses training_losses generate extract prompts copies recital membership blind baselines"
