@@ -266,6 +266,7 @@ class TrainingExecutor:
             objective=instruction.objective,
             dropout_epochs=instruction.dropout_epochs,
             epoch_steps=instruction.epoch_steps,
+            recipe=stage.recipe["trainer"],
         )
 
     async def _trained(self, stage: Stage, policy: ArrayPolicy) -> Entry | None:

@@ -92,6 +92,7 @@ class FlowerTrainer:
         """
         task, sequences = request.task, request.sequences
         _refuse(self._model, task)
+        _check_source(task)
         per_epoch = Batches(task.seed, len(sequences), task.settings.batch_size).per_epoch
         steps, tokens = task.epochs * per_epoch, task.epochs * sequences.size
         started_s = time.monotonic()
@@ -165,6 +166,20 @@ def _refuse(model: "PreTrainedModel", task: TrainTask) -> None:
     for problem, found in problems.items():
         if found:
             raise InputError(f"{task.label}: {problem}, or write trainer.backend: torch")
+
+
+def _check_source(task: TrainTask) -> None:
+    """Refuses an app that is another one here than where the stage's key was made.
+
+    Raises:
+        RunError: its code has changed since, or this node has another version of it.
+    """
+    app = task.settings.app or ""
+    if task.recipe and task.recipe["source"] != source_sha256(app):
+        raise RunError(
+            f"{task.label}: app {app}: its code is another here than when the run began; have the same on every node, and"
+            " run the same command again"
+        )
 
 
 def _config(request: TrainRequest) -> dict[str, Any]:

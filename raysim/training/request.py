@@ -181,6 +181,8 @@ class TrainTask:
         objective: that is minimized beside the loss of the next token; None: nothing else.
         dropout_epochs: epochs that have dropout, the first ones; None: all.
         epoch_steps: optimizer steps that count as an epoch here; None: a pass over the data.
+        recipe: the settings' part of the stage's recipe, for backends that compare it with what they find where they
+            train; None: nothing to compare.
     """
 
     label: str
@@ -195,6 +197,7 @@ class TrainTask:
     objective: ObjectiveConfig | None = None
     dropout_epochs: int | None = None
     epoch_steps: int | None = None
+    recipe: Mapping[str, Any] | None = None
 
     def drops_out(self, epoch: int) -> bool:
         """Whether epoch `epoch` (from 0) has dropout."""

@@ -167,6 +167,13 @@ def test_memory_that_runs_out_is_what_it_is(train) -> None:
         train("memory")
 
 
+def test_code_that_is_another_than_in_the_key_of_the_stage_is_not_run(train) -> None:
+    recipe = TrainerSettings(**APP).recipe()
+    train(recipe=recipe)
+    with pytest.raises(RunError, match=r"^the stage: app flower_apps:app: its code is another here than when the run"):
+        train(recipe={**recipe, "source": "0" * 64})
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
