@@ -177,8 +177,8 @@ def _check_source(task: TrainTask) -> None:
     app = task.settings.app or ""
     if task.recipe and task.recipe["source"] != source_sha256(app):
         raise RunError(
-            f"{task.label}: app {app}: its code is another here than when the run began; have the same on every node, and"
-            " run the same command again"
+            f"{task.label}: app {app}: its code is another here than when the run began; have the same on every node,"
+            " and run the same command again"
         )
 
 
