@@ -174,7 +174,7 @@ def packed(weights: Flat) -> Array:
     """`Array(weights)` of Flower's, the same bytes with one copy in place of three."""
     header = BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(weights))
-    data = b"".join((header.getvalue(), memoryview(np.ascontiguousarray(weights)).cast("B")))
+    data = b"".join((header.getvalue(), np.ascontiguousarray(weights).view(np.uint8).data))
     return Array(str(weights.dtype), weights.shape, SType.NUMPY, data)
 
 

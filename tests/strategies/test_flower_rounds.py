@@ -55,7 +55,7 @@ SCALARS, COUNTS = {1: [1.0], 2: [3.0]}, {1: 1, 2: 2}
 NEARLY = {"server_learning_rate": 1.0 + 1e-9}
 SIX = {1: [0.2], 2: [0.5], 3: [0.7], 4: [12.0], 5: [0.1], 6: [0.1]}
 
-LITERALS: dict[str, tuple[str, dict[str, Any], dict[int, list[float]], dict[int, int], float, int, list[float]]] = {
+LITERALS: dict[str, tuple[Any, ...]] = {
     "the average": ("FedAvg", {}, {1: ONE_TO_TEN, 2: PRIMES}, COUNTS, 0.0, 1, WEIGHTED),
     "momentum: none": ("FedAvgM", NEARLY, {1: ONE_TO_TEN, 2: PRIMES}, COUNTS, 0.0, 1, WEIGHTED),
     "momentum: next to none": (

@@ -4,6 +4,7 @@ import json
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Error, Message, MetricRecord, RecordDict
@@ -22,9 +23,9 @@ def evaluate(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Adds something to every array; `told.json` in the folder has what it was told."""
-    folder, config = Path(str(context.node_config["data"])), dict(message.content["config"])
-    arrays = {name: array.numpy() for name, array in message.content["arrays"].items()}
-    metrics = {"num-examples": len(np.load(folder / "sequences.npy")), "train_loss": 1.5}
+    folder, config = Path(str(context.node_config["data"])), dict(message.content.config_records["config"])
+    arrays: dict[str, Any] = {n: array.numpy() for n, array in message.content.array_records["arrays"].items()}
+    metrics: dict[str, Any] = {"num-examples": len(np.load(folder / "sequences.npy")), "train_loss": 1.5}
     told = {"config": config, "shapes": {name: array.shape for name, array in arrays.items()}}
     (folder / "told.json").write_text(json.dumps(told))
     how, reply = str(context.run_config.get("how", "one")), Message
@@ -39,7 +40,8 @@ def train(message: Message, context: Context) -> Message:
             arrays = {name: array + np.float32(drawn) for name, array in arrays.items()}
         case "counts":
             calls.append(1)
-            before = context.state["past"]["calls"] if "past" in context.state else 0
+            past: dict[str, Any] = dict(context.state.metric_records.get("past", {"calls": 0}))
+            before = past["calls"]
             context.state["past"] = MetricRecord({"calls": before + 1})
             context.state["last"] = ArrayRecord({"x": Array(np.full((2, 3), before + 0.5))})
             arrays = {name: array + np.float32(10 * before + len(calls)) for name, array in arrays.items()}

@@ -19,7 +19,7 @@ from raysim.training.objectives import ObjectiveConfig
 from raysim.training.request import EpochCheckpoint, Progress, TrainerSettings, TrainState, TrainTask, Update
 from raysim.training.weights import Flat, flatten
 
-APP = {"backend": "flower", "app": "flower_apps:app"}
+APP: dict[str, Any] = {"backend": "flower", "app": "flower_apps:app"}
 
 
 @pytest.fixture(scope="module")
