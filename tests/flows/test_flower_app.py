@@ -77,7 +77,7 @@ def test_an_app_trains_alike_in_actors_of_ray(
         (
             {"app": "flower_apps:app", "app_config": {"how": "raises"}},
             3,
-            "single, stage 1: alpha: app flower_apps:app: ZeroDivisionError: by zero; mend the app",
+            "single alpha, stage 1: alpha: app flower_apps:app: ZeroDivisionError: by zero; mend the app",
         ),
     ],
     ids=["no app", "an error"],
