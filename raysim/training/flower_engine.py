@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from flwr.app import Context, Message
     from transformers import PreTrainedModel
 
-FLOWER_TRAIN_VERSION = 1
-"""Numerics version of this backend: of what an app is told, and what is made of its reply."""
-
 _UNTOLD = {"app", "app_config", "backend", "client_state", "deepspeed", "device", "epochs", "gpus", "ranks", "threads"}
 """Settings of the trainer that an app is not told, or by another name."""
 
@@ -77,9 +74,9 @@ class FlowerTrainer:
 
     @classmethod
     def recipe(cls, settings: TrainerSettings) -> dict[str, Any]:
-        """The app's source, and Flower's version; its path and its configuration are settings."""
+        """The app's source, and versions of Flower and of what raysim tells an app; its configuration is a setting."""
         assert settings.app is not None, "check() comes first"
-        named = {"engine": "flower", "version": FLOWER_TRAIN_VERSION}
+        named = {"engine": "flower", "version": 1}
         return {**named, "source": source_sha256(settings.app), "libraries": versions_of("flwr")}
 
     def train(self, request: TrainRequest) -> Iterator[Event]:
