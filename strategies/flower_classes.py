@@ -8,9 +8,9 @@ from typing import Any
 
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic
 from flwr.serverapp.strategy import Strategy as FlowerStrategy
-from raysim.strategies.flower_calls import Refused
 
 from raysim.core.errors import InputError, first_line
+from raysim.training.flower_calls import Refused
 
 _NESTED = {"strategy", "arguments"}
 """Keys of an argument that is a strategy itself, such as the one that differential privacy wraps."""

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import Message
 from flwr.serverapp.strategy import Strategy as FlowerStrategy
-from raysim.strategies.flower_calls import Refused
 from raysim.strategies.flower_classes import flower_class, make_flower_strategy
 from raysim.strategies.flower_server import FlowerServer, NodeReply, proximal_mu, unknown_config
-from raysim.strategies.flower_state import WEIGHTS
 
 from raysim.core.errors import InputError, RunError
+from raysim.training.flower_calls import Refused
+from raysim.training.flower_values import WEIGHTS
 from raysim.training.weights import Flat
 
 _START = np.array([0.5, -1.0, 2.0, 0.25], np.float32)

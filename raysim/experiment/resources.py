@@ -18,6 +18,7 @@ from raysim.experiment.estimate.memory import Machine, this_machine
 from raysim.measures.registry import GROUP as MEASURES
 from raysim.simulation.registry import GROUP as STRATEGIES
 from raysim.simulation.registry import name_and_settings
+from raysim.training.flower_app import top_module
 from raysim.training.request import ENGINES, TrainerSettings, shares_of
 
 _PATIENCE_S = 5.0
@@ -75,6 +76,7 @@ def _extensions(loaded: LoadedExperiment) -> list[Extension]:
         *foreign(STRATEGIES, (name_and_settings(entry, "")[0] for entry in experiment.strategies), "strategy"),
         *foreign(MEASURES, (measure.name for measure in loaded.measures), "measure"),
         *foreign(ENGINES, [experiment.trainer.backend], "backend"),
+        *needed("trainer.app", [top_module(experiment.trainer.app), "flwr"] if experiment.trainer.app else []),
         *foreign(SOURCES, (name for source in sources for name in source.other or ()), "source"),
     ]
 

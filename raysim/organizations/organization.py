@@ -6,6 +6,7 @@ Both are plain classes. A backend makes actors of them, or calls them in this pr
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,11 +32,12 @@ from raysim.corpus.preparation import PreparationSettings, candidates, prepare
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer
 from raysim.organizations.private_folder import private_folder
+from raysim.organizations.training_folder import training_folder
 from raysim.training.model_host import ModelHost
 from raysim.training.model_host import ModelSpec as ModelSpec  # re-exported for measures
 from raysim.training.rank_worker import train_here
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
-from raysim.training.request import Event, TrainRequest, Update
+from raysim.training.request import Event, TrainRequest, Update, reads_folder
 from raysim.training.upload import to_send
 from raysim.training.weights import Flat
 
@@ -164,13 +166,20 @@ class TrainingClient(ModelHost, ABC):
             launcher: of ranks, where the settings need any.
         """
         request = request.at_client(self.training_sequences()[: request.task.num_sequences], weights)
-        wanted = launcher.wanted(request.task.settings)
-        for event in launcher.train(request) if wanted else train_here(self, request):
-            if isinstance(event, Update):
-                event = to_send(request, event)
-                yield event.weights
-                event = replace(event, weights=np.empty(0, np.float32))
-            yield event
+        settings = request.task.settings
+        with ExitStack() as stack:
+            if reads_folder(settings.backend):
+                request = replace(request, folder=stack.enter_context(self.training_folder(request.sequences)))
+            for event in launcher.train(request) if launcher.wanted(settings) else train_here(self, request):
+                if isinstance(event, Update):
+                    event = to_send(request, event)
+                    yield event.weights
+                    event = replace(event, weights=np.empty(0, np.float32))
+                yield event
+
+    def training_folder(self, sequences: npt.NDArray[np.int32]) -> AbstractContextManager[Path]:
+        """Writes what a stage trains on to a folder that lasts as long as the stage; `sequences` are all there is."""
+        return training_folder(None, sequences)
 
 
 class PooledOrganization(TrainingClient):
@@ -308,6 +317,13 @@ class Organization(TrainingClient):
     def training_sequences(self) -> npt.NDArray[np.int32]:
         """Token ids ``[num_sequences, sequence_length]``, memory-mapped."""
         return self.packed.sequences
+
+    def training_folder(self, sequences: npt.NDArray[np.int32]) -> AbstractContextManager[Path]:
+        """As for all clients, in the organization's private folder; with the files that `sequences` begin, as texts."""
+        begins = self.packed.begins
+        files = [source for source in self.corpus.train if begins[source.path] < sequences.size]
+        private = private_folder(self._base, self._private, self.name)
+        return training_folder(private, sequences, files, self.tokenizer)
 
     def _read(self) -> SourceReading:
         if self._reading is None:

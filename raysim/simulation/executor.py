@@ -285,6 +285,7 @@ class TrainingExecutor:
             dropout_epochs=instruction.dropout_epochs,
             epoch_steps=instruction.epoch_steps,
             upload=instruction.upload,
+            recipe=stage.recipe["trainer"],
         )
 
     async def _trained(self, stage: Stage, policy: ArrayPolicy) -> Entry | None:

@@ -1,8 +1,6 @@
 """The training loop of every backend: batches, rates, seeds, events. An engine takes the steps."""
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +13,7 @@ from raysim.core.keys import seed_of
 from raysim.training.batches import Batches, rows_in
 from raysim.training.objectives import stateful, whole_buffers
 from raysim.training.process_group import ALONE, ProcessGroup
+from raysim.training.process_memory import peak_memory_bytes
 from raysim.training.request import (
     EpochCheckpoint,
     Event,
@@ -161,7 +160,7 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
             del state  # three buffers that would lie beside the steps up to the next one
             clock.checkpointed()
     seconds = clock.seconds()
-    data_seconds, peak = group.largest([reader.seconds, float(_peak_memory_bytes(settings.device))], settings.device)
+    data_seconds, peak = group.largest([reader.seconds, float(peak_memory_bytes(settings.device))], settings.device)
     weights = engine.weights()
     state = None
     if task.keep_state:
@@ -285,11 +284,3 @@ def _look(
     group.sum(seen)
     values = seen.tolist()
     return list(zip(values[:steps], values[look_every : look_every + steps], strict=True)), values[-1] > 0
-
-
-def _peak_memory_bytes(device: str) -> int:
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,6 +1,8 @@
 """Memory that ran out, with the setting that a person can lower; and memory given back to the system."""
 
 import ctypes
+import resource
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,3 +41,12 @@ def trim_heap() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most that was held: of a GPU since its count was reset, else of this process since it began."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
@@ -35,7 +36,15 @@ class TrainerSettings(Settings):
 
     backend: str = pydantic.Field(
         default="torch",
-        description="torch, deepspeed, or one that another package brings",
+        description="torch, deepspeed, flower, or one that another package brings",
+    )
+    app: str | None = pydantic.Field(
+        default=None,
+        description="for backend: flower, the ClientApp that trains: module:app of a module that is installed or on"
+        " PYTHONPATH, on every node",
+    )
+    app_config: dict[str, bool | int | pydantic.FiniteFloat | str] = pydantic.Field(
+        default={}, description="for backend: flower, what the app finds in context.run_config"
     )
     deepspeed: Annotated[dict[str, Any], OnlyJson] = pydantic.Field(
         default={}, description="DeepSpeed's own config, for backend: deepspeed; for example zero_optimization"
@@ -104,6 +113,11 @@ class TrainerSettings(Settings):
             raise ValueError(
                 f"deepspeed: is given, but backend is {self.backend}; write backend: deepspeed, or leave it out"
             )
+        if self.backend != "flower" and (self.app or self.app_config):
+            raise ValueError(
+                f"{'app' if self.app else 'app_config'}: is given, but backend is {self.backend}; write backend:"
+                " flower, or leave it out"
+            )
         if self.backend != "torch":
             try:
                 trainer_class(self.backend).check(self)
@@ -135,6 +149,8 @@ class TrainerSettings(Settings):
 
 _ANOTHER_WAY: dict[str, Any] = {
     "backend": "torch",
+    "app": None,
+    "app_config": {},
     "deepspeed": {},
     "ranks": 1,
     "accumulation": 1,
@@ -167,6 +183,8 @@ class TrainTask:
         dropout_epochs: epochs that have dropout, the first ones; None: all.
         epoch_steps: optimizer steps that count as an epoch here; None: a pass over the data.
         upload: form in which the update leaves the client; None: whole weights.
+        recipe: the settings' part of the stage's recipe, for backends that compare it with what they find where they
+            train; None: nothing to compare.
     """
 
     label: str
@@ -182,6 +200,7 @@ class TrainTask:
     dropout_epochs: int | None = None
     epoch_steps: int | None = None
     upload: UploadForm | None = None
+    recipe: Mapping[str, Any] | None = None
 
     def drops_out(self, epoch: int) -> bool:
         """Whether epoch `epoch` (from 0) has dropout."""
@@ -220,6 +239,8 @@ class TrainRequest:
         objective_buffers: of the objective, by name, as far as there are any; see
             `raysim.training.objectives.StatefulObjective`.
         upload_buffers: of the form of the upload, by name, as far as there are any.
+        folder: where the client's training data lie as files while the stage lasts, for backends that read them there
+            (`reads_folder`); None for others.
     """
 
     spec: ModelSpec
@@ -230,6 +251,7 @@ class TrainRequest:
     weights: Flat = field(default_factory=lambda: np.empty(0, np.float32))
     objective_buffers: Mapping[str, Flat] = field(default_factory=dict)
     upload_buffers: Mapping[str, Flat] = field(default_factory=dict)
+    folder: Path | None = None
 
     def at_client(self, sequences: npt.NDArray[np.int32], weights: Flat) -> "TrainRequest":
         """The request with the client's own sequences and the weights that came beside it."""
@@ -304,7 +326,8 @@ class Trainer(Protocol):
     """Trains one model: the protocol of training backends, the entry-point group ``raysim.engines``.
 
     Equal requests give equal bits, whether or not the run was cut at a resume state. A backend that steps batch by
-    batch implements `raysim.training.loop.Engine` and leaves the rest to `raysim.training.loop.run_loop`.
+    batch implements `raysim.training.loop.Engine` and leaves the rest to `raysim.training.loop.run_loop`. One whose
+    class has ``reads_folder = True`` finds the training data as files, too, in `TrainRequest.folder`.
 
     Args:
         model: in float32 on the CPU, with any weights.
@@ -347,3 +370,8 @@ def trainer_class(backend: str) -> type[Trainer]:
         InputError: it is not installed.
     """
     return load_extension(ENGINES, backend, "backend", "backend", Trainer)
+
+
+def reads_folder(backend: str) -> bool:
+    """Whether a backend reads training data as files: its class has ``reads_folder = True``."""
+    return getattr(trainer_class(backend), "reads_folder", False)

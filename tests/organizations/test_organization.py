@@ -286,3 +286,40 @@ def test_training_is_on_the_first_sequences_of_the_client(gpt2_spec, count: int 
     assert isinstance(weights, np.ndarray)
     assert isinstance(wanted, np.ndarray)
     assert np.array_equal(weights, wanted)
+
+
+def test_an_app_finds_the_files_of_its_own_organization(
+    make, preparation_context: PreparationContext, tmp_path: Path
+) -> None:
+    organization = make()
+    organization.prepare(preparation_context)
+    sequences = organization.training_sequences()
+
+    def found(count: int) -> list[str]:
+        with organization.training_folder(sequences[:count]) as folder:
+            assert folder.parent == tmp_path / "cache" / "alpha"
+            assert np.array_equal(np.load(folder / "sequences.npy"), sequences[:count])
+            rows = [json.loads(line) for line in (folder / "files.jsonl").read_text("utf-8").splitlines()]
+        return [row["text"] for row in rows]
+
+    texts = [source.text for source in organization.corpus.train]
+    assert found(len(sequences)) == texts
+    (first,) = found(1)
+    assert organization.tokenizer.encode(first)[:10] == sequences[0, 1:11].tolist()
+
+
+def test_an_app_of_flowers_trains_and_leaves_nothing_behind(
+    make, preparation_context: PreparationContext, gpt2_spec, tmp_path: Path
+) -> None:
+    organization, spec = make(), gpt2_spec()
+    organization.prepare(preparation_context)
+    shards = list((tmp_path / "cache" / "alpha").iterdir())
+    settings = TrainerSettings(
+        backend="flower", app="flower_apps:app", sequence_length=preparation_context.sequence_length
+    )
+    start = flatten(organization.model(spec))
+    *_, weights, update = organization.train(TrainRequest(spec, TrainTask("t", settings, 1, 1, seed=1)), start)
+    assert isinstance(update, Update)
+    assert isinstance(weights, np.ndarray)
+    assert np.array_equal(weights, start + np.float32(1))
+    assert list((tmp_path / "cache" / "alpha").iterdir()) == shards

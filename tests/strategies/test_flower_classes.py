@@ -5,7 +5,6 @@ from typing import Any
 import flwr.serverapp.strategy as flower_strategies
 import pytest
 from flower_peers import FLOWER, Remembering
-from raysim.strategies.flower_calls import Refused
 from raysim.strategies.flower_classes import (
     check_enough_nodes,
     flower_class,
@@ -14,6 +13,7 @@ from raysim.strategies.flower_classes import (
 )
 
 from raysim.core.errors import InputError
+from raysim.training.flower_calls import Refused
 
 
 def test_two_writings_of_a_path() -> None:

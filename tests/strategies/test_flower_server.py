@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from flower_peers import Halving, Sending
-from flwr.app import RecordDict
+from flwr.app import Array, RecordDict
 from flwr.serverapp.strategy import DifferentialPrivacyClientSideAdaptiveClipping, FedAdam, FedAvg
 from flwr.supercore.run import Run
-from raysim.strategies.flower_calls import Refused, flower_call
-from raysim.strategies.flower_server import FlowerServer, InMemoryGrid, config_of, proximal_mu, unknown_config
+from raysim.strategies.flower_server import FlowerServer, InMemoryGrid, config_of, packed, proximal_mu, unknown_config
+
+from raysim.training.flower_calls import Refused, flower_call
 
 WEIGHTS = np.array([1.0, 2.0], np.float32)
 
@@ -90,3 +91,12 @@ def test_a_client_cannot_clip_a_model_that_did_not_move() -> None:
     replies = {node: (WEIGHTS, {"num-examples": 1}) for node in (1, 2)}
     with pytest.raises(Refused, match=r"^ZeroDivisionError"):
         server.aggregate(1, server.configure(1, WEIGHTS, [1, 2]), replies, WEIGHTS.shape)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100_000])
+def test_weights_are_packed_to_the_bytes_of_flower(size: int) -> None:
+    weights = np.linspace(-1, 1, size, dtype=np.float32)
+    weights.flags.writeable = False
+    one, other = packed(weights), Array(weights)
+    assert (one.data, one.dtype, one.shape, one.stype) == (other.data, other.dtype, other.shape, other.stype)
+    assert np.array_equal(one.numpy(), weights)

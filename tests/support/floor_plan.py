@@ -18,8 +18,8 @@ ONLY_IN = {
     "ray": ("raysim.cluster", "raysim.tasks.ray_data", "raysim.cli.doctor"),
     "ray.data": ("raysim.tasks.ray_data",),
     "flwr": (
-        *(f"raysim.strategies.flower_{part}" for part in ("calls", "classes", "rounds", "server", "state")),
-        "raysim.training.flower_engine",
+        *(f"raysim.strategies.flower_{part}" for part in ("classes", "rounds", "server", "state")),
+        *(f"raysim.training.flower_{part}" for part in ("app", "calls", "engine", "values")),
     ),
     "deepspeed": ("raysim.training.deepspeed_engine",),
 }

@@ -78,6 +78,7 @@ PARTITIONS: dict[str, tuple[Patch, list[Patch]]] = {
 """For each setting of a partition two that differ in it alone."""
 
 NEAR_COPIES = {"organizations.a.source": {"files": ["near.jsonl"]}}
+OF_FLOWER = {"trainer.backend": "flower", "trainer.app": "flower_apps:app"}
 MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     **{
         f"{at}.{name}": ({at: one}, [{at: other}])
@@ -177,6 +178,8 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         {"trainer.backend": "deepspeed"},
         [{"trainer.deepspeed": {"zero_optimization": {"stage": 1}}}],
     ),
+    "trainer.app": (OF_FLOWER, [{"trainer.app": "flower_apps:same"}]),
+    "trainer.app_config": (OF_FLOWER, [{"trainer.app_config": {"how": "draws"}}]),
     "trainer.accumulation": ({}, [{"trainer.accumulation": 2}]),
     "trainer.ranks": ({}, [{"trainer.ranks": 2}]),
     "strategies": ({}, [{"strategies": ["single"]}]),

@@ -38,9 +38,9 @@ DECIDES: dict[str, str] = {
     "context.spec.bos_id": MODEL,
     "context.spec.context": MODEL,
     **{f"context.trainer.{name}": "train" for name in (
-        "backend", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer", "learning_rate", "schedule",
-        "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip", "device", "compile",
-        "checkpoint_activations",
+        "backend", "app", "app_config", "deepspeed", "batch_size", "accumulation", "ranks", "optimizer",
+        "learning_rate", "schedule", "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip",
+        "device", "compile", "checkpoint_activations",
     )},
     "context.trainer.sequence_length": (
         "packing train losses training_losses generate extract prompts copies recital membership blind baselines"
@@ -194,6 +194,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "objective": st.one_of(st.none(), st.builds(ObjectiveConfig, st.just("pull"), st.fixed_dictionaries({"mu": MU}))),
     "upload": st.one_of(st.none(), st.builds(TopK, share=st.floats(0.01, 1)), st.builds(Int8)),
     "context.trainer.backend": st.sampled_from(["torch", "deepspeed"]),
+    "context.trainer.app": st.sampled_from(["flower_apps:app", "flower_apps:same"]),
     "config": st.fixed_dictionaries(
         {"model_type": st.sampled_from(["gpt2", "llama"]), "n_layer": st.integers(1), "resid_pdrop": st.floats(0, 1)}
     ),
@@ -247,6 +248,7 @@ def same(one: Any, other: Any) -> bool:
     return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
 
 
+OF_FLOWER = TrainerSettings(sequence_length=64, backend="flower", app="flower_apps:app")
 # A base on which a field means something, where that is not the usual one.
 GIVEN: dict[str, tuple[str, Any]] = {
     **{
@@ -254,6 +256,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
         for name in ("pretrained", "revision", "lora")
     },
     "context.trainer.deepspeed": ("context.trainer", TrainerSettings(sequence_length=64, backend="deepspeed")),
+    **{f"context.trainer.{name}": ("context.trainer", OF_FLOWER) for name in ("app", "app_config")},
     **{
         f"context.trainer.{name}": ("context.trainer", TrainerSettings(sequence_length=64, batch_size=24))
         for name in ("accumulation", "ranks")

@@ -9,9 +9,9 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.supercore import log
 from flwr.supercore.task_identity import TaskIdentity
-from raysim.strategies.flower_calls import Refused, explained, flower_call
 
 from raysim.core.errors import InputError
+from raysim.training.flower_calls import Refused, explained, flower_call
 
 
 def drawn(seed: int) -> tuple[float, float]:

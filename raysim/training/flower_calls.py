@@ -39,7 +39,7 @@ def flower_call(seed: int) -> Iterator[list[str]]:
             yield heard
     except (Refused, RaysimError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Refused(explained(f"{type(error).__name__}: {first_line(error)}", heard)) from error
 
 
