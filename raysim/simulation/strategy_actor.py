@@ -8,7 +8,7 @@ import numpy as np
 
 from raysim.core.keys import Key
 from raysim.simulation.round_norms import norms_of
-from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
+from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction, is_over
 from raysim.training.weights import Flat
 
 NO_WEIGHTS: Flat = np.empty(0, np.float32)
@@ -21,13 +21,15 @@ class RoundPlan:
 
     Attributes:
         control: its state without the tensors.
-        instructions: what to do next; nothing: done.
+        instructions: what to do next.
         checkpoints: models that now exist.
+        over: whether nothing comes next.
     """
 
     control: Mapping[str, Any]
     instructions: tuple[TrainInstruction, ...]
     checkpoints: tuple[ModelCheckpoint, ...]
+    over: bool
 
 
 @dataclass(frozen=True)
@@ -97,4 +99,5 @@ class StrategyActor:
 
     def _plan_of(self, state: State) -> RoundPlan:
         self._state = state
-        return RoundPlan(state.control(), tuple(self._strategy.plan(state)), tuple(self._strategy.checkpoints(state)))
+        planned, checkpoints = tuple(self._strategy.plan(state)), tuple(self._strategy.checkpoints(state))
+        return RoundPlan(state.control(), planned, checkpoints, is_over(self._strategy, state, planned))

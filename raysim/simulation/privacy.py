@@ -1,0 +1,206 @@
+"""Differential privacy with a number: what a setting claims, and how much of it its rounds have spent.
+
+A mechanism here is the Gaussian one, released again and again: of sums to which nobody adds more than a norm C, with
+noise of the standard deviation ``noise_multiplier * C`` in every coordinate. Epsilons are computed by `dp_accounting`
+with Renyi differential privacy (Mironov, Talwar & Zhang: Renyi Differential Privacy of the Sampled Gaussian Mechanism,
+2019, arXiv 1908.10530). Sampling amplifies only where it is Poisson's and really performed; whoever shuffles instead
+has no such guarantee (Chua et al.: How Private are DP-SGD Implementations?, ICML 2024, arXiv 2403.17673), so that whatever
+takes part in full is accounted without amplification.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from raysim.core.errors import InputError
+from raysim.simulation.loop import StrategyRun
+
+ACCOUNTANT = "RDP"
+"""How epsilons are computed; a bound by numerical composition (PLD) would be up to about 15 % smaller."""
+
+ORDERS = (1.25, 1.5, 1.75, *range(2, 64), 128, 256, 512, 1024)
+"""Renyi orders. Sampled mechanisms take whole ones: between them the series of dp_accounting may not converge."""
+
+_DIGITS = 4
+"""Decimal places that calibrated noise multipliers are rounded up to, so that keys do not hang on a root's last bits."""
+
+
+@dataclass(frozen=True)
+class GaussianReleases:
+    """Releases of a Gaussian mechanism, one after the other.
+
+    Attributes:
+        noise_multiplier: standard deviation of the noise over the largest norm that one unit adds to the sum.
+        times: releases.
+        sampling_rate: probability with which a unit takes part in each, drawn by itself; 1: it always does.
+    """
+
+    noise_multiplier: float
+    times: int
+    sampling_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class PrivacyClaim:
+    """What one round has left of the privacy of whoever's data are trained on.
+
+    Attributes:
+        round: from 1; all rounds up to it are accounted for.
+        unit: what two neighbouring data sets differ in: an organization, or one of its packed sequences.
+        organization: whose sequences; empty where the unit is an organization.
+        releases: of the rounds so far.
+        delta: of the guarantee.
+        noise_multiplier: of each release.
+        sampling_rate: of each release.
+        assumptions: under which the number holds, besides those that docs/methods.md gives for all.
+    """
+
+    round: int
+    unit: Literal["organization", "sequence"]
+    organization: str
+    releases: tuple[GaussianReleases, ...]
+    delta: float
+    noise_multiplier: float
+    sampling_rate: float
+    assumptions: str
+
+
+@runtime_checkable
+class PrivateStrategy(Protocol):
+    """What a strategy with a guarantee has besides the methods of `raysim.simulation.strategy.Strategy`."""
+
+    def privacy_claims(self) -> Iterable[PrivacyClaim]:
+        """The claims of every round, in their order."""
+        ...
+
+    def noise_ratio(self) -> tuple[float, int]:
+        """How loud the noise is.
+
+        Returns:
+            For each parameter: standard deviation of the noise in what a step averages, over the largest norm of what
+            one unit adds to it and times how many units are averaged; and how many such steps there are.
+        """
+        ...
+
+
+def epsilon(releases: Iterable[GaussianReleases], delta: float) -> float:
+    """Epsilon at `delta` of all `releases` together; infinite where one of them has no noise.
+
+    Raises:
+        InputError: dp-accounting is not installed.
+    """
+    counted: dict[tuple[float, float], int] = {}
+    for one in releases:
+        counted[one.noise_multiplier, one.sampling_rate] = one.times + counted.get(
+            (one.noise_multiplier, one.sampling_rate), 0
+        )
+    return _epsilon(tuple((noise, rate, times) for (noise, rate), times in sorted(counted.items()) if times), delta)
+
+
+@lru_cache(maxsize=65536)
+def _epsilon(releases: tuple[tuple[float, float, int], ...], delta: float) -> float:
+    if not releases:
+        return 0.0
+    if any(not noise for noise, *_ in releases):
+        return math.inf
+    accounting = load_accounting()
+    accountant = accounting.rdp.RdpAccountant(_orders(all(rate == 1 for _, rate, _ in releases)))
+    for noise, rate, times in releases:
+        accountant.compose(_event(accounting, noise, rate), times)
+    return float(accountant.get_epsilon(delta))
+
+
+def noise_multiplier_for(target: float, delta: float, times: int, sampling_rate: float = 1.0) -> float:
+    """The smallest noise multiplier, rounded up to four places, by which `times` releases keep epsilon within `target`.
+
+    Raises:
+        InputError: dp-accounting is not installed.
+    """
+    accounting = load_accounting()
+    orders = _orders(sampling_rate == 1)
+    found = accounting.calibrate_dp_mechanism(
+        lambda: accounting.rdp.RdpAccountant(orders),
+        lambda noise: accounting.SelfComposedDpEvent(_event(accounting, noise, sampling_rate), times),
+        target,
+        delta,
+        accounting.LowerEndpointAndGuess(0.0, 1.0),
+        tol=10.0 ** -(_DIGITS + 2),
+    )
+    return math.ceil(found * 10**_DIGITS) / 10**_DIGITS
+
+
+def _orders(everybody: bool) -> list[float]:
+    return [order for order in ORDERS if everybody or order == int(order)]
+
+
+def _event(accounting: Any, noise_multiplier: float, sampling_rate: float) -> Any:
+    event = accounting.GaussianDpEvent(noise_multiplier)
+    return event if sampling_rate == 1 else accounting.PoissonSampledDpEvent(sampling_rate, event)
+
+
+def load_accounting() -> Any:
+    """The library `dp_accounting`.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import dp_accounting
+        import dp_accounting.rdp
+    except ImportError as error:
+        raise InputError(f"needs dp-accounting ({error}); pip install 'raysim[privacy]'") from error
+    return dp_accounting
+
+
+def privacy_rows(strategy_runs: Iterable[StrategyRun]) -> Iterator[dict[str, Any]]:
+    """Rows of the table ``privacy``: every claim of every strategy that makes any."""
+    for strategy_run in strategy_runs:
+        strategy = strategy_run.strategy
+        if not isinstance(strategy, PrivateStrategy):
+            continue
+        for claim in strategy.privacy_claims():
+            spent = epsilon(claim.releases, claim.delta)
+            yield {
+                "seed": strategy_run.context.seed,
+                "strategy": strategy_run.label,
+                "order": strategy.order,
+                "round": claim.round,
+                "unit": claim.unit,
+                "organization": claim.organization,
+                "epsilon": spent if math.isfinite(spent) else None,
+                "delta": claim.delta,
+                "noise_multiplier": claim.noise_multiplier,
+                "sampling_rate": claim.sampling_rate,
+                "sampling": "none: all take part" if claim.sampling_rate == 1 else "Poisson",
+                "accountant": ACCOUNTANT,
+                "assumptions": claim.assumptions,
+            }
+
+
+def privacy_cautions(strategy_runs: Iterable[StrategyRun], parameters: int) -> list[str]:
+    """A line for each setting whose noise drowns what it could learn.
+
+    Noise of T steps adds up to a norm of ``sqrt(T d) * s``, while units that all agree move the weights by at most T
+    times the clip. `noise_ratio` gives s over the clip.
+
+    Args:
+        strategy_runs: of an experiment.
+        parameters: that are trained, d.
+    """
+    found: dict[str, str] = {}
+    for strategy_run in strategy_runs:
+        strategy = strategy_run.strategy
+        if not isinstance(strategy, PrivateStrategy):
+            continue
+        ratio, steps = strategy.noise_ratio()
+        loud = ratio * math.sqrt(parameters)
+        if loud > math.sqrt(steps):
+            found.setdefault(
+                strategy_run.label,
+                f"strategies: {strategy_run.label}: it can hardly learn: the noise of a step has {loud:,.3g} times the"
+                f" norm of the longest step that its clip allows (and {loud / math.sqrt(steps):,.3g} times over all"
+                f" {steps} steps); it takes more units a step, fewer weights (model.lora), or a larger epsilon",
+            )
+    return list(found.values())
