@@ -5,8 +5,8 @@ algorithm 1: each client takes part in a round with probability q, drawn by itse
 and the server steps by ``(sum of changes + N(0, (z C)^2)) / (q n)``, whoever came. All clients count alike.
 
 With a `quantile` the clip follows it, as in Andrew, Thakkar, McMahan & Ramaswamy: Differentially Private Learning with
-Adaptive Clipping, NeurIPS 2021, arXiv 1905.03871, algorithm 1: how many changes were within the clip is counted with noise
-of its own, and the noise of the sum is as much larger as keeps both together at the noise multiplier z.
+Adaptive Clipping, NeurIPS 2021, arXiv 1905.03871, algorithm 1: how many changes were within the clip is counted with
+noise of its own, and the noise of the sum is as much larger as keeps both together at the noise multiplier z.
 
 Noise is drawn from the key of the round's model: whoever knows the recipe could draw it again and take it away, so it
 protects nobody outside a simulation.
@@ -23,17 +23,17 @@ from raysim.strategies.federated import FederatedStrategy
 from raysim.strategies.privacy_budget import PrivacySettings
 
 from raysim.core.errors import InputError
-from raysim.core.keys import Key, seed_of
+from raysim.core.keys import Key, seed_of, versions_of
 from raysim.simulation.privacy import GaussianReleases, PrivacyClaim
-from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State, StrategySettings
 from raysim.training.weights import Flat, squared_distance
 
 CLIP = "clip"
 """The clip of the next round, float32 ``[1]``, among the tensors of the state where it adapts."""
 
 _ASSUMPTIONS = (
-    "an organization joins or leaves; what is seen are the models of the rounds, not uploads, losses or norms; tokenizer"
-    " and choices made by results are not accounted for; seeded noise protects in a simulation alone"
+    "an organization joins or leaves; what is seen are the models of the rounds, not uploads, losses or norms;"
+    " tokenizer and choices made by results are not accounted for; seeded noise protects in a simulation alone"
 )
 
 
@@ -65,7 +65,7 @@ class DPFedAvgSettings(PrivacySettings):
 class DPFedAvg(FederatedStrategy):
     """A round may have any number of clients, also none; then the server steps by noise alone."""
 
-    Settings = DPFedAvgSettings
+    Settings: type[StrategySettings] = DPFedAvgSettings
     name = "dp_fedavg"
     idle_rounds = True
 
@@ -92,6 +92,7 @@ class DPFedAvg(FederatedStrategy):
         return {
             **super().recipe(),
             "noise_multiplier": self._noise,
+            "libraries": versions_of("numpy"),
             "expected": self._expected,
             "clip": dp.clip,
             "eta": dp.eta,

@@ -2,8 +2,8 @@
 
 Abadi, Chu, Goodfellow, McMahan, Mironov, Talwar & Zhang: Deep Learning with Differential Privacy, CCS 2016, arXiv
 1607.00133, within the rounds of FedAvg. An organization's noise is its own, and what it sends is private already, so
-that nobody has to trust the server; few organizations are enough, since the noise is averaged over sequences and not over
-organizations. With a `target_epsilon` each finds the noise that its own number of sequences and of rounds takes.
+that nobody has to trust the server; few organizations are enough, since the noise is averaged over sequences and not
+over organizations. With a `target_epsilon` each finds the noise that its own number of sequences and of rounds takes.
 """
 
 import math

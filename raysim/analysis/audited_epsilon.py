@@ -1,8 +1,8 @@
 """A lower bound of epsilon from one run: what an attacker's guesses on planted units rule out.
 
-Steinke, Nasr & Jagielski: Privacy Auditing with One (1) Training Run, NeurIPS 2023, arXiv 2305.08846. Each of m canaries,
-units of the guarantee that is audited, is put in or left out by a fair coin of its own. Whoever guesses r of the coins from
-the models of an (epsilon, delta)-private run is right v times or more with a probability of at most
+Steinke, Nasr & Jagielski: Privacy Auditing with One (1) Training Run, NeurIPS 2023, arXiv 2305.08846. Each of m
+canaries, units of the guarantee that is audited, is put in or left out by a fair coin of its own. Whoever guesses r of
+the coins from the models of an (epsilon, delta)-private run is right v times or more with a probability of at most
 
     P[B >= v] + 2 m delta max_i P[v > B >= v - i] / i,    B ~ Binomial(r, 1 / (1 + exp(-epsilon)))
 

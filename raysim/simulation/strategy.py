@@ -228,7 +228,7 @@ def uploads(
 
 
 def is_over(strategy: "Strategy", state: State, planned: Sequence[TrainInstruction]) -> bool:
-    """Whether a strategy that has `planned` this from `state` is done, or goes on with a round that nobody trains in."""
+    """Whether a strategy that plans this in `state` is done, or goes on with a round that nobody trains in."""
     if planned:
         return False
     idles = getattr(strategy, "idle_rounds", False)

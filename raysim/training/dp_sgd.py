@@ -1,9 +1,10 @@
 """DP-SGD as a local objective: gradients of single sequences, clipped one by one, summed, and noised.
 
 Abadi, Chu, Goodfellow, McMahan, Mironov, Talwar & Zhang: Deep Learning with Differential Privacy, CCS 2016, arXiv
-1607.00133, algorithm 1: a step's gradient is ``(sum of g_i * min(1, C / |g_i|) + N(0, (z C)^2)) / B``, where B is the batch
-size to expect, however many sequences came. Opacus (Yousefpour et al., 2021, arXiv 2109.12298) computes the gradients of
-all sequences in one pass, for models whose layers it knows; `check_gradients` compares them with those of each alone.
+1607.00133, algorithm 1: a step's gradient is ``(sum of g_i * min(1, C / |g_i|) + N(0, (z C)^2)) / B``, where B is the
+batch size to expect, however many sequences came. Opacus (Yousefpour et al., 2021, arXiv 2109.12298) computes the
+gradients of all sequences in one pass, for models whose layers it knows; `check_gradients` compares them with those of
+each alone. Llama, Qwen2, GPT-NeoX and StarCoder2 pass; GPT-2 does not, whose positions are no batch.
 
 Noise is drawn from the seed of the stage, so it protects nobody outside a simulation.
 """
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from raysim.core.errors import InputError, first_line
-from raysim.core.keys import seed_of
+from raysim.core.keys import seed_of, versions_of
 from raysim.core.settings import Settings
 from raysim.training.objectives import Objective, ObjectiveConfig, make_objective
 from raysim.training.weights import trainable
@@ -40,7 +41,7 @@ class DPSGDSettings(Settings):
     noise_multiplier: float = pydantic.Field(default=1.0, ge=0, description="deviation of the noise, over the clip")
     poisson: bool = pydantic.Field(
         default=True,
-        description="whether each step draws each sequence by itself, as amplification needs it; or passes are shuffled",
+        description="whether a step draws each sequence by itself, as amplification needs it; or passes are shuffled",
     )
 
 
@@ -54,7 +55,8 @@ class DPSGD(Objective):
         self.poisson = settings.poisson
 
     def recipe(self) -> dict[str, Any]:
-        return {"version": 1, **self.settings.model_dump()}
+        require_opacus()
+        return {"version": 1, "libraries": versions_of("opacus"), **self.settings.model_dump()}
 
 
 def private_settings(config: ObjectiveConfig | None) -> DPSGDSettings | None:
@@ -212,8 +214,7 @@ def _without_dropout(model: Any) -> Iterator[None]:
 
 
 def _unsuited(model: Any, why: str) -> InputError:
-    tied = " with tied weights" if getattr(model.config, "tie_word_embeddings", False) else ""
     return InputError(
-        f"model: of type {model.config.model_type}{tied}: dp_sgd cannot clip its sequences one by one ({why}); write"
-        " model_type: llama with tie_word_embeddings: false, or model.lora"
+        f"model: of type {model.config.model_type}: dp_sgd cannot clip its sequences one by one ({why}); take another"
+        " family, such as model_type: llama"
     )

@@ -8,7 +8,7 @@ from raysim.strategies.dp_fedavg import DPFedAvg, DPFedAvgSettings
 from scipy.stats import binom
 
 from raysim.analysis.audited_epsilon import audited_epsilon, lower_bound, p_value
-from raysim.simulation.privacy import epsilon
+from raysim.simulation.privacy import spent
 from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation
 
 CANARIES, GUESSES, ROUNDS, CLAIMED, DELTA = 400, 120, 3, 2.0, 1e-5
@@ -51,7 +51,7 @@ def audits(noise_share: float, runs: range) -> list[float]:
     federation = Federation(clients, 1, "reset")
     honest = DPFedAvg(DPFedAvgSettings(rounds=ROUNDS, target_epsilon=CLAIMED, delta=DELTA), federation)
     claim = list(honest.privacy_claims())[-1]
-    assert CLAIMED - 0.01 < epsilon(claim.releases, DELTA) <= CLAIMED
+    assert CLAIMED - 0.01 < spent(claim.releases, DELTA).epsilon <= CLAIMED
     noise = claim.noise_multiplier * noise_share
     strategy = DPFedAvg(DPFedAvgSettings(rounds=ROUNDS, noise_multiplier=noise, delta=DELTA), federation)
     found, moves = [], np.eye(CANARIES, dtype=np.float32)

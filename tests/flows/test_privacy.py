@@ -67,5 +67,5 @@ def test_a_plan_says_where_nothing_can_be_learned(finished) -> None:
 def test_another_family_is_refused_in_one_line(tiny) -> None:
     ended = raysim("plan", tiny(strategies=[{"dp_sgd": {"rounds": 1}}], measure={}))
     assert ended.returncode == 2
-    assert "of type gpt2 with tied weights: dp_sgd cannot clip its sequences one by one" in ended.stderr
+    assert "of type gpt2: dp_sgd cannot clip its sequences one by one" in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1

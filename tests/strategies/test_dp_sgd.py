@@ -3,7 +3,7 @@
 import pytest
 from raysim.strategies.dp_sgd import DPSGDAvg, DPSGDAvgSettings
 
-from raysim.simulation.privacy import GaussianReleases, epsilon
+from raysim.simulation.privacy import GaussianReleases, spent
 from raysim.simulation.strategy import ClientInfo, Federation
 
 CLIENTS = (ClientInfo("a", 40, 2560, 1.0, 0.0), ClientInfo("b", 10, 640, 1.0, 0.0))
@@ -41,7 +41,7 @@ def test_a_target_finds_each_client_its_own_noise() -> None:
     noise = {name: releases[0].noise_multiplier for name, releases in last(strategy).items()}
     assert noise["a"] < noise["b"]
     for releases in last(strategy).values():
-        assert 3.99 < epsilon(releases, 1e-5) <= 4
+        assert 3.99 < spent(releases, 1e-5).epsilon <= 4
     told = {i.organizations[0]: i.objective for i in strategy.plan(strategy.init("m", [0.0]))}  # type: ignore[arg-type]
     for name, objective in told.items():
         assert objective is not None

@@ -1,4 +1,4 @@
-"""What the report says of differential privacy: how much of it each setting has spent, of whom, and what it rests on."""
+"""What the report says of differential privacy: how much each setting has spent, of whom, and what it rests on."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -43,9 +43,9 @@ def section(results: RunResults) -> Section | None:
 
 
 _OF_FILES = (
-    "A file is no unit: it spans sequences, and without it all sequences after it would be cut elsewhere, so that for files"
-    " that join or leave there is no bound. Where a file is exchanged for one as long, a bound for k sequences is that of"
-    " a noise multiplier k times smaller, without sampling."
+    "A file is no unit: it spans sequences, and without it all that follow would be cut elsewhere, so that for files that"
+    " join or leave epsilon is unbounded. Where a file of k sequences is exchanged for one as long, the bound is that of a"
+    " noise multiplier 2 k times smaller, without sampling."
 )
 
 

@@ -19,7 +19,11 @@ PRIVACY = table_spec(
         ("noise_multiplier", REAL, "standard deviation of the noise over the most that one unit adds to a sum"),
         ("sampling_rate", REAL, "probability with which a unit takes part in a step; 1: in all"),
         ("sampling", TEXT, "what is drawn, and so amplifies: Poisson, or none: all take part"),
-        ("accountant", TEXT, "RDP: Renyi differential privacy, by dp-accounting"),
+        (
+            "accountant",
+            TEXT,
+            "PLD: distributions of privacy losses, composed; RDP: Renyi divergences, above 100",
+        ),
         ("assumptions", TEXT, "under which the number holds"),
     ],
 )
