@@ -32,8 +32,9 @@ CLIP = "clip"
 """The clip of the next round, float32 ``[1]``, among the tensors of the state where it adapts."""
 
 _ASSUMPTIONS = (
-    "an organization joins or leaves; what is seen are the models of the rounds, not uploads, losses or norms;"
-    " tokenizer and choices made by results are not accounted for; seeded noise protects in a simulation alone"
+    "an organization joins or leaves; what is seen are the models of the rounds, not uploads, losses or norms; this"
+    " setting and seed alone; tokenizer and choices made by results are not accounted for; seeded noise protects in a"
+    " simulation alone"
 )
 
 

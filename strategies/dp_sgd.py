@@ -21,9 +21,9 @@ from raysim.training.dp_sgd import DP_SGD, require_opacus
 from raysim.training.objectives import ObjectiveConfig
 
 _ASSUMPTIONS = (
-    "a sequence's gradient is there or is not; what is seen are uploads and models of all rounds, not losses; packing,"
-    " tokenizer, numbers of sequences and choices made by results are not accounted for; seeded noise protects in a"
-    " simulation alone"
+    "a sequence's gradient is there or is not; what is seen are uploads and models of all rounds, not losses; this"
+    " setting and seed alone; packing, tokenizer, numbers of sequences and choices made by results are not accounted"
+    " for; seeded noise protects in a simulation alone"
 )
 
 

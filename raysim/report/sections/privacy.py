@@ -43,9 +43,9 @@ def section(results: RunResults) -> Section | None:
 
 
 _OF_FILES = (
-    "A file is no unit: it spans sequences, and without it all that follow would be cut elsewhere, so that for files that"
-    " join or leave epsilon is unbounded. Where a file of k sequences is exchanged for one as long, the bound is that of a"
-    " noise multiplier 2 k times smaller, without sampling."
+    "A file is no unit: it spans sequences, and without it all that follow would be cut elsewhere, so that for files"
+    " that join or leave epsilon is unbounded. Where a file of k sequences is exchanged for one as long, the bound is"
+    " that of a noise multiplier 2 k times smaller, without sampling."
 )
 
 
