@@ -22,6 +22,9 @@ from raysim.simulation.loop import StrategyRun
 _FAR = 100.0
 """Epsilons above it are left at the bound of RDP: distributions of such losses are long."""
 
+_NONE = 1e-6
+"""A noise multiplier below it is none: its epsilon would be beyond 10^11."""
+
 _INTERVAL = 1e-3
 """Steps of privacy losses, rounded up; ten times finer ones change no third digit."""
 
@@ -113,15 +116,19 @@ def spent(releases: Iterable[GaussianReleases], delta: float) -> Spent:
     for one in releases:
         kind = one.noise_multiplier, one.sampling_rate
         counted[kind] = counted.get(kind, 0) + one.times
-    return _spent(tuple((noise, rate, times) for (noise, rate), times in sorted(counted.items()) if times), delta)
+    alike = [(noise, rate, times) for (noise, rate), times in sorted(counted.items()) if times]
+    if any(noise < _NONE for noise, *_ in alike):
+        return Spent(math.inf, "PLD")
+    # Releases that all take part in are one release of less noise.
+    everybody = sum(times / noise**2 for noise, rate, times in alike if rate == 1)
+    sampled = [one for one in alike if one[1] < 1]
+    return _spent((*sampled, *([(everybody**-0.5, 1.0, 1)] if everybody else [])), delta)
 
 
 @lru_cache(maxsize=65536)
 def _spent(releases: tuple[tuple[float, float, int], ...], delta: float) -> Spent:
     if not releases:
         return Spent(0.0, "PLD")
-    if any(not noise for noise, *_ in releases):
-        return Spent(math.inf, "PLD")
     accounting = load_accounting()
     accountant = accounting.rdp.RdpAccountant(_orders(all(rate == 1 for _, rate, _ in releases)))
     for noise, rate, times in releases:
@@ -154,6 +161,8 @@ def noise_multiplier_for(target: float, delta: float, times: int, sampling_rate:
 
     def calibrated(accountant: Any, interval: Any) -> float:
         def events(noise: float) -> Any:
+            if sampling_rate == 1:
+                return accounting.GaussianDpEvent(noise / math.sqrt(times))
             return accounting.SelfComposedDpEvent(_event(accounting, noise, sampling_rate), times)
 
         return accounting.calibrate_dp_mechanism(accountant, events, target, delta, interval, tol=10**-_DIGITS / 2)
@@ -162,7 +171,7 @@ def noise_multiplier_for(target: float, delta: float, times: int, sampling_rate:
     enough = calibrated(lambda: accounting.rdp.RdpAccountant(orders), accounting.LowerEndpointAndGuess(0.0, 1.0))
     found = calibrated(
         lambda: accounting.pld.PLDAccountant(value_discretization_interval=_INTERVAL),
-        accounting.ExplicitBracketInterval(enough / 3, 2 * enough),
+        accounting.ExplicitBracketInterval(enough / 2, 1.1 * enough),
     )
     return math.ceil(found * 10**_DIGITS) / 10**_DIGITS
 

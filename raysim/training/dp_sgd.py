@@ -9,6 +9,7 @@ each alone. Llama, Qwen2, GPT-NeoX and StarCoder2 pass; GPT-2 does not, whose po
 Noise is drawn from the seed of the stage, so it protects nobody outside a simulation.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -66,7 +67,7 @@ def private_settings(config: ObjectiveConfig | None) -> DPSGDSettings | None:
 
 
 class PrivateSteps:
-    """The gradients of private steps of a model: `add` after the backward pass of each piece, `finish` after the last.
+    """The gradients of private steps of a model: `add` for each piece of a step, `finish` after the last.
 
     Args:
         model: in training mode; `close` gives it back as it was.
@@ -75,7 +76,7 @@ class PrivateSteps:
         batch_size: sequences a step to expect, the divisor of every sum.
 
     Attributes:
-        forward: what to call in place of the model, and to differentiate the mean loss of.
+        forward: what to call in place of the model.
     """
 
     def __init__(
@@ -87,10 +88,11 @@ class PrivateSteps:
         self._sums = [torch.zeros_like(parameter, requires_grad=False) for parameter in parameters]
         self.forward = load_grad_sample_module()(model, batch_first=True, loss_reduction="mean")
 
-    def add(self) -> None:
-        """Clips the gradients of the sequences that were differentiated last, and adds them to the sums."""
+    def add(self, loss: "torch.Tensor") -> None:
+        """Differentiates the mean loss of some sequences, clips the gradient of each, and adds them to the sums."""
         import torch
 
+        _differentiate(loss)
         found: list[Any] = [parameter.grad_sample for parameter in self._parameters]  # type: ignore[attr-defined]
         squares = torch.stack([one.flatten(1).square().sum(1) for one in found]).sum(0)
         factors = (self._settings.clip / squares.sqrt().clamp(min=1e-30)).clamp(max=1.0)
@@ -163,7 +165,7 @@ def check_gradients(model: Any) -> None:
         except Exception as error:  # whatever Opacus says of the model
             raise _unsuited(model, first_line(error)) from error
         try:
-            _mean_loss(wrapped, ids).backward()
+            _differentiate(_mean_loss(wrapped, ids))
             for parameter, *expected in zip(parameters, *alone, strict=True):
                 found = getattr(parameter, "grad_sample", None)
                 if not _equal(found, expected):
@@ -187,6 +189,13 @@ def _equal(found: "torch.Tensor | None", expected: "Sequence[torch.Tensor | None
     return found.shape == whole.shape and bool(
         (found - whole).abs().max() <= _EQUAL * whole.abs().max().clamp(min=1e-6)
     )
+
+
+def _differentiate(loss: "torch.Tensor") -> None:
+    with warnings.catch_warnings():
+        # Opacus asks embeddings, too, for what they were given, which is no number that has a gradient.
+        warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
+        loss.backward()
 
 
 def _mean_loss(model: Any, ids: "torch.Tensor") -> "torch.Tensor":

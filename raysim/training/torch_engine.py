@@ -136,8 +136,7 @@ class _TorchEngine:
                 continue
             torch.manual_seed(seed)
             loss = next_token_loss(self._forward, ids, self._settings)
-            loss.backward()
-            self._private.add()
+            self._private.add(loss)
             parts.append(loss.detach() * share)
         self._private.finish(pieces[0][2])
         return parts

@@ -25,10 +25,9 @@ STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
 }
 
 STRATEGY_BASES: dict[str | tuple[str, str], dict[str, Any]] = {
-    "dp_fedavg": {"target_epsilon": 8.0, "quantile": 0.5},
-    ("dp_fedavg", "noise_multiplier"): {},
-    "dp_sgd": {"target_epsilon": 8.0},
-    ("dp_sgd", "noise_multiplier"): {},
+    "dp_fedavg": {"quantile": 0.5},
+    ("dp_fedavg", "delta"): {"target_epsilon": 8.0},
+    ("dp_sgd", "delta"): {"target_epsilon": 8.0, "batches": "shuffled"},
     "flower": {"arguments": {"min_train_nodes": 1, "min_available_nodes": 1, "fraction_evaluate": 0.5}},
 }
 """Settings with which the other values of a field fit the two organizations: of a strategy, or of one of its fields."""
