@@ -36,6 +36,9 @@ class DPSGDAvgSettings(PrivacySettings, FedAvgSettings):
         description="how a step draws its sequences: each by itself, which amplifies; or in passes, which does not",
     )
 
+    def packages(self) -> Sequence[str]:
+        return ("opacus",)
+
 
 class DPSGDAvg(FedAvg):
     """FedAvg that names the objective ``dp_sgd`` in every instruction, with the noise of its client."""

@@ -54,3 +54,7 @@ def test_a_target_finds_each_client_its_own_noise() -> None:
 def test_the_loudest_client_says_how_loud_it_is() -> None:
     ratio, steps = strategy_of(rounds=3, noise_multiplier=2.0).noise_ratio()
     assert (ratio, steps) == (pytest.approx(2.0 / 4), 18)
+
+
+def test_clients_need_what_computes_their_gradients() -> None:
+    assert DPSGDAvgSettings().packages() == ("opacus",)

@@ -22,6 +22,8 @@ ONLY_IN = {
         "raysim.training.flower_engine",
     ),
     "deepspeed": ("raysim.training.deepspeed_engine",),
+    "opacus": ("raysim.training.dp_sgd",),
+    "dp_accounting": ("raysim.simulation.privacy",),
 }
 """Packages that are imported in few places."""
 
