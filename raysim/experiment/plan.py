@@ -18,6 +18,7 @@ from raysim.measures.evaluation_plan import pending_work, plan_evaluation
 from raysim.simulation.planner import Plan, plan
 from raysim.store.store import Store
 from raysim.tasks.executor import SHARED_WEIGHTS
+from raysim.training.dp_sgd import DP_SGD, check_gradients
 from raysim.training.libraries import load_transformers
 from raysim.training.model_host import ModelHost, ModelSpec
 from raysim.training.models import ModelSettings, Parameters
@@ -73,22 +74,38 @@ def inline_pool() -> ActorPool:
     return ActorPool(backend, Scheduler(1), Retrying(RetryPolicy(0), lambda _: None, backend.await_failure_detection))
 
 
-def try_model(client: ModelHost, spec: ModelSpec, generates: bool) -> None:
+def try_model(client: ModelHost, spec: ModelSpec, generates: bool, clips: bool = False) -> None:
     """A client function that builds the model and sees whether it does what all work counts on.
 
+    Args:
+        client: builds it.
+        spec: of the model.
+        generates: whether it will be asked for text.
+        clips: whether gradients of its single sequences will be clipped.
+
     Raises:
-        InputError: it cannot be built, sees tokens that it is to predict, or does not generate what it computes.
+        InputError: it cannot be built, sees tokens that it is to predict, does not generate what it computes, or has no
+            gradients of single sequences.
     """
     load_transformers()
     from raysim.inference.model_checks import check_model
 
     check_model(client.model(spec), generates)
+    if clips:
+        check_gradients(client.model(spec))
 
 
 def generates(loaded: LoadedExperiment, run_plan: RunPlan) -> bool:
     """Whether any measure has models write text."""
     evaluation = eval_context(loaded, run_plan.setup)
     return any(measure.generation_load(evaluation) for measure in loaded.measures)
+
+
+def clips(planned: Plan) -> bool:
+    """Whether any stage clips the gradients of single sequences."""
+    return any(
+        objective and objective.name == DP_SGD for o in planned.stages for objective in [o.instruction.objective]
+    )
 
 
 def tried_parameters(loaded: LoadedExperiment, run_plan: RunPlan) -> Parameters:
@@ -100,16 +117,20 @@ def tried_parameters(loaded: LoadedExperiment, run_plan: RunPlan) -> Parameters:
     context = run_plan.setup.strategy_runs[0].context
     spec, recipe = context.spec, canonical_json(context.model_recipe)
     settings = spec.settings.model_dump_json()
-    return _tried(recipe, settings, spec.vocab_size, spec.bos_id, spec.context, generates(loaded, run_plan))
+    return _tried(
+        recipe, settings, spec.vocab_size, spec.bos_id, spec.context, generates(loaded, run_plan), clips(run_plan.plan)
+    )
 
 
 @lru_cache(maxsize=64)
-def _tried(recipe: str, settings: str, vocab_size: int, bos_id: int, context: int, generates: bool) -> Parameters:
+def _tried(
+    recipe: str, settings: str, vocab_size: int, bos_id: int, context: int, generates: bool, clips: bool
+) -> Parameters:
     """Points of a sweep seldom differ in their model; `recipe` stands for its content."""
     spec = ModelSpec(ModelSettings.model_validate_json(settings), vocab_size, bos_id, context)
     counted = spec.count_parameters()
     if counted.total < _LARGE:
-        try_model(ModelHost("plan"), spec, generates)
+        try_model(ModelHost("plan"), spec, generates, clips)
     return counted
 
 

@@ -27,6 +27,7 @@ from raysim.experiment.observer import RunObserver
 from raysim.experiment.overlap_report import held_out_copies, overlap_report
 from raysim.experiment.plan import (
     RunPlan,
+    clips,
     generates,
     inline_pool,
     memory_load,
@@ -44,6 +45,7 @@ from raysim.matching import held_out
 from raysim.measures.evaluation_plan import measured_models
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.registry import measures
+from raysim.simulation.privacy import privacy_cautions, privacy_rows
 from raysim.store.references import References
 from raysim.store.retention import Retention, parents_of
 from raysim.store.store import Store
@@ -211,7 +213,7 @@ async def _run(
     client = next(iter(setup.client_stats))
     if any(run_plan.pending.values()):
         spec = setup.strategy_runs[0].context.spec
-        await pool.call(client, "run", try_model, spec, generates(loaded, run_plan))
+        await pool.call(client, "run", try_model, spec, generates(loaded, run_plan), clips(planned))
     if run_plan.pending["train"]:
         # Not refused: an estimate that errs on the large side would forbid what works.
         where = machine_of(loaded, backend)
@@ -238,6 +240,7 @@ async def _run(
     write_rows(folder, "models", model_rows(done.evaluator.reached, initial))
     write_rows(folder, "update_norms", [row for one in done.trainer.rounds for row in one.rows()])
     write_rows(folder, "update_sizes", [row for one in done.trainer.rounds for row in one.size_rows()])
+    write_rows(folder, "privacy", list(privacy_rows(setup.strategy_runs)))
     corpora, drops = corpora_rows(setup.client_stats.values(), setup.reference_drops)
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
@@ -291,8 +294,10 @@ def plan_experiment(options: Options) -> dict[str, Any]:
         run_plan, copied = run_coroutine(look(store))
         summary = run_plan.plan.summary(store.has)
     warnings = cautions(loaded, run_plan.setup.client_stats) + held_out.cautions(copied)
+    costing = costs(loaded, run_plan)
+    warnings += privacy_cautions(run_plan.setup.strategy_runs, tried_parameters(loaded, run_plan).trained)
     found = {"material": _material(loaded, run_plan.setup), "warnings": warnings}
-    return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, run_plan), **found}
+    return {"name": loaded.experiment.name, "strategies": summary, **costing, **found}
 
 
 def _material(loaded: LoadedExperiment, setup: Setup) -> dict[str, Any]:

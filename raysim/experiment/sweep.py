@@ -26,6 +26,7 @@ from raysim.experiment.run import Opener, Options, ReportWriter, RunOutcome, cos
 from raysim.experiment.run import run as run_experiment
 from raysim.measures.evaluation_plan import pending_work
 from raysim.simulation.planner import Plan
+from raysim.simulation.privacy import privacy_cautions
 from raysim.store.references import References
 from raysim.store.store import Store
 
@@ -172,7 +173,8 @@ def plan(options: Options) -> dict[str, Any]:
                     "unique": len(planned.unique_stages()),
                     "new": len(new.plan.unique_stages()),
                     **cost,
-                    "warnings": cautions(point.loaded, new.setup.client_stats),
+                    "warnings": cautions(point.loaded, new.setup.client_stats)
+                    + privacy_cautions(new.setup.strategy_runs, tried_parameters(point.loaded, new).trained),
                 }
             )
         summary = everything.summary(store.has)

@@ -34,6 +34,7 @@ from raysim.report.sections import (
     orders,
     organizations,
     overview,
+    privacy,
     update_sizes,
     zeros,
 )
@@ -112,6 +113,7 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     attacked, averaged = file_attacks.section(results, derived["file_attacks"]), adapters.section(results)
     return [
         *(s for s in (memorized, attacked, averaged, update_sizes.section(results)) if s is not None),
+        *(s for s in (privacy.section(results),) if s is not None),
         _front(10, "gains", **table, answer=gains.who_gains(found), **quoted),
         _front(20, "frontier", at_zero=zeros.at_zero(results)),
         _front(30, "findings"),

@@ -159,7 +159,7 @@ class TrainingExecutor:
             lambda policy: self._aggregate(strategy_run, round_plan, results, key, recipe, label, policy),
         )
         clients = [self._lineages[r.key] for r in results]
-        self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results], clients)
+        self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results] or [parent], clients)
         planned = await self._strategy_actors.plan_after(strategy_run, key, entry.info["control"])
         if strategy_run.strategy.family != "federated":
             return planned

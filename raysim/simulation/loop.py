@@ -77,7 +77,7 @@ async def simulate(strategy_run: StrategyRun, executor: Executor) -> None:
     while True:
         for checkpoint in round_plan.checkpoints:
             await executor.reached(strategy_run, round_plan, checkpoint)
-        if not round_plan.instructions:
+        if round_plan.over:
             break
         updates = (executor.train(strategy_run, round_plan, one) for one in round_plan.instructions)
         round_plan = await executor.apply(strategy_run, round_plan, await asyncio.gather(*updates))

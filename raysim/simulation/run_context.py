@@ -85,8 +85,10 @@ class RunContext:
             ClientInfo(name, one.sequences, one.tokens, round(diversity[name], 9), one.duplicate_share)
             for name, one in self.client_stats.items()
         )
-        adapters = Adapters.of(self.spec)
-        return Federation(clients, self.trainer.epochs, self.trainer.client_state, self.seed, adapters)
+        trainer, adapters = self.trainer, Adapters.of(self.spec)
+        return Federation(
+            clients, trainer.epochs, trainer.client_state, self.seed, batch_size=trainer.batch_size, adapters=adapters
+        )
 
     def stage(self, instruction: TrainInstruction) -> Stage:
         """The stage that `instruction` asks for.

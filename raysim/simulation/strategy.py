@@ -84,6 +84,7 @@ class Federation:
         clients: in the order of the experiment file.
         epochs: the trainer's.
         client_state: the trainer's.
+        batch_size: the trainer's, sequences a step.
         seed: of training; what a strategy draws depends on it and never on the strategy's own models or settings, so
             that settings of one seed are paired.
         adapters: where they lie in the flat buffers of a model that has any; else None.
@@ -94,6 +95,7 @@ class Federation:
     client_state: Literal["keep", "reset"]
     seed: int = 0
     adapters: Adapters | None = None
+    batch_size: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -242,6 +244,14 @@ def uploads(
     ]
 
 
+def is_over(strategy: "Strategy", state: State, planned: Sequence[TrainInstruction]) -> bool:
+    """Whether a strategy that plans this in `state` is done, or goes on with a round that nobody trains in."""
+    if planned:
+        return False
+    idles = getattr(strategy, "idle_rounds", False)
+    return not idles or any(checkpoint.final for checkpoint in strategy.checkpoints(state))
+
+
 class Strategy(Protocol):
     """One setting in one order. Contract: every method is pure, and `apply` runs over results in the order of the plan.
 
@@ -276,7 +286,11 @@ class Strategy(Protocol):
         ...
 
     def plan(self, state: State) -> Sequence[TrainInstruction]:
-        """What to train now, all at once; nothing: done."""
+        """What to train now, all at once; nothing: done.
+
+        A strategy whose class says ``idle_rounds = True`` draws who trains, and may draw nobody: it is done where it
+        plans nothing and has a final checkpoint, and before that `apply` makes a round of no results.
+        """
         ...
 
     def apply(self, state: State, results: Sequence[ClientUpdate], key: Key) -> State:

@@ -10,7 +10,15 @@ from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, canonical_json
 from raysim.simulation.adapter_gaps import gaps_of
 from raysim.simulation.round_norms import norms_of
-from raysim.simulation.strategy import Averaging, ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
+from raysim.simulation.strategy import (
+    Averaging,
+    ClientUpdate,
+    ModelCheckpoint,
+    State,
+    Strategy,
+    TrainInstruction,
+    is_over,
+)
 from raysim.training.adapters import Adapters
 from raysim.training.upload_form import shows_weights
 from raysim.training.weights import Flat
@@ -25,13 +33,15 @@ class RoundPlan:
 
     Attributes:
         control: its state without the tensors.
-        instructions: what to do next; nothing: done.
+        instructions: what to do next.
         checkpoints: models that now exist.
+        over: whether nothing comes next.
     """
 
     control: Mapping[str, Any]
     instructions: tuple[TrainInstruction, ...]
     checkpoints: tuple[ModelCheckpoint, ...]
+    over: bool
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ class StrategyActor:
         with np.errstate(all="ignore"):  # what has diverged is refused by the store, in words
             after = self._strategy.apply(state, full, key)
             norms = norms_of(state.tensors["weights"], full, after.tensors["weights"])
-            seen = all(shows_weights(result.instruction.upload) for result in full)
+            seen = bool(full) and all(shows_weights(result.instruction.upload) for result in full)
             if self._adapters and seen and isinstance(self._strategy, Averaging):
                 shares = self._strategy.client_shares(full)
                 made = after.tensors["weights"] if self._strategy.takes_average else None
@@ -117,4 +127,5 @@ class StrategyActor:
 
     def _plan_of(self, state: State) -> RoundPlan:
         self._state = state
-        return RoundPlan(state.control(), tuple(self._strategy.plan(state)), tuple(self._strategy.checkpoints(state)))
+        planned, checkpoints = tuple(self._strategy.plan(state)), tuple(self._strategy.checkpoints(state))
+        return RoundPlan(state.control(), planned, checkpoints, is_over(self._strategy, state, planned))

@@ -49,6 +49,10 @@ class Batches:
         """Batches an epoch."""
         return -(-self._num_sequences // self._batch_size)
 
+    def rows_in(self, steps: int) -> int:
+        """How many rows the first `steps` steps read."""
+        return rows_in(steps, self._num_sequences, self._batch_size)
+
     def rows(self, step: int) -> npt.NDArray[np.int64]:
         """The rows of step `step` (from 0) of the task."""
         epoch, index = divmod(step, self.per_epoch)
@@ -66,3 +70,28 @@ class Batches:
         rows = self.rows(step)
         mine = np.array_split(rows, accumulation * ranks)[rank::ranks]
         return [MicroBatch(part if len(part) else rows[:1], len(part) / len(rows)) for part in mine]
+
+
+class PoissonBatches(Batches):
+    """Batches of steps that draw every sequence by itself, with the probability ``batch_size / num_sequences``.
+
+    A batch may have any number of rows, also none. An epoch is as many steps as a pass over all would take.
+    """
+
+    def rows_in(self, steps: int) -> int:
+        return sum(self._drawn(step)[1] for step in range(steps))
+
+    def rows(self, step: int) -> npt.NDArray[np.int64]:
+        generator, number = self._drawn(step)
+        return np.sort(generator.choice(self._num_sequences, number, replace=False))
+
+    def pieces(self, step: int, accumulation: int, rank: int, ranks: int) -> list[MicroBatch]:
+        """As of `Batches`, for one rank; a piece may have no rows, and then a share of zero."""
+        rows = self.rows(step)
+        return [MicroBatch(part, len(part) / max(1, len(rows))) for part in np.array_split(rows, accumulation)]
+
+    def _drawn(self, step: int) -> tuple[np.random.Generator, int]:
+        """How many rows a step has: binomial, and any of as many are as likely; with what draws them."""
+        generator = np.random.Generator(np.random.Philox(seed_of(self._seed, "poisson rows", step)))
+        rate = min(1.0, self._batch_size / self._num_sequences)
+        return generator, int(generator.binomial(self._num_sequences, rate))

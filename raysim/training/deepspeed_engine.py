@@ -18,6 +18,7 @@ import numpy as np
 from raysim.core.errors import RunError
 from raysim.core.keys import versions_of
 from raysim.training.deepspeed_config import check_config, decisive, keeps_bits, stage_of
+from raysim.training.dp_sgd import DP_SGD
 from raysim.training.loop import run_loop
 from raysim.training.objectives import AppliedObjective
 from raysim.training.optimizers import begin_state, export_state, make_optimizer, restore_state, state_shapes
@@ -66,6 +67,8 @@ class DeepSpeedTrainer:
                 f"optimizer: sgd keeps nothing that ZeRO stage {stage} could shard; write"
                 " deepspeed.zero_optimization.stage: 0, or backend: torch"
             )
+        if objective == DP_SGD:
+            raise ValueError("backend: deepspeed sees no single sequences, which dp_sgd clips; write backend: torch")
         if objective and stage:
             raise ValueError(
                 f"deepspeed.zero_optimization.stage: is {stage}, where no rank has whole gradients, and the objective"

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from raysim.core.errors import Diverged
 from raysim.core.keys import seed_of
-from raysim.training.batches import Batches, rows_in
-from raysim.training.objectives import stateful, whole_buffers
+from raysim.training.batches import Batches, PoissonBatches
+from raysim.training.objectives import make_objective, stateful, whole_buffers
 from raysim.training.process_group import ALONE, ProcessGroup
 from raysim.training.process_memory import peak_memory_bytes
 from raysim.training.request import (
@@ -95,7 +95,7 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
     first_loss = resume.counters["first_loss"] if resume else math.nan
     epoch_loss = resume.counters["epoch_loss"] if resume else 0.0
 
-    batches = Batches(task.seed, len(sequences), settings.batch_size)
+    batches = _batches(task, len(sequences))
     per_epoch = task.epoch_steps or batches.per_epoch
     num_steps, horizon_steps = task.epochs * per_epoch, task.horizon_epochs * per_epoch
     reader = _Reader(task, batches, sequences, group)
@@ -165,14 +165,14 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
     state = None
     if task.keep_state:
         state = TrainState(engine.optimizer_state(), {"past_steps": past_steps + num_steps, **engine.counters()})
-    rows = rows_in(num_steps, len(sequences), settings.batch_size)
+    rows, rows_before = batches.rows_in(num_steps), batches.rows_in(num_steps - per_epoch)
     metrics = {
         "steps": num_steps,
         "tokens": rows * sequences.shape[1],
         "sequences": len(sequences),
         "learning_rate_sum": rate_sum,
         "first_loss": first_loss,
-        "last_epoch_loss": epoch_loss / (rows - rows_in(num_steps - per_epoch, len(sequences), settings.batch_size)),
+        "last_epoch_loss": epoch_loss / max(1, rows - rows_before),
     }
     if task.dropout_epochs is not None:
         metrics["steps_without_dropout"] = max(0, task.epochs - task.dropout_epochs) * per_epoch
@@ -187,6 +187,12 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
             peak_flop_per_s=device_peak and device_peak * group.size,
         )
         yield Update(weights, state, metrics, speed, objective_state(request, weights, rate_sum))
+
+
+def _batches(task: TrainTask, num_sequences: int) -> Batches:
+    """The batches of a task, drawn as its objective asks for."""
+    poisson = task.objective and make_objective(task.objective).poisson
+    return (PoissonBatches if poisson else Batches)(task.seed, num_sequences, task.settings.batch_size)
 
 
 def objective_state(request: TrainRequest, weights: Flat, learning_rate_sum: float) -> dict[str, Flat]:

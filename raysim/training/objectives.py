@@ -52,9 +52,14 @@ class Objective(Protocol):
 
     Args:
         settings: validated by `Settings`.
+
+    Attributes:
+        poisson: whether a step draws each sequence by itself, with the probability ``batch_size / sequences``, in place
+            of passes over all.
     """
 
     Settings: type[Settings]
+    poisson: bool = False
 
     def __init__(self, settings: Any) -> None: ...
 

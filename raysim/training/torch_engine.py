@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from raysim.core.errors import InputError
+from raysim.training.dp_sgd import DP_SGD, PrivateSteps, private_settings
 from raysim.training.loop import run_loop
 from raysim.training.objectives import AppliedObjective
 from raysim.training.optimizers import export_state, make_optimizer, restore_state
@@ -28,7 +29,16 @@ class TorchTrainer:
 
     @classmethod
     def check(cls, settings: TrainerSettings, objective: str | None = None) -> None:
-        """Nothing to refuse: every setting that is valid works here, with any objective."""
+        """Refuses what gradients of single sequences do not go with; else every valid setting works here."""
+        if objective != DP_SGD:
+            return
+        if settings.ranks > 1:
+            raise ValueError(f"ranks: {settings.ranks} ranks, and dp_sgd draws the batches of one; write ranks: 1")
+        if settings.precision != "fp32":
+            raise ValueError("precision: dp_sgd clips gradients in float32; write precision: fp32")
+        for name in ("compile", "checkpoint_activations"):
+            if getattr(settings, name):
+                raise ValueError(f"{name}: hides layers of which dp_sgd needs every sequence's gradient; leave it out")
 
     @classmethod
     def recipe(cls, settings: TrainerSettings) -> dict[str, Any]:
@@ -45,7 +55,10 @@ class TorchTrainer:
         with torch.random.fork_rng(devices=[]), checkpointing(model, settings.checkpoint_activations):
             engine = _TorchEngine(model, request, self._group)
             model.train()
-            yield from run_loop(engine, request, self._group)
+            try:
+                yield from run_loop(engine, request, self._group)
+            finally:
+                engine.close()
         model.eval()
 
 
@@ -71,6 +84,10 @@ class _TorchEngine:
             restore_state(self._optimizer, settings, self._parameters, state.arrays, steps)
         self.flop_per_token = flop_per_token(model)
         self._forward: Any = torch.compile(model) if settings.compile else model
+        private = private_settings(request.task.objective)
+        self._private = PrivateSteps(model, self._parameters, private, settings.batch_size) if private else None
+        if self._private:
+            self._forward = self._private.forward
         if group.size > 1:
             with warnings.catch_warnings():
                 # Another name for it is on its way; this one is in all versions of torch that raysim works with.
@@ -82,6 +99,17 @@ class _TorchEngine:
 
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        parts = self._private_gradients(pieces) if self._private else self._gradients(pieces)
+        self._objective.correct_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.gradient_clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return sum(parts[1:], parts[0]), norm
+
+    def _gradients(self, pieces: "list[tuple[torch.Tensor, float, int]]") -> "list[torch.Tensor]":
+        """Leaves the gradient of a step with the parameters; parts of its loss."""
+        import torch
+
         parts = []
         for number, (ids, share, seed) in enumerate(pieces):
             torch.manual_seed(seed)
@@ -94,11 +122,28 @@ class _TorchEngine:
                 whole = self._objective.add_to(loss)
                 (whole if weight == 1 else whole * weight).backward()
             parts.append(loss.detach() if share == 1 else loss.detach() * share)
-        self._objective.correct_gradients()
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.gradient_clip)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return sum(parts[1:], parts[0]), norm
+        return parts
+
+    def _private_gradients(self, pieces: "list[tuple[torch.Tensor, float, int]]") -> "list[torch.Tensor]":
+        """As `_gradients`, of sequences that are clipped one by one; a step without any is noise alone."""
+        import torch
+
+        assert self._private
+        parts = [torch.zeros((), device=self._settings.device)]
+        for ids, share, seed in pieces:
+            if not len(ids):
+                continue
+            torch.manual_seed(seed)
+            loss = next_token_loss(self._forward, ids, self._settings)
+            self._private.add(loss)
+            parts.append(loss.detach() * share)
+        self._private.finish(pieces[0][2])
+        return parts
+
+    def close(self) -> None:
+        """Leaves the model as it was found, but for its weights."""
+        if self._private:
+            self._private.close()
 
     def set_dropout(self, on: bool) -> None:
         self._model.train(on)

@@ -38,14 +38,14 @@ def planned(corpus_folders: dict[str, Path], tmp_path: Path) -> Any:
 
 
 def test_a_model_is_tried_once_for_all_points_that_have_it(planned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    tries: list[bool] = []
-    monkeypatch.setattr(plan, "try_model", lambda host, spec, generates: tries.append(generates))
+    tries: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(plan, "try_model", lambda host, spec, generates, clips: tries.append((generates, clips)))
     config = {**GPT2, "n_embd": 20}  # of no other test
     probing = {"prompts": {"prefix": 1}, "prefix_tokens": 16, "new_tokens": 8, "min_lines": 2}
     for measure in ({}, {}, {"memorization": probing}):
         found = tried_parameters(*planned(config, **measure))
         assert found.total == found.trained > 0
-    assert tries == [False, True]
+    assert tries == [(False, False), (True, False)]
 
 
 def test_a_large_model_is_not_built(planned: Any, monkeypatch: pytest.MonkeyPatch) -> None:

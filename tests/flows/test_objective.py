@@ -91,7 +91,8 @@ def test_one_that_is_not_installed_is_refused_before_anything_trains(run_study) 
     for config, told in (
         (
             ObjectiveConfig("push"),
-            r"^strategies: fedprox: objective: unknown objective 'push'; known: control_variates, proximal, pull",
+            "^strategies: fedprox: objective: unknown objective 'push'; known:"
+            " control_variates, dp_sgd, proximal, pull",
         ),
         (ObjectiveConfig("pull"), r"^strategies: fedprox: objective\.pull: mu: missing"),
     ):

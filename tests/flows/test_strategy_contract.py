@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from raysim.simulation.registry import FAMILIES, GROUP, resolve
-from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State, Strategy, TrainInstruction
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, State, Strategy, TrainInstruction, is_over
 from raysim.simulation.strategy_actor import NO_WEIGHTS
 
 FLOWER = "flwr.serverapp.strategy"
@@ -31,6 +31,12 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "fedmedian": [{"rounds": 3}, {"rounds": 2, "clients": 2}],
     "fedtrimmedavg": [{"rounds": 3, "beta": 0.4}],
     "krum": [{"rounds": 3}],
+    "dp_fedavg": [
+        {"rounds": 3},
+        {"rounds": 9, "clients": 1, "quantile": 0.5},
+        {"rounds": 2, "target_epsilon": 8.0, "leave_one_out": True},
+    ],
+    "dp_sgd": [{"rounds": 3}, {"rounds": 2, "batches": "shuffled", "clients": 2, "target_epsilon": 8.0}],
     "fedprox": [{"rounds": 3}, {"rounds": 3, "mu": 0.0}],
     "cyclic": [{}, {"orders": [["c", "a"]], "passes": 3}],
     "personalized": [{"rounds": 2}, {"rounds": 3, "clients": 2, "leave_one_out": False, "tune_epochs": 2}],
@@ -82,7 +88,7 @@ def walk(
     state = strategy.init("initial", weights if strategy.aggregates else NO_WEIGHTS)
     for number in range(1, 100):
         instructions = strategy.plan(state)
-        if not instructions:
+        if is_over(strategy, state, instructions):
             return
         results = []
         for i, instruction in enumerate(instructions):

@@ -22,6 +22,8 @@ ONLY_IN = {
         *(f"raysim.training.flower_{part}" for part in ("app", "calls", "engine", "values")),
     ),
     "deepspeed": ("raysim.training.deepspeed_engine",),
+    "opacus": ("raysim.training.dp_sgd",),
+    "dp_accounting": ("raysim.simulation.privacy",),
 }
 """Packages that are imported in few places."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raysim.training.batches import Batches, rows_in
+from raysim.training.batches import Batches, PoissonBatches, rows_in
 
 
 def test_every_sequence_once_an_epoch() -> None:
@@ -39,3 +39,34 @@ def test_a_rank_without_rows_reads_one_for_nothing() -> None:
 def test_rows_of_some_steps(steps: int) -> None:
     batches = Batches(7, 10, 4)
     assert rows_in(steps, 10, 4) == sum(len(batches.rows(step)) for step in range(steps))
+
+
+def test_poisson_batches_draw_every_row_by_itself() -> None:
+    batches = PoissonBatches(7, 20, 4)
+    drawn = [batches.rows(step) for step in range(2000)]
+    assert [rows.tolist() for rows in drawn[:5]] == [PoissonBatches(7, 20, 4).rows(step).tolist() for step in range(5)]
+    present = np.zeros((2000, 20))
+    for step, rows in enumerate(drawn):
+        present[step, rows] = 1
+    # Each with probability 0.2, independent of the others: sizes are binomial, of mean 4 and variance 3.2.
+    assert np.abs(present.mean(0) - 0.2).max() < 5 * np.sqrt(0.16 / 2000)
+    sizes = present.sum(1)
+    assert abs(sizes.mean() - 4) < 5 * np.sqrt(3.2 / 2000)
+    assert abs(sizes.var() - 3.2) < 0.5
+    assert np.abs(np.corrcoef(present.T) - np.eye(20)).max() < 0.12
+    assert batches.per_epoch == 5
+    assert batches.rows_in(2000) == sizes.sum()
+
+
+def test_pieces_of_poisson_batches_may_be_empty() -> None:
+    batches = PoissonBatches(7, 20, 1)
+    pieces = [batches.pieces(step, 2, 0, 1) for step in range(50)]
+    assert {len(two) for two in pieces} == {2}
+    shares = [sum(piece.share for piece in two) for two in pieces]
+    assert set(np.round(shares, 9)) == {0.0, 1.0}
+    rows = [np.concatenate([piece.rows for piece in two]).tolist() for two in pieces]
+    assert rows == [batches.rows(step).tolist() for step in range(50)]
+
+
+def test_more_rows_than_a_step_expects_are_all_drawn() -> None:
+    assert PoissonBatches(7, 3, 8).rows(0).tolist() == [0, 1, 2]

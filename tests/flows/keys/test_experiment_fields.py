@@ -5,6 +5,7 @@ tokenizer, strategies) show in the keys.
 """
 
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from settings_fields import ORDERS, STRATEGIES, UPLOADS, fields, others, setting
 from raysim.core.errors import InputError
 from raysim.core.settings import Settings
 from raysim.experiment.config import Experiment
+from raysim.training.objectives import OBJECTIVES
 
 pytestmark = pytest.mark.usefixtures("few_data")
 
@@ -240,7 +242,8 @@ def allowed(folder: Path, raws: list[dict[str, Any]]) -> Iterator[Keys]:
 
 
 def test_every_settings_class_is_reached() -> None:
-    """Of strategies, test_strategy_fields.py takes care; the log of a machine is no part of an experiment."""
+    """Of strategies, test_strategy_fields.py takes care, and so of objectives, whose settings are theirs to write; the
+    log of a machine is no part of an experiment."""
 
     def below(owner: type[Settings]) -> Iterator[type[Settings]]:
         for found in owner.__subclasses__():
@@ -249,7 +252,8 @@ def test_every_settings_class_is_reached() -> None:
 
     of_strategies = {owner for point in STRATEGIES.values() for owner in point.Settings.__mro__} | ORDERS.keys()
     of_strategies |= {owner for found in UPLOADS for owner in found.__mro__}
-    reached = {*PATHS.values(), *of_strategies}
+    of_objectives = {point.load().Settings for point in entry_points(group=OBJECTIVES)}
+    reached = {*PATHS.values(), *of_strategies, *of_objectives}
     reached |= {
         found for owner in PATHS.values() for f in owner.model_fields.values() for found in settings_in(f.annotation)
     }

@@ -27,10 +27,13 @@ STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
     ("flower", "strategy"): ["flwr.serverapp.strategy.Krum"],
 }
 
-STRATEGY_BASES: dict[str, dict[str, Any]] = {
+STRATEGY_BASES: dict[str | tuple[str, str], dict[str, Any]] = {
+    "dp_fedavg": {"quantile": 0.5},
+    ("dp_fedavg", "delta"): {"target_epsilon": 8.0},
+    ("dp_sgd", "delta"): {"target_epsilon": 8.0, "batches": "shuffled"},
     "flower": {"arguments": {"min_train_nodes": 1, "min_available_nodes": 1, "fraction_evaluate": 0.5}},
 }
-"""Settings with which the other values of a field fit the two organizations."""
+"""Settings with which the other values of a field fit the two organizations: of a strategy, or of one of its fields."""
 
 
 ROUND_MUTATIONS: dict[str, list[Any]] = {
@@ -76,7 +79,10 @@ def test_a_field_of_a_strategy_changes_the_plan(name: str, field: str, context: 
     if field == "adapters":
         model = ModelSettings(pretrained=str(folder / "checkpoint"), lora=LoraSettings())
         context = dataclasses.replace(context, spec=dataclasses.replace(context.spec, settings=model))
-    base = {**({"rounds": 2} if "rounds" in owner.model_fields else {}), **STRATEGY_BASES.get(name, {})}
+    base = {
+        **({"rounds": 2} if "rounds" in owner.model_fields else {}),
+        **STRATEGY_BASES.get((name, field), STRATEGY_BASES.get(name, {})),
+    }
     before = plan_keys(context, name, base)
     value = getattr(owner.model_validate(base), field)
     found = []
