@@ -51,6 +51,7 @@ class Plan:
         uploads: what clients send to be aggregated.
         recipes: of initial weights, stages and aggregations, by key, in that order.
         buffers: flat buffers of the size of the model that each of these puts into the store.
+        stops: where runs are known to end with an error, and why, a sentence each.
     """
 
     stages: list[PlannedStage] = field(default_factory=list)
@@ -59,6 +60,7 @@ class Plan:
     uploads: list[PlannedModel] = field(default_factory=list)
     recipes: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
     buffers: dict[Key, int] = field(default_factory=dict)
+    stops: list[str] = field(default_factory=list)
 
     def summary(self, cached: Callable[[Key], bool]) -> dict[str, dict[str, int]]:
         """For each setting: stages if every order ran alone (naive), unique ones, and those in the store."""
@@ -164,6 +166,9 @@ class Planner:
 
     async def finish(self, strategy_run: StrategyRun) -> None:
         del self._strategy_actors[strategy_run]
+
+    async def stop(self, strategy_run: StrategyRun, why: str) -> None:
+        self.plan.stops.append(f"{strategy_run.name}, seed {strategy_run.context.seed}: the run will end in {why}")
 
 
 async def plan(strategy_runs: Iterable[StrategyRun]) -> Plan:

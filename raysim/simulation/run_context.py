@@ -84,7 +84,8 @@ class RunContext:
             ClientInfo(name, one.sequences, one.tokens, round(diversity[name], 9), one.duplicate_share)
             for name, one in self.client_stats.items()
         )
-        return Federation(clients, self.trainer.epochs, self.trainer.client_state, self.seed)
+        t = self.trainer
+        return Federation(clients, t.epochs, t.client_state, self.seed, t.sequence_length, t.batch_size)
 
     def stage(self, instruction: TrainInstruction) -> Stage:
         """The stage that `instruction` asks for.

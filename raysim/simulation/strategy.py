@@ -84,12 +84,16 @@ class Federation:
         client_state: the trainer's.
         seed: of training; what a strategy draws depends on it and never on the strategy's own models or settings, so
             that settings of one seed are paired.
+        sequence_length: tokens of a packed sequence.
+        batch_size: sequences of an optimizer step.
     """
 
     clients: tuple[ClientInfo, ...]
     epochs: int
     client_state: Literal["keep", "reset"]
     seed: int = 0
+    sequence_length: int = 1
+    batch_size: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:

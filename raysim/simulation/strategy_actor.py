@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from raysim.core.keys import Key
+from raysim.simulation.participation import TakesAttendance
 from raysim.simulation.round_norms import norms_of
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, State, Strategy, TrainInstruction
 from raysim.training.weights import Flat
@@ -23,11 +24,13 @@ class RoundPlan:
         control: its state without the tensors.
         instructions: what to do next; nothing: done.
         checkpoints: models that now exist.
+        ends: why the run cannot go on from here, and is to end with an error; empty: it can.
     """
 
     control: Mapping[str, Any]
     instructions: tuple[TrainInstruction, ...]
     checkpoints: tuple[ModelCheckpoint, ...]
+    ends: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,4 +100,6 @@ class StrategyActor:
 
     def _plan_of(self, state: State) -> RoundPlan:
         self._state = state
-        return RoundPlan(state.control(), tuple(self._strategy.plan(state)), tuple(self._strategy.checkpoints(state)))
+        strategy = self._strategy
+        ends = strategy.ends(state) if isinstance(strategy, TakesAttendance) else ""
+        return RoundPlan(state.control(), tuple(strategy.plan(state)), tuple(strategy.checkpoints(state)), ends)
