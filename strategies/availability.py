@@ -13,8 +13,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
+import pydantic
 from pydantic import Field
 
 from raysim.core.errors import InputError
@@ -22,29 +23,55 @@ from raysim.core.keys import seed_of
 from raysim.core.settings import Settings
 from raysim.simulation.participation import ClientParticipation, Reason, RoundParticipation
 
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Speed = Annotated[float, Field(gt=0)]
+_Rate = Annotated[float, Field(ge=0, lt=1)]
+_Speed = Annotated[float, Field(gt=0)]
+_BY_NAME = pydantic.Discriminator(lambda value: "mapping" if isinstance(value, Mapping) else "number")
+"""So that what is wrong with one form is not told of the other, too."""
+
+Rate = Annotated[
+    Annotated[_Rate, pydantic.Tag("number")] | Annotated[dict[str, _Rate], pydantic.Tag("mapping")], _BY_NAME
+]
+Speed = Annotated[
+    Annotated[_Speed, pydantic.Tag("number")] | Annotated[dict[str, _Speed], pydantic.Tag("mapping")], _BY_NAME
+]
 
 
-class ProceedSettings(Settings):
-    """With how many organizations a round goes on, and what happens with fewer."""
+class PolicySettings(Settings):
+    """What the server does about organizations that are late or gone: a kind, or `{proceed_with: K}`."""
 
+    short_forms = ({"type": "string", "enum": ["proceed", "wait", "stop"]},)
+
+    kind: Literal["proceed", "wait", "stop"] = Field(
+        default="proceed",
+        description="goes on without them, waits for them (who has dropped out begins again), or ends the run",
+    )
     proceed_with: int = Field(
-        default=1, ge=1, description="organizations that must come through; the others do not take part in the round"
+        default=1, ge=1, description="organizations that must come through for a round to go on without the others"
     )
     attempts: int = Field(
         default=10, ge=1, description="times that a round of fewer is begun, with new draws, before the run ends"
     )
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _from_kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @pydantic.model_validator(mode="after")
+    def _only_of_proceed(self) -> Self:
+        if self.kind != "proceed" and (self.proceed_with, self.attempts) != (1, 10):
+            raise ValueError(f"proceed_with, attempts: say when to go on without organizations; {self.kind} never does")
+        return self
+
 
 class AvailabilitySettings(Settings):
     """A model of organizations that are slow, late or gone in a round, in simulated time; nothing really waits."""
 
-    dropout: Rate | dict[str, Rate] = Field(
+    dropout: Rate = Field(
         default=0.0,
         description="probability that an organization drops out of a round; by name: of those that are named",
     )
-    seconds_per_1k_tokens: Speed | dict[str, Speed] = Field(
+    seconds_per_1k_tokens: Speed = Field(
         default=1.0, description="simulated seconds that training on 1,000 tokens takes; by name: of each organization"
     )
     organization_spread: float = Field(
@@ -61,8 +88,8 @@ class AvailabilitySettings(Settings):
     deadline_s: float | None = Field(
         default=None, gt=0, description="simulated seconds from which on an organization is late; unset: never"
     )
-    policy: Literal["wait", "stop"] | ProceedSettings = Field(
-        default=ProceedSettings(),
+    policy: PolicySettings = Field(
+        default=PolicySettings(),
         description="what the server does about those that are late or gone: `wait` for them, `stop` the run, or"
         " `{proceed_with: K}`",
     )
@@ -89,7 +116,7 @@ class AvailabilitySettings(Settings):
         Raises:
             InputError: it goes on only with more than there are.
         """
-        if not isinstance(self.policy, ProceedSettings):
+        if self.policy.kind != "proceed":
             return selected
         if self.policy.proceed_with > selected:
             raise InputError(
@@ -116,10 +143,10 @@ class Availability:
     def round(self, number: int, names: Sequence[str]) -> RoundParticipation:
         """Round `number` (from 0), for which `names` were selected."""
         policy = self.settings.policy
-        if policy == "wait":
-            return _round([self._waited_for(number, name) for name in names])
-        attempts = policy.attempts if isinstance(policy, ProceedSettings) else 1
-        least = policy.proceed_with if isinstance(policy, ProceedSettings) else len(names)
+        if policy.kind == "wait":
+            waited = tuple(self._waited_for(number, name) for name in names)
+            return RoundParticipation(waited, 1, max(client.seconds or 0.0 for client in waited))
+        attempts, least = (1, len(names)) if policy.kind == "stop" else (policy.attempts, policy.proceed_with)
         seconds, clients = 0.0, list[ClientParticipation]()
         for attempt in range(attempts):
             clients = [self._client(number, name, attempt) for name in names]
@@ -175,17 +202,13 @@ class Availability:
             for one in clients
             if one.reason
         )
-        if not isinstance(policy, ProceedSettings):
-            return f"round {number + 1}: {missed}, and availability.policy is {policy}"
+        if policy.kind == "stop":
+            return f"round {number + 1}: {missed}, and availability.policy is stop"
         there = sum(one.took_part for one in clients)
         return (
             f"round {number + 1}: {there} of {len(clients)} organizations come through the last of {policy.attempts}"
             f" attempts ({missed}), and availability.policy.proceed_with is {policy.proceed_with}"
         )
-
-
-def _round(clients: Sequence[ClientParticipation]) -> RoundParticipation:
-    return RoundParticipation(tuple(clients), 1, max(client.seconds or 0.0 for client in clients))
 
 
 def _uniform(*purpose: str | int) -> float:

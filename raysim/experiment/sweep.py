@@ -172,7 +172,7 @@ def plan(options: Options) -> dict[str, Any]:
                     "unique": len(planned.unique_stages()),
                     "new": len(new.plan.unique_stages()),
                     **cost,
-                    "warnings": cautions(point.loaded, new.setup.client_stats),
+                    "warnings": [*cautions(point.loaded, new.setup.client_stats), *planned.stops],
                 }
             )
         summary = everything.summary(store.has)

@@ -33,6 +33,7 @@ from raysim.report.sections import (
     orders,
     organizations,
     overview,
+    participation,
     zeros,
 )
 from raysim.tables.io import write_table
@@ -108,8 +109,9 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
     memorized = counterfactuals.section(results, derived["counterfactuals"])
     attacked = file_attacks.section(results, derived["file_attacks"])
+    absent = participation.section(results)
     return [
-        *(section for section in (memorized, attacked) if section is not None),
+        *(section for section in (memorized, attacked, absent) if section is not None),
         _front(10, "gains", **table, answer=gains.who_gains(found), **quoted),
         _front(20, "frontier", at_zero=zeros.at_zero(results)),
         _front(30, "findings"),
