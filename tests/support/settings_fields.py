@@ -85,7 +85,7 @@ AVAILABILITY: dict[type[Settings], dict[str, tuple[dict[str, Any], dict[str, Any
         "dropout": ({"dropout": 0.5}, {"dropout": {"a": 0.5}}),
         "seconds_per_1k_tokens": (_UNEQUAL, {**_UNEQUAL, "seconds_per_1k_tokens": 0.5}),
         "organization_spread": (_UNEQUAL, {**_UNEQUAL, "organization_spread": 2}),
-        "round_spread": (_UNEQUAL, {**_UNEQUAL, "round_spread": 1}),
+        "round_spread": tuple({"deadline_s": 16, "round_spread": sigma} for sigma in (0.1, 2)),
         "transfer_s": (_UNEQUAL, {**_UNEQUAL, "transfer_s": 4}),
         "deadline_s": (_UNEQUAL, {**_UNEQUAL, "deadline_s": 8}),
         "policy": (_UNEQUAL, {**_UNEQUAL, "policy": "wait"}),
