@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from drive import hashes, raysim
+from raysim.strategies.availability import Availability, AvailabilitySettings
 from store_runs import computed, run
 
 from raysim.tables.io import read_table
@@ -47,10 +48,10 @@ def test_the_table_says_who_trained(finished: tuple[Path, Path]) -> None:
     _, out = finished
     rows = read_table(out, "participation").to_pylist()
     assert len(rows) == 3 * 4 * 3
-    trained = {
-        (row["strategy"], row["round"], row["organization"]) for row in read_table(out, "update_norms").to_pylist()
-    }
-    assert trained == {(row["strategy"], row["round"], row["organization"]) for row in rows if row["took_part"]}
+    norms = read_table(out, "update_norms").to_pylist()
+    places = ([(row["strategy"], row["round"], row["organization"]) for row in part] for part in (norms, rows))
+    trained, members = map(list, places)
+    assert trained == [place for place, row in zip(members, rows, strict=True) if row["took_part"]]
     reasons: dict[str, list[str]] = {}
     for row in rows:
         reasons.setdefault(row["strategy"], []).append(row["reason"])
@@ -76,9 +77,8 @@ def test_plan_and_report_say_who_takes_part(finished: tuple[Path, Path], tmp_pat
     there, gone = sum(row["took_part"] for row in rows), sum(row["reason"] == "dropped out" for row in rows)
     planned = raysim("plan", path, "--out", tmp_path / "none")
     text = " ".join(planned.stdout.split())
-    assert (
-        f"Participation (fedyogi): {there} of 12 times that an organization is asked to train ({gone} drop out" in text
-    )
+    told = f"Participation (fedyogi): {there} of 12 times that an organization is asked to train ({gone} drop out,"
+    assert told in text
     report = (out / "report.html").read_text("utf-8")
     assert "Who took part" in report
     assert f"{there} ({there / 12:.0%})" in report
@@ -94,21 +94,19 @@ def test_killed_and_resumed_once_gives_equal_tables(finished: tuple[Path, Path],
 
 
 def test_a_run_that_must_stop_says_so_before_and_ends_in_that_round(tiny: Callable[..., Path], tmp_path: Path) -> None:
-    """Of the seeds of small experiments the first with a dropout, and not in the first round."""
-    stop = {"fedavg": {**ROUNDS, "availability": {"dropout": 0.15, "policy": "stop"}}}
-    out = tmp_path / "out"
-    for seed in range(1, 50):
-        path = tiny(strategies=[stop], measure={}, seed=[seed])
-        planned = " ".join(raysim("plan", path, "--out", out).stdout.split())
-        if "Warning: fedavg, seed" in planned and "the run will end in round 1:" not in planned:
-            break
-    told = planned.partition("the run will end in ")[2].partition(", and availability.policy is stop")[0]
+    settings, names = {"dropout": 0.15, "policy": "stop"}, ("alpha", "beta", "gamma")
+
+    def ends(seed: int, number: int) -> str:
+        model = Availability(AvailabilitySettings.model_validate(settings), seed, dict.fromkeys(names, 1))
+        return model.round(number, names).ends
+
+    seed = next(seed for seed in range(1, 100) if ends(seed, 1) and not ends(seed, 0))
+    path = tiny(strategies=[{"fedavg": {**ROUNDS, "availability": settings}}], measure={}, seed=[seed])
+    out, why = tmp_path / "out", ends(seed, 1)
+    assert why.startswith("round 2: ")
+    planned = " ".join(raysim("plan", path, "--out", out).stdout.split())
+    assert f"Warning: fedavg, seed {seed}: the run will end in {why}." in planned
     ended = raysim("run", path, "--out", out)
-    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
-    assert (ended.returncode, line) == (
-        3,
-        f"error: fedavg: {told}, and availability.policy is stop; what was trained is kept, and the same command ends"
-        " here again",
-    )
-    assert "drops out" in told
-    assert computed(out)["aggregate"] == int(told.removeprefix("round ").partition(":")[0]) - 1
+    assert ended.returncode == 3
+    assert ended.stderr == f"error: fedavg: {why}; what was trained is kept, and the same command ends here again\n"
+    assert (computed(out)["train"], computed(out)["aggregate"]) == (3, 1)
