@@ -44,7 +44,7 @@ from raysim.matching import held_out
 from raysim.measures.evaluation_plan import measured_models
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.registry import measures
-from raysim.simulation.participation import participation_counts
+from raysim.simulation.participation import absentees, participation_counts
 from raysim.store.references import References
 from raysim.store.retention import Retention, parents_of
 from raysim.store.store import Store
@@ -203,7 +203,8 @@ async def _run(
     begin(run_plan)
     setup, planned = run_plan.setup, run_plan.plan
     observer.expect(run_plan.pending)
-    for caution in (*cautions(loaded, setup.client_stats), *planned.stops):
+    attendance = participation_rows(setup.strategy_runs)
+    for caution in (*cautions(loaded, setup.client_stats), *planned.stops, *absentees(attendance)):
         observer.note(caution)
     recipes = {**planned.recipes, **{key: one.recipe for key, one in run_plan.evaluations.items()}}
     # Snapshots of stages are models, too, and have no recipe in the plan.
@@ -233,7 +234,7 @@ async def _run(
     initial = {i.context.seed: (await done.trainer.initial(i.context)).info for i in setup.strategy_runs}
     write_rows(folder, "models", model_rows(done.evaluator.reached, initial))
     write_rows(folder, "update_norms", [row for one in done.trainer.rounds for row in one.rows()])
-    write_rows(folder, "participation", participation_rows(setup.strategy_runs))
+    write_rows(folder, "participation", attendance)
     corpora, drops = corpora_rows(setup.client_stats.values(), setup.reference_drops)
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
@@ -287,9 +288,9 @@ def plan_experiment(options: Options) -> dict[str, Any]:
         run_plan, copied = run_coroutine(look(store))
         summary = run_plan.plan.summary(store.has)
     warnings = cautions(loaded, run_plan.setup.client_stats) + held_out.cautions(copied)
-    warnings += run_plan.plan.stops
-    counted = participation_counts(participation_rows(run_plan.setup.strategy_runs))
-    there = {label: asdict(counts) for label, counts in counted.items()}
+    attendance = participation_rows(run_plan.setup.strategy_runs)
+    warnings += [*run_plan.plan.stops, *absentees(attendance)]
+    there = {label: asdict(counts) for label, counts in participation_counts(attendance).items()}
     found = {"material": _material(loaded, run_plan.setup), "participation": there, "warnings": warnings}
     return {"name": loaded.experiment.name, "strategies": summary, **costs(loaded, run_plan), **found}
 

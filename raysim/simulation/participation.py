@@ -94,6 +94,22 @@ def participation_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, Partici
     return {label: _counts(mine) for label, mine in found.items()}
 
 
+def absentees(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each organization that is asked in rounds of a run and takes part in none of them."""
+    asked: dict[tuple[int, str, str], dict[str, int]] = {}
+    for row in rows:
+        if row["selected"]:
+            times = asked.setdefault((row["seed"], row["strategy"], row["order"]), {})
+            times[row["organization"]] = times.get(row["organization"], 0) + row["took_part"]
+    return [
+        f"{strategy} ({order}), seed {seed}: {name} takes part in no round; see its availability"
+        for (seed, strategy, order), times in asked.items()
+        if any(times.values())
+        for name, count in times.items()
+        if not count
+    ]
+
+
 def _counts(rows: list[Mapping[str, Any]]) -> ParticipationCounts:
     rounds = {(row["seed"], row["order"], row["round"]): row for row in rows}
     return ParticipationCounts(

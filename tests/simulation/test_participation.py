@@ -6,6 +6,7 @@ from raysim.simulation.participation import (
     ClientParticipation,
     ParticipationCounts,
     RoundParticipation,
+    absentees,
     participation_counts,
 )
 
@@ -14,6 +15,18 @@ def test_nobody_takes_part_in_a_round_in_which_the_run_ends() -> None:
     clients = ClientParticipation("a", True), ClientParticipation("b", False, "late")
     assert RoundParticipation(clients).names == {"a"}
     assert RoundParticipation(clients, ends="b is late").names == set()
+
+
+def test_who_takes_part_in_no_round_is_named() -> None:
+    def row(seed: int, name: str, took_part: bool, selected: bool = True) -> dict[str, Any]:
+        run = {"seed": seed, "strategy": "fedavg", "order": "a + b"}
+        return {**run, "organization": name, "selected": selected, "took_part": took_part}
+
+    rows = [row(1, "a", True), row(1, "b", False), row(1, "a", True), row(1, "b", False), row(1, "c", False, False)]
+    rows += [row(2, "a", True), row(2, "b", False), row(2, "a", False), row(2, "b", True)]
+    nobody = [row(3, "a", False), row(3, "b", False)]  # the run ends in its first round, which is told
+    told = "fedavg (a + b), seed 1: b takes part in no round; see its availability"
+    assert absentees([*rows, *nobody]) == [told]
 
 
 def test_counts_by_hand() -> None:
