@@ -23,7 +23,7 @@ from raysim.core.keys import seed_of
 from raysim.core.settings import Settings
 from raysim.simulation.participation import ClientParticipation, Reason, RoundParticipation
 
-_Rate = Annotated[float, Field(ge=0, lt=1)]
+_Rate = Annotated[float, Field(ge=0, le=0.99)]
 _Speed = Annotated[float, Field(gt=0)]
 _BY_NAME = pydantic.Discriminator(lambda value: "mapping" if isinstance(value, Mapping) else "number")
 """So that what is wrong with one form is not told of the other, too."""
@@ -77,10 +77,11 @@ class AvailabilitySettings(Settings):
     organization_spread: float = Field(
         default=0.0,
         ge=0,
+        le=10,
         description="sigma of the lognormal factor of an organization's seconds, drawn once; its median is 1",
     )
     round_spread: float = Field(
-        default=0.0, ge=0, description="the same of a factor that is drawn anew for each organization and round"
+        default=0.0, ge=0, le=10, description="the same of a factor that is drawn anew for each organization and round"
     )
     transfer_s: float = Field(
         default=0.0, ge=0, description="simulated seconds a round for the model's way to an organization and back"

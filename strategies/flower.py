@@ -130,10 +130,15 @@ class Flower(FederatedStrategy):
         return [client for client in self._all_clients if self._nodes[client.name] in asked]
 
     def _answering(self, number: int, asked: Collection[int]) -> Collection[int]:
-        """Of the nodes that are asked in round `number` (from 1) those that answer; nobody: the run ends there."""
+        """Of the nodes that are asked in round `number` (from 1) those that answer; nobody: the run ends there.
+
+        Raises:
+            InputError: the round is to go on only with more than are asked.
+        """
         if not self._availability:
             return asked
         names = [name for name, node in self._nodes.items() if node in asked]
+        self._availability.settings.least(len(names))
         return [self._nodes[name] for name in self._availability.round(number - 1, names).names]
 
     def _available(self, finished_rounds: int) -> list[int]:

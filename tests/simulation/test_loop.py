@@ -47,7 +47,7 @@ def test_instructions_of_a_round_run_at_once_and_are_applied_in_order(make_conte
 
 def test_a_strategy_that_cannot_go_on_ends_and_says_why(make_context) -> None:
     context = make_context({"a": 3, "b": 4})
-    never = {"dropout": {"b": 0.999999}, "policy": "stop"}
+    never = {"dropout": {"b": 0.99}, "policy": "stop"}
     (strategy_run,) = strategy_runs(resolve({"fedavg": {"rounds": 2, "availability": never}}, "s"), context)
     executor = Recording()
     asyncio.run(simulate(strategy_run, executor))

@@ -270,7 +270,7 @@ def test_leaving_one_out_leaves_too_few() -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"dropout": 1}, "availability.dropout.number: input should be less than 1"),
+        ({"dropout": 1}, "availability.dropout.number: input should be less than or equal to 0.99"),
         ({"dropout": {"a": -1}}, r"availability.dropout.mapping.a: input should be greater than or equal to 0"),
         ({"policy": "sometimes"}, "availability.policy.kind: input should be 'proceed', 'wait' or 'stop'"),
         ({"policy": {"kind": "wait", "proceed_with": 2}}, "proceed_with, attempts: say when to go on .*; wait never"),

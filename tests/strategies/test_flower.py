@@ -225,6 +225,11 @@ def test_flower_refuses_beforehand_to_go_on_without_some() -> None:
         assert len(play(make(one, settings, availability={"dropout": 0.6, "policy": "wait"}), START)) == 5
 
 
+def test_flower_that_asks_fewer_than_a_round_needs() -> None:
+    with pytest.raises(InputError, match=r"^availability.policy.proceed_with: 5, but a round has 3 organizations"):
+        make("FedAvg", {"fraction_train": 0.5}, availability=GONE)
+
+
 def test_flower_that_must_stop_is_rehearsed_up_to_there() -> None:
     strategy = make("FedAvg", rounds=30, availability={"dropout": 0.05, "policy": "stop"})
     states = play(strategy, START)
