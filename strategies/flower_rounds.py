@@ -50,14 +50,14 @@ class FlowerRounds:
         self,
         nodes: Sequence[Sequence[int]],
         metrics: Mapping[int, Mapping[str, float]],
-        answering: Callable[[int, Collection[int]], Collection[int]],
+        answering: Callable[[int, Collection[int]], Collection[int]] = lambda _, asked: asked,
     ) -> tuple[list[Rehearsed], list[str]]:
         """Plays all rounds with stand-ins for weights, each client's unlike the others'.
 
         Args:
             nodes: that are there, for each round.
             metrics: that each node might report.
-            answering: which of the nodes that are asked in a round (from 1) answer; nobody: there are no more rounds.
+            answering: which of the nodes that are asked in a round (from 1) answer; nobody: it is the last one.
 
         Returns:
             The rounds, and what a person should know of them, a sentence each.

@@ -13,13 +13,13 @@ from store_runs import computed, run
 from raysim.tables.io import read_table
 
 GONE: dict[str, Any] = {"dropout": 0.4, "round_spread": 0.5, "organization_spread": 0.5, "deadline_s": 60}
-ROUNDS = {"rounds": 4, "local_epochs": 1}
+ROUNDS = {"rounds": 3, "local_epochs": 1}
 STRATEGIES: list[dict[str, Any]] = [
     {"fedavg": {**ROUNDS, "availability": GONE}},
     {"fedyogi": {**ROUNDS, "availability": GONE}},
     {"fedavg": {**ROUNDS, "label": "patient", "availability": {**GONE, "policy": "wait"}}},
 ]
-MEASURE = {"perplexity": {"when": {"every_rounds": 3}, "training_sequences": 4}}
+MEASURE = {"perplexity": {"when": {"every_rounds": 2}, "training_sequences": 4}}
 
 WATCH = """
 import os, signal, threading, time
@@ -47,7 +47,7 @@ def finished(
 def test_the_table_says_who_trained(finished: tuple[Path, Path]) -> None:
     _, out = finished
     rows = read_table(out, "participation").to_pylist()
-    assert len(rows) == 3 * 4 * 3
+    assert len(rows) == 3 * 3 * 3
     norms = read_table(out, "update_norms").to_pylist()
     places = ([(row["strategy"], row["round"], row["organization"]) for row in part] for part in (norms, rows))
     trained, members = map(list, places)
@@ -62,12 +62,12 @@ def test_the_table_says_who_trained(finished: tuple[Path, Path]) -> None:
     assert computed(out)["train"] < sum(row["took_part"] for row in rows)
 
 
-def test_models_are_measured_every_three_rounds_and_in_the_end(finished: tuple[Path, Path]) -> None:
+def test_models_are_measured_every_two_rounds_and_in_the_end(finished: tuple[Path, Path]) -> None:
     _, out = finished
     scored = set(read_table(out, "losses").column("model").to_pylist())
     models = [row for row in read_table(out, "models").to_pylist() if row["model"] in scored]
     assert {(row["strategy"], row["index"]) for row in models} == {
-        (label, index) for label in ("fedavg", "fedyogi", "patient") for index in (0, 3, 4)
+        (label, index) for label in ("fedavg", "fedyogi", "patient") for index in (0, 2, 3)
     }
 
 
@@ -77,11 +77,11 @@ def test_plan_and_report_say_who_takes_part(finished: tuple[Path, Path], tmp_pat
     there, gone = sum(row["took_part"] for row in rows), sum(row["reason"] == "dropped out" for row in rows)
     planned = raysim("plan", path, "--out", tmp_path / "none")
     text = " ".join(planned.stdout.split())
-    told = f"Participation (fedyogi): {there} of 12 times that an organization is asked to train ({gone} drop out,"
+    told = f"Participation (fedyogi): {there} of 9 times that an organization is asked to train ({gone} drop out,"
     assert told in text
     report = (out / "report.html").read_text("utf-8")
     assert "Who took part" in report
-    assert f"{there} ({there / 12:.0%})" in report
+    assert f"{there} ({there / 9:.0%})" in report
 
 
 def test_killed_and_resumed_once_gives_equal_tables(finished: tuple[Path, Path], tmp_path: Path) -> None:
