@@ -85,7 +85,7 @@ AVAILABILITY: dict[type[Settings], dict[str, tuple[dict[str, Any], dict[str, Any
         "dropout": ({"dropout": 0.5}, {"dropout": {"a": 0.5}}),
         "seconds_per_1k_tokens": (_UNEQUAL, {**_UNEQUAL, "seconds_per_1k_tokens": 0.5}),
         "organization_spread": (_UNEQUAL, {**_UNEQUAL, "organization_spread": 2}),
-        "round_spread": tuple({"deadline_s": 16, "round_spread": sigma} for sigma in (0.1, 2)),
+        "round_spread": ({"deadline_s": 16, "round_spread": 0.1}, {"deadline_s": 16, "round_spread": 2}),
         "transfer_s": (_UNEQUAL, {**_UNEQUAL, "transfer_s": 4}),
         "deadline_s": (_UNEQUAL, {**_UNEQUAL, "deadline_s": 8}),
         "policy": (_UNEQUAL, {**_UNEQUAL, "policy": "wait"}),
@@ -93,7 +93,7 @@ AVAILABILITY: dict[type[Settings], dict[str, tuple[dict[str, Any], dict[str, Any
     PolicySettings: {
         "kind": ({**_UNEQUAL, "policy": "wait"}, {**_UNEQUAL, "policy": "stop"}),
         "proceed_with": (_UNEQUAL, {**_UNEQUAL, "policy": {"proceed_with": 2}}),
-        "attempts": tuple({"dropout": 0.9, "policy": {"attempts": n}} for n in (1, 30)),
+        "attempts": ({"dropout": 0.9, "policy": {"attempts": 1}}, {"dropout": 0.9, "policy": {"attempts": 30}}),
     },
 }
 """For each setting of availability two values that have other organizations take part."""
