@@ -72,6 +72,8 @@ class DPFedAvg(FederatedStrategy):
 
     def __init__(self, settings: DPFedAvgSettings, federation: Federation) -> None:
         super().__init__(settings, federation)
+        if settings.availability:
+            raise InputError("availability: who drops out of a round is not accounted for; leave it out")
         self._dp = settings
         self._expected = settings.clients or len(federation.clients)
         self._rate = self._expected / len(federation.clients)

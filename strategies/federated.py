@@ -1,17 +1,21 @@
 """Training in rounds: clients train at once from the server's model, and the server makes the next one of theirs.
 
 Here are the rounds, who trains in each, and for how long; a subclass says how the server combines what it receives.
+Where organizations may be missing (`availability`), who will be is known beforehand, and they are not trained at all.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import pydantic
 from raysim.strategies.adapters import AdapterAverage, check_adapters
+from raysim.strategies.availability import Availability, AvailabilitySettings
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, seed_of
+from raysim.simulation.participation import ClientParticipation, RoundParticipation
 from raysim.simulation.strategy import (
     ClientInfo,
     ClientUpdate,
@@ -22,6 +26,7 @@ from raysim.simulation.strategy import (
     StrategySettings,
     TrainInstruction,
 )
+from raysim.training.batches import rows_in
 from raysim.training.compression import CompressionSettings
 from raysim.training.upload_form import UploadForm
 from raysim.training.weights import Flat
@@ -31,7 +36,7 @@ class FederatedSettings(StrategySettings):
     """Rounds of training and aggregation."""
 
     CHOOSE_VARIANTS = frozenset({"leave_one_out"})
-    ADDED = frozenset({"local_steps", "compression"})
+    ADDED = frozenset({"local_steps", "compression", "availability"})
 
     rounds: int = pydantic.Field(default=10, ge=1, description="rounds of training and aggregation")
     local_epochs: int | None = pydantic.Field(
@@ -65,6 +70,10 @@ class FederatedSettings(StrategySettings):
             )
         return value
 
+    availability: AvailabilitySettings | None = pydantic.Field(
+        default=None, description="who is slow, late or gone in a round, in simulated time; unset: nobody, and no time"
+    )
+
     @pydantic.model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.local_steps and self.local_epochs:
@@ -81,6 +90,15 @@ class FederatedSettings(StrategySettings):
         if self.local_steps:
             return 1
         return self.local_epochs or max(1, epochs // self.rounds)
+
+    def least_clients(self, organizations: int) -> int:
+        """How many of `organizations` take part in a round at least.
+
+        Raises:
+            InputError: a round goes on only with more than it has.
+        """
+        selected = min(self.clients or organizations, organizations)
+        return self.availability.least(selected) if self.availability else selected
 
     def cautions(self, epochs: int) -> Sequence[str]:
         local = self.epochs_a_round(epochs)
@@ -110,16 +128,21 @@ class FederatedStrategy(ABC):
         self._seed = federation.seed
         self._local_epochs = settings.epochs_a_round(federation.epochs)
         self.order = " + ".join(federation.names)
+        tokens = {client.name: self._round_tokens(client, federation) for client in federation.clients}
+        model = settings.availability
+        self._availability = Availability(model, federation.seed, tokens) if model else None
 
     @classmethod
     def variants(cls, settings: FederatedSettings, federation: Federation) -> Sequence[Self]:
         """One variant, and with `leave_one_out` one more for each organization that is left out.
 
         Raises:
-            InputError: more clients a round than there are organizations, or none left when one is left out; or a way
-                of averaging adapters that does not fit the model.
+            InputError: more clients a round than there are organizations, none left when one is left out,
+                `availability` that does not fit them, or a way of averaging adapters that does not fit the model.
         """
         check_adapters(settings.way_of_adapters, federation.adapters)
+        if settings.availability:
+            settings.availability.check_names(federation.names)
         federations = [federation]
         if settings.leave_one_out:
             federations += [federation.without(name) for name in federation.names]
@@ -128,6 +151,7 @@ class FederatedStrategy(ABC):
             raise InputError("leave_one_out: needs two organizations or more")
         if settings.clients is not None and settings.clients > smallest:
             raise InputError(f"clients: {settings.clients} a round, but there are {smallest} organizations")
+        settings.least_clients(smallest)
         return [cls(settings, part) for part in federations]
 
     def recipe(self) -> dict[str, Any]:
@@ -137,9 +161,9 @@ class FederatedStrategy(ABC):
         return State(model, tensors={"weights": weights})
 
     def plan(self, state: State) -> Sequence[TrainInstruction]:
-        if state.round == self._settings.rounds:
+        if state.round == self._settings.rounds or self.ends(state):
             return []
-        clients = self._clients(state.round)
+        clients = self._participants(state.round)
         return [self._instruction(state, client, self._upload(state, client)) for client in clients]
 
     @abstractmethod
@@ -152,8 +176,48 @@ class FederatedStrategy(ABC):
         final = state.round == self._settings.rounds
         return [ModelCheckpoint(state.model, "round", state.round, final)]
 
+    def participation(self) -> Iterable[RoundParticipation]:
+        """See `raysim.simulation.participation.TakesAttendance`."""
+        if self._availability:
+            return self._drawn_rounds
+        return (
+            RoundParticipation(tuple(ClientParticipation(client.name, True) for client in self._clients(number)))
+            for number in range(self._settings.rounds)
+        )
+
+    def ends(self, state: State) -> str:
+        """Why the run ends in the round after `state`; empty: it goes on."""
+        if not self._availability or state.round >= self._settings.rounds:
+            return ""
+        return self._drawn_rounds[state.round].ends
+
+    @cached_property
+    def _drawn_rounds(self) -> tuple[RoundParticipation, ...]:
+        """Who is there in each round, up to one in which the run ends; drawn once, for schedules span many rounds."""
+        assert self._availability is not None, "organizations may be missing"
+        found: list[RoundParticipation] = []
+        while len(found) < self._settings.rounds and not (found and found[-1].ends):
+            number = len(found)
+            found.append(self._availability.round(number, [client.name for client in self._clients(number)]))
+        return tuple(found)
+
+    def _participants(self, finished_rounds: int) -> Sequence[ClientInfo]:
+        """The clients of the next round that the server aggregates, in the federation's order."""
+        selected = self._clients(finished_rounds)
+        if not self._availability:
+            return selected
+        there = self._drawn_rounds[finished_rounds].names
+        return [client for client in selected if client.name in there]
+
+    def _round_tokens(self, client: ClientInfo, federation: Federation) -> int:
+        """Tokens that a client trains on in a round."""
+        sequences = client.num_sequences * self._local_epochs
+        if self._settings.local_steps:
+            sequences = rows_in(self._settings.local_steps, client.num_sequences, federation.batch_size)
+        return sequences * federation.sequence_length
+
     def _clients(self, finished_rounds: int) -> Sequence[ClientInfo]:
-        """The clients of the next round, in the federation's order.
+        """The clients that are selected for the next round, in the federation's order.
 
         Those with the smallest of numbers that are drawn by seed, round and name alone: settings of one seed see the
         same clients, and a federation without an organization those of the whole one as far as they are there.
@@ -188,7 +252,8 @@ class FederatedStrategy(ABC):
         """Rounds that a client's schedule spans: a reset one starts anew in each, a kept one ends with its last."""
         if not self._keep:
             return 1
-        return sum(client in self._clients(number) for number in range(self._settings.rounds))
+        rounds = len(self._drawn_rounds) if self._availability else self._settings.rounds
+        return sum(client in self._participants(number) for number in range(rounds))
 
     def _states_kept(self, state: State, results: Sequence[ClientUpdate]) -> dict[str, Key]:
         """For each organization the key of its last stage, where it keeps something from one round to the next."""

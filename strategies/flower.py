@@ -7,7 +7,7 @@ what it keeps between rounds is in the `State`, so that a run resumes to the sam
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ class RehearsedRound:
     """What a round asks for, whatever the weights are.
 
     Attributes:
-        proximal_mu: for each node that trains the weight of FedProx's proximal term, 0 for none.
+        proximal_mu: for each node that is asked to train the weight of FedProx's proximal term, 0 for none.
         memory: what the class keeps after it, with the numbers of the rehearsal.
         arrays: names of the arrays that it keeps.
     """
@@ -84,7 +84,7 @@ class Flower(FederatedStrategy):
         metrics = {self._nodes[one.name]: _metrics(one.num_sequences, 1.0) for one in federation.clients}
         rounds = self._flower_rounds()
         self._class_name = rounds.class_name
-        rehearsed, remarks = rounds.rehearse(there, metrics)
+        rehearsed, remarks = rounds.rehearse(there, metrics, self._answering)
         self._rehearsed = tuple(RehearsedRound(*one) for one in rehearsed)
         for remark in remarks:
             warnings.warn(f"strategies: {settings.label or 'flower'}: {self._class_name}: {remark}", Adjusted, 2)
@@ -128,6 +128,18 @@ class Flower(FederatedStrategy):
     def _clients(self, finished_rounds: int) -> Sequence[ClientInfo]:
         asked = self._rehearsed[finished_rounds].proximal_mu
         return [client for client in self._all_clients if self._nodes[client.name] in asked]
+
+    def _answering(self, number: int, asked: Collection[int]) -> Collection[int]:
+        """Of the nodes that are asked in round `number` (from 1) those that answer; nobody: the run ends there.
+
+        Raises:
+            InputError: the round is to go on only with more than are asked.
+        """
+        if not self._availability:
+            return asked
+        names = [name for name, node in self._nodes.items() if node in asked]
+        self._availability.settings.least(len(names))
+        return [self._nodes[name] for name in self._availability.round(number - 1, names).names]
 
     def _available(self, finished_rounds: int) -> list[int]:
         """Nodes that are there in the next round."""

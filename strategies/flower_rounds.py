@@ -1,6 +1,6 @@
 """Rounds of one of Flower's strategies: rehearsed before a run with a model of four numbers, and for real."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,8 +22,8 @@ _MOVED = np.array([1.0, -2.0, 0.5, 3.0], np.float32) / 64
 """By what training moves the stand-in of a model, times a number of the client's own."""
 
 Rehearsed = tuple[dict[int, float], dict[str, Any], tuple[str, ...]]
-"""Of a round, whatever the weights are: for each node that trains the weight of its proximal term, what the class keeps
-after it as JSON values, and the names of the arrays that it keeps."""
+"""Of a round, whatever the weights are: for each node that is asked the weight of its proximal term, what the class
+keeps after it as JSON values, and the names of the arrays that it keeps."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,17 @@ class FlowerRounds:
         return f"{found.__module__}.{found.__qualname__}"
 
     def rehearse(
-        self, nodes: Sequence[Sequence[int]], metrics: Mapping[int, Mapping[str, float]]
+        self,
+        nodes: Sequence[Sequence[int]],
+        metrics: Mapping[int, Mapping[str, float]],
+        answering: Callable[[int, Collection[int]], Collection[int]] = lambda _, asked: asked,
     ) -> tuple[list[Rehearsed], list[str]]:
         """Plays all rounds with stand-ins for weights, each client's unlike the others'.
 
         Args:
             nodes: that are there, for each round.
             metrics: that each node might report.
+            answering: which of the nodes that are asked in a round (from 1) answer; nobody: it is the last one.
 
         Returns:
             The rounds, and what a person should know of them, a sentence each.
@@ -64,10 +68,14 @@ class FlowerRounds:
         rounds, weights, number, unknown = [], _START, 0, set[str]()
         try:
             server = self._server()
-            for number, there in enumerate(nodes, start=1):
-                messages = server.configure(number, weights, there)
+            for number, available in enumerate(nodes, start=1):
+                messages = server.configure(number, weights, available)
                 unknown |= unknown_config(messages)
-                replies = {node: (_stand_in(weights, node / number), one) for node, one in metrics.items()}
+                there = answering(number, _asked(messages))
+                if not there:
+                    rounds.append((_asked(messages), {}, ()))
+                    break
+                replies = {node: (_stand_in(weights, node / number), metrics[node]) for node in there}
                 weights = server.aggregate(number, messages, replies, weights.shape)
                 memory, arrays = server.remembered(weights)
                 rounds.append((_asked(messages), memory, tuple(arrays)))
@@ -93,7 +101,7 @@ class FlowerRounds:
             memory: what else it kept.
             nodes: that are there.
             planned: what the rehearsal found of the nodes that train.
-            replies: of these nodes.
+            replies: of these nodes; one without a reply has failed.
 
         Returns:
             Tensors and memory after the round.

@@ -11,9 +11,9 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.mod import adaptiveclipping_mod
-from flwr.common.constant import SType
+from flwr.common.constant import ErrorCode, SType
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy as FlowerStrategy
 from flwr.supercore.differential_privacy import KEY_CLIPPING_NORM
@@ -151,18 +151,20 @@ class FlowerServer:
         Args:
             number: of the round.
             messages: that `configure` gave.
-            replies: by node.
+            replies: by node; one without a reply is there as an error, as Flower's own clients that fail are.
             shape: of the weights.
 
         Raises:
             Refused: the strategy failed, gave no model, or one of another shape.
         """
         with flower_call(seed_of(self._seed, "flower", "aggregate", number)) as heard:
-            answers = [_answer(message, replies[message.metadata.dst_node_id]) for message in messages]
+            answers = [_answer(message, replies.get(message.metadata.dst_node_id)) for message in messages]
             arrays, _ = self.strategy.aggregate_train(number, answers)
         self.warnings += heard
         if arrays is None:
-            raise Refused(explained(f"makes no model of {len(answers)} replies", heard))
+            failed = len(answers) - len(replies)
+            failures = f" and {failed} failure{'s' * (failed > 1)}" if failed else ""
+            raise Refused(explained(f"makes no model of {len(replies)} replies{failures}", heard))
         after = arrays[WEIGHTS].numpy() if list(arrays) == [WEIGHTS] else None  # which copies it
         if after is None or after.shape != shape:
             shapes = {name: array.shape for name, array in arrays.items()}
@@ -209,8 +211,13 @@ def _check_messages(messages: Sequence[Message], nodes: Sequence[int], model: by
             raise Refused("sends a model that is not the server's, which raysim's clients train from")
 
 
-def _answer(message: Message, reply: NodeReply) -> Message:
-    """The reply of a node, clipped as a client of Flower's does it where the message has a norm to clip to."""
+def _answer(message: Message, reply: NodeReply | None) -> Message:
+    """The reply of a node, clipped as a client of Flower's does it where the message has a norm to clip to.
+
+    Without one it is what Flower's runtime gives for a node that does not answer in time.
+    """
+    if reply is None:
+        return Message(Error(ErrorCode.NODE_UNAVAILABLE, "takes no part in the round"), reply_to=message)
     weights, metrics = reply
     name = next(iter(message.content.array_records))
     content = RecordDict({name: ArrayRecord({WEIGHTS: packed(weights)}), "metrics": MetricRecord(dict(metrics))})

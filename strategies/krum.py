@@ -39,11 +39,13 @@ class Krum(Combining):
         super().__init__(settings, federation)
         self._byzantine = settings.byzantine
         self._num_clients = settings.clients or len(federation.clients)
-        most = max(0, (self._num_clients - 3) // 2)
+        self._least_clients = settings.least_clients(self._num_clients)
+        most = max(0, (self._least_clients - 3) // 2)
         if self._byzantine > most:
+            at_least = " at least" if self._least_clients < self._num_clients else ""
             raise InputError(
-                f"byzantine: {self._byzantine} of {self._num_clients} clients a round, of whom Krum needs more than"
-                f" 2 * byzantine + 2; write at most {most}"
+                f"byzantine: {self._byzantine} of {self._least_clients} clients a round{at_least}, of whom Krum needs"
+                f" more than 2 * byzantine + 2; write at most {most}"
             )
 
     def recipe(self) -> dict[str, Any]:
@@ -86,14 +88,17 @@ class MultiKrum(Krum):
 
     def __init__(self, settings: MultiKrumSettings, federation: Federation) -> None:
         super().__init__(settings, federation)
-        self._selected = settings.selected or self._num_clients - self._byzantine
+        self._selected = settings.selected
+        if self._least_clients == self._num_clients:
+            self._selected = settings.selected or self._num_clients - self._byzantine
         self._weighting: Weighting = settings.weighting
-        if self._selected > self._num_clients:
-            raise InputError(f"selected: {self._selected}, but a round has {self._num_clients} clients")
+        if self._selected and self._selected > self._least_clients:
+            at_least = " at least" if self._least_clients < self._num_clients else ""
+            raise InputError(f"selected: {self._selected}, but a round has {self._least_clients} clients{at_least}")
 
     def recipe(self) -> dict[str, Any]:
         return {**super().recipe(), "selected": self._selected, "weighting": self._weighting}
 
     def _combine(self, state: State, results: Sequence[ClientUpdate]) -> Flat:
-        best = sorted(self._best(results)[: self._selected])
+        best = sorted(self._best(results)[: self._selected or len(results) - self._byzantine])
         return average_of([results[i] for i in best], self._weighting)

@@ -28,6 +28,7 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
         f"The store will hold about {_bytes(planned['peak_bytes'])} at most,"
         f" {_bytes(planned['bytes'])} in the end (store.keep: {planned['keep']}).",
         *_memory_lines(planned["memory"]),
+        *_participation_lines(planned.get("participation", {})),
         "Settings share stages that begin alike, so their sum may be more than what is computed.",
         *_detectable_lines(planned.get("detectable", [])),
         *(f"Warning: {warning}." for warning in planned["warnings"]),
@@ -42,6 +43,16 @@ def _detectable_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
     seen = "as much as in the run that is there" if any(row["seen"] for row in found) else "as docs/methods.md assumes"
     lines = [f"Detectable effects, at 80 % power, if contrasts vary {seen}: {', '.join(told)}."] if told else []
     return lines + [f"No verdict on {', '.join(names)}: {why}." for why, names in reasons.items()]
+
+
+def _participation_lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Of each setting with organizations that may be missing, who will take part; all of it is drawn already."""
+    return [
+        f"Participation ({label}): {one['took_part']} of {one['asked']} times that an organization is asked to train"
+        f" ({one['dropped_out']} drop out, {one['late']} late, {one['begun_again']} rounds begun again),"
+        f" {_seconds(one['seconds'])} of simulated time a run."
+        for label, one in found.items()
+    ]
 
 
 def _time_line(planned: Mapping[str, Any]) -> str:

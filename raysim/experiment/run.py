@@ -40,11 +40,12 @@ from raysim.experiment.plan import (
 from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
 from raysim.experiment.setup import Setup, set_up
 from raysim.experiment.source_versions import source_versions
-from raysim.experiment.write_tables import corpora_rows, model_rows, write_joined, write_rows
+from raysim.experiment.write_tables import corpora_rows, model_rows, participation_rows, write_joined, write_rows
 from raysim.matching import held_out
 from raysim.measures.evaluation_plan import measured_models
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.registry import measures
+from raysim.simulation.participation import absentees, participation_counts
 from raysim.simulation.privacy import privacy_cautions, privacy_rows
 from raysim.store.references import References
 from raysim.store.retention import Retention, parents_of
@@ -204,7 +205,8 @@ async def _run(
     begin(run_plan)
     setup, planned = run_plan.setup, run_plan.plan
     observer.expect(run_plan.pending)
-    for caution in cautions(loaded, setup.client_stats):
+    attendance = participation_rows(setup.strategy_runs)
+    for caution in (*cautions(loaded, setup.client_stats), *planned.stops, *absentees(attendance)):
         observer.note(caution)
     recipes = {**planned.recipes, **{key: one.recipe for key, one in run_plan.evaluations.items()}}
     # Snapshots of stages are models, too, and have no recipe in the plan.
@@ -241,6 +243,7 @@ async def _run(
     write_rows(folder, "update_norms", [row for one in done.trainer.rounds for row in one.rows()])
     write_rows(folder, "update_sizes", [row for one in done.trainer.rounds for row in one.size_rows()])
     write_rows(folder, "privacy", list(privacy_rows(setup.strategy_runs)))
+    write_rows(folder, "participation", attendance)
     corpora, drops = corpora_rows(setup.client_stats.values(), setup.reference_drops)
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
@@ -296,7 +299,10 @@ def plan_experiment(options: Options) -> dict[str, Any]:
     warnings = cautions(loaded, run_plan.setup.client_stats) + held_out.cautions(copied)
     costing = costs(loaded, run_plan)
     warnings += privacy_cautions(run_plan.setup.strategy_runs, tried_parameters(loaded, run_plan).trained)
-    found = {"material": _material(loaded, run_plan.setup), "warnings": warnings}
+    attendance = participation_rows(run_plan.setup.strategy_runs)
+    warnings += [*run_plan.plan.stops, *absentees(attendance)]
+    there = {label: asdict(counts) for label, counts in participation_counts(attendance).items()}
+    found = {"material": _material(loaded, run_plan.setup), "participation": there, "warnings": warnings}
     return {"name": loaded.experiment.name, "strategies": summary, **costing, **found}
 
 

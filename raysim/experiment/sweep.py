@@ -173,8 +173,11 @@ def plan(options: Options) -> dict[str, Any]:
                     "unique": len(planned.unique_stages()),
                     "new": len(new.plan.unique_stages()),
                     **cost,
-                    "warnings": cautions(point.loaded, new.setup.client_stats)
-                    + privacy_cautions(new.setup.strategy_runs, tried_parameters(point.loaded, new).trained),
+                    "warnings": [
+                        *cautions(point.loaded, new.setup.client_stats),
+                        *privacy_cautions(new.setup.strategy_runs, tried_parameters(point.loaded, new).trained),
+                        *planned.stops,
+                    ],
                 }
             )
         summary = everything.summary(store.has)

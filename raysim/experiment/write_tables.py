@@ -9,6 +9,8 @@ from raysim.core.run_folder import RunFolder
 from raysim.corpus.corpus import Drop
 from raysim.organizations.organization import ClientStats
 from raysim.simulation.executor import TrainedModel
+from raysim.simulation.loop import StrategyRun
+from raysim.simulation.participation import ClientParticipation, TakesAttendance
 from raysim.tables.io import TABLES, write_table
 from raysim.tables.names import PUBLIC
 from raysim.tables.spec import TableSpec
@@ -50,6 +52,35 @@ def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str,
                 "parameters": facts[seed]["parameters"],
             }
         )
+    return rows
+
+
+def participation_rows(strategy_runs: Iterable[StrategyRun]) -> list[dict[str, Any]]:
+    """Rows of ``participation``: every member of a federation in every round, selected or not."""
+    rows = []
+    for run in strategy_runs:
+        if not isinstance(run.strategy, TakesAttendance):
+            continue
+        for number, there in enumerate(run.strategy.participation(), start=1):
+            selected = {one.organization: one for one in there.clients}
+            for name in run.strategy.members:
+                one = selected.get(name, ClientParticipation(name, False, "not selected", 0))
+                rows.append(
+                    {
+                        "seed": run.context.seed,
+                        "strategy": run.label,
+                        "order": run.strategy.order,
+                        "round": number,
+                        "organization": name,
+                        "selected": name in selected,
+                        "took_part": one.took_part,
+                        "reason": one.reason,
+                        "attempts": one.attempts,
+                        "simulated_seconds": one.seconds,
+                        "round_attempts": there.attempts,
+                        "round_seconds": there.seconds,
+                    }
+                )
     return rows
 
 

@@ -20,6 +20,7 @@ from raysim.core.keys import Key, seed_of
 from raysim.core.settings import Settings
 from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
 from raysim.measures.base import ClientTask, EvalContext, Measure
+from raysim.measures.when import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
@@ -51,6 +52,9 @@ class PerplexitySettings(Settings):
         default=32,
         ge=0,
         description="of each organization, drawn once for all models, whose loss is the training loss; 0: not measured",
+    )
+    when: CheckpointKinds | None = pydantic.Field(
+        default=None, description="which of a strategy's models are measured; unset: all that there are"
     )
 
 

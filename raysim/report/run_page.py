@@ -34,6 +34,7 @@ from raysim.report.sections import (
     orders,
     organizations,
     overview,
+    participation,
     privacy,
     update_sizes,
     zeros,
@@ -111,9 +112,9 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
     memorized = counterfactuals.section(results, derived["counterfactuals"])
     attacked, averaged = file_attacks.section(results, derived["file_attacks"]), adapters.section(results)
+    of_rounds = update_sizes.section(results), privacy.section(results), participation.section(results)
     return [
-        *(s for s in (memorized, attacked, averaged, update_sizes.section(results)) if s is not None),
-        *(s for s in (privacy.section(results),) if s is not None),
+        *(section for section in (memorized, attacked, averaged, *of_rounds) if section is not None),
         _front(10, "gains", **table, answer=gains.who_gains(found), **quoted),
         _front(20, "frontier", at_zero=zeros.at_zero(results)),
         _front(30, "findings"),

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from raysim.cluster.backend import Shared
-from raysim.core.errors import Diverged
+from raysim.core.errors import Diverged, RunError
 from raysim.core.keys import Key, key_of, seed_of
 from raysim.simulation.base_model import BASE
 from raysim.simulation.lineage import Lineage
@@ -180,6 +180,10 @@ class TrainingExecutor:
     async def finish(self, strategy_run: StrategyRun) -> None:
         self._strategy_actors.end(strategy_run)
         await self._executor.flush()
+
+    async def stop(self, strategy_run: StrategyRun, why: str) -> None:
+        """Raises a `RunError` that says why."""
+        raise RunError(f"{strategy_run.name}: {why}; what was trained is kept, and the same command ends here again")
 
     def _canonical_key(self, key: Key) -> Key:
         """The key of a model, had everything up to it been trained with canonical settings; see `TrainTask.seed`."""

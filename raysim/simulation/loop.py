@@ -70,6 +70,10 @@ class Executor(Protocol):
         """Releases what the strategy run held."""
         ...
 
+    async def stop(self, strategy_run: StrategyRun, why: str) -> None:
+        """Ends a finished strategy run whose strategy cannot go on to its end."""
+        ...
+
 
 async def simulate(strategy_run: StrategyRun, executor: Executor) -> None:
     """Runs `strategy_run` to its end: instructions of a round at once, their updates in the order of the plan."""
@@ -82,3 +86,5 @@ async def simulate(strategy_run: StrategyRun, executor: Executor) -> None:
         updates = (executor.train(strategy_run, round_plan, one) for one in round_plan.instructions)
         round_plan = await executor.apply(strategy_run, round_plan, await asyncio.gather(*updates))
     await executor.finish(strategy_run)
+    if round_plan.ends:
+        await executor.stop(strategy_run, round_plan.ends)

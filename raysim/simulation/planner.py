@@ -11,6 +11,7 @@ from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
 from raysim.simulation.strategy_actor import NO_WEIGHTS, RoundPlan, StrategyActor
 from raysim.training.objectives import stateful
+from raysim.training.weights import Flat
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Plan:
         uploads: what clients send to be aggregated.
         recipes: of initial weights, stages and aggregations, by key, in that order.
         buffers: flat buffers of the size of the model that each of these puts into the store.
+        stops: where runs are known to end with an error, and why, a sentence each.
     """
 
     stages: list[PlannedStage] = field(default_factory=list)
@@ -59,6 +61,7 @@ class Plan:
     uploads: list[PlannedModel] = field(default_factory=list)
     recipes: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
     buffers: dict[Key, int] = field(default_factory=dict)
+    stops: list[str] = field(default_factory=list)
 
     def summary(self, cached: Callable[[Key], bool]) -> dict[str, dict[str, int]]:
         """For each setting: stages if every order ran alone (naive), unique ones, and those in the store."""
@@ -115,7 +118,7 @@ class Planner:
     def __init__(self) -> None:
         self.plan = Plan()
         self._strategy_actors: dict[StrategyRun, StrategyActor] = {}
-        self._tensors: dict[StrategyRun, tuple[str, ...]] = {}
+        self._tensors: dict[StrategyRun, Mapping[str, Flat]] = {}
 
     async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
         strategy_actor = self._strategy_actors[strategy_run] = StrategyActor(strategy_run.strategy)
@@ -152,10 +155,10 @@ class Planner:
         parent = round_plan.control["model"]
         recipe = strategy_run.context.aggregation(strategy_run.strategy, parent, results)
         key = key_of(recipe)
-        tensors = self._tensors.get(strategy_run, ("weights",))
-        arrays = [NO_WEIGHTS] * (len(tensors) + len(results))
-        aggregated = strategy_actor.aggregate(tensors, results, key, *arrays)
-        self._tensors[strategy_run] = aggregated.tensors
+        tensors = self._tensors.get(strategy_run, {"weights": NO_WEIGHTS})
+        given = *tensors.values(), *(result.weights for result in results)
+        aggregated = strategy_actor.aggregate(tuple(tensors), results, key, *given)
+        self._tensors[strategy_run] = dict(zip(aggregated.tensors, strategy_actor.new_tensors(), strict=True))
         self.plan.add(key, recipe, len(aggregated.tensors))
         self.plan.aggregations.append(key)
         planned = aggregated.plan
@@ -169,6 +172,9 @@ class Planner:
 
     async def finish(self, strategy_run: StrategyRun) -> None:
         del self._strategy_actors[strategy_run]
+
+    async def stop(self, strategy_run: StrategyRun, why: str) -> None:
+        self.plan.stops.append(f"{strategy_run.name}, seed {strategy_run.context.seed}: the run will end in {why}")
 
 
 async def plan(strategy_runs: Iterable[StrategyRun]) -> Plan:

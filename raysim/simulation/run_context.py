@@ -85,9 +85,15 @@ class RunContext:
             ClientInfo(name, one.sequences, one.tokens, round(diversity[name], 9), one.duplicate_share)
             for name, one in self.client_stats.items()
         )
-        trainer, adapters = self.trainer, Adapters.of(self.spec)
+        trainer = self.trainer
         return Federation(
-            clients, trainer.epochs, trainer.client_state, self.seed, batch_size=trainer.batch_size, adapters=adapters
+            clients,
+            trainer.epochs,
+            trainer.client_state,
+            self.seed,
+            sequence_length=trainer.sequence_length,
+            batch_size=trainer.batch_size,
+            adapters=Adapters.of(self.spec),
         )
 
     def stage(self, instruction: TrainInstruction) -> Stage:

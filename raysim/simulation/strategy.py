@@ -88,6 +88,7 @@ class Federation:
         seed: of training; what a strategy draws depends on it and never on the strategy's own models or settings, so
             that settings of one seed are paired.
         adapters: where they lie in the flat buffers of a model that has any; else None.
+        sequence_length: tokens of a packed sequence.
     """
 
     clients: tuple[ClientInfo, ...]
@@ -95,6 +96,7 @@ class Federation:
     client_state: Literal["keep", "reset"]
     seed: int = 0
     adapters: Adapters | None = None
+    sequence_length: int = 1
     batch_size: int = 1
 
     @property

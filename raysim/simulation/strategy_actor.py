@@ -9,6 +9,7 @@ import numpy as np
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, canonical_json
 from raysim.simulation.adapter_gaps import gaps_of
+from raysim.simulation.participation import TakesAttendance
 from raysim.simulation.round_norms import norms_of
 from raysim.simulation.strategy import (
     Averaging,
@@ -36,12 +37,14 @@ class RoundPlan:
         instructions: what to do next.
         checkpoints: models that now exist.
         over: whether nothing comes next.
+        ends: why the run cannot go on from here, and is to end with an error; empty: it can.
     """
 
     control: Mapping[str, Any]
     instructions: tuple[TrainInstruction, ...]
     checkpoints: tuple[ModelCheckpoint, ...]
     over: bool
+    ends: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,5 +130,7 @@ class StrategyActor:
 
     def _plan_of(self, state: State) -> RoundPlan:
         self._state = state
-        planned, checkpoints = tuple(self._strategy.plan(state)), tuple(self._strategy.checkpoints(state))
-        return RoundPlan(state.control(), planned, checkpoints, is_over(self._strategy, state, planned))
+        strategy = self._strategy
+        planned, checkpoints = tuple(strategy.plan(state)), tuple(strategy.checkpoints(state))
+        ends = strategy.ends(state) if isinstance(strategy, TakesAttendance) else ""
+        return RoundPlan(state.control(), planned, checkpoints, bool(ends) or is_over(strategy, state, planned), ends)

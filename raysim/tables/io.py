@@ -28,6 +28,7 @@ from raysim.tables.schemas.gains import GAINS
 from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
 from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
+from raysim.tables.schemas.participation import PARTICIPATION
 from raysim.tables.schemas.privacy import PRIVACY
 from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
@@ -53,6 +54,7 @@ TABLES: dict[str, TableSpec] = {
         UPDATE_NORMS,
         UPDATE_SIZES,
         PRIVACY,
+        PARTICIPATION,
         LOSSES,
         BASELINES,
         EXTRACTION,

@@ -38,6 +38,10 @@ def test_a_plan_counts_what_is_in_the_store_and_what_is_to_come() -> None:
     assert f"About 2.5 hours: {times}, on 2 slot(s); no run on this machine is known yet." in text
     assert "corrected by 3 earlier run(s) on this machine" in printed(plan_view(PLAN | {"runs_in_log": 3}))
     assert "Warning: few files." in printed(plan_view(PLAN | {"warnings": ["few files"]}))
+    there = {"asked": 30, "took_part": 21, "dropped_out": 6, "late": 3, "begun_again": 2, "seconds": 540.0}
+    attended = printed(plan_view(PLAN | {"participation": {"fedavg": there}}))
+    assert "Participation (fedavg): 21 of 30 times that an organization is asked to train (6 drop out, 3" in attended
+    assert "late, 2 rounds begun again), 9 minutes of simulated time a run." in attended
     assert "about 3.4 MB at most, 1.2 KB in the end (store.keep: leaves)" in text
     assert "Memory cannot be told beforehand of this model (no such family)." in text
 

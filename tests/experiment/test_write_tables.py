@@ -6,7 +6,7 @@ import pytest
 
 from raysim.cluster.backend import InlineBackend
 from raysim.core.run_folder import RunFolder
-from raysim.experiment.write_tables import corpora_rows, model_rows, write_rows
+from raysim.experiment.write_tables import corpora_rows, model_rows, participation_rows, write_rows
 from raysim.simulation.executor import TrainedModel
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.planner import plan
@@ -75,6 +75,33 @@ def test_steps_in_sequence_of_a_small_run(run_study):
     ]
     assert [(row["steps"], row["steps_in_sequence"]) for row in federated] == [(sum(per_client), max(per_client))]
     assert [(row["steps"], row["steps_in_sequence"]) for row in ordered] == [(sum(per_client), sum(per_client))]
+
+
+def test_every_member_has_a_row_a_round_whether_or_not_it_takes_part(make_context, strategy_runs_of, tmp_path):
+    gone = {"dropout": 0.4, "seconds_per_1k_tokens": 2}
+    entries = ["single", {"fedavg": {"rounds": 5, "clients": 2}}]
+    entries.append({"fedavg": {"label": "gone", "rounds": 5, "clients": 2, "availability": gone}})
+    runs = strategy_runs_of(make_context({"a": 10, "b": 20, "c": 30}), entries)
+    write_rows(RunFolder(tmp_path), "participation", participation_rows(runs))
+    rows = read_table(tmp_path, "participation").to_pylist()
+    places = [(row["strategy"], row["round"], row["organization"]) for row in rows]
+    assert places == [(label, n, name) for label in ("fedavg", "gone") for n in range(1, 6) for name in "abc"]
+    plain, some = rows[:15], rows[15:]
+    assert [row["selected"] for row in plain] == [row["selected"] for row in some]
+    for row in plain:
+        assert row["took_part"] == row["selected"] == (row["reason"] == "")
+        assert (row["simulated_seconds"], row["round_seconds"], row["attempts"]) == (None, None, int(row["selected"]))
+    # 64 tokens a sequence, for 4 epochs in 5 rounds one in each, 2 s a thousand.
+    expected = {"a": 10, "b": 20, "c": 30}
+    for row in some:
+        seconds = expected[row["organization"]] * 64 / 1000 * 2 if row["selected"] else None
+        assert row["simulated_seconds"] == (seconds if seconds is None else pytest.approx(seconds))
+        assert row["took_part"] == (row["reason"] == "")
+    planned = asyncio.run(plan(runs))
+    trained = {(s.strategy_run.label, s.round + 1, s.instruction.organizations[0]) for s in planned.stages}
+    assert {place for place, row in zip(places, rows, strict=True) if row["took_part"]} == {
+        one for one in trained if one[0] != "single"
+    }
 
 
 def test_corpora_and_drops_have_a_row_each(make_context):

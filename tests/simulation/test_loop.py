@@ -45,6 +45,17 @@ def test_instructions_of_a_round_run_at_once_and_are_applied_in_order(make_conte
     assert executor.calls == ["initial 0", *one_round, "round 1", *one_round, "round 2", "finish"]
 
 
+def test_a_strategy_that_cannot_go_on_ends_and_says_why(make_context) -> None:
+    context = make_context({"a": 3, "b": 4})
+    never = {"dropout": {"b": 0.99}, "policy": "stop"}
+    (strategy_run,) = strategy_runs(resolve({"fedavg": {"rounds": 2, "availability": never}}, "s"), context)
+    executor = Recording()
+    asyncio.run(simulate(strategy_run, executor))
+    assert executor.calls == ["initial 0", "finish"]
+    told = "fedavg, seed 1: the run will end in round 1: b drops out, and availability.policy is stop"
+    assert executor.plan.stops == [told]
+
+
 def test_a_name_has_the_order_where_there_are_several(make_context, strategy_runs_of) -> None:
     context = make_context({"a": 3, "b": 4})
     assert [run.name for run in strategy_runs_of(context, [{"fedavg": {"rounds": 1}}])] == ["fedavg"]

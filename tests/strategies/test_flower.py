@@ -1,5 +1,6 @@
 """Flower's strategies over raysim's organizations, beside Flower's own classes driven by hand."""
 
+import itertools
 import json
 import pickle
 import random
@@ -186,6 +187,56 @@ def test_a_class_of_ones_own_keeps_whatever_can_be_written(through_files) -> Non
     # table (1, 3): 3 + .5 * 2 + 2 = 6.
     states = play(own("Remembering", {"scale": 0.5}, rounds=2), [0.0, 0.0], lambda _, __, w: w + np.float32(1))
     assert [state.tensors["weights"].tolist() for state in states] == [[0, 0], [2, 2], [6, 6]]
+
+
+GONE = {"dropout": 0.4, "policy": {"proceed_with": 5, "attempts": 50}}
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [
+        ("FedAvg", lambda sent, counts: np.average(sent, axis=0, weights=counts)),
+        ("FedMedian", lambda sent, _: np.median(sent, axis=0)),
+    ],
+    ids=["mean", "median"],
+)
+def test_flower_aggregates_those_who_are_there(name: str, mean: Callable[..., Any]) -> None:
+    """Seven organizations are asked, some of them fail; beside NumPy, and the same are missing as under FedAvg."""
+    federation = federation_of(7)
+    strategy = make(name, federation=federation, availability=GONE)
+    states = play(strategy, START)
+    (paired,) = FedAvg.variants(FedAvgSettings(rounds=4, availability=GONE), federation)  # type: ignore[arg-type]
+    assert list(strategy.participation()) == list(paired.participation())
+    number_there = set()
+    for number, (before, after) in enumerate(itertools.pairwise(states), start=1):
+        there = ["abcdefg".index(one.organizations[0]) + 1 for one in strategy.plan(before)]
+        number_there.add(len(there))
+        sent = [moved(number, node, before.tensors["weights"]) for node in there]
+        np.testing.assert_allclose(after.tensors["weights"], mean(sent, there), rtol=1e-5, atol=1e-6)
+    assert len(number_there) > 1
+
+
+def test_flower_refuses_beforehand_to_go_on_without_some() -> None:
+    """Differential privacy takes no failures, and Bulyan needs seven replies."""
+    name = "DifferentialPrivacyServerSideFixedClipping"
+    for one, settings in ((name, NEURAL[name]), ("Bulyan", NEURAL["Bulyan"])):
+        with pytest.raises(InputError, match=r"in a rehearsal of round 1: .*makes no model of \d replies and \d fail"):
+            make(one, settings, availability={"dropout": 0.6})
+        assert len(play(make(one, settings, availability={"dropout": 0.6, "policy": "wait"}), START)) == 5
+
+
+def test_flower_that_asks_fewer_than_a_round_needs() -> None:
+    with pytest.raises(InputError, match=r"^availability.policy.proceed_with: 5, but a round has 3 organizations"):
+        make("FedAvg", {"fraction_train": 0.5}, availability=GONE)
+
+
+def test_flower_that_must_stop_is_rehearsed_up_to_there() -> None:
+    strategy = make("FedAvg", rounds=30, availability={"dropout": 0.05, "policy": "stop"})
+    states = play(strategy, START)
+    *through, end = strategy.participation()
+    assert (len(states) - 1, strategy.ends(states[-1])) == (len(through), end.ends)
+    assert 0 < len(through) < 29
+    assert end.ends.endswith("and availability.policy is stop")
 
 
 def test_a_plan_takes_no_weights() -> None:

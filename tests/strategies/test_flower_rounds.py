@@ -21,6 +21,17 @@ def test_a_rehearsal_names_nodes_memory_and_arrays_of_each_round() -> None:
     assert remarks == []
 
 
+def test_a_rehearsal_goes_on_without_those_who_fail_and_ends_where_all_do() -> None:
+    rounds = FlowerRounds(f"{FLOWER}.FedAvg", {}, 1)
+    there = {1: [1, 3], 2: [2], 3: []}
+    rehearsed, _ = rounds.rehearse([[1, 2, 3]] * 9, METRICS, lambda number, _: there[number])
+    assert [set(asked) for asked, _, _ in rehearsed] == [{1, 2, 3}] * 3
+    nothing = FlowerRounds("flower_peers:Changed", {"how": "nothing", "always": True}, 1)
+    for some, told in (([1, 2], "of 2 replies and 1 failure"), ([1], "of 1 replies and 2 failures")):
+        with pytest.raises(InputError, match=rf"in a rehearsal of round 1: makes no model {told}$"):
+            nothing.rehearse([[1, 2, 3]], METRICS, lambda *_, some=some: some)
+
+
 def test_remarks_come_once() -> None:
     _, remarks = FlowerRounds(f"{FLOWER}.FedProx", {}, 1).rehearse([[1, 2, 3]] * 3, METRICS)
     assert len(remarks) == 1

@@ -57,6 +57,21 @@ def test_a_model_of_float64_is_rounded_once() -> None:
     assert after.dtype == np.float32
 
 
+def test_a_node_without_a_reply_has_failed() -> None:
+    seen = []
+
+    class Counting(FedAvg):
+        def aggregate_train(self, server_round, replies):
+            seen.extend((reply.metadata.src_node_id, reply.has_error()) for reply in replies)
+            return super().aggregate_train(server_round, replies)
+
+    server = FlowerServer(Counting, 1)
+    replies = {node: (WEIGHTS + np.float32(node), {"num-examples": node}) for node in (1, 3)}
+    after = server.aggregate(1, server.configure(1, WEIGHTS, [1, 2, 3]), replies, WEIGHTS.shape)
+    assert seen == [(1, False), (2, True), (3, False)]
+    np.testing.assert_allclose(after, WEIGHTS + (1 * 1 + 3 * 3) / 4, rtol=1e-6)
+
+
 def test_a_client_clips_and_tells_so() -> None:
     server = FlowerServer(lambda: DifferentialPrivacyClientSideAdaptiveClipping(FedAvg(), 0.0, 2, 1.0), 1)
     messages = server.configure(1, WEIGHTS, [1, 2])

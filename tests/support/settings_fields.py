@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
+from raysim.strategies.availability import AvailabilitySettings, PolicySettings
+
 from raysim.core.settings import Settings
 from raysim.simulation.registry import GROUP
 from raysim.training.compression import CompressionSettings, Int8, TopK
@@ -18,10 +20,15 @@ def settings_in(annotation: Any) -> list[type[Settings]]:
     return [found for argument in typing.get_args(annotation) for found in settings_in(argument)]
 
 
+def has_tuples(annotation: Any) -> bool:
+    """Whether a type is a tuple, or one among others, of which no path leads to an item."""
+    return typing.get_origin(annotation) is tuple or any(map(has_tuples, typing.get_args(annotation)))
+
+
 def fields(owner: type[Settings], prefix: str = "") -> Iterator[tuple[str, type[Settings]]]:
     """The path of every field below `owner` that is no settings itself, and whose field it is."""
     for name, field in owner.model_fields.items():
-        if inner := settings_in(field.annotation):
+        if (inner := settings_in(field.annotation)) and not has_tuples(field.annotation):
             key = {dict: "a.", list: "0."}.get(typing.get_origin(field.annotation), "")  # one stands for all
             yield from fields(inner[0], f"{prefix}{name}.{key}")
         else:
@@ -95,3 +102,22 @@ UPLOADS: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
     },
 }
 """For each setting of what clients send two settings of averaging that ask for other uploads, of four clients."""
+
+_UNEQUAL = {"deadline_s": 12, "round_spread": 0.5}
+AVAILABILITY: dict[type[Settings], dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
+    AvailabilitySettings: {
+        "dropout": ({"dropout": 0.5}, {"dropout": {"a": 0.5}}),
+        "seconds_per_1k_tokens": (_UNEQUAL, {**_UNEQUAL, "seconds_per_1k_tokens": 0.5}),
+        "organization_spread": (_UNEQUAL, {**_UNEQUAL, "organization_spread": 2}),
+        "round_spread": ({"deadline_s": 16, "round_spread": 0.1}, {"deadline_s": 16, "round_spread": 2}),
+        "transfer_s": (_UNEQUAL, {**_UNEQUAL, "transfer_s": 4}),
+        "deadline_s": (_UNEQUAL, {**_UNEQUAL, "deadline_s": 8}),
+        "policy": (_UNEQUAL, {**_UNEQUAL, "policy": "wait"}),
+    },
+    PolicySettings: {
+        "kind": ({**_UNEQUAL, "policy": "wait"}, {**_UNEQUAL, "policy": "stop"}),
+        "proceed_with": (_UNEQUAL, {**_UNEQUAL, "policy": {"proceed_with": 2}}),
+        "attempts": ({"dropout": 0.9, "policy": {"attempts": 1}}, {"dropout": 0.9, "policy": {"attempts": 30}}),
+    },
+}
+"""For each setting of availability two values that have other organizations take part."""

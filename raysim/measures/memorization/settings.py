@@ -18,7 +18,7 @@ from raysim.inference.settings import (
     Scheme,
     sampling_recipe,
 )
-from raysim.measures.when import CheckpointKinds
+from raysim.measures.when import CheckpointKinds, named
 
 PROMPTS_VERSION = 1
 PROMPT_FACTS_VERSION = 2
@@ -150,7 +150,7 @@ class MemorizationSettings(Settings):
         if self.uploads == "every_round" and "every_round" not in self.when:
             raise ValueError(
                 f"uploads: every_round needs the averages beside them; write when: every_round in place of"
-                f" {', '.join(self.when)}"
+                f" {', '.join(map(named, self.when))}"
             )
         return self
 

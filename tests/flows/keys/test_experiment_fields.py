@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hub_cache import COMMITS, publish
 from keyed_experiment import RAW, Keys, Patch, changed, keys_of, with_patch
-from settings_fields import ORDERS, STRATEGIES, UPLOADS, fields, others, settings_in
+from settings_fields import AVAILABILITY, ORDERS, STRATEGIES, UPLOADS, fields, others, settings_in
 
 from raysim.core.errors import InputError
 from raysim.core.settings import Settings
@@ -168,6 +168,7 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         f"model.pretrain.{name}": ({"model.pretrain": {"epochs": 2}}, [{f"model.pretrain.{name}": value}])
         for name, value in {"limit": "5 KB", "epochs": 3, "learning_rate": 0.1, "batch_size": 1, "seed": 2}.items()
     },
+    "measure.perplexity.when": ({}, [{"measure.perplexity.when": "final"}]),
     "measure.recital.when": ({}, [{"measure.recital.when": "every_round"}]),
     "measure.exposure.when": ({}, [{"measure.exposure.when": "every_round"}]),
     "measure.membership.when": ({}, [{"measure.membership.when": ["every_round"]}]),
@@ -250,7 +251,8 @@ def test_every_settings_class_is_reached() -> None:
             yield found
             yield from below(found)
 
-    of_strategies = {owner for point in STRATEGIES.values() for owner in point.Settings.__mro__} | ORDERS.keys()
+    of_strategies = {owner for point in STRATEGIES.values() for owner in point.Settings.__mro__}
+    of_strategies |= ORDERS.keys() | AVAILABILITY.keys()
     of_strategies |= {owner for found in UPLOADS for owner in found.__mro__}
     of_objectives = {point.load().Settings for point in entry_points(group=OBJECTIVES)}
     reached = {*PATHS.values(), *of_strategies, *of_objectives}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from settings_fields import ORDERS, STRATEGIES, UPLOADS, others
+from settings_fields import AVAILABILITY, ORDERS, STRATEGIES, UPLOADS, others
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key
@@ -25,6 +25,7 @@ STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
     ("incremental", "orders"): [[["a", "b"]]],
     ("cyclic", "orders"): [[["a", "b"]]],
     ("flower", "strategy"): ["flwr.serverapp.strategy.Krum"],
+    **{(name, "availability"): [{"dropout": 0.6}] for name in STRATEGIES},
 }
 
 STRATEGY_BASES: dict[str | tuple[str, str], dict[str, Any]] = {
@@ -116,6 +117,15 @@ def test_each_setting_of_uploads_changes_the_plan(context: RunContext) -> None:
             one, other = (plan_keys(four, "fedavg", {"rounds": 2, **settings}) for settings in pair)
             assert not one[0] & other[0], name
             assert not one[1] & other[1], name
+
+
+def test_each_setting_of_availability_changes_the_plan(context: RunContext) -> None:
+    four = with_twins(context, 1)
+    for owner, cases in AVAILABILITY.items():
+        assert cases.keys() == owner.model_fields.keys()
+        for name, pair in cases.items():
+            found = [plan_keys(four, "fedavg", {"rounds": 8, "availability": one}) for one in pair]
+            assert found[0] != found[1], name
 
 
 def test_the_number_of_sequences_is_in_the_key_of_a_sum(context: RunContext) -> None:

@@ -9,6 +9,8 @@ from raysim.measures.memorization.settings import MemorizationSettings
 def test_when_is_one_or_several() -> None:
     base = {"prompts": {"prefix": 1}}
     assert validate(MemorizationSettings, {**base, "when": "every_round"}, "test").when == ("every_round",)
+    with pytest.raises(InputError, match=r"when: every_round in place of \{every_rounds: 2\}"):
+        validate(MemorizationSettings, {**base, "when": {"every_rounds": 2}, "uploads": "every_round"}, "test")
     assert validate(MemorizationSettings, {**base, "when": ["final", "every_stage"]}, "test").when == (
         "final",
         "every_stage",
