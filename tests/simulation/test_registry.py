@@ -30,7 +30,7 @@ def test_settings_and_label() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("fedsgd", "unknown strategy 'fedsgd'; known: centralized, cyclic, fedadagrad,"),
+        ("fedsgd", "unknown strategy 'fedsgd'; known: centralized, cyclic, dp_fedavg, dp_sgd, fedadagrad,"),
         ({"fedavg": {"round": 3}}, r"strategies\[1\]\.fedavg: round: unknown key; known here: .*rounds"),
         ({"fedavg": {"rounds": 0}}, r"strategies\[1\]\.fedavg: rounds: .*given: 0"),
         ({"fedavg": {}, "single": {}}, "expected a strategy's name or"),

@@ -114,3 +114,8 @@ def test_a_target_decides_the_noise_and_two_settings_of_it_are_refused() -> None
     assert strategy_of(4, clients=1, target_epsilon=1.0, rounds=5).recipe()["noise_multiplier"] < loud
     with pytest.raises(ValueError, match="follows from target_epsilon"):
         DPFedAvgSettings(noise_multiplier=1.0, target_epsilon=8.0)
+
+
+def test_organizations_that_drop_out_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^availability: .* is not accounted for; leave it out"):
+        strategy_of(4, noise_multiplier=1.0, availability={"dropout": 0.1})

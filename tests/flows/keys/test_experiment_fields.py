@@ -203,6 +203,7 @@ DECIDES_NOTHING = {
     "execution.private": "where a copy of what is read lies",
     "execution.retries": "a fault costs time and changes nothing",
     "store.keep": "what was let go is made again to the same bits",
+    "store.write": "what was not written is made again to the same bits",
     "report.leakage_weight": "of the report, which is no keyed work",
     "sweep": "each of its points is an experiment of its own",
 }
