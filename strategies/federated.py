@@ -4,7 +4,9 @@ Here are the rounds, who trains in each, and for how long; a subclass says how t
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import pydantic
@@ -154,7 +156,12 @@ class FederatedStrategy(ABC):
         """Rounds that a client's schedule spans: a reset one starts anew in each, a kept one ends with its last."""
         if not self._keep:
             return 1
-        return sum(client in self._clients(number) for number in range(self._settings.rounds))
+        return self._turns[client.name]
+
+    @cached_property
+    def _turns(self) -> Counter[str]:
+        """Rounds in which each client trains, over all of the setting."""
+        return Counter(client.name for number in range(self._settings.rounds) for client in self._clients(number))
 
     def _states_kept(self, state: State, results: Sequence[ClientUpdate]) -> dict[str, Key]:
         """For each organization the key of its last stage, where clients keep their states."""

@@ -33,15 +33,15 @@ from raysim.experiment.run import Options, run
 from raysim.store.task_log import TaskRecord
 
 SAMPLED = 10
-FILE_BYTES = 800
+FILE_BYTES = 700
 """Of code in a file, at least."""
 EVERY_S = 0.05
 """Between two looks at memory."""
 
 
 def pieces() -> Iterator[str]:
-    """Runs of whole definitions of the standard library, each of `FILE_BYTES` and a bit."""
-    stdlib = Path(sysconfig.get_path("stdlib"))
+    """Runs of whole definitions of the standard library, each of `FILE_BYTES` and a bit; none twice."""
+    stdlib, given = Path(sysconfig.get_path("stdlib")), set[str]()
     for path in sorted(stdlib.rglob("*.py")):
         if {"test", "site-packages", "idlelib", "lib2to3"} & set(path.relative_to(stdlib).parts):
             continue
@@ -55,7 +55,8 @@ def pieces() -> Iterator[str]:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 piece += "".join(lines[node.lineno - 1 : node.end_lineno]) + "\n\n"
             if len(piece) >= FILE_BYTES:
-                if len(piece) < 4 * FILE_BYTES:
+                if len(piece) < 4 * FILE_BYTES and piece not in given:
+                    given.add(piece)
                     yield piece
                 piece = ""
 
