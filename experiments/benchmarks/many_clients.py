@@ -128,7 +128,8 @@ class Clock(ConsoleObserver):
 
 def measure(clients: int, backend: str, rounds: int, own: bool) -> None:
     """Prints what a run took, in this process and those that it starts."""
-    with tempfile.TemporaryDirectory(prefix="raysim-") as scratch, Clock() as clock:
+    clock = Clock()
+    with tempfile.TemporaryDirectory(prefix="raysim-") as scratch, clock:
         folder = Path(scratch)
         settings = experiment(folder, deal(folder, clients), backend, rounds, own)
         clock.begun_s = time.monotonic()

@@ -284,17 +284,17 @@ class Measure:
 
     def after_epochs(self, organizations: Sequence[str]) -> bool:
         """Whether models after every epoch of a stage that these organizations train are measured."""
-        when = getattr(self.settings, "when", ())
+        when = getattr(self.settings, "when", None) or ()
         return "every_epoch" in when or ("every_pooled_epoch" in when and len(organizations) > 1)
 
     def wants(self, checkpoint: ModelCheckpoint) -> bool:
-        """Whether a model is measured; by the setting ``when``, or every model where there is none.
+        """Whether a model is measured; by the setting ``when``, or every model where there is none, or it is unset.
 
         Uploads, which no setting ends with, are measured by who asks for them alone.
         """
         if checkpoint.moment == "upload":
             return False
-        return not hasattr(self.settings, "when") or wanted(checkpoint, self.settings)
+        return getattr(self.settings, "when", None) is None or wanted(checkpoint, self.settings)
 
     @property
     def context_tokens(self) -> int:

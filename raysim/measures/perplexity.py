@@ -20,6 +20,7 @@ from raysim.core.keys import Key, seed_of
 from raysim.core.settings import Settings
 from raysim.corpus.packing import PACKING_VERSION, PADDING, encode_validation
 from raysim.measures.base import ClientTask, EvalContext, Measure
+from raysim.measures.when import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
@@ -47,6 +48,9 @@ class PerplexitySettings(Settings):
     """Loss of every model on every validation file, and on a sample of everyone's training sequences."""
 
     batch_size: int = pydantic.Field(default=8, description="windows scored together; sums round by it")
+    when: CheckpointKinds | None = pydantic.Field(
+        default=None, description="which models; unset: all. With very many organizations every model takes long"
+    )
     training_sequences: int = pydantic.Field(
         default=32,
         ge=0,

@@ -192,7 +192,7 @@ def play_hosted(scene: Scene, slots: int = 2) -> Mortal:
 
 
 def test_clients_of_a_host_take_turns_at_as_many_actors_as_one_client_may_have() -> None:
-    async def scene(pool: ActorPool, _: Mortal) -> None:
+    async def scene(pool: ActorPool, _backend: Mortal) -> None:
         async with pool.acquire("a", 0) as one, pool.acquire("b", 0) as two:
             assert (one.name, two.name) == ("a", "b")
             assert (one.host.number, two.host.number) == (1, 2)
@@ -234,8 +234,8 @@ def test_a_host_that_is_lost_is_lost_to_all_its_clients() -> None:
             async with pool.acquire("a", 0):
                 raise ActorLost("gone")
         assert backend.dismissed == [1]
-        async with pool.acquire("b", 0) as actor:
-            assert actor.host.number == 2
+        async with pool.acquire("b", 0) as other:
+            assert other.host.number == 2
 
     play_hosted(scene)
 

@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-import tracemalloc
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,7 +46,8 @@ class Study:
     def run(self, name: str, backend: Backend, share_actors: bool | None, **execution: Any) -> Path:
         settings = {**self._settings, "execution": {"share_actors": share_actors, "slots": 1, **execution}}
         out = self.folder / name
-        with self._clock() as clock:
+        clock = self._clock()
+        with clock:
             run(Options(settings, out=out), clock, write_report, lambda *_: backend)
         return out
 
@@ -73,7 +74,7 @@ class Losing(InlineBackend):
         self.made.append(plain_class)
         return super().spawn(plain_class, *args)
 
-    async def stream(self, actor: Any, method: str, *args: Any) -> Any:
+    async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
         self.streams += isinstance(actor, Hosted)
         due = isinstance(actor, Hosted) and self.streams in (3, 7)
         async for event in super().stream(actor, method, *args):
@@ -127,7 +128,7 @@ class KillingRay(RayBackend):
         super().__init__(None, 2)
         self.killed = False
 
-    async def stream(self, actor: Any, method: str, *args: Any) -> Any:
+    async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
         async for event in super().stream(actor, method, *args):
             yield event
             if isinstance(actor, Hosted) and not self.killed:
@@ -135,12 +136,8 @@ class KillingRay(RayBackend):
                 self._ray.kill(actor.host)
 
 
-def peak_bytes(benchmark: ModuleType, folder: Path, clients: int) -> int:
-    """Of what Python holds while a federation runs inline whose host keeps the code of few."""
-    study = Study(benchmark, folder, clients, perplexity=None)
-    tracemalloc.start()
-    try:
-        study.run("out", InlineBackend(), True)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+@pytest.mark.stress
+def test_a_round_of_ten_costs_the_same_whether_a_hundred_or_a_thousand_take_part(benchmark: ModuleType) -> None:
+    few, many = (benchmark.case(clients, "inline", 5, False) for clients in (100, 1000))
+    assert many["round_cpu"] < 1.5 * few["round_cpu"]
+    assert many["memory"] < few["memory"] + 100

@@ -1,5 +1,7 @@
 """Organizations that live together: prepared when they are called, forgotten in turn, the same to the last bit."""
 
+import gc
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from raysim.core.errors import RunError
 from raysim.corpus.deduplication import Excluded, name_of
 from raysim.corpus.sources import SourceSettings
-from raysim.organizations.host import OrganizationHost
+from raysim.organizations.host import RECORD_BYTES, OrganizationHost
 from raysim.organizations.organization import Organization, OrganizationSettings, PreparationContext
 
 NAMES = ("alpha", "beta", "gamma")
@@ -64,6 +66,31 @@ def test_whom_nobody_called_for_longest_is_forgotten_first(
         host.call(name, "run", itself)
         seen.append(host.held)
     assert seen == [("alpha",), ("alpha", "beta"), ("beta", "alpha"), ("alpha", "gamma"), ("gamma", "beta")]
+
+
+def test_memory_is_level_in_the_number_of_organizations(
+    corpus_folders: dict[str, Path], tmp_path: Path, preparation_context: PreparationContext
+) -> None:
+    """What is held of code after 30 and after 120 were at work, and of records."""
+
+    def held_bytes(count: int) -> int:
+        sources = {f"org{n}": SourceSettings(path=str(corpus_folders[NAMES[n % 3]])) for n in range(count)}
+        settings = {name: OrganizationSettings(source=source) for name, source in sources.items()}
+        tracemalloc.start()
+        try:
+            host = taught(settings, tmp_path, preparation_context, 10 * RECORD_BYTES)
+            for name in settings:
+                host.call(name, "run", itself)
+            assert len(host.held) == 11
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    held_bytes(3)  # what is made once
+    few, many = held_bytes(30), held_bytes(120)
+    assert abs(many - few) < 0.1 * few
+    assert few / 11 < RECORD_BYTES
 
 
 def test_all_have_one_model_and_an_organization_alone_its_own(
