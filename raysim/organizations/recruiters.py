@@ -98,7 +98,7 @@ class SharedActors(Recruiter):
         return [self._pool.call(next(iter(self._settings)), "run", load_libraries)]
 
     async def prepare(self, context: PreparationContext, excluded: Mapping[str, Excluded]) -> dict[str, ClientStats]:
-        self._context, self._excluded = context, excluded
+        self._context, self._excluded, self._stats = context, excluded, {}
         await self._tell()
         calls = (self._pool.call_in_turn(name, "run", stats_of) for name in self._settings)
         self._stats = dict(zip(self._settings, await asyncio.gather(*calls), strict=True))
