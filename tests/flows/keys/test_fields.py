@@ -139,7 +139,7 @@ DECIDES_NOTHING: dict[str, str] = {
     "context.trainer.gpus": "who shares a GPU, not what is computed there",
     **{
         f"{name}.when": "which models are asked, not what they answer"
-        for name in ("memorization", "exposure", "recital", "membership", "pass_at_k")
+        for name in ("memorization", "exposure", "perplexity", "recital", "membership", "pass_at_k")
     },
     "memorization.prompts.neutral": "prompts of no organization; test_neutral.py has their keys",
     "memorization.uploads": "which uploads are asked, not what they answer",
