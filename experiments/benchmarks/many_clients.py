@@ -33,7 +33,7 @@ from raysim.experiment.run import Options, run
 from raysim.store.task_log import TaskRecord
 
 SAMPLED = 10
-FILE_BYTES = 700
+FILE_BYTES = 500
 """Of code in a file, at least."""
 EVERY_S = 0.05
 """Between two looks at memory."""
