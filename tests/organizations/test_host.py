@@ -71,26 +71,26 @@ def test_whom_nobody_called_for_longest_is_forgotten_first(
 def test_memory_is_level_in_the_number_of_organizations(
     corpus_folders: dict[str, Path], tmp_path: Path, preparation_context: PreparationContext
 ) -> None:
-    """What is held of code after 30 and after 120 were at work, and of records."""
+    """What is held of code after 8 and after 24 were at work, and of records."""
 
     def held_bytes(count: int) -> int:
         sources = {f"org{n}": SourceSettings(path=str(corpus_folders[NAMES[n % 3]])) for n in range(count)}
         settings = {name: OrganizationSettings(source=source) for name, source in sources.items()}
         tracemalloc.start()
         try:
-            host = taught(settings, tmp_path, preparation_context, 10 * RECORD_BYTES)
+            host = taught(settings, tmp_path, preparation_context, 3 * RECORD_BYTES)
             for name in settings:
                 host.call(name, "run", itself)
-            assert len(host.held) == min(count, 11)
+            assert len(host.held) == min(count, 4)
             gc.collect()
             return tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()
 
     held_bytes(3)  # what is made once
-    few, many = held_bytes(30), held_bytes(120)
+    few, many = held_bytes(8), held_bytes(24)
     assert abs(many - few) < 0.1 * few
-    assert few / 11 < RECORD_BYTES
+    assert few / 4 < RECORD_BYTES
 
 
 def test_all_have_one_model_and_an_organization_alone_its_own(

@@ -128,6 +128,7 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         f"model.pretrain.{name}": ({"model.pretrain": {"epochs": 2}}, [{f"model.pretrain.{name}": value}])
         for name, value in {"limit": "5 KB", "epochs": 3, "learning_rate": 0.1, "batch_size": 1, "seed": 2}.items()
     },
+    "execution.share_actors": ({}, [{"execution.share_actors": True}]),
     "measure.perplexity.when": ({}, [{"measure.perplexity.when": "final"}]),
     "measure.recital.when": ({}, [{"measure.recital.when": "every_round"}]),
     "measure.exposure.when": ({}, [{"measure.exposure.when": "every_round"}]),
