@@ -5,6 +5,7 @@ Where organizations may be missing (`availability`), who will be is known before
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -252,8 +253,13 @@ class FederatedStrategy(ABC):
         """Rounds that a client's schedule spans: a reset one starts anew in each, a kept one ends with its last."""
         if not self._keep:
             return 1
+        return self._turns[client.name]
+
+    @cached_property
+    def _turns(self) -> Counter[str]:
+        """Rounds in which each client trains, over all of the setting."""
         rounds = len(self._drawn_rounds) if self._availability else self._settings.rounds
-        return sum(client in self._participants(number) for number in range(rounds))
+        return Counter(client.name for number in range(rounds) for client in self._participants(number))
 
     def _states_kept(self, state: State, results: Sequence[ClientUpdate]) -> dict[str, Key]:
         """For each organization the key of its last stage, where it keeps something from one round to the next."""

@@ -5,23 +5,24 @@ the same work to the same bits.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from raysim.cluster.backend import Backend
+from raysim.cluster.backend import Backend, Hosted
 from raysim.cluster.retries import Retrying
 from raysim.cluster.scheduler import Scheduler
 from raysim.core.errors import ActorLost
 
 Make = Callable[[], Awaitable[Any]]
-"""Makes one more actor of a client, ready for work."""
+"""Makes one more actor of a client, or of the host of several, ready for work."""
 
 
 @dataclass
 class _Replicas:
-    """The actors of one client."""
+    """The actors of one client, or of the host of several."""
 
     make: Make
     idle: list[Any] = field(default_factory=list)
@@ -57,18 +58,27 @@ class ActorPool:
         self.retrying = retrying
         self.gpu_slots = gpu_slots
         self._replicas: dict[str, _Replicas] = {}
+        self._hosts: dict[str, str] = {}
 
     def register(self, client: str, make: Make) -> None:
         """Registers how actors of `client` are made; none is made before it is needed."""
-        self._replicas[client] = _Replicas(make)
+        self.register_hosted([client], client, make)
+
+    def register_hosted(self, clients: Iterable[str], host: str, make: Make) -> None:
+        """Registers clients that live together in each of the actors that `make` makes (see `Hosted`).
+
+        An actor works for one of them at a time, and as many are made as one client may have.
+        """
+        self._replicas[host] = _Replicas(make)
+        self._hosts |= dict.fromkeys(clients, host)
 
     @property
     def first(self) -> str:
         """The client that was registered first."""
-        return next(iter(self._replicas))
+        return next(iter(self._hosts))
 
     def __contains__(self, client: str) -> bool:
-        return client in self._replicas
+        return client in self._hosts
 
     @asynccontextmanager
     async def acquire(self, client: str, priority: float, width: int = 1) -> AsyncIterator[Any]:
@@ -76,13 +86,14 @@ class ActorPool:
 
         An actor that is lost meanwhile, which `ActorLost` says, is discarded.
         """
-        replicas = self._replicas[client]
-        async with self.slots.acquire(client, priority, width):
-            actor = await self._own(client)
+        host = self._hosts[client]
+        replicas = self._replicas[host]
+        async with self.slots.acquire(host, priority, width):
+            actor = await self._own(host)
             try:
-                yield actor
+                yield _seen_by(client, host, actor)
             except ActorLost:
-                self._discard(client, actor)
+                self._discard(host, actor)
                 raise
             finally:
                 if actor in replicas:
@@ -95,22 +106,42 @@ class ActorPool:
 
         GPU slots come first: whoever waits for one keeps no slot from work that needs no GPU.
         """
-        gpus = self.gpu_slots.acquire(client, priority, ranks) if self.gpu_slots else nullcontext()
+        gpus = self.gpu_slots.acquire(self._hosts[client], priority, ranks) if self.gpu_slots else nullcontext()
         async with gpus, self.acquire(client, priority, ranks) as actor:
             yield actor
 
     async def call(self, client: str, method: str, *args: Any) -> Any:
         """A short call, which needs no slot, to any actor of `client`, even a busy one; tried again if it is lost."""
+        host = self._hosts[client]
 
         async def attempt() -> Any:
-            actor = await self.any(client)
+            actor = await self._any(host)
             try:
-                return await self.backend.call(actor, method, *args)
+                return await self.backend.call(_seen_by(client, host, actor), method, *args)
             except ActorLost:
-                self._discard(client, actor)
+                self._discard(host, actor)
                 raise
 
         return await self.retrying.run(f"{method} at {client}", attempt)
+
+    async def call_in_turn(self, client: str, method: str, *args: Any) -> Any:
+        """As `call`, to an actor that nobody else has, in a slot: calls to many clients of a host share its actors."""
+
+        async def attempt() -> Any:
+            async with self.acquire(client, math.inf) as actor:
+                return await self.backend.call(actor, method, *args)
+
+        return await self.retrying.run(f"{method} at {client}", attempt)
+
+    async def tell(self, host: str, method: str, *args: Any) -> None:
+        """Calls every actor of `host` that is there; those that are made later know by what `register_hosted` got."""
+        replicas = self._replicas[host]
+        async with replicas.making:
+            for actor in [*replicas.idle, *replicas.busy]:
+                try:
+                    await self.backend.call(actor, method, *args)
+                except ActorLost:
+                    self._discard(host, actor)
 
     async def call_ref(self, client: str, method: str, *args: Any) -> Any:
         """A reference to the result of a call to any actor of `client`; a lost one is not tried again."""
@@ -118,39 +149,48 @@ class ActorPool:
 
     async def any(self, client: str) -> Any:
         """An actor of `client`: an idle one that answers, else a busy one, else a new one."""
-        replicas = self._replicas[client]
+        host = self._hosts[client]
+        return _seen_by(client, host, await self._any(host))
+
+    async def _any(self, host: str) -> Any:
+        replicas = self._replicas[host]
         async with replicas.making:
             while replicas.idle:
                 actor = replicas.idle[0]
                 if await self.backend.ping(actor):
                     return actor
-                self._discard(client, actor)
+                self._discard(host, actor)
             if not replicas.busy:
                 replicas.idle.append(await replicas.make())
-                self._count(client)
+                self._count(host)
             return (replicas.idle or replicas.busy)[0]
 
-    async def _own(self, client: str) -> Any:
-        """An actor of `client` that answers, taken from the idle ones or made."""
-        replicas = self._replicas[client]
+    async def _own(self, host: str) -> Any:
+        """An actor of `host` that answers, taken from the idle ones or made."""
+        replicas = self._replicas[host]
         async with replicas.making:  # one after the other: what `any` has just made may do
             while replicas.idle:
                 actor = replicas.idle.pop(0)
                 replicas.busy.append(actor)
                 if await self.backend.ping(actor):
                     return actor
-                self._discard(client, actor)
+                self._discard(host, actor)
             actor = await replicas.make()
             replicas.busy.append(actor)
-            self._count(client)
+            self._count(host)
             return actor
 
-    def _discard(self, client: str, actor: Any) -> None:
-        replicas = self._replicas[client]
+    def _discard(self, host: str, actor: Any) -> None:
+        replicas = self._replicas[host]
         if actor in replicas:
             replicas.remove(actor)
-            self._count(client)
+            self._count(host)
             self.backend.kill(actor)
 
-    def _count(self, client: str) -> None:
-        self.slots.set_actor_count(client, len(self._replicas[client]))
+    def _count(self, host: str) -> None:
+        self.slots.set_actor_count(host, len(self._replicas[host]))
+
+
+def _seen_by(client: str, host: str, actor: Any) -> Any:
+    """What whoever calls `client` gets for an actor of `host`: the actor itself, where it hosts nobody else."""
+    return actor if client == host else Hosted(actor, client)

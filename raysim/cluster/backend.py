@@ -28,8 +28,33 @@ class Shared:
     handle: Any
 
 
+@dataclass(frozen=True)
+class Hosted:
+    """One of those that live in an actor together, their host: a backend calls it as it calls an actor.
+
+    Attributes:
+        host: an actor whose methods ``call`` and ``stream`` get a name, the name of a method and its arguments.
+        name: of this one.
+    """
+
+    host: Any
+    name: str
+
+
+def addressed(actor: Any, method: str, args: tuple[Any, ...], by: str = "call") -> tuple[Any, str, tuple[Any, ...]]:
+    """Whom to call so that `method` of `actor` runs, by what, and with which arguments.
+
+    Args:
+        actor: an actor, or one of those that an actor hosts.
+        method: of it.
+        args: of the method; large ones stay arguments of their own.
+        by: the method of a host that hands calls on.
+    """
+    return (actor.host, by, (actor.name, method, *args)) if isinstance(actor, Hosted) else (actor, method, args)
+
+
 class Backend(Protocol):
-    """Makes actors and calls them."""
+    """Makes actors and calls them, and whom they host."""
 
     name: Literal["inline", "ray"]
     embedded: bool
@@ -103,15 +128,18 @@ class InlineBackend:
 
     async def call(self, actor: Any, method: str, *args: Any) -> Any:
         await asyncio.sleep(0)  # lets a Ctrl-C and other tasks in
+        actor, method, args = addressed(actor, method, args)
         return getattr(actor, method)(*args)
 
     async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+        actor, method, args = addressed(actor, method, args, "stream")
         iterator: Iterator[Any] = getattr(actor, method)(*args)
         for item in iterator:
             yield _shared(item) if isinstance(item, np.ndarray) else item
             await asyncio.sleep(0)
 
     async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
+        actor, method, args = addressed(actor, method, args)
         return getattr(actor, method)(*args)
 
     def share(self, value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from raysim.cluster.backend import Shared
+from raysim.cluster.backend import Shared, addressed
 from raysim.cluster.connect import cluster_address, connect
 from raysim.cluster.failures import meaning_of
 from raysim.cluster.rank_launcher import RayRankLauncher, bundle_of, room_for
@@ -84,12 +84,14 @@ class RayBackend:
         return actor
 
     async def call(self, actor: Any, method: str, *args: Any) -> Any:
+        actor, method, args = addressed(actor, method, args)
         try:
             return await getattr(actor, method).remote(*args)
         except self._ray.exceptions.RayError as error:
             raise self.translate_error(error) from error
 
     async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
+        actor, method, args = addressed(actor, method, args, "stream")
         try:
             async for reference in getattr(actor, method).options(num_returns="streaming").remote(*args):
                 item = await reference
@@ -98,6 +100,7 @@ class RayBackend:
             raise self.translate_error(error) from error
 
     async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
+        actor, method, args = addressed(actor, method, args)
         reference = getattr(actor, method).remote(*args)
         await asyncio.to_thread(self._ray.wait, [reference], fetch_local=True)
         return reference

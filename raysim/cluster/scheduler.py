@@ -1,6 +1,7 @@
 """Slots: how many actors work at once, how many of one client, and who goes first."""
 
 import asyncio
+import heapq
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable
@@ -38,7 +39,7 @@ class Scheduler:
         self._per_client = per_client
         self._busy: Counter[Hashable] = Counter()
         self._num_actors: Counter[Hashable] = Counter()
-        self._waiting: list[_Waiter] = []
+        self._waiting: dict[Hashable, list[_Waiter]] = {}
         self._numbers = itertools.count()
 
     def set_actor_count(self, client: Hashable, actors: int) -> None:
@@ -55,7 +56,8 @@ class Scheduler:
         if width > self.count:
             raise ValueError(f"{width} slots are asked for, and there are {self.count}")
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiter((-priority, next(self._numbers)), client, width, granted))
+        waiter = _Waiter((-priority, next(self._numbers)), client, width, granted)
+        heapq.heappush(self._waiting.setdefault(client, []), waiter)
         self._serve()
         try:
             await granted
@@ -80,9 +82,8 @@ class Scheduler:
         self._serve()
 
     def _serve(self) -> None:
-        self._waiting = [waiter for waiter in self._waiting if not waiter.granted.cancelled()]
         while (waiter := self._next()) and waiter.width <= self._free:
-            self._waiting.remove(waiter)
+            heapq.heappop(self._waiting[waiter.client])
             self._free -= waiter.width
             self._busy[waiter.client] += 1
             waiter.granted.set_result(None)
@@ -104,11 +105,17 @@ class Scheduler:
 
     def _next(self) -> _Waiter | None:
         """Who goes next: the first whose client has an idle actor, else the first whose client may have one more."""
-        another = None
-        for waiter in sorted(self._waiting):
-            busy = self._busy[waiter.client]
-            if busy < min(max(1, self._num_actors[waiter.client]), self._per_client):
-                return waiter
-            if another is None and busy < self._per_client:
-                another = waiter
-        return None if another and self._is_patient else another
+        able = [one for one in self._first_waiters() if self._busy[one.client] < self._per_client]
+        with_actor = [one for one in able if self._busy[one.client] < max(1, self._num_actors[one.client])]
+        if with_actor:
+            return min(with_actor)
+        return None if able and self._is_patient else min(able, default=None)
+
+    def _first_waiters(self) -> list[_Waiter]:
+        """Who is first of each client; whoever gave up is forgotten. A client's others wait for the same."""
+        for client, waiters in list(self._waiting.items()):
+            while waiters and waiters[0].granted.cancelled():
+                heapq.heappop(waiters)
+            if not waiters:
+                del self._waiting[client]
+        return [waiters[0] for waiters in self._waiting.values()]

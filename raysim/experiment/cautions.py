@@ -12,12 +12,15 @@ _FEW_BYTES = 2_000
 _IN_ROUNDS = ("federated", "personalized")
 """Families of strategies whose server combines weights."""
 
+_LISTED, _NAMED = 30, 3
+"""Lines of a kind, and how many are shown where there would be more."""
+
 _HELD_OUT = {"valid": "validation", "test": "test"}
 
 
 def cautions(loaded: LoadedExperiment, client_stats: Mapping[str, ClientStats]) -> list[str]:
     """A line for each: held-out splits that say little, and what strategies make of the experiment's epochs."""
-    found = [
+    found = _together(
         f"organizations.{name}: its {called} split is {files} file{'s' * (files != 1)} of {num_bytes:,} bytes, by"
         " which models can hardly be told apart; give it more code, or raise its limit or preparation.split"
         for name, stats in client_stats.items()
@@ -25,7 +28,12 @@ def cautions(loaded: LoadedExperiment, client_stats: Mapping[str, ClientStats]) 
         if split in stats.splits
         for files, num_bytes in [(stats.splits[split]["files"], stats.splits[split]["bytes"])]
         if files < 2 or num_bytes < _FEW_BYTES
-    ]
+    )
+    if loaded.experiment.shares_actors and len(client_stats) > 1:
+        found.append(
+            f"execution.share_actors: {len(client_stats):,} organizations live together in few processes, and whoever"
+            " may look into one may look into all of them; share_actors: false gives each a process of its own"
+        )
     epochs = loaded.experiment.trainer.epochs
     found += [
         f"strategies: {config.label}: {caution}"
@@ -54,11 +62,19 @@ def _factors_apart(loaded: LoadedExperiment) -> list[str]:
 
 def copy_cautions(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for each organization with held-out files that somebody trains on copies of (rows of `SplitCopies`)."""
-    return [
+    return _together(
         f"organizations.{row['organization']}: {copied} of its {row['files']} held-out files ({share:.0%} of the bytes)"
         f" are copies or near-copies of files that are trained on, {row['others']} of them by others; what is measured"
         " on them is partly memory (preparation.near_dedup and deduplication leave copies out)"
         for row in rows
         if (copied := row["copies"] + row["near"])
         for share in [row["copied_bytes"] / row["num_bytes"]]
-    ]
+    )
+
+
+def _together(found: Iterable[str]) -> list[str]:
+    """Lines of which there is one an organization at most: of very many, the first and how many follow."""
+    lines = list(found)
+    if len(lines) <= _LISTED:
+        return lines
+    return [*lines[:_NAMED], f"organizations: the same, with other numbers, holds for {len(lines) - _NAMED:,} more"]

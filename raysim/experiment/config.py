@@ -31,6 +31,9 @@ from raysim.store.retention import StoreSettings
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
+MANY = 65
+"""Organizations from which on they share actors where nothing is said of it: a process each would not fit a laptop."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -45,6 +48,12 @@ class ExecutionSettings(Settings):
     )
     replicas: int | None = pydantic.Field(
         default=None, ge=1, description="actors of one organization at most, for work side by side; unset: as slots"
+    )
+    share_actors: bool | None = pydantic.Field(
+        default=None,
+        description="organizations live together in as many actors as work at once (slots, replicas), each of which"
+        " prepares whom it works for: whoever may look into such a process may look into all of them; unset: from"
+        f" {MANY} organizations on",
     )
     checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
     retries: int = pydantic.Field(
@@ -124,6 +133,12 @@ class Experiment(Settings):
     def measure_settings(self, settings_class: type[S]) -> S | None:
         """The settings of the measure whose settings are of this class; None: it is not asked for."""
         return next((found for _, found in self.measure if isinstance(found, settings_class)), None)
+
+    @property
+    def shares_actors(self) -> bool:
+        """Whether organizations share processes."""
+        asked = self.execution.share_actors
+        return len(self.organizations) >= MANY if asked is None else asked
 
     @property
     def measure_scope(self) -> MeasureScope:

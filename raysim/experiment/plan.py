@@ -185,13 +185,14 @@ def memory_load(
     context = setup.strategy_runs[0].context
     evaluation = eval_context(loaded, setup)
     loads = [load for measure in loaded.measures if (load := measure.generation_load(evaluation))]
+    organizations = len(setup.client_stats)
     pools = any(len(stage.instruction.organizations) > 1 for stage in run_plan.plan.stages)
     return Load(
         spec=context.spec,
         trainer=experiment.trainer,
         generation_loads=tuple(loads),
         slots=slots,
-        actors=len(setup.client_stats) + pools,
+        actors=(min(slots, organizations) if experiment.shares_actors else organizations) + pools,
         shared=min(SHARED_WEIGHTS, len({model.checkpoint.model for model in run_plan.plan.models})),
         devices=devices,
         one_process=one_process,

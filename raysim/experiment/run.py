@@ -145,6 +145,7 @@ def run(
         "base": str(loaded.base),
         "store": folder.store_for_manifest(),
         "organizations": list(loaded.experiment.organizations),
+        "shared_actors": loaded.experiment.shares_actors,
         "packages": source_versions(loaded.experiment),
         "command": options.command or options.equivalent(),
         **provenance(),

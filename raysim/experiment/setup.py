@@ -6,11 +6,10 @@ import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from raysim.cluster.actor_pool import ActorPool
-from raysim.core.errors import BoundaryError, InputError, RunError
+from raysim.core.errors import BoundaryError, InputError
 from raysim.core.keys import Key, canonical_json, key_of, versions_of
 from raysim.corpus.corpus import Drop, fingerprint
 from raysim.corpus.files import SourceFile
@@ -31,20 +30,14 @@ from raysim.inference.numerics import knows_bf16
 from raysim.measures.base import EvalContext
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.deduplication import deduplicate
-from raysim.organizations.organization import (
-    ClientStats,
-    ModelSpec,
-    Organization,
-    OrganizationSettings,
-    PreparationContext,
-)
+from raysim.organizations.organization import ClientStats, ModelSpec, PreparationContext
+from raysim.organizations.recruiters import OwnActors, SharedActors
 from raysim.simulation.base_model import BaseModel, base_config
 from raysim.simulation.loop import StrategyRun, strategy_runs
 from raysim.simulation.planner import Plan
 from raysim.simulation.run_context import RunContext
 from raysim.store.store import Store
 from raysim.store.transfers import SERVER, Transfer
-from raysim.training.libraries import load_libraries
 from raysim.training.models import ModelSettings
 
 TOKENIZER_VERSION = 1
@@ -81,32 +74,6 @@ class Setup:
     tokenizer_bytes: int = 0
 
 
-class _Recruiter:
-    """Makes actors of one organization; from the second on they must have the statistics of the first."""
-
-    def __init__(
-        self, pool: ActorPool, name: str, settings: OrganizationSettings, base: Path, private: str | None
-    ) -> None:
-        self._pool = pool
-        self._arguments = name, settings, base, private
-        self.preparation_context: PreparationContext | None = None
-        self.stats: ClientStats | None = None
-
-    async def __call__(self) -> Any:
-        actor = self._pool.backend.spawn(Organization, *self._arguments)
-        if self.preparation_context:
-            prompt_stats = await self._pool.backend.call(actor, "prepare", self.preparation_context)
-            if self._arguments[1].partition:
-                await self._pool.backend.call(actor, "forget_parts")
-            # By fingerprints, not by what was left out: caches and binaries that lie beside the code may differ.
-            if self.stats and replace(prompt_stats, drops=self.stats.drops) != self.stats:
-                raise RunError(
-                    f"organizations.{self._arguments[0]}: its files have changed since the run began, or are others on"
-                    " another node; make them the same everywhere and run the same command again"
-                )
-        return actor
-
-
 async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret: bytes | None = None) -> Setup:
     """Reads the references, gets the tokenizer, enlists the organizations and has each prepare its corpus.
 
@@ -127,16 +94,12 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         raise InputError(
             f"execution.private: {private} lies in the store, which holds nobody's code; name another folder"
         )
-    recruiters = {
-        name: _Recruiter(pool, name, settings, loaded.base, private)
-        for name, settings in experiment.organizations.items()
-    }
-    for name, recruiter in recruiters.items():
-        pool.register(name, recruiter)
+    names = list(experiment.organizations)
+    recruiter = (SharedActors if experiment.shares_actors else OwnActors)(
+        pool, experiment.organizations, loaded.base, private
+    )
     # While this process reads the references and trains the tokenizer, those of a Ray of our own have nothing to do.
-    warming = [
-        asyncio.ensure_future(pool.call(name, "run", load_libraries)) for name in recruiters if pool.backend.embedded
-    ]
+    warming = [asyncio.ensure_future(call) for call in (recruiter.warm() if pool.backend.embedded else ())]
     await asyncio.sleep(0)  # lets them begin
     model = experiment.model.resolved(loaded.base)
     references, reference_drops = _read_references(loaded)
@@ -151,19 +114,13 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         plants=experiment.plants,
     )
     excluded, compared = await deduplicate(
-        pool, list(recruiters), preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
+        pool, names, preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
     )
-    asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in recruiters}
+    asked = {name: replace(preparation_context, excluded=excluded.get(name)) for name in names}
     tokenizer, shared, used, tokenizer_bytes = await _tokenizer(loaded, model, pool, store, references, asked)
     preparation_context = replace(preparation_context, tokenizer=tokenizer)
-    asked = {name: replace(context, tokenizer=tokenizer) for name, context in asked.items()}
     await asyncio.gather(*warming)
-    found = await asyncio.gather(*(pool.call(name, "prepare", asked[name]) for name in recruiters))
-    client_stats: dict[str, ClientStats] = dict(zip(recruiters, found, strict=True))
-    parts = [name for name, settings in experiment.organizations.items() if settings.partition]
-    await asyncio.gather(*(pool.call(name, "forget_parts") for name in parts))
-    for name, recruiter in recruiters.items():
-        recruiter.preparation_context, recruiter.stats = asked[name], client_stats[name]
+    client_stats = await recruiter.prepare(preparation_context, excluded)
     context = max(experiment.trainer.sequence_length, *(measure.context_tokens for measure in loaded.measures), 0)
     spec = ModelSpec(model, tokenizer.vocab_size, tokenizer.bos_id, context)
     libraries = versions_of("torch", "transformers", "tokenizers", "numpy")

@@ -48,13 +48,13 @@ class PerplexitySettings(Settings):
     """Loss of every model on every validation file, and on a sample of everyone's training sequences."""
 
     batch_size: int = pydantic.Field(default=8, description="windows scored together; sums round by it")
+    when: CheckpointKinds | None = pydantic.Field(
+        default=None, description="which models; unset: all. With very many organizations every model takes long"
+    )
     training_sequences: int = pydantic.Field(
         default=32,
         ge=0,
         description="of each organization, drawn once for all models, whose loss is the training loss; 0: not measured",
-    )
-    when: CheckpointKinds | None = pydantic.Field(
-        default=None, description="which of a strategy's models are measured; unset: all that there are"
     )
 
 

@@ -33,7 +33,7 @@ from raysim.corpus.sources import SourceReading, SourceSettings, read_source
 from raysim.corpus.tokenizer import CodeTokenizer
 from raysim.organizations.private_folder import private_folder
 from raysim.organizations.training_folder import training_folder
-from raysim.training.model_host import ModelHost
+from raysim.training.model_host import ModelHost, ModelMemory
 from raysim.training.model_host import ModelSpec as ModelSpec  # re-exported for measures
 from raysim.training.rank_worker import train_here
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
@@ -203,10 +203,18 @@ class Organization(TrainingClient):
         base: folder that relative paths of the source start from.
         private: where the private folders of organizations lie on the machine where it runs, its token shards among
             them; see `raysim.organizations.private_folder`.
+        memory: of a model, which it shares with others of its process; None: its own.
     """
 
-    def __init__(self, name: str, settings: OrganizationSettings, base: Path, private: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(
+        self,
+        name: str,
+        settings: OrganizationSettings,
+        base: Path,
+        private: str | None = None,
+        memory: ModelMemory | None = None,
+    ) -> None:
+        super().__init__(name, memory)
         self.agreement = settings.agreement
         self._settings = settings
         self._base = base
@@ -215,6 +223,7 @@ class Organization(TrainingClient):
         self._corpus: Corpus | None = None
         self._packed: Packed | None = None
         self._tokenizer: CodeTokenizer | None = None
+        self._stats: ClientStats | None = None
 
     def share_texts(self, preparation_context: PreparationContext) -> list[str]:
         """The texts that preparation keeps, for a tokenizer that is trained on organizations.
@@ -274,7 +283,7 @@ class Organization(TrainingClient):
             raise InputError(f"organizations.{self.name}: {error}") from None
         self._corpus, self._reading = corpus, None
         duplicated, _ = duplicate_lines(corpus.train, preparation_context.min_lines)
-        return ClientStats(
+        self._stats = ClientStats(
             organization=self.name,
             train_fingerprint=corpus.trained_fingerprint,
             valid_fingerprint=corpus.valid_fingerprint,
@@ -295,6 +304,20 @@ class Organization(TrainingClient):
             line_spectrum=line_spectrum(corpus.train),
             test_fingerprint=corpus.test_fingerprint,
         )
+        return self._stats
+
+    @property
+    def stats(self) -> ClientStats:
+        """What it said of its corpus."""
+        assert self._stats is not None, "prepare() comes first"
+        return self._stats
+
+    @property
+    def held_bytes(self) -> int:
+        """Of code in memory."""
+        corpus = self._corpus
+        files = (*corpus.train, *corpus.valid, *corpus.test) if corpus else ()
+        return sum(source.num_bytes for source in (*files, *(self._reading.files if self._reading else ())))
 
     @property
     def corpus(self) -> Corpus:

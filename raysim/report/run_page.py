@@ -31,6 +31,7 @@ from raysim.report.sections import (
     counterfactuals,
     file_attacks,
     gains,
+    many,
     orders,
     organizations,
     overview,
@@ -106,32 +107,46 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     blocks = orders.order_blocks(results, derived["orders"], derived["order_effects"])
     experiment = json.dumps(results.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False)
     found = [Gain(**row) for row in derived["gains"]]
-    table = {"rows": gains.gain_rows(found), "settings": gains.settings_of(found)}
+    shown = many.extremes(found)
+    rows_shown = [row for row in gains.gain_rows(found) if row.organization in shown]
+    table = {"rows": rows_shown, "settings": gains.settings_of(found)}
+    crowd = many.are_many(results)
+    table |= {"others": len({gain.organization for gain in found} - shown)}
     quoted = {"seeds": max((g.seeds for g in found), default=0), "on_test": any(g.on_test for g in found)}
     evidence = overview.evidence(results)[overview.NUM_OPEN :]
     board = {"rarefaction_size": results.rarefaction_size, "numbers": headlines.key_numbers(results)}
+    corpora, drops = (results.run.table(name).to_pylist() for name in ("corpora", "drops"))
+    shared = bool(results.run.manifest.get("shared_actors"))
     memorized = counterfactuals.section(results, derived["counterfactuals"])
     attacked, averaged = file_attacks.section(results, derived["file_attacks"]), adapters.section(results)
     of_rounds = update_sizes.section(results), privacy.section(results), participation.section(results)
     return [
         *(section for section in (memorized, attacked, averaged, *of_rounds) if section is not None),
-        _front(10, "gains", **table, answer=gains.who_gains(found), **quoted),
+        _front(
+            10,
+            "gains",
+            **table,
+            spread=many.gain_spread(found) if crowd else [],
+            answer=gains.who_gains(found),
+            **quoted,
+        ),
         _front(20, "frontier", at_zero=zeros.at_zero(results)),
         _front(30, "findings"),
-        _front(50, "organizations", **table, facts=organizations.facts(results, found)),
+        _front(50, "organizations", **table, facts=organizations.facts(results, found, shown)),
         _own(100, "scoreboard", "Scoreboard", scores=scores, rows=rows, **board),
         _own(400, "order", "The order", order_blocks=blocks, best_order=headlines.best_order),
         _own(500, "along", "Along the way", best=checkpoints.best_beside_last(derived["best_checkpoints"])),
         _own(2100, "evidence", "Evidence", evidence=evidence),
-        _own(2200, "budgets", "Budgets", budgets=overview.spent(results)),
+        _own(2200, "budgets", "Budgets", budgets=overview.spent(results), seen=overview.seen_of(results)),
         _own(
             2300,
             "data",
             "Data",
-            corpora=results.run.table("corpora").to_pylist(),
-            drops=results.run.table("drops").to_pylist(),
+            corpora=corpora,
+            spread=many.corpora_spread(corpora) if crowd else [],
+            drops=many.drops_by_reason(drops) if crowd else drops,
         ),
-        _own(2400, "boundary", "Boundary", transfers=overview.transfers(results)),
+        _own(2400, "boundary", "Boundary", transfers=overview.transfers(results), shared=shared),
         _own(2500, "time", "Time", times=overview.times(results), training_speed=overview.training_speed(results)),
         _own(2550, "methods", "Methods, to quote", paragraphs=methods(results, derived["findings"])),
         _own(2600, "read", "How to read it"),

@@ -31,23 +31,32 @@ class ModelSpec:
         return count_parameters(self.settings, self.vocab_size, self.bos_id, self.context)
 
 
+@dataclass
+class ModelMemory:
+    """The one model that is in memory, and its spec; clients of one process share it where only one of them works."""
+
+    built: "tuple[ModelSpec, PreTrainedModel] | None" = None
+
+
 class ModelHost:
     """Holds at most one model in memory, none on a GPU while it is idle, and runs functions beside what it holds.
 
     Args:
         name: of the client or rank.
+        memory: that it holds it in; None: one of its own.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, memory: ModelMemory | None = None) -> None:
         self.name = name
-        self._built: tuple[ModelSpec, PreTrainedModel] | None = None
+        self._memory = memory or ModelMemory()
 
     def model(self, spec: ModelSpec) -> "PreTrainedModel":
         """The model of `spec`, with whatever weights it last had."""
-        if self._built is None or self._built[0] != spec:
-            self._built = None
-            self._built = (spec, build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context))
-        return self._built[1]
+        memory = self._memory
+        if memory.built is None or memory.built[0] != spec:
+            memory.built = None
+            memory.built = (spec, build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context))
+        return memory.built[1]
 
     def release(self) -> None:
         """Frees what a stage took, but for the model, which comes to the CPU: others may want that GPU now.
@@ -56,8 +65,8 @@ class ModelHost:
         """
         import torch
 
-        if self._built:
-            model = self._built[1]
+        if self._memory.built:
+            model = self._memory.built[1]
             model.zero_grad(set_to_none=True)
             torch.nn.Module.to(model, torch.device("cpu"))
         gc.collect()  # engines and their models are cycles

@@ -70,3 +70,13 @@ def test_copies_of_what_is_held_out_are_named_and_none_are_not() -> None:
         "organizations.acme: 3 of its 8 held-out files (25% of the bytes) are copies or near-copies"
     )
     assert "2 of them by others" in caution
+
+
+def test_of_very_many_organizations_the_first_are_named_and_that_they_share_processes_is_said() -> None:
+    stats: Any = SimpleNamespace(splits={"valid": {"files": 1, "bytes": 100}})
+    loaded = load_experiment(DEBUG, ["execution.share_actors=true"])
+    told = cautions(loaded, {f"org{number}": stats for number in range(1000)})
+    assert [line.partition(":")[0] for line in told[:3]] == [f"organizations.org{number}" for number in range(3)]
+    assert told[3] == "organizations: the same, with other numbers, holds for 997 more"
+    assert told[4].startswith("execution.share_actors: 1,000 organizations live together in few processes")
+    assert len(told) == 5

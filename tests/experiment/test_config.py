@@ -209,3 +209,15 @@ def test_what_is_no_setting_is_told_in_a_line(override: str, words: str) -> None
         load_experiment(RAW, [override])
     assert words in str(raised.value)
     assert max(map(len, str(raised.value).splitlines())) < 1000
+
+
+@pytest.mark.parametrize(
+    ("count", "asked", "shares"), [(64, None, False), (65, None, True), (65, False, False), (2, True, True)]
+)
+def test_very_many_organizations_share_actors_unless_they_are_not_to(
+    count: int, asked: bool | None, shares: bool
+) -> None:
+    raw = load_yaml(next(path for path in EXPERIMENTS if path.stem == "debug"))
+    raw["organizations"] = {f"org{number}": {"source": {"path": "."}} for number in range(count)}
+    raw["execution"] = {"share_actors": asked}
+    assert load_experiment(raw, []).experiment.shares_actors is shares

@@ -84,6 +84,20 @@ def test_a_test_split_is_work_of_its_own() -> None:
     assert tasks[0].key != tasks[1].key
 
 
+def test_every_model_is_scored_unless_some_are_chosen() -> None:
+    reached = [ModelCheckpoint("m", "initial", 0, False), ModelCheckpoint("m", "round", 1, False)]
+    reached += [ModelCheckpoint("m", "upload", 2, True, "a"), ModelCheckpoint("m", "round", 2, True)]
+
+    def scored(**settings: object) -> list[bool]:
+        measure = Perplexity(PerplexitySettings.model_validate(settings))
+        assert not measure.after_epochs(["a", "b"])
+        return [measure.wants(checkpoint) for checkpoint in reached]
+
+    assert scored() == [True, True, False, True]
+    assert scored(when="final") == [False, False, False, True]
+    assert scored(when=["every_round"]) == [True, True, False, True]
+
+
 def test_batches_do_not_matter(organization: Organization, spec: ModelSpec) -> None:
     weights = flatten(build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context, seed=3))
     one, eight = (file_losses(organization, weights, spec, LENGTH, size, 1) for size in (1, 8))

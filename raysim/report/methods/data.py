@@ -7,6 +7,7 @@ from raysim.analysis.results import RunResults
 from raysim.corpus.preparation import PreparationSettings
 from raysim.report.methods.words import described, listed, number, shown
 from raysim.report.publication import without_paths
+from raysim.report.sections.many import are_many
 from raysim.tables.names import PUBLIC
 
 _SPLITS = {"train": "training", "valid": "validation", "test": "test"}
@@ -34,9 +35,26 @@ def data_sentences(results: RunResults) -> list[str]:
 
 
 def _corpora(results: RunResults) -> str:
+    if are_many(results):
+        return _many_corpora(results)
     corpora = [_corpus(results, name) for name in results.organizations]
     count = f"{number(len(corpora))} organization{'s' * (len(corpora) != 1)}"
     return f"{count} took part: {'; '.join(corpora)}."
+
+
+def _many_corpora(results: RunResults) -> str:
+    """Sums and ranges in place of a clause for each organization."""
+    rows, phrases = results.run.table("corpora").to_pylist(), []
+    for split, meaning in _SPLITS.items():
+        if mine := [row for row in rows if row["split"] == split and row["organization"] != PUBLIC]:
+            ranges = [
+                f"{number(min(counts))} to {number(max(counts))} {name} each ({number(sum(counts))} in all)"
+                for name in ("files", "bytes", "tokens")
+                for counts in [[row[name] for row in mine]]
+            ]
+            phrases.append(f"{meaning} splits of {', '.join(ranges)}")
+    told = f", with {'; '.join(phrases)}" if phrases else ""
+    return f"{number(len(results.organizations))} organizations took part{told}."
 
 
 def _corpus(results: RunResults, name: str) -> str:

@@ -1,6 +1,6 @@
 """What the report says to each organization: what it brought, what its code looks like to others, what it lets go."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from raysim.analysis.gains import Gain
 from raysim.analysis.held_out_copies import copied_in
@@ -10,12 +10,13 @@ from raysim.report.sections.overview import quantity
 from raysim.tables.names import PUBLIC
 
 
-def facts(results: RunResults, found: Sequence[Gain]) -> dict[str, list[tuple[str, str]]]:
+def facts(results: RunResults, found: Sequence[Gain], shown: Collection[str]) -> dict[str, list[tuple[str, str]]]:
     """For each organization names and texts of what there is to know beside its gains, as far as it was recorded.
 
     Args:
         results: of the run.
         found: what every organization gains in every setting.
+        shown: the organizations that are asked for.
     """
     copied = copied_in(results)
     return {
@@ -26,6 +27,7 @@ def facts(results: RunResults, found: Sequence[Gain]) -> dict[str, list[tuple[st
             *_sent(results, name),
         ]
         for name in results.organizations
+        if name in shown
     }
 
 

@@ -1,6 +1,6 @@
 """What the report shows beside the figures, as plain values: sentences, numbers, rows of tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ NUM_CANDIDATES = 5000
 """Longest matches to choose the evidence from; a large run has millions, and most repeat each other."""
 NUM_OPEN = 3
 """Pieces of evidence beside the matrix of owners; the others are behind a click."""
+NUM_LISTED = 30
+"""Names that one sentence holds; of more it says `NUM_NAMED`."""
+NUM_NAMED = 3
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -88,11 +91,19 @@ def evidence(results: RunResults) -> list[dict[str, Any]]:
 
 
 def spent(results: RunResults) -> list[dict[str, Any]]:
-    """A row a setting: what its final models have cost."""
+    """A row a setting: what its final models have cost; `seen_of` says what its tokens are of."""
+    names = results.organizations
+
+    def tokens(seen: Mapping[str, float]) -> list[str]:
+        if len(names) <= NUM_LISTED:
+            return [quantity(count) if (count := seen.get(name)) else "–" for name in names]
+        counts = [count for count in seen.values() if count]
+        return [quantity(value) if value else "–" for value in (len(counts), sum(counts), max(counts, default=0))]
+
     return [
         {
             "label": _budget_label(budget, len(results.organizations)),
-            "tokens": [quantity(seen) if (seen := budget.tokens_seen.get(o)) else "–" for o in results.organizations],
+            "tokens": tokens(budget.tokens_seen),
             "steps": quantity(budget.steps),
             "in_sequence": quantity(budget.steps_in_sequence),
             "training_loss": "–" if budget.training_loss is None else f"{budget.training_loss:.2f}",
@@ -105,11 +116,24 @@ def spent(results: RunResults) -> list[dict[str, Any]]:
     ]
 
 
+def seen_of(results: RunResults) -> list[str]:
+    """What the tokens of a row of `spent` are of: each organization, or, where they are very many, all."""
+    names = results.organizations
+    return list(names) if len(names) <= NUM_LISTED else ["Organizations", "All of them", "Most of one"]
+
+
 def transfers(results: RunResults) -> list[dict[str, Any]]:
-    """The ledger by sender, receiver and kind: how often, and how many bytes."""
+    """The ledger by sender, receiver and kind: how often, and how many bytes; very many organizations count as one."""
     ledger = results.run.table("ledger")
     if not ledger.num_rows:
         return []
+    if len(results.organizations) > NUM_LISTED:
+        known, all_of_them = set(results.organizations), f"{len(results.organizations):,} organizations"
+        for column in ("sender", "receiver"):
+            # What an organization keeps with itself has its name, and what it is in brackets.
+            parts = [name.partition(" (") for name in ledger.column(column).to_pylist()]
+            named = ["".join((all_of_them if name in known else name, *rest)) for name, *rest in parts]
+            ledger = ledger.set_column(ledger.column_names.index(column), column, pa.array(named, pa.string()))
     grouped = ledger.group_by(["sender", "receiver", "kind"]).aggregate([("bytes", "sum"), ("bytes", "count")])
     order = [("bytes_sum", "descending"), ("sender", "ascending"), ("receiver", "ascending"), ("kind", "ascending")]
     rows = grouped.sort_by(order).to_pylist()
@@ -218,4 +242,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
+    """Names as a person says them; of very many, the first."""
+    if len(names) > NUM_LISTED:
+        return f"{', '.join(names[:NUM_NAMED])} and {len(names) - NUM_NAMED:,} others"
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else "none named"

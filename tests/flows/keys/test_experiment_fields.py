@@ -168,6 +168,7 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         f"model.pretrain.{name}": ({"model.pretrain": {"epochs": 2}}, [{f"model.pretrain.{name}": value}])
         for name, value in {"limit": "5 KB", "epochs": 3, "learning_rate": 0.1, "batch_size": 1, "seed": 2}.items()
     },
+    "execution.share_actors": ({}, [{"execution.share_actors": True}]),
     "measure.perplexity.when": ({}, [{"measure.perplexity.when": "final"}]),
     "measure.recital.when": ({}, [{"measure.recital.when": "every_round"}]),
     "measure.exposure.when": ({}, [{"measure.exposure.when": "every_round"}]),
@@ -201,6 +202,7 @@ DECIDES_NOTHING = {
     "execution.replicas": "how much at once",
     "execution.checkpoint_every_s": "training goes on from a checkpoint to the same bits",
     "execution.private": "where a copy of what is read lies",
+    "execution.share_actors": "who lives where",
     "execution.retries": "a fault costs time and changes nothing",
     "store.keep": "what was let go is made again to the same bits",
     "store.write": "what was not written is made again to the same bits",

@@ -14,7 +14,7 @@ def results(build_results):
 
 
 def of_meta(results):
-    return dict(facts(results, gains(results))["meta"])
+    return dict(facts(results, gains(results), ["meta"])["meta"])
 
 
 def with_copies(results, files, trained, others):
