@@ -13,7 +13,6 @@ import numpy as np
 from raysim.analysis.orders import BITS, EXCLUSIVE, Order, Orders, incremental_orders, outcomes, pareto
 from raysim.analysis.results import Measure, RunResults
 from raysim.report.figures.kit import (
-    INK,
     MUTED,
     PAPER,
     SCALE,
@@ -21,6 +20,7 @@ from raysim.report.figures.kit import (
     Figure,
     checked_figure,
     empty_layout,
+    on_cell,
     plain_text,
     shortened,
 )
@@ -146,7 +146,7 @@ def _names(nodes: list[Node], middles: list[float], top: float, height: float) -
         "text": [shortened(n.prefix[-1], 18) + number for n, number in zip(shown, numbers, strict=True)],
         "textfont": {
             "size": [min(12.0, 0.75 * (n.last - n.first + 1) * height) for n in shown],
-            "color": [PAPER if value is not None and value > 0.65 * top else INK for value in values],
+            "color": [on_cell(value, top) for value in values],
         },
         "hoverinfo": "skip",
     }
