@@ -1,7 +1,7 @@
 """Which setting gives away most, and how sure that is: the sentence beside "Who gains?"."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import isfinite
 
 from raysim.analysis.results import Row
@@ -11,21 +11,28 @@ from raysim.report.sections.overview import counted, listed
 
 @dataclass(frozen=True)
 class Leak:
-    """What one setting gives away: exclusive lines a prompt, its range over seeds (orders averaged within each)."""
+    """What one setting gives away: exclusive lines a prompt.
+
+    Attributes:
+        low, high: range over seeds, orders averaged within each.
+        orders_low, orders_high: range over orders, seeds averaged within each.
+    """
 
     setting: str
+    seeds: int
+    orders: int
     mean: float
     low: float
     high: float
-    seeds: int
-    orders: int = 1
+    orders_low: float
+    orders_high: float
 
 
 def leaks_of(rows: Sequence[Row]) -> list[Leak]:
     """Of the rows of the scoreboard those that were measured."""
     cells = [(row, row.cells.get(("exclusive", ""))) for row in rows]
     return [
-        Leak(row.label, cell.mean, cell.low, cell.high, row.num_seeds, row.num_orders)
+        Leak(row.label, row.num_seeds, row.num_orders, *astuple(cell))
         for row, cell in cells
         if cell is not None and isfinite(cell.mean)
     ]
@@ -55,19 +62,24 @@ def differs_in_tables(leaks: Sequence[Leak]) -> str:
     """Why other numbers of lines on the page are not that of the sentence; '' where none was measured."""
     if not leaks:
         return ""
-    orders = [one.setting for one in leaks if one.orders > 1]
-    mean = f", of {listed(orders)} as a mean over orders" if orders else ""
+    orders = [
+        f"{one.setting} a mean over {counted(one.orders, 'order')} ({one.orders_low:.2f} to {one.orders_high:.2f})"
+        for one in leaks
+        if one.orders > 1
+    ]
+    means = f"; {listed(orders)}" if orders else ""
     return (
-        f"Lines that exactly one organization owns, whichever it is, over the prompts of all organizations{mean}. In the"
-        " table below are the lines of each organization alone, over its own prompts, so that a setting may be first"
-        " here and not in each row."
+        "Lines that exactly one organization owns, whichever it is, a prompt, over the prompts of all"
+        f" organizations{means}. In the table are the lines of each organization alone, a prompt of its own, so that a"
+        " setting may be first here and not in each row."
     )
 
 
 def _most(first: Sequence[Leak], top: str, num_settings: int) -> str:
     names = [one.setting for one in first]
     if num_settings == 1:
-        return f"{_capital(names[0])}, the only setting measured, gives away {top} exclusive lines a prompt{_range(first[0])}"
+        text = f"{_capital(names[0])}, the only setting measured, gives away {top} exclusive lines a prompt"
+        return f"{text}{_range(first[0])}"
     if len(first) == num_settings:
         return f"All {num_settings} settings give away {top} exclusive lines a prompt ({_seeds(first)})"
     if len(first) > 1:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from raysim.analysis.arms import exclusive_lines, given, is_whole, measured
+from raysim.analysis.arms import FULL, exclusive_lines, given, is_whole, measured
 from raysim.analysis.reached_models import OWN, ReachedModel, finals
 from raysim.analysis.results import RunResults
 from raysim.report.figures.kit import (
@@ -96,7 +96,8 @@ def _setting(results: RunResults, label: str, models: list[ReachedModel], color:
         labels = [f"{label}: {m.order}, seed {m.seed}" for m, _ in each]
         places = [place for _, place in each]
         found.append(marks(places, color, labels, marker=marker, legendgroup=name, showlegend=False))
-    marker = {"symbol": symbol, "size": 12, "color": color, "line": {"color": GRID, "width": 1}}
+    large = symbol if models[0].fraction == FULL else f"{symbol}-open-dot"
+    marker = {"symbol": large, "size": 12, "color": color, "line": {"color": GRID, "width": 1}}
     if alone:
         by_order: dict[str, list[Place]] = {}
         for m, place in each:

@@ -14,8 +14,10 @@ from typing import Any
 INK, MUTED, GRID, PAPER, ACCENT = "#1d2327", "#66727b", "#e4e8eb", "#ffffff", "#0f5f87"
 UNKNOWN = "#d2d2d0"
 SCALE = ("#f4f7f9", "#c9dfeb", "#86b9d3", "#1f6d97", "#0b4a6b")
-ON_PALE, ON_DEEP, DEEP = "#000000", "#fffffe", 0.7
-"""Text on a cell of `SCALE`, and from which part of it on the cell is deep: at least 4.5 in contrast, in both themes."""
+COLORSCALE = [[part, color] for part, color in zip((0.0, 0.25, 0.5, 0.6, 1.0), SCALE, strict=True)]
+"""Quick through the middle, on which neither dark text nor pale text shows well."""
+ON_PALE, ON_DEEP, DEEP = "#000000", "#fffffe", 0.58
+"""Text on a cell, and the part of the scale beyond which a cell is deep: a contrast of 4.5 at least, in both themes."""
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DARK: dict[str, str] = {
     INK: "#e6eaed",
@@ -146,7 +148,6 @@ def heatmap(
     hover: str,
 ) -> dict[str, Any]:
     top = max((cell for line in cells for cell in line if cell), default=1)
-    scale = [[i / (len(SCALE) - 1), color] for i, color in enumerate(SCALE)]
     bar = {"title": {"text": title, "side": "right"}, "thickness": 10, "outlinewidth": 0, "len": 0.9}
     trace = {
         "type": "heatmap",
@@ -155,7 +156,7 @@ def heatmap(
         "z": [list(line) for line in cells],
         "text": [list(line) for line in texts],
         "customdata": [[[plain_text(row), plain_text(column)] for column in columns] for row in rows],
-        "colorscale": scale,
+        "colorscale": COLORSCALE,
         "zmin": 0,
         "zmax": top,
         "xgap": 3,

@@ -13,9 +13,9 @@ import numpy as np
 from raysim.analysis.orders import BITS, EXCLUSIVE, Order, Orders, incremental_orders, outcomes, pareto
 from raysim.analysis.results import Measure, RunResults
 from raysim.report.figures.kit import (
+    COLORSCALE,
     MUTED,
     PAPER,
-    SCALE,
     UNKNOWN,
     Figure,
     checked_figure,
@@ -98,7 +98,7 @@ def _tree(results: RunResults, number: int, orders: Orders) -> Figure | None:
         "customdata": hovers,
         "hovertemplate": "%{customdata}<extra></extra>",
         "hoverongaps": True,
-        "colorscale": [[i / (len(SCALE) - 1), color] for i, color in enumerate(SCALE)],
+        "colorscale": COLORSCALE,
         "colorbar": {
             "title": {"text": "exclusive lines a prompt", "font": {"size": 11}, "side": "top"},
             "orientation": "h",

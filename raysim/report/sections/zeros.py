@@ -44,9 +44,8 @@ def trained_less(results: RunResults) -> dict[str, TrainedLess]:
         if not row.partial and row.family not in _APART:
             settings.setdefault(row.strategy, []).extend(models)
     losses = {name: averaged(models, results.training_loss) for name, models in settings.items()}
-    central = [
-        name for name, (first, *_) in settings.items() if first.family == "centralized" and first.fraction == FULL
-    ]
+    firsts = [models[0] for models in settings.values()]
+    central = [first.strategy for first in firsts if first.family == "centralized" and first.fraction == FULL]
     return behind({name: loss for name, loss in losses.items() if loss is not None}, next(iter(central), None))
 
 
