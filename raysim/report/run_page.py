@@ -18,9 +18,10 @@ from raysim.analysis.pass_at_k import pass_at_k_table
 from raysim.analysis.predictions import predictions_table
 from raysim.analysis.results import RunResults
 from raysim.analysis.summary import summary_table
+from raysim.analysis.verdicts import INCOMPARABLE
 from raysim.measures.base import Section
 from raysim.measures.registry import all_tables, measures
-from raysim.report import headlines
+from raysim.report import headlines, who_leaks
 from raysim.report.figures import overview as figures
 from raysim.report.figures.kit import Figure
 from raysim.report.methods import methods
@@ -37,6 +38,7 @@ from raysim.report.sections import (
     overview,
     participation,
     privacy,
+    settings,
     update_sizes,
     zeros,
 )
@@ -92,6 +94,7 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         manifest=results.run.manifest,
         organizations=results.organizations,
         headline=headlines.headline(results),
+        glosses=settings.settings_said(results),
         warnings=budgets.warnings(results.reached_models),
         copy_cautions=held_out_copies.copy_cautions(results),
         findings=[_with_contrasts(finding, derived) for finding in derived["findings"] if not finding["arm"]],
@@ -107,8 +110,8 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     blocks = orders.order_blocks(results, derived["orders"], derived["order_effects"])
     experiment = json.dumps(results.run.manifest.get("experiment", {}), indent=2, ensure_ascii=False)
     found = [Gain(**row) for row in derived["gains"]]
-    shown = many.extremes(found)
-    rows_shown = [row for row in gains.gain_rows(found) if row.organization in shown]
+    shown, less = many.extremes(found), zeros.trained_less(results)
+    rows_shown = [row for row in gains.gain_rows(found, less) if row.organization in shown]
     table = {"rows": rows_shown, "settings": gains.settings_of(found)}
     crowd = many.are_many(results)
     table |= {"others": len({gain.organization for gain in found} - shown)}
@@ -129,6 +132,8 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
             spread=many.gain_spread(found) if crowd else [],
             answer=gains.who_gains(found),
             **quoted,
+            **_leakage(results),
+            less=less,
         ),
         _front(20, "frontier", at_zero=zeros.at_zero(results)),
         _front(30, "findings"),
@@ -176,6 +181,13 @@ def _anything(results: RunResults) -> bool:
     return not (results.prompts.empty and results.losses.empty) or results.run.table("executions").num_rows > 0
 
 
+def _leakage(results: RunResults) -> dict[str, str]:
+    """Which setting gives away most, in a sentence, and why other numbers of the page differ from it."""
+    leaks = who_leaks.leaks_of(results.final_rows())
+    none_given = zeros.none_given(results)
+    return {"leaks": who_leaks.who_leaks(leaks, none_given), "differs": who_leaks.differs_in_tables(leaks)}
+
+
 def _with_contrasts(finding: dict[str, Any], derived: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """A finding with the verdicts on its arms, and with its contrasts by name and arm, for the tables below it."""
     names: dict[str, list[dict[str, Any]]] = {}
@@ -189,5 +201,6 @@ def _with_contrasts(finding: dict[str, Any], derived: dict[str, list[dict[str, A
         "arms": arms,
         "contrasts": names,
         "topic": topic,
+        "card": finding["value"] is not None or finding["verdict"] == INCOMPARABLE,
         "tone": finding["verdict"].split(" ")[0].rstrip(":"),
     }

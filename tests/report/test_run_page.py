@@ -4,11 +4,17 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pyarrow as pa
 import pytest
 from measured_tables import NUM_FILES, audited
 
+from raysim.analysis.findings import assess
+from raysim.analysis.results import RunResults
+from raysim.analysis.verdicts import INCOMPARABLE
+from raysim.report import run_page
 from raysim.report.run_page import write_run_page
 from raysim.tables.io import read_table, table_path
+from raysim.tables.results import open_run
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -212,6 +218,26 @@ def test_cards_have_what_could_overturn_them(run, page):
     for row in rows:
         line = " ".join(row["confound"].split())
         assert f"What could overturn it {line[0].upper()}{line[1:]}." in page.text
+
+
+def test_what_is_not_comparable_has_its_card(build_run, monkeypatch):
+    """It was folded away under "without a verdict", beside zeros that looked safe."""
+    results = RunResults(open_run(build_run(prompts=4)))
+    contrasts, findings = assess(results)
+    rows = [
+        row | {"value": None, "verdict": INCOMPARABLE} if row["finding"] == "F3" else row
+        for row in findings.to_pylist()
+    ]
+    monkeypatch.setattr(run_page, "assess", lambda _: (contrasts, pa.Table.from_pylist(rows, findings.schema)))
+    text = write_run_page(results.run.path).read_text(encoding="utf-8")
+    assert '<article class="card not" id="F3">' in text
+    assert "F3" not in text.partition("without a verdict")[2].partition("</summary>")[0]
+
+
+def test_the_first_screen_says_who_gives_away_most_and_what_settings_are(page):
+    start = page.text.index
+    assert start("each organization trains alone") < start("Who gains?") < start("gives away the most: ")
+    assert start("gives away the most: ") < start("Utility against leakage")
 
 
 def test_the_best_checkpoint_is_beside_the_last(page):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from raysim.analysis.arms import exclusive_lines, given, is_whole, measured
+from raysim.analysis.arms import FULL, exclusive_lines, given, is_whole, measured
 from raysim.analysis.reached_models import OWN, ReachedModel, finals
 from raysim.analysis.results import RunResults
 from raysim.report.figures.kit import (
@@ -59,10 +59,9 @@ def frontier(results: RunResults) -> Figure | None:
     if (floor := counterfactual_floor(results)) is not None:
         line = {"color": MUTED, "width": 1, "dash": "dot"}
         layout["shapes"] = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": floor, "y1": floor, "line": line}]
-        text = {"text": f"models that never saw the owner: {floor:.2f}", "showarrow": False, "font": {"size": 11}}
-        layout["annotations"].append(
-            {**text, "xref": "paper", "x": 1, "xanchor": "right", "y": floor, "yanchor": "bottom"}
-        )
+        # Named in the legend: on the line itself a label would lie under the marks of settings that leak as little.
+        name = f"models that never saw the owner: {floor:.2f}"
+        data.append({"type": "scatter", "mode": "lines", "x": [None], "y": [None], "line": line, "name": name})
     return checked_figure("frontier", {"data": data, "layout": layout}, 420, "Utility against leakage by setting")
 
 
@@ -97,7 +96,8 @@ def _setting(results: RunResults, label: str, models: list[ReachedModel], color:
         labels = [f"{label}: {m.order}, seed {m.seed}" for m, _ in each]
         places = [place for _, place in each]
         found.append(marks(places, color, labels, marker=marker, legendgroup=name, showlegend=False))
-    marker = {"symbol": symbol, "size": 12, "color": color, "line": {"color": GRID, "width": 1}}
+    large = symbol if models[0].fraction == FULL else f"{symbol}-open-dot"
+    marker = {"symbol": large, "size": 12, "color": color, "line": {"color": GRID, "width": 1}}
     if alone:
         by_order: dict[str, list[Place]] = {}
         for m, place in each:

@@ -13,7 +13,11 @@ from typing import Any
 
 INK, MUTED, GRID, PAPER, ACCENT = "#1d2327", "#66727b", "#e4e8eb", "#ffffff", "#0f5f87"
 UNKNOWN = "#d2d2d0"
-SCALE = ("#f4f7f9", "#c9dfeb", "#86b9d3", "#3d8ab1", "#0b4a6b")
+SCALE = ("#f4f7f9", "#c9dfeb", "#86b9d3", "#1f6d97", "#0b4a6b")
+COLORSCALE = [[part, color] for part, color in zip((0.0, 0.25, 0.5, 0.6, 1.0), SCALE, strict=True)]
+"""Quick through the middle, on which neither dark text nor pale text shows well."""
+ON_PALE, ON_DEEP, DEEP = "#000000", "#fffffe", 0.58
+"""Text on a cell, and the part of the scale beyond which a cell is deep: a contrast of 4.5 at least, in both themes."""
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DARK: dict[str, str] = {
     INK: "#e6eaed",
@@ -22,7 +26,9 @@ DARK: dict[str, str] = {
     PAPER: "#14181b",
     ACCENT: "#6fb9dc",
     UNKNOWN: "#3d4043",
-    **dict(zip(SCALE, ("#1b2227", "#1f4054", "#2c6b8c", "#58a6cc", "#b9e3f7"), strict=True)),
+    ON_PALE: "#ffffff",
+    ON_DEEP: "#000000",
+    **dict(zip(SCALE, ("#1b2227", "#1f4054", "#2c6b8c", "#387fa5", "#b9e3f7"), strict=True)),
     **dict(zip(LINES, ("#4ba3d9", "#ee8550", "#3cc29a", "#e0a1c5", "#f0bd4c", "#8fd0f5"), strict=True)),
 }
 SYMBOLS = {
@@ -35,6 +41,8 @@ SYMBOLS = {
     "federated": "circle",
     "personalized": "pentagon",
 }
+CELL_WIDTH = 56
+"""The least width of a column of a heatmap, in pixels."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -126,6 +134,11 @@ def marks(
     return trace
 
 
+def on_cell(value: float | None, top: float) -> str:
+    """The colour of text on a cell of this value, where `top` is the end of the scale."""
+    return ON_DEEP if value is not None and value > DEEP * top else ON_PALE
+
+
 def heatmap(
     rows: Sequence[str],
     columns: Sequence[str],
@@ -134,7 +147,7 @@ def heatmap(
     title: str,
     hover: str,
 ) -> dict[str, Any]:
-    scale = [[i / (len(SCALE) - 1), color] for i, color in enumerate(SCALE)]
+    top = max((cell for line in cells for cell in line if cell), default=1)
     bar = {"title": {"text": title, "side": "right"}, "thickness": 10, "outlinewidth": 0, "len": 0.9}
     trace = {
         "type": "heatmap",
@@ -142,11 +155,10 @@ def heatmap(
         "y": list(range(len(rows))),
         "z": [list(line) for line in cells],
         "text": [list(line) for line in texts],
-        "texttemplate": "%{text}",
         "customdata": [[[plain_text(row), plain_text(column)] for column in columns] for row in rows],
-        "colorscale": scale,
+        "colorscale": COLORSCALE,
         "zmin": 0,
-        "zmax": max((cell for line in cells for cell in line if cell), default=1),
+        "zmax": top,
         "xgap": 3,
         "ygap": 3,
         "colorbar": bar,
@@ -161,17 +173,32 @@ def heatmap(
             **quiet,
             "side": "top",
             "ticklabelstandoff": 5,
+            "range": [-0.5, len(columns) - 0.5],
             "tickvals": list(range(len(columns))),
             "ticktext": [shortened(c) for c in columns],
         },
         yaxis={
             **quiet,
-            "autorange": "reversed",
+            "range": [len(rows) - 0.5, -0.5],
             "tickvals": list(range(len(rows))),
             "ticktext": [shortened(r, 44) + "  " for r in rows],
         },
     )
-    return {"data": [trace], "layout": layout}
+    places = [(i, j) for i in range(len(rows)) for j in range(len(columns))]
+    # Not by `texttemplate`, which has one colour for all cells, or Plotly's own choice, pale grey on mid blue.
+    numbers = {
+        "type": "scatter",
+        "mode": "text",
+        "x": [j for _, j in places],
+        "y": [i for i, _ in places],
+        "text": [texts[i][j] for i, j in places],
+        "textfont": {"color": [on_cell(cells[i][j], top) for i, j in places]},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    # A narrow page scrolls sideways: labels and cells are not to be squeezed out of it.
+    layout["meta"] = {"least_width": 7 * min(44, max(map(len, rows), default=0)) + CELL_WIDTH * len(columns)}
+    return {"data": [trace, numbers], "layout": layout}
 
 
 def rule(y: float) -> dict[str, Any]:

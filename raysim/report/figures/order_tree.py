@@ -13,14 +13,14 @@ import numpy as np
 from raysim.analysis.orders import BITS, EXCLUSIVE, Order, Orders, incremental_orders, outcomes, pareto
 from raysim.analysis.results import Measure, RunResults
 from raysim.report.figures.kit import (
-    INK,
+    COLORSCALE,
     MUTED,
     PAPER,
-    SCALE,
     UNKNOWN,
     Figure,
     checked_figure,
     empty_layout,
+    on_cell,
     plain_text,
     shortened,
 )
@@ -98,7 +98,7 @@ def _tree(results: RunResults, number: int, orders: Orders) -> Figure | None:
         "customdata": hovers,
         "hovertemplate": "%{customdata}<extra></extra>",
         "hoverongaps": True,
-        "colorscale": [[i / (len(SCALE) - 1), color] for i, color in enumerate(SCALE)],
+        "colorscale": COLORSCALE,
         "colorbar": {
             "title": {"text": "exclusive lines a prompt", "font": {"size": 11}, "side": "top"},
             "orientation": "h",
@@ -146,7 +146,7 @@ def _names(nodes: list[Node], middles: list[float], top: float, height: float) -
         "text": [shortened(n.prefix[-1], 18) + number for n, number in zip(shown, numbers, strict=True)],
         "textfont": {
             "size": [min(12.0, 0.75 * (n.last - n.first + 1) * height) for n in shown],
-            "color": [PAPER if value is not None and value > 0.65 * top else INK for value in values],
+            "color": [on_cell(value, top) for value in values],
         },
         "hoverinfo": "skip",
     }

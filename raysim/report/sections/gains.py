@@ -1,12 +1,13 @@
 """Who gains: the first section of the report, and the page of each organization, from the table `gains` alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from raysim.analysis.gains import Gain, best_for
 from raysim.analysis.zeros import Zero
 from raysim.report.sections.overview import counted, listed
+from raysim.report.sections.zeros import TrainedLess
 
 Tone = Literal["gains", "loses", "unclear"]
 
@@ -21,6 +22,7 @@ class GainCell:
         interval: of the gain; empty where there is none.
         lines: exclusive lines given away a prompt, or the bound where there was none.
         tone: what the interval says.
+        caution: beside a bound, where the setting is trained less than others; else empty.
     """
 
     loss: str
@@ -28,6 +30,7 @@ class GainCell:
     interval: str
     lines: str
     tone: Tone
+    caution: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,21 @@ def settings_of(gains: Sequence[Gain]) -> list[str]:
     return list(dict.fromkeys(gain.strategy for gain in gains))
 
 
-def gain_rows(gains: Sequence[Gain]) -> list[GainRow]:
-    """A row an organization; nothing where no loss was measured, alone or together."""
+def gain_rows(gains: Sequence[Gain], less: Mapping[str, TrainedLess] | None = None) -> list[GainRow]:
+    """A row an organization; nothing where no loss was measured, alone or together.
+
+    Args:
+        gains: of all organizations and settings.
+        less: settings that are trained less than the one they are held against; their zeros say so.
+    """
+    less = less or {}
     organizations = dict.fromkeys(gain.organization for gain in gains if gain.together is not None)
     found: list[GainRow] = []
     for organization in organizations:
         mine = [gain for gain in gains if gain.organization == organization]
         alone = next((gain.reported.alone for gain in mine if gain.reported.alone is not None), None)
-        cells = tuple(_cell(gain) for gain in mine)
-        found.append(GainRow(organization, _number(alone), cells, advice(mine)))
+        cells = tuple(_cell(gain, less.get(gain.strategy)) for gain in mine)
+        found.append(GainRow(organization, _number(alone), cells, advice(mine, less)))
     return found
 
 
@@ -94,8 +103,9 @@ def who_gains(gains: Sequence[Gain]) -> str:
     return f"{text}."
 
 
-def advice(mine: Sequence[Gain]) -> str:
+def advice(mine: Sequence[Gain], less: Mapping[str, TrainedLess] | None = None) -> str:
     """Whether one organization should join, in which setting, and at what price; from its rows alone."""
+    less = less or {}
     known = [gain for gain in mine if gain.gain is not None]
     if not known:
         return "Nothing to hold against each other: it needs `single` among the strategies, and losses."
@@ -104,10 +114,10 @@ def advice(mine: Sequence[Gain]) -> str:
     shown = best.reported
     if best.verdict == "gains":
         cheaper = [g for g in known if g.verdict == "gains" and (g.lines or 0.0) < (best.lines or 0.0)]
-        text = f"Join, in {best.strategy}: {_signed(shown.gain)} bits per byte better than alone{_price(best)}"
+        text = f"Join, in {best.strategy}: {_signed(shown.gain)} bits per byte better than alone{_price(best, less)}"
         if cheaper:
             least = min(cheaper, key=lambda gain: (gain.lines or 0.0, gain.strategy))
-            text += f"; {least.strategy} gains {_signed(least.reported.gain)}{_price(least)}"
+            text += f"; {least.strategy} gains {_signed(least.reported.gain)}{_price(least, less)}"
         return f"{text}."
     if all(gain.verdict == "loses" for gain in known):
         return f"Stay alone: even the best setting, {best.strategy}, is {-(shown.gain or 0.0):.3f} bits per byte worse."
@@ -118,11 +128,11 @@ def advice(mine: Sequence[Gain]) -> str:
     return (
         f"Undecided: {best.strategy} is the best{' on validation files' * best.on_test}, {_signed(shown.gain)} bits per"
         f" byte{' on test files' * best.on_test}, and its interval ({_signed(shown.low)} to {_signed(shown.high)})"
-        f" {says}{_price(best)}."
+        f" {says}{_price(best, less)}."
     )
 
 
-def _cell(gain: Gain) -> GainCell:
+def _cell(gain: Gain, less: TrainedLess | None) -> GainCell:
     shown = gain.reported
     interval = "" if shown.low is None else f"{_signed(shown.low)} to {_signed(shown.high)}"
     lines = ""
@@ -136,15 +146,17 @@ def _cell(gain: Gain) -> GainCell:
         interval,
         lines,
         gain.verdict,  # type: ignore[arg-type]
+        less.text if less and gain.lines == 0.0 else "",
     )
 
 
-def _price(gain: Gain) -> str:
+def _price(gain: Gain, less: Mapping[str, TrainedLess]) -> str:
     if gain.lines is None:
         return ""
     if gain.lines == 0.0:
-        worth = "" if gain.leaking_high is None else f" ({Zero(gain.leaking_high, gain.fit).text})"
-        return f"; none of its own lines was given away{worth}"
+        bound = [] if gain.leaking_high is None else [Zero(gain.leaking_high, gain.fit).text]
+        worth = "; ".join([*bound, *([less[gain.strategy].text] if gain.strategy in less else [])])
+        return f"; none of its own lines was given away{f' ({worth})' if worth else ''}"
     return f"; it gives away {gain.lines:.2f} of its lines a prompt"
 
 

@@ -45,4 +45,8 @@ def test_the_floor_by_hand(build_run):
                 lines[row["model"], row["prompt"]] += row["exclusive"]
         floor += float(np.mean(list(lines.values())))
     assert counterfactual_floor(results) == pytest.approx(floor)
+    figure = frontier(results)
+    assert figure is not None
+    assert figure.spec["data"][-1]["name"] == f"models that never saw the owner: {floor:.2f}"
+    assert figure.spec["layout"].get("annotations", []) == []
     assert counterfactual_floor(RunResults(open_run(build_run(prompts=4)))) is None

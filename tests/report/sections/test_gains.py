@@ -6,6 +6,7 @@ import pytest
 
 from raysim.analysis.gains import Gain
 from raysim.report.sections.gains import advice, gain_rows, settings_of, who_gains
+from raysim.report.sections.zeros import TrainedLess
 
 GAIN = Gain(
     "meta", "centralized", "centralized", "a", 5, 30, 2.0, 1.9, 0.1, 0.05, 0.15, 0.4, 20, 0.1, 0.3, "30 files redrawn"
@@ -113,6 +114,16 @@ def test_a_zero_says_whether_the_models_are_fitted(fit: str) -> None:
     (only,) = gain_rows([row(lines=0.0, leaking=0.0, fit=fit)])
     assert only.cells[0].lines == f"no line; ≤ 30 % of prompts; {fit}"
     assert only.advice.endswith(f"none of its own lines was given away (≤ 30 % of prompts; {fit}).")
+
+
+def test_a_zero_of_a_setting_that_is_trained_less_says_so() -> None:
+    less = {name: TrainedLess(1.17, "centralized", 0.68) for name in ("fedavg", "incremental")}
+    found = [row(strategy="fedavg", lines=0.0, leaking=0.0), row(strategy="incremental", gain=-0.1)]
+    (only,) = gain_rows([row(lines=0.0, leaking=0.0, gain=0.0), *found], less)
+    assert [cell.caution for cell in only.cells] == ["", "trained less: 1.17 against 0.68 nats", ""]
+    assert only.advice.endswith(
+        "none of its own lines was given away (≤ 30 % of prompts; fit not known; trained less: 1.17 against 0.68 nats)."
+    )
 
 
 TESTED = {"test_alone": 2.0, "test_together": 2.3, "test_gain": -0.3, "test_low": -0.4, "test_high": -0.2}
