@@ -58,7 +58,7 @@ def behind(losses: Mapping[str, float], reference: str | None) -> dict[str, Trai
     """
     if not losses:
         return {}
-    name = reference if reference in losses else min(losses, key=lambda name: losses[name])
+    name = reference if reference is not None and reference in losses else min(losses, key=lambda one: losses[one])
     lowest = losses[name]
     return {one: TrainedLess(loss, name, lowest) for one, loss in losses.items() if loss - lowest > SAME_LOSS}
 
