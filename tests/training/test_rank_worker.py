@@ -147,7 +147,7 @@ def refused(**trainer: Any) -> str:
 
 
 def test_an_unknown_backend_lists_those_that_are_installed() -> None:
-    assert "backend: unknown backend 'sdg'; known: deepspeed, sgd, torch" in refused(backend="sdg")
+    assert "backend: unknown backend 'sdg'; known: deepspeed, flower, sgd, torch" in refused(backend="sdg")
 
 
 def test_it_refuses_settings_that_it_has_no_use_for() -> None:
