@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # DeepSpeed would otherwise look for a CUDA compiler while it is installed; nothing here needs what it would compile.
 export DS_BUILD_OPS := 0
+# Tests start hundreds of processes, each of which would compile raysim anew where nothing may be kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo test lint types quick check stress bench docs wheel gpu-check clean
 

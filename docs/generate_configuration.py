@@ -52,7 +52,8 @@ def page() -> str:
     parts = [HEAD]
     seen: dict[type[Settings], str] = {}
     own = distribution("raysim").entry_points
-    points = [point for group in ("raysim.strategies", "raysim.measures") for point in own.select(group=group)]
+    groups = "raysim.strategies", "raysim.measures", "raysim.mitigations"
+    points = [point for group in groups for point in own.select(group=group)]
     for group in settings_groups(points):
         path, owner = group.path, group.owner
         parts.append(f"## {path or 'The file'}\n")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from raysim.experiment.config import LoadedExperiment
     from raysim.experiment.run import Options
     from raysim.measures.base import Measure
+    from raysim.mitigations.base import Mitigation
     from raysim.simulation.strategy import Strategy
     from raysim.tables.results import Results
 
@@ -35,6 +36,7 @@ __all__ = [
     "InputError",
     "LoadedExperiment",
     "Measure",
+    "Mitigation",
     "RaysimError",
     "Results",
     "RunError",
@@ -50,6 +52,7 @@ _HOMES = {
     "InputError": "raysim.core.errors",
     "LoadedExperiment": "raysim.experiment.config",
     "Measure": "raysim.measures.base",
+    "Mitigation": "raysim.mitigations.base",
     "RaysimError": "raysim.core.errors",
     "Results": "raysim.tables.results",
     "RunError": "raysim.core.errors",
@@ -80,6 +83,7 @@ def plan(
     out: str | Path | None = None,
     store: str | Path | None = None,
     overrides: str | Sequence[str] = (),
+    address: str | None = None,
 ) -> dict[str, Any]:
     """Says what `run` would train, measure and cost, without training: what ``raysim plan --json`` prints.
 
@@ -88,13 +92,15 @@ def plan(
         out: as for `run`; what its store holds already counts as done.
         store: as for `run`.
         overrides: as for `run`.
+        address: of a Ray cluster, where organizations are asked; by default here, or as for `run` where they are pinned
+            to nodes.
 
     Raises:
         InputError: whatever is wrong with the experiment.
     """
     from raysim.analysis.detectable import plan_with_effects
 
-    return plan_with_effects(_options(experiment, out, store, overrides))
+    return plan_with_effects(_options(experiment, out, store, overrides, address))
 
 
 def run(
@@ -113,7 +119,7 @@ def run(
 
     Args:
         experiment: a YAML file, or a dict of the same structure, whose relative paths start from the current folder.
-        out: the run folder; by default ``runs/NAME``.
+        out: the run folder, or a URL of one (``s3://``, ``gs://``); by default ``runs/NAME``.
         store: the store of results, which runs may share; by default within the run folder.
         overrides: settings to replace, for example ``["trainer.epochs=2", "seed=[1,2,3]"]``, as for ``--set``.
         address: of a Ray cluster, for example ``"auto"``; by default that of ``RAY_ADDRESS``, else Ray is started on
@@ -134,10 +140,12 @@ def run(
     from raysim.cli.progress import ConsoleObserver, progress_console
     from raysim.core.errors import os_errors
     from raysim.experiment.sweep import run as run_all
+    from raysim.experiment.working_folder import working_folder
     from raysim.report.write import write_report
 
-    options = _options(experiment, out, store, overrides, address, overwrite)
-    with os_errors(), ConsoleObserver(progress_console() if progress else Console(quiet=True)) as observer:
+    console = progress_console() if progress else Console(quiet=True)
+    with os_errors(), ConsoleObserver(console) as observer, working_folder(out, store, observer.note) as folder:
+        options = _options(experiment, folder, store, overrides, address, overwrite)
         outcome = run_all(options, observer, write_report)
     return open_results(outcome.folder.path)
 

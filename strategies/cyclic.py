@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import pydantic
+from raysim.strategies.continual import ContinualStrategy
 from raysim.strategies.incremental import IncrementalSettings
-from raysim.strategies.sequential import SequentialStrategy
 
 from raysim.simulation.strategy import Family, Federation
 
@@ -35,7 +35,7 @@ class CyclicSettings(IncrementalSettings):
         ]
 
 
-class Cyclic(SequentialStrategy):
+class Cyclic(ContinualStrategy):
     """One stage for each organization of an order, again and again."""
 
     Settings = CyclicSettings

@@ -16,6 +16,7 @@ from raysim.strategies.availability import Availability, AvailabilitySettings
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, seed_of
+from raysim.simulation.early_stop import EarlyStop, EarlyStopSettings
 from raysim.simulation.participation import ClientParticipation, RoundParticipation
 from raysim.simulation.strategy import (
     ClientInfo,
@@ -37,7 +38,7 @@ class FederatedSettings(StrategySettings):
     """Rounds of training and aggregation."""
 
     CHOOSE_VARIANTS = frozenset({"leave_one_out"})
-    ADDED = frozenset({"local_steps", "compression", "availability"})
+    ADDED = frozenset({"local_steps", "compression", "availability", "early_stop"})
 
     rounds: int = pydantic.Field(default=10, ge=1, description="rounds of training and aggregation")
     local_epochs: int | None = pydantic.Field(
@@ -74,11 +75,20 @@ class FederatedSettings(StrategySettings):
     availability: AvailabilitySettings | None = pydantic.Field(
         default=None, description="who is slow, late or gone in a round, in simulated time; unset: nobody, and no time"
     )
+    early_stop: EarlyStopSettings | None = pydantic.Field(
+        default=None, description="ends the rounds by validation losses; unset: all are trained"
+    )
 
     @pydantic.model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.local_steps and self.local_epochs:
             raise ValueError("local_steps: stands in place of local_epochs; leave one of them out")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _ends_in_time(self) -> Self:
+        if self.early_stop:
+            self.early_stop.check(self.rounds)
         return self
 
     @property
@@ -191,6 +201,11 @@ class FederatedStrategy(ABC):
         if not self._availability or state.round >= self._settings.rounds:
             return ""
         return self._drawn_rounds[state.round].ends
+
+    def early_stop(self) -> EarlyStop | None:
+        """See `raysim.simulation.early_stop.StopsEarly`."""
+        settings = self._settings.early_stop
+        return EarlyStop(settings, self._settings.rounds) if settings else None
 
     @cached_property
     def _drawn_rounds(self) -> tuple[RoundParticipation, ...]:

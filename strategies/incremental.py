@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import pydantic
+from raysim.strategies.continual import ContinualSettings, ContinualStrategy
 from raysim.strategies.orders import OrderSettings
-from raysim.strategies.sequential import SequentialSettings, SequentialStrategy
 
 from raysim.simulation.strategy import Family, Federation
 
 
-class IncrementalSettings(SequentialSettings):
+class IncrementalSettings(ContinualSettings):
     """Which orders to train."""
 
     CHOOSE_VARIANTS = frozenset({"orders"})
@@ -25,7 +25,7 @@ class IncrementalSettings(SequentialSettings):
     )
 
 
-class Incremental(SequentialStrategy):
+class Incremental(ContinualStrategy):
     """One stage for each organization of an order."""
 
     Settings = IncrementalSettings

@@ -21,6 +21,15 @@ class PersonalizedSettings(FedAvgSettings):
 
     tune_epochs: int = pydantic.Field(default=1, ge=1, description="epochs of an organization after the last round")
 
+    @pydantic.model_validator(mode="after")
+    def _all_rounds(self) -> Self:
+        if self.early_stop:
+            raise ValueError(
+                "early_stop: each organization goes on from the last round, whichever that is; leave it out, and take"
+                " the number of rounds from a fedavg with early_stop"
+            )
+        return self
+
 
 class Personalized(FedAvg):
     """FedAvg, and a last stage of one organization, with a fresh optimizer."""

@@ -1,5 +1,6 @@
 """What a guarantee of differential privacy may cost, as the strategies that give one are told: noise, or an epsilon."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import pydantic
@@ -26,6 +27,15 @@ class PrivacySettings(FederatedSettings):
         if self.noise_multiplier is not None and self.target_epsilon is not None:
             raise ValueError("noise_multiplier: follows from target_epsilon; leave one of them out")
         return self
+
+    def cautions(self, epochs: int) -> Sequence[str]:
+        found = list(super().cautions(epochs))
+        if self.early_stop:
+            found.append(
+                "early_stop: losses on validation files choose the last round, and neither they nor the choice are"
+                " accounted for in epsilon; noise is that of all rounds"
+            )
+        return found
 
     def noise_for(self, times: int, sampling_rate: float = 1.0) -> float:
         """The noise multiplier of `times` steps.

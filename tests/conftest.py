@@ -71,8 +71,58 @@ STDLIB_FILES = {
 SEQUENCE_LENGTH = 64
 
 
-QUICK_FLOWS = ("flows/keys/", "flows/test_docs.py", "flows/test_strategy_contract.py")
+QUICK_FLOWS = ("flows/keys/", "flows/test_docs.py")
 """Flows that take seconds; `make check` leaves the others, which run experiments from end to end, to `make test`."""
+
+SLOW_FILES = (
+    "analysis/test_clone_contrasts.py",
+    "analysis/test_confounds_of_material.py",
+    "analysis/test_extraction.py",
+    "analysis/test_file_attacks.py",
+    "analysis/test_findings.py",
+    "cli/test_audit.py",
+    "cli/test_doctor.py",
+    "cli/test_ending.py",
+    "cli/test_jobs.py",
+    "cluster/",
+    "core/test_locks.py",
+    "corpus/obfuscation/",
+    "corpus/test_diversity.py",
+    "corpus/test_sources.py",
+    "experiment/estimate/test_memory.py",
+    "experiment/test_execute.py",
+    "experiment/test_preview.py",
+    "experiment/test_resources.py",
+    "experiment/test_schema.py",
+    "experiment/test_write_tables.py",
+    "experiment/tracking/",
+    "flows/keys/test_experiment_fields.py",
+    "inference/",
+    "measures/memorization/test_reciting.py",
+    "measures/pass_at_k/",
+    "measures/test_",
+    "organizations/test_host.py",
+    "report/test_",
+    "sandbox/",
+    "scan/",
+    "simulation/test_executor.py",
+    "simulation/test_importance.py",
+    "simulation/test_pooled_clients.py",
+    "simulation/test_privacy.py",
+    "simulation/test_validated_rounds.py",
+    "store/test_entries.py",
+    "tasks/test_ray_data.py",
+    "training/test_adapters.py",
+    "training/test_deepspeed_engine.py",
+    "training/test_dry_run.py",
+    "training/test_goldfish.py",
+    "training/test_libraries.py",
+    "training/test_lora.py",
+    "training/test_process_memory.py",
+    "training/test_torch_engine.py",
+)
+"""Files and folders whose tests start processes or a Ray, draw whole pages, measure memory or compare with brute force:
+three quarters of the time of all that are no flows; `make check` leaves them to `make test`, too."""
 
 LONG_FILES = (
     "flows/test_chaos.py",
@@ -88,6 +138,21 @@ LONG_FILES = (
 """Files, and folders of files, whose tests take longest: they come first, so that all workers end at about one time."""
 
 
+QUICK = "not slow and not stress"
+"""The marks by which `make check` chooses."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Spares `make check` the imports of files of which it takes nothing."""
+    left_out = config.getoption("markexpr") == QUICK and collection_path.suffix == ".py"
+    return True if left_out and _is_slow(collection_path) else None
+
+
+def _is_slow(file: Path) -> bool:
+    path = file.relative_to(Path(__file__).parent).as_posix()
+    return path.startswith(SLOW_FILES) or (path.startswith("flows/") and not path.startswith(QUICK_FLOWS))
+
+
 @pytest.hookimpl(tryfirst=True)  # before those of a mark are chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sorts the files; what is in a file stays in its order. Marks tests of whole runs as slow."""
@@ -99,8 +164,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=place)
     for item in items:
-        path = item.path.relative_to(tests).as_posix()
-        if path.startswith("flows/") and not path.startswith(QUICK_FLOWS):
+        if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
 
 
@@ -139,7 +203,7 @@ def preparation_context(tokenizer: "CodeTokenizer", corpus_folders: dict[str, Pa
     """Every file is kept, one in three is for validation."""
     from splits import splitting_seed
 
-    from raysim.corpus.preparation import PreparationSettings
+    from raysim.corpus.preparation_settings import PreparationSettings
     from raysim.corpus.split import SplitSettings
     from raysim.organizations.organization import PreparationContext
 

@@ -10,7 +10,7 @@ import pytest
 
 import raysim
 
-CLASSES = ["InputError", "LoadedExperiment", "Measure", "RaysimError", "Results", "RunError", "Strategy"]
+CLASSES = ["InputError", "LoadedExperiment", "Measure", "Mitigation", "RaysimError", "Results", "RunError", "Strategy"]
 FUNCTIONS = ["audit", "load_experiment", "open_results", "plan", "run"]
 
 

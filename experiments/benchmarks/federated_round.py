@@ -1,11 +1,13 @@
 """Seconds of a federated round whose training does nothing, beside Flower's engine and a loop over bare Ray actors.
 
-Three clients answer with the weights that they were given, so a round is what the framework itself takes: weights there
+Clients answer with the weights that they were given, so a round is what the framework itself takes: weights there
 and back, aggregation, and with raysim either everything stored (`store.keep: all`), written behind the rounds, or the
 last model alone (`store.keep: leaves`, `store.write: kept`); the time of the last write counts. Flower runs in an
 environment of its own, which the script makes, since its engine wants another Ray, and without rounds of evaluation.
-Rounds after the first, which starts processes; medians. All take turns.
-    python experiments/benchmarks/federated_round.py [--sizes 1e4 1e7 124e6] [--rounds 6] [--pairs 3] [--only-raysim]
+More than ten clients share three processes, as with `execution.share_actors`, and with bare Ray and Flower's engine
+they do, too. Rounds after the first, which starts processes; medians. All take turns.
+    python experiments/benchmarks/federated_round.py [--sizes 1e4 1e7 124e6] [--clients 3] [--rounds 6] [--pairs 3]
+        [--only-raysim]
 """
 
 import argparse
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +32,26 @@ from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.ray_backend import RayBackend
 from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.cluster.scheduler import Scheduler
-from raysim.organizations.organization import ClientStats
+from raysim.experiment.observer import PartialObserver
+from raysim.measures.validation import validation_tasks
+from raysim.organizations.client_stats import ClientStats
 from raysim.simulation.executor import TrainedModel, TrainingExecutor
 from raysim.simulation.loop import simulate, strategy_runs
 from raysim.simulation.planner import plan
 from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
+from raysim.simulation.validated_rounds import ValidatedRounds
 from raysim.store.retention import Retention, StoreSettings
 from raysim.store.store import Store
-from raysim.store.task_log import TaskLog, TaskRecord
+from raysim.store.task_log import TaskLog
 from raysim.tasks.executor import TaskExecutor
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings, Update
 from raysim.training.throughput import Speed
 
-CLIENTS = ("a", "b", "c")
+PROCESSES = 3
+"""That clients live in."""
 STORES = {
     "everything stored": StoreSettings(keep="all"),
     "the last model stored": StoreSettings(keep="leaves", write="kept"),
@@ -61,7 +67,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp, strategy
 from flwr.simulation import run_simulation
 
-name, size, rounds = sys.argv[1], int(float(sys.argv[2])), int(sys.argv[3])
+name, size, rounds, clients = sys.argv[1], *map(int, sys.argv[2:])
 ended = []
 client_app, server_app = ClientApp(), ServerApp()
 
@@ -81,7 +87,7 @@ def main(grid: Grid, context: Context) -> None:
     chosen.aggregate_train = timed
     chosen.start(grid, ArrayRecord([np.zeros(size, np.float32)]), num_rounds=rounds)
 
-run_simulation(server_app, client_app, 3, backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}})
+run_simulation(server_app, client_app, clients, backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}})
 print(json.dumps([after - before for before, after in zip(ended, ended[1:])]))
 """
 
@@ -95,6 +101,16 @@ class Echo:
         yield Update(np.empty(0, np.float32), None, metrics, Speed(64, 1e-6, 0.0, 0, 0))
 
 
+class EchoHost:
+    """Very many of them in one process."""
+
+    def __init__(self, client: type) -> None:
+        self._client = client
+
+    def stream(self, name: str, method: str, *args: Any) -> Iterator[Any]:
+        yield from getattr(self._client(), method)(*args)
+
+
 class Bare:
     """As `Echo`, for a loop without raysim."""
 
@@ -102,37 +118,74 @@ class Bare:
         return weights
 
 
-class Quiet:
-    """An observer that shows nothing."""
+class Quiet(PartialObserver):
+    """An observer that shows nothing but notes."""
 
-    def started(self, key: str, kind: str, label: str, tokens: int) -> None: ...
-    def progressed(self, key: str, tokens: int, note: str) -> None: ...
-    def ended(self, record: TaskRecord) -> None: ...
     def note(self, text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def with_raysim(backend: RayBackend, strategy: str, size: int, rounds: int, store: StoreSettings) -> list[float]:
-    """Seconds of each round but the first; the last one's end when everything is written."""
+def with_raysim(
+    backend: RayBackend,
+    strategy: str,
+    size: int,
+    rounds: int,
+    clients: int,
+    store: StoreSettings,
+    client: type = Echo,
+    slots: int = PROCESSES,
+    after_round: Callable[[], object] = lambda: None,
+) -> list[float]:
+    """Seconds of each round but the first; the last one's end when everything is written.
+
+    Args:
+        backend: where clients live.
+        strategy: of the rounds.
+        size: parameters.
+        rounds: of all clients.
+        clients: more than ten share processes.
+        store: what is stored.
+        client: a client.
+        slots: clients at work at once.
+        after_round: called after each round.
+    """
     with tempfile.TemporaryDirectory(prefix="raysim-") as folder:
-        return asyncio.run(_rounds(backend, strategy, size, rounds, store, Path(folder)))
+        shape = strategy, size, rounds, clients
+        return asyncio.run(_rounds(backend, *shape, store, client, slots, after_round, Path(folder)))
 
 
 async def _rounds(
-    backend: RayBackend, strategy: str, size: int, rounds: int, settings: StoreSettings, folder: Path
+    backend: RayBackend,
+    strategy: str,
+    size: int,
+    rounds: int,
+    clients: int,
+    settings: StoreSettings,
+    client: type,
+    slots: int,
+    after_round: Callable[[], object],
+    folder: Path,
 ) -> list[float]:
-    pool = ActorPool(backend, Scheduler(3, 1), Retrying(RetryPolicy(0), print, backend.await_failure_detection))
+    replicas = slots if clients > 10 else 1  # of a client, or of the host of all
+    retrying = Retrying(RetryPolicy(0), print, backend.await_failure_detection)
+    pool = ActorPool(backend, Scheduler(slots, replicas), retrying)
+
+    actors: list[Any] = []
 
     async def make() -> Any:
-        return backend.spawn(Echo)
+        actors.append(backend.spawn(EchoHost, client) if clients > 10 else backend.spawn(client))
+        return actors[-1]
 
-    for name in CLIENTS:
-        pool.register(name, make)
-        await pool.any(name)
+    names = [f"client-{number}" for number in range(clients)]
+    if clients > 10:
+        pool.register_hosted(names, "hosts", make)
+    else:
+        for name in names:
+            pool.register(name, make)
     spec = ModelSpec(ModelSettings(config={"model_type": "gpt2", "n_layer": 1}), 300, 0, 64)
     stats = {
         name: ClientStats(name, name, name, {"train": {"sequences": 1, "tokens": 64}}, (), {}, 0, ((1, 9),))
-        for name in CLIENTS
+        for name in names
     }
     trainer = TrainerSettings(epochs=rounds, sequence_length=64)
     context = RunContext(spec, trainer, "tokenizer", stats, 1, 1, "libraries", True)
@@ -148,31 +201,35 @@ async def _rounds(
     def reached(model: TrainedModel) -> None:
         if model.checkpoint.moment == "round":
             ended.append(time.monotonic())
+            after_round()
 
-    runner = TrainingExecutor(executor, planned.urgency(), 1e9, lambda _: False, reached)
+    validated = ValidatedRounds(executor, validation_tasks([]))
+    runner = TrainingExecutor(executor, planned.urgency(), 1e9, lambda _: False, reached, validated)
     for run in chosen:
         await simulate(run, runner)
     ended[-1] = time.monotonic()
     final = store.get(planned.models[-1].checkpoint.model)
     assert final is not None
-    assert np.abs(final.array("weights") - weights).max() < 1e-5, "clients that change nothing change nothing"
-    for name in CLIENTS:
-        backend.kill(await pool.any(name))
+    assert np.abs(final.array("weights") - weights).max() < 1e-5 + 1e-6 * clients, (
+        "clients that change nothing change nothing"
+    )
+    for actor in actors:
+        backend.kill(actor)
     return [after - before for before, after in itertools.pairwise(ended)]
 
 
-def with_bare_ray(strategy: str, size: int, rounds: int) -> list[float]:
+def with_bare_ray(strategy: str, size: int, rounds: int, clients: int) -> list[float]:
     """The loop that one would write: actors, references handed on, an average or FedYogi in place; nothing stored."""
     import ray
 
-    actors: list[Any] = [ray.remote(num_cpus=0)(Bare).remote() for _ in CLIENTS]
+    actors: list[Any] = [ray.remote(num_cpus=0)(Bare).remote() for _ in range(PROCESSES)]
     weights = np.zeros(size, np.float32)
     momentum, variance = np.zeros_like(weights), np.full_like(weights, 1e-6)
     seconds = []
     for _ in range(rounds):
         started_s = time.monotonic()
         reference = ray.put(weights)
-        results = ray.get([actor.echo.remote(reference) for actor in actors])
+        results = ray.get([actors[number % PROCESSES].echo.remote(reference) for number in range(clients)])
         average = sum(result * np.float32(1 / len(results)) for result in results)
         if strategy == "fedyogi":
             change = average - weights
@@ -197,9 +254,9 @@ def flower_python() -> Path:
     return python.absolute()
 
 
-def with_flower(python: Path, name: str, size: int, rounds: int) -> list[float]:
+def with_flower(python: Path, name: str, size: int, rounds: int, clients: int) -> list[float]:
     environment = {**os.environ, "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    command = [python, "-c", FLOWER_ROUNDS, name, str(size), str(rounds)]
+    command = [python, "-c", FLOWER_ROUNDS, name, str(size), str(rounds), str(clients)]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if ended.returncode:
         sys.exit(f"Flower: {ended.stderr[-2000:]}")
@@ -209,28 +266,29 @@ def with_flower(python: Path, name: str, size: int, rounds: int) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", type=float, nargs="+", default=[1e4, 1e7, 124e6])
+    parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--only-raysim", action="store_true", help="no peers")
     options = parser.parse_args()
     python = None if options.only_raysim else flower_python()
     rows = []
-    backend = RayBackend(None, 3)
+    backend = RayBackend(None, PROCESSES)
     for size in map(int, options.sizes):
         for name, strategy in STRATEGIES.items():
             seconds: dict[str, list[float]] = {who: [] for who in (*STORES, RAY, FLOWER)}
+            shape = size, options.rounds, options.clients
             for _ in range(options.pairs):
                 for stored, settings in STORES.items():
-                    found = with_raysim(backend, strategy, size, options.rounds, settings)
-                    seconds[stored].append(statistics.median(found))
+                    seconds[stored].append(statistics.median(with_raysim(backend, strategy, *shape, settings)))
                 if python:
-                    seconds[RAY].append(statistics.median(with_bare_ray(strategy, size, options.rounds)))
-                    seconds[FLOWER].append(statistics.median(with_flower(python, name, size, options.rounds)))
+                    seconds[RAY].append(statistics.median(with_bare_ray(strategy, *shape)))
+                    seconds[FLOWER].append(statistics.median(with_flower(python, name, *shape)))
                 print(name, size, {who: [round(s, 4) for s in found] for who, found in seconds.items()}, flush=True)
             medians = {who: statistics.median(found) for who, found in seconds.items() if found}
             rows += [
                 {
-                    "case": f"{name}, {size:.0e} parameters, {stored}, beside {peer}",
+                    "case": f"{name}, {options.clients} clients, {size:.0e} parameters, {stored}, beside {peer}",
                     "raysim": medians[stored],
                     "peer": medians.get(peer),
                     "unit": "s a round",

@@ -28,7 +28,7 @@ import psutil
 from rich.console import Console
 
 from raysim.cli.progress import ConsoleObserver
-from raysim.corpus.preparation import PreparationSettings
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.experiment.run import Options, run
 from raysim.store.task_log import TaskRecord
 

@@ -105,8 +105,9 @@ def warnings(models: list[ReachedModel]) -> list[str]:
 
     A setting requires its own number of steps in all, never another number of passes over an organization's data,
     another batch size, mean learning rate or dropout. The reference is centralized training, else the first setting.
+    What unlearns is no other way of training.
     """
-    spent = budgets(models)
+    spent = [one for one in budgets(models) if one.family != "unlearned"]
     if len(spent) < 2:
         return []
     widest = max(len(b.tokens_seen) for b in spent)

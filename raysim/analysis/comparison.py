@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raysim.analysis.arms import exclusive_lines, given, measured
+from raysim.analysis.arms import exclusive_lines, given, is_whole, measured
 from raysim.analysis.contrasts import all_contrasts
 from raysim.analysis.estimates import Estimate, estimates
 from raysim.analysis.paired import Contrast, Ratio
@@ -23,20 +23,22 @@ from raysim.tables.io import schema
 LOSS, LINES = "bits per byte", "exclusive lines a prompt"
 
 
-def comparison_table(runs: Sequence[tuple[str, RunResults]]) -> pa.Table:
+def comparison_table(runs: Sequence[tuple[str, RunResults]], findings: bool = True) -> pa.Table:
     """The table `comparison`: every run but the first beside the first.
 
     Args:
         runs: names and results; the first is what the others are compared with.
+        findings: whether contrasts of the findings are compared, or settings alone.
     """
     (base, first), *others = runs
-    rows = [row for name, results in others for row in _rows(base, first, name, results)]
+    rows = [row for name, results in others for row in _rows(base, first, name, results, findings)]
     return pa.Table.from_pylist(rows, schema("comparison"))
 
 
-def _rows(base: str, first: RunResults, name: str, other: RunResults) -> list[dict[str, object]]:
+def _rows(base: str, first: RunResults, name: str, other: RunResults, findings: bool) -> list[dict[str, object]]:
     places = {"prompts": _prompts_in(first, other), "files": _files_in(first, other)}
-    contrasts = [*_setting_contrasts(first, other, places), *_finding_contrasts(first, other, places)]
+    contrasts = _setting_contrasts(first, other, places)
+    contrasts += _finding_contrasts(first, other, places) if findings else []
     prompts = first.prompts
     found = estimates(contrasts, prompts, prompts.repositories, first.losses)
     return [{"run": name, "baseline": base, **_row(estimate)} for estimate in found]
@@ -106,7 +108,8 @@ def _setting_contrasts(first: RunResults, other: RunResults, places: Mapping[str
 def _by_label(results: RunResults) -> dict[tuple[str, int], list[ReachedModel]]:
     groups: dict[tuple[str, int], list[ReachedModel]] = {}
     for m in finals(results.reached_models):
-        groups.setdefault((m.strategy, m.seed), []).append(m)
+        if m.family == "base" or is_whole(results, m):  # one without an organization is another model
+            groups.setdefault((m.strategy, m.seed), []).append(m)
     return groups
 
 

@@ -101,6 +101,8 @@ def _groups(probed: Iterable[ReachedModel], owner: str) -> dict[_Place, list[Rea
     for m in probed:
         if m.moment == "initial" or not m.organizations or (m.family == "incremental" and m.moment != "stage"):
             continue
+        if m.family == "unlearned":  # held against the model without the owner in a table of its own
+            continue
         since = stages_since(m, owner)
         where = (m.strategy, m.arm, m.moment, m.index, since)
         course = (" > " if m.family == "incremental" else " + ").join(course_of(m))

@@ -94,8 +94,9 @@ def gains(results: RunResults) -> list[Gain]:
     organization's own model.
     """
     settings: dict[tuple[str, str], list[ReachedModel]] = {}
+    everybody = set(results.organizations)
     for m in finals(results.reached_models):
-        if m.family != "single" and m.fraction == FULL and set(m.organizations) == set(results.organizations):
+        if m.family not in ("single", "unlearned") and m.fraction == FULL and set(m.organizations) == everybody:
             settings.setdefault((m.strategy, m.arm), []).append(m)
     return [
         _gain(results, organization, [m for m in models if m.family != "personalized" or m.last == organization])

@@ -10,7 +10,9 @@ IN_TURN = ("incremental", "cyclic")
 """Families whose variants are orders of the same organizations."""
 OWN = ("single", "personalized")
 """Families whose variants are each an organization's own model, and never the federation's."""
-IN_NO_FINDING = ("cyclic", "personalized")
+NOT_JOINED = (*OWN, "unlearned")
+"""Families that nobody joins: one's own models, and what is left when somebody has gone."""
+IN_NO_FINDING = ("cyclic", "personalized", "unlearned")
 """Families that the findings were not declared for."""
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from raysim.analysis.arrays import LossArrays, PromptArrays, loss_arrays, prompt_arrays
 from raysim.analysis.reached_models import IN_TURN, ReachedModel, finals, read_reached_models
+from raysim.analysis.renamed import exclusive_under_any_names
 from raysim.analysis.scores import SCORES
 from raysim.analysis.statistics import rarefied
 from raysim.experiment.findings_settings import FindingsSettings
@@ -34,6 +35,7 @@ MEASURES: dict[str, str] = {
     "passes": "Share of solutions that pass their tests, as a mean over problems (pass@1).",
     "covered": "Generated lines that are found in an owner's training data, in runs of at least min_lines, per prompt.",
     "exclusive": "Of the covered lines, those that exactly one organization owns and no reference holds, per prompt.",
+    "renamed": "Lines that one organization owns and no reference does, but for names and layout, per prompt.",
     "shared": "Of the covered lines, those that several organizations own and no reference holds, per prompt.",
     "public": "Of the covered lines, those that a reference holds too, per prompt.",
     "ratio": "Covered lines a prompt, over all its samples; a line that several own counts once.",
@@ -91,7 +93,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        if self.order and (self.partial or self.family in (*IN_TURN, "personalized")):
+        if self.order and (self.partial or self.family in (*IN_TURN, "personalized", "unlearned")):
             return f"{self.strategy}: {self.order}"
         return self.strategy
 
@@ -306,10 +308,18 @@ class RunResults:
             found["parses", ""] = self._parses[model]
         if model in self._passes:
             found["passes", ""] = self._passes[model]
+        if model in self._renamed:
+            found["renamed", ""] = self._renamed[model]
         if (samples := self.counts(model)[1]) >= self.rarefaction_size > 0:
             incidences = self._incidences.get(model, [])
             found["fragments", ""] = rarefied(incidences, samples, self.rarefaction_size)
         return found
+
+    @cached_property
+    def _renamed(self) -> dict[str, float]:
+        """Exclusive lines under any names, by model, a prompt from training."""
+        used = zip(self.prompts.prompts, self.prompts.from_training, strict=True)
+        return exclusive_under_any_names(self.run, [prompt for prompt, from_training in used if from_training])
 
     @cached_property
     def rarefaction_size(self) -> int:

@@ -105,6 +105,14 @@ SCORES: tuple[Score, ...] = (
         "Exclusive",
         bar=True,
     ),
+    Score(
+        "renamed",
+        "Under any names",
+        "exclusive lines, a prompt",
+        -1,
+        swept=("Under any names", "exclusive lines, a prompt"),
+        folded=True,
+    ),
     Score("ratio", "Covered lines", "of anybody, a prompt", -1, folded=True),
     Score(
         "ratio_eligible",

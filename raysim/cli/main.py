@@ -1,35 +1,33 @@
 """The command line. Imports what a command needs only when it runs, so that help comes at once."""
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
 from raysim import __version__
 from raysim.cli.audit import audit
-from raysim.cli.console import ERR, OUT, print_json, print_summary, print_value
+from raysim.cli.console import ERR, OUT, print_json, print_value
 from raysim.cli.ending import run_command
+from raysim.cli.jobs import attach, fetch, jobs, stop, submit
 from raysim.cli.options import (
     AddressOption,
     ExperimentArgument,
     JsonOption,
+    LookAddressOption,
     OutOption,
-    OverwriteOption,
     SetOption,
     StoreArgument,
     StoreOption,
     new_file,
     new_folder,
-    typed_command,
 )
 from raysim.cli.report import report
-from raysim.cli.scan import clones, scan
+from raysim.cli.run import mitigate, options_of, run
+from raysim.cli.scan import check, clones, scan
+from raysim.cli.watch import watch
 from raysim.core.errors import Adjusted, RenamedSetting
-
-if TYPE_CHECKING:
-    from raysim.experiment.run import Options
 
 app = typer.Typer(
     name="raysim",
@@ -50,34 +48,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Prints the ve
         raise typer.Exit
 
 
-@app.command()
-def run(
-    experiment: ExperimentArgument,
-    out: OutOption = None,
-    store: StoreOption = None,
-    overrides: SetOption = None,
-    address: AddressOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Runs an experiment, or its sweep; the same command again goes on where it stopped."""
-    from raysim.cli.progress import ConsoleObserver
-    from raysim.core.arrow import without_pandas
-    from raysim.experiment.sweep import run as run_all
-    from raysim.report.write import write_report
-
-    without_pandas()
-    options = replace(_options(experiment, out, store, overrides, address), overwrite=overwrite)
-    with ConsoleObserver(ERR if as_json else OUT) as observer:
-        outcome = run_all(options, observer, write_report)
-    if as_json:
-        from raysim.report.terminal import summary
-
-        print_json(summary(outcome.folder.path) | {"seconds": round(outcome.seconds, 1), "counts": outcome.counts})
-        return
-    print_summary(outcome.folder.path)
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.counts.items()))
-    OUT.print(f"[dim]{outcome.seconds:.0f} s; {counts}[/dim]", soft_wrap=True)
+app.command()(run)
 
 
 @app.command()
@@ -86,13 +57,14 @@ def plan(
     out: OutOption = None,
     store: StoreOption = None,
     overrides: SetOption = None,
+    address: LookAddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Says what a run would do and cost, without training."""
     from raysim.analysis.detectable import plan_with_effects
     from raysim.cli.views import plan_view
 
-    planned = plan_with_effects(_options(experiment, out, store, overrides, None))
+    planned = plan_with_effects(options_of(experiment, out, store, overrides, address))
     print_value(planned, plan_view, as_json)
 
 
@@ -102,17 +74,18 @@ def inspect(
     out: OutOption = None,
     store: StoreOption = None,
     overrides: SetOption = None,
+    address: LookAddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Shows what each organization keeps and drops, and why; sizes, licences, and who shares what with whom."""
     from raysim.cli.views import inspect_view
-    from raysim.experiment.run import inspect_experiment
+    from raysim.experiment.preview import inspect_experiment
 
-    inspected = inspect_experiment(_options(experiment, out, store, overrides, None))
+    inspected = inspect_experiment(options_of(experiment, out, store, overrides, address))
     print_value(inspected, inspect_view, as_json)
 
 
-for command in (report, audit, scan, clones):
+for command in (mitigate, watch, report, audit, scan, clones, check, submit, jobs, attach, stop, fetch):
     app.command()(command)
 
 
@@ -196,10 +169,12 @@ def export_model(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Of the model, or its beginning; see the table models.")],
     target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.", callback=new_folder)],
 ) -> None:
-    """Writes a model of a run as a Hugging Face folder, from its store alone."""
+    """Writes a model of a run as a Hugging Face folder with its card, from its store and tables alone."""
     from raysim.experiment.export import export_model as export
+    from raysim.report.cards.model_card import write_model_card
 
     whole = export(run_dir, key, target)
+    write_model_card(run_dir, whole, target)
     OUT.print(f"Wrote {whole} to {target}.", soft_wrap=True)
 
 
@@ -287,14 +262,6 @@ def doctor(as_json: JsonOption = False) -> None:
     from raysim.cli.doctor import doctor_view, examine
 
     print_value(examine(), doctor_view, as_json)
-
-
-def _options(
-    experiment: Path, out: Path | None, store: Path | None, overrides: list[str] | None, address: str | None
-) -> "Options":
-    from raysim.experiment.run import Options
-
-    return Options(experiment, out, store, tuple(overrides or ()), address, typed_command())
 
 
 def _warn(message: Warning | str, category: type[Warning], *where: Any) -> None:

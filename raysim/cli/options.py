@@ -52,6 +52,9 @@ def _name(context: click.Context, parameter: click.Parameter) -> str:
 
 ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; see experiments/.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.")]
+PlaceOption = Annotated[
+    str | None, typer.Option("--out", metavar="PATH|URL", help="Run folder, also s3:// or gs://. Default: runs/NAME.")
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replaces results of another experiment in the run folder.")
 ]
@@ -61,9 +64,23 @@ AddressOption = Annotated[
     str | None,
     typer.Option("--address", help="Of a Ray cluster, or auto. Default: RAY_ADDRESS, else a Ray of our own."),
 ]
+LookAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Of a Ray cluster, or auto, where organizations are asked. Default: here; as for run where they are pinned"
+        " to nodes.",
+    ),
+]
 StoreArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A store, or the folder of a run.")]
 CorpusOption = Annotated[
     list[str], typer.Option("--corpus", metavar="NAME=PATH", help="An owner and its code; again for more of either.")
+]
+OwnersOption = Annotated[
+    list[str] | None, typer.Option("--corpus", metavar="NAME=PATH", help="An owner whose lines are looked for.")
+]
+ReferenceOption = Annotated[
+    list[str] | None, typer.Option("--reference", metavar="PATH", help="Public code: what is there is nobody's.")
 ]
 MinLinesOption = Annotated[int, typer.Option("--min-lines", min=1, help="Significant lines of the shortest match.")]
 TokensOption = Annotated[
@@ -97,6 +114,18 @@ JsonFileOption = Annotated[
     ),
 ]
 HtmlFileOption = Annotated[Path | None, typer.Option("--html", metavar="OUT", help="Writes a page.", callback=new_file)]
+SarifFileOption = Annotated[
+    Path | None,
+    typer.Option("--sarif", metavar="OUT", help="Writes findings as SARIF, for code hosts.", callback=new_file),
+]
+BaselineOption = Annotated[
+    Path | None,
+    typer.Option("--baseline", metavar="FILE", help="Known findings: only new ones count, and any of them fails."),
+]
+NewBaselineOption = Annotated[
+    Path | None,
+    typer.Option("--write-baseline", metavar="OUT", help="Writes down all findings as known.", callback=new_file),
+]
 FailOption = Annotated[
     float | None, typer.Option("--fail-over", min=0, max=1, help="Exit code 1 if a larger share of the lines matches.")
 ]

@@ -7,12 +7,18 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raysim.tables.names import PUBLIC
+from raysim.tables.names import OTHERS, PUBLIC
+
+SHOWN = 20
+"""Of very many organizations, as many as are listed."""
 
 
 def overlap_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
     """Tables of what `raysim.experiment.overlap_report.overlap_report` found, and how to read them."""
     found, names = inspected["xray"], list(inspected["organizations"])
+    in_force = Text(_in_force(inspected["deduplication"]))
+    if any(row["other"] == OTHERS for row in found["clones"]):
+        return [_crowd(found, names), _crowd_totals(found), in_force]
     views: list[RenderableType] = [_shared(found, names)]
     if len(names) > 1:
         views += [_bounds(found, names), Text(_how_to_read(found["min_lines"]))]
@@ -20,8 +26,65 @@ def overlap_views(inspected: Mapping[str, Any]) -> list[RenderableType]:
     if found["prompts"]:
         views.append(_prompts(found["prompts"]))
     if len(names) > 1:
-        views += [_policies(found["policies"]), Text(_in_force(inspected["deduplication"]))]
+        views += [_policies(found["policies"]), in_force]
     return views
+
+
+def _crowd(found: Mapping[str, Any], names: Sequence[str]) -> Table:
+    """Of very many organizations those that share most with the others, and with whom."""
+    rows: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in found["clones"]:
+        rows.setdefault(row["organization"], {})[row["other"]] = row
+    title = (
+        f"Who shares most: significant training lines in runs of {found['min_lines']} and more that others hold;"
+        f" {min(SHOWN, len(names))} of {len(names):,} organizations, the others are in --json"
+    )
+    table = _table(title, "of")
+    for column in ("twice in itself", "all others", PUBLIC, "most with"):
+        table.add_column(column, justify="left" if column == "most with" else "right")
+    for name in sorted(names, key=lambda name: -_share(rows[name][OTHERS]))[:SHOWN]:
+        mine = rows[name]
+        known = (mine[other] for other in (name, OTHERS, PUBLIC) if other in mine)
+        cells = [_lines(row["covered"], row["lines"]) for row in known]
+        near = [row for other, row in mine.items() if other not in (name, OTHERS, PUBLIC) and row["covered"]]
+        near.sort(key=lambda row: -row["covered"])
+        shown = ", ".join(f"{row['other']} {row['covered']:,}" for row in near)
+        table.add_row(Text(name), *cells, *([] if PUBLIC in mine else [""]), Text(shown))
+    return table
+
+
+def _crowd_totals(found: Mapping[str, Any]) -> Table:
+    """Sums over very many organizations of what the tables for few show for each."""
+    table = _table("Over all organizations", "what")
+    table.add_column("how many", justify="right")
+    table.add_column("of", justify="right")
+    others = [row for row in found["clones"] if row["other"] == OTHERS]
+    copies = found["split_copies"]
+    sums = [
+        ("training lines that others hold, too", sum(r["covered"] for r in others), sum(r["lines"] for r in others)),
+        ("organizations that share a line", sum(r["covered"] > 0 for r in others), len(others)),
+        (
+            "held-out files that somebody trains on a copy or near-copy of",
+            sum(row["copies"] + row["near"] for row in copies),
+            sum(row["files"] for row in copies),
+        ),
+    ]
+    prompts = found["prompts"].values()
+    if prompts:
+        at_others = sum(sum(row["elsewhere"][1:]) for row in prompts)
+        sums.append(("prompts whose continuation others hold", at_others, sum(row["asked"] for row in prompts)))
+    kinds = dict.fromkeys((row["across"], row["match"]) for row in found["policies"])
+    for across, match in kinds:
+        mine = [row for row in found["policies"] if (row["across"], row["match"]) == (across, match)]
+        named = f"files that deduplication: {{across: {across}, match: {match}}} would leave out"
+        sums.append((named, sum(row["files"] for row in mine), sum(row["of_files"] for row in mine)))
+    for what, count, total in sums:
+        table.add_row(what, _lines(count, total), f"{total:,}")
+    return table
+
+
+def _share(row: Mapping[str, Any]) -> float:
+    return row["covered"] / row["lines"] if row["lines"] else 0.0
 
 
 def _shared(found: Mapping[str, Any], names: Sequence[str]) -> Table:

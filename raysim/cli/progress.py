@@ -10,13 +10,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from raysim.core.keys import Key
-from raysim.measures.registry import work_kinds
+from raysim.experiment.observer import Planned
+from raysim.experiment.pace import Pace
+from raysim.store.model_scores import ModelScores
 from raysim.store.task_log import TaskKind, TaskRecord
 from raysim.tasks.kinds import WorkKind
 
 _PLAIN_EVERY_S = 15.0
 _PLAIN_WIDTH = 100
-_PACE_KNOWN_AFTER_S = 10.0
 
 
 @dataclass
@@ -24,7 +25,6 @@ class _Running:
     kind: TaskKind
     label: str
     tokens: int
-    done: int
     task: TaskID | None
 
 
@@ -49,11 +49,9 @@ class ConsoleObserver:
 
     def __init__(self, console: Console, kinds: Mapping[str, WorkKind] | None = None) -> None:
         self._console = console
-        self._kinds = work_kinds() if kinds is None else kinds
-        self._left = 0.0
-        self._done = 0.0
-        self._later = 0.0
-        self._started_s = time.monotonic()
+        # Whoever asks for colours everywhere (FORCE_COLOR) has them in a job's log, too, where a cursor cannot move.
+        self._has_cursor = console.is_terminal and console.file.isatty()
+        self._pace = Pace(kinds)
         self._running: dict[Key, _Running] = {}
         self._counts: dict[str, int] = {}
         self._phase = "preparing"
@@ -71,12 +69,12 @@ class ConsoleObserver:
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "ConsoleObserver":
-        if self._console.is_terminal:
+        if self._has_cursor:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
+        if self._has_cursor:
             self._live.stop()
 
     def phase(self, name: str) -> None:
@@ -84,27 +82,30 @@ class ConsoleObserver:
         self._phase = name
         self._console.print(f"[bold]{name}[/bold]")
 
-    def expect(self, tokens: Mapping[str, int]) -> None:
+    def expect(self, tokens: Mapping[str, int], planned: Planned) -> None:
         """Tokens of each kind that this run has to compute."""
-        self._left = self._done + self._passes(tokens) + self._later
+        del planned
+        self._pace.expect(tokens)
 
     def point(self, name: str, number: int, total: int, later: Mapping[str, int]) -> None:
         """Says which point of a sweep begins now, and what the points after it will have to compute."""
-        self._later = self._passes(later)
+        self._pace.later(later)
         self._point = f"Point {number} of {total}"
         self._console.print(Text(f"{self._point}: {name}", style="bold"))
 
     def started(self, key: Key, kind: TaskKind, label: str, tokens: int) -> None:
         task = None
-        if self._console.is_terminal and self._kinds[kind].passes:
+        if self._has_cursor and self._pace.kinds[kind].passes:
             task = self._bars.add_task(label, total=max(1, tokens), what=self._doing(kind), note="")
-        self._running[key] = _Running(kind, label, tokens, 0, task)
+        self._running[key] = _Running(kind, label, tokens, task)
+        self._pace.started(key, kind, tokens)
 
-    def progressed(self, key: Key, tokens: int, note: str) -> None:
+    def progressed(self, key: Key, tokens: int, note: str, loss: float | None = None) -> None:
+        del loss  # the note has it
         running = self._running.get(key)
         if running is None:
             return
-        self._account(running, tokens)
+        self._pace.progressed(key, tokens)
         if running.task is not None:
             self._bars.update(running.task, completed=tokens, note=note)
         elif running.tokens and time.monotonic() - self._last_plain_s > _PLAIN_EVERY_S:
@@ -117,10 +118,9 @@ class ConsoleObserver:
 
     def ended(self, record: TaskRecord) -> None:
         running = self._running.pop(record.key, None)
-        if running:
-            self._account(running, running.tokens)
-            if running.task is not None:
-                self._bars.remove_task(running.task)
+        self._pace.ended(record.key)
+        if running and running.task is not None:
+            self._bars.remove_task(running.task)
         kind = f"{record.kind} {record.status}"
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if record.kind == "train" and record.status == "computed":
@@ -131,6 +131,9 @@ class ConsoleObserver:
                 soft_wrap=True,
             )
 
+    def measured(self, scores: ModelScores) -> None:
+        """Left to `raysim watch` and the summary: there may be thousands."""
+
     def note(self, text: str) -> None:
         self._console.print(Text(f"  note: {text}", style="yellow"))
 
@@ -138,35 +141,23 @@ class ConsoleObserver:
         """Pieces of work by kind and status, for example ``{"train computed": 15}``."""
         return dict(self._counts)
 
-    def _account(self, running: _Running, tokens: int) -> None:
-        if not self._done:
-            self._started_s = time.monotonic()  # from here the pace can be told; starting actors says nothing of it
-        step = self._kinds[running.kind].passes * (tokens - running.done)
-        running.done = tokens
-        self._done += step
-
-    def _passes(self, tokens: Mapping[str, int]) -> float:
-        """Forward passes that `tokens` of each kind cost."""
-        return sum(self._kinds[kind].passes * count for kind, count in tokens.items())
-
     def _doing(self, kind: str) -> str:
-        return self._kinds[kind].doing or kind
+        return self._pace.kinds[kind].doing or kind
 
     def _time_left(self) -> str:
-        left = self._left - self._done
-        elapsed_s = time.monotonic() - self._started_s
-        if elapsed_s < _PACE_KNOWN_AFTER_S or self._done <= 0:
-            return "time left not known yet"
-        if left <= 0:
-            return "nearly done"
-        return f"about {_duration(elapsed_s * left / self._done)} left"
+        return time_left(self._pace.left_s)
 
     def _render(self) -> Group:
-        share = 100 * min(1.0, self._done / self._left) if self._left else 0.0
-        elapsed_s = time.monotonic() - self._started_s
         where = f"{self._point}, {self._phase.lower()}" if self._point else self._phase
-        head = Text(f"{where}: {share:.0f} % of the run, {_duration(elapsed_s)} so far, {self._time_left()}", "bold")
-        return Group(head, self._bars)
+        so_far = f"{100 * self._pace.share:.0f} % of the run, {_duration(self._pace.elapsed_s)} so far"
+        return Group(Text(f"{where}: {so_far}, {self._time_left()}", "bold"), self._bars)
+
+
+def time_left(seconds: float | None) -> str:
+    """The time that is left, as far as it is known, in words."""
+    if seconds is None:
+        return "time left not known yet"
+    return f"about {_duration(seconds)} left" if seconds else "nearly done"
 
 
 def _duration(seconds: float) -> str:

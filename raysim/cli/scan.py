@@ -1,6 +1,7 @@
-"""The commands `raysim scan` and `raysim clones`."""
+"""The commands `raysim scan`, `raysim clones` and `raysim check`."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 from raysim import __version__
 from raysim.cli.console import ERR, OUT
 from raysim.cli.options import (
+    BaselineOption,
     BlindOption,
     ColumnOption,
     CommentsOption,
@@ -20,12 +22,17 @@ from raysim.cli.options import (
     IndexOption,
     JsonFileOption,
     MinLinesOption,
+    NewBaselineOption,
+    OwnersOption,
+    ReferenceOption,
+    SarifFileOption,
     TokensOption,
     typed_command,
 )
 from raysim.core.errors import os_errors
 
 if TYPE_CHECKING:
+    from raysim.scan.code_findings import CodeFinding
     from raysim.scan.command import Lexing, ScanFinding
     from raysim.scan.reading import Reader
 
@@ -33,10 +40,7 @@ if TYPE_CHECKING:
 def scan(
     generated: Annotated[list[str], typer.Option("--generated", metavar="PATH", help="The code in question.")],
     corpora: CorpusOption,
-    references: Annotated[
-        list[str] | None,
-        typer.Option("--reference", metavar="PATH", help="Public code: what is there is nobody's."),
-    ] = None,
+    references: ReferenceOption = None,
     min_lines: MinLinesOption = 6,
     tokens: TokensOption = None,
     ignore_comments: CommentsOption = False,
@@ -46,16 +50,59 @@ def scan(
     column: ColumnOption = "content",
     json_file: JsonFileOption = None,
     html_file: HtmlFileOption = None,
+    sarif_file: SarifFileOption = None,
+    baseline: BaselineOption = None,
+    new_baseline: NewBaselineOption = None,
     fail_over: FailOption = None,
 ) -> None:
     """Says whose code other code repeats: every run of lines that occurs in somebody's files, and where."""
+    from raysim.scan.baseline import read_baseline
+    from raysim.scan.code_findings import COPIED, COPIED_ABOUT
     from raysim.scan.command import Input, run_scan
     from raysim.scan.reading import Reader
 
     reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
     where = Input(include, column)
+    known = None if baseline is None else read_baseline(baseline)
     finding = run_scan(generated, corpora, references or (), where, tokens or min_lines, reader, _lexing(index))
-    _present(finding, "scan", reader, tokens or min_lines, json_file, html_file, fail_over)
+    failed = _present(finding, "scan", reader, tokens or min_lines, json_file, html_file, fail_over)
+    if sarif_file or baseline or new_baseline:
+        found = finding.code_findings(reader.unit)
+        failed |= present_findings(found, {COPIED: COPIED_ABOUT}, sarif_file, known, new_baseline)
+    if failed:
+        raise typer.Exit(1)
+
+
+def check(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Generated code: folders, files, records.")],
+    corpora: OwnersOption = None,
+    references: ReferenceOption = None,
+    min_lines: MinLinesOption = 6,
+    include: IncludeOption = None,
+    column: ColumnOption = "content",
+    json_file: JsonFileOption = None,
+    sarif_file: SarifFileOption = None,
+    baseline: BaselineOption = None,
+    new_baseline: NewBaselineOption = None,
+) -> None:
+    """Looks at generated code before it is used: does it parse, is it dangerous, whose lines does it repeat?"""
+    from raysim.scan.baseline import new_findings, read_baseline
+    from raysim.scan.check import check as check_code
+    from raysim.scan.command import Input
+    from raysim.scan.views import check_view, findings_json
+
+    known = None if baseline is None else read_baseline(baseline)
+    checked = check_code(paths, corpora or (), references or (), Input(include, column), min_lines)
+    new = checked.findings if known is None else new_findings(checked.findings, known)
+    if json_file and str(json_file) == "-":
+        typer.echo(findings_json(new))
+    else:
+        OUT.print(check_view(new, checked.num_files), soft_wrap=True)
+    if json_file and str(json_file) != "-":
+        _write(json_file, findings_json(new) + "\n")
+    present_findings(checked.findings, checked.rules, sarif_file, known, new_baseline)
+    if new:
+        raise typer.Exit(1)
 
 
 def clones(
@@ -69,16 +116,27 @@ def clones(
     column: ColumnOption = "content",
     json_file: JsonFileOption = None,
     html_file: HtmlFileOption = None,
+    sarif_file: SarifFileOption = None,
+    baseline: BaselineOption = None,
+    new_baseline: NewBaselineOption = None,
     fail_over: FailOption = None,
 ) -> None:
     """Says who has which code in common with whom, before any training."""
+    from raysim.scan.baseline import read_baseline
+    from raysim.scan.code_findings import COPIED, COPIED_ABOUT
     from raysim.scan.command import Input, run_clones
     from raysim.scan.reading import Reader
 
     reader = Reader("tokens" if tokens else "lines", ignore_comments, blind)
     where = Input(include, column)
+    known = None if baseline is None else read_baseline(baseline)
     finding = run_clones(corpora, where, tokens or min_lines, reader, _lexing(index))
-    _present(finding, "clones", reader, tokens or min_lines, json_file, html_file, fail_over)
+    failed = _present(finding, "clones", reader, tokens or min_lines, json_file, html_file, fail_over)
+    if sarif_file or baseline or new_baseline:
+        found = finding.code_findings(reader.unit)
+        failed |= present_findings(found, {COPIED: COPIED_ABOUT}, sarif_file, known, new_baseline)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _lexing(index: Path | None) -> "Lexing":
@@ -100,8 +158,8 @@ def _present(
     json_file: Path | None,
     html_file: Path | None,
     fail_over: float | None,
-) -> None:
-    """Shows what was found, writes what was asked for, and fails where that was asked for."""
+) -> bool:
+    """Shows what was found, and writes what was asked for; whether more matches than was asked for."""
     from raysim.scan.views import as_json, as_rows, clones_view, scan_view
 
     unit, share = reader.unit, finding.share
@@ -130,7 +188,29 @@ def _present(
         _write(html_file, scan_page(command, unit, finding.found, as_rows(finding.excerpts), facts))
     if failed:
         ERR.print(f"{share:.2%} of the {unit} match, more than --fail-over {fail_over:.2%}", markup=False)
-        raise typer.Exit(1)
+    return failed
+
+
+def present_findings(
+    findings: "Sequence[CodeFinding]",
+    rules: Mapping[str, str],
+    sarif_file: Path | None,
+    known: "Counter[str] | None",
+    new_baseline: Path | None,
+) -> bool:
+    """Writes findings where that was asked for; whether there is one that a baseline, `known`, does not know."""
+    from raysim.scan.baseline import new_findings, write_baseline
+    from raysim.scan.sarif import as_sarif
+
+    if new_baseline:
+        write_baseline(new_baseline, findings)
+    new = findings if known is None else new_findings(findings, known)
+    if sarif_file:
+        _write(sarif_file, as_sarif(new, rules, __version__) + "\n")
+    if known is None:
+        return False
+    ERR.print(f"{len(new):,} of {len(findings):,} findings are new", markup=False)
+    return bool(new)
 
 
 def _write(path: Path, text: str) -> None:

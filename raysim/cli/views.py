@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from raysim.cli.console import size_text as _bytes
 from raysim.cli.overlap_views import overlap_views
 from raysim.experiment.estimate.duration import PHASES
 from raysim.measures.registry import work_kinds
@@ -191,7 +192,13 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
     licences = Table(title="Licences of the training files", title_justify="left")
     for column in ("organization", "licence", "files"):
         licences.add_column(column, justify="right" if column == "files" else "left")
+    redactions = Table(title="Secrets and personal data", title_justify="left")
+    for column in ("organization", "found", "files", "occurrences", "action"):
+        redactions.add_column(column, justify="right" if column in ("files", "occurrences") else "left")
     for name, one in inspected["organizations"].items():
+        for row in one["redactions"]:
+            counts = f"{row['files']:,}", f"{row['occurrences']:,}"
+            redactions.add_row(Text(name), Text(f"{row['category']}: {row['kind']}"), *counts, row["action"])
         for split, counts in one["splits"].items():
             lines = counts["lines"]
             twice = one["duplicate_lines"]
@@ -214,7 +221,20 @@ def inspect_view(inspected: Mapping[str, Any]) -> RenderableType:
     swept = ", ".join(f"{path} ({len(values)} values)" for path, values in inspected["sweep"].items())
     notes = [Text(f"These are the base values. The sweep over {swept} may change them from point to point.")]
     notes = [*(Text(f"Warning: {warning}.") for warning in inspected["warnings"]), *(notes if swept else [])]
-    return Group(sizes, variety, Text(note), drops, licences, *overlap_views(inspected), *notes)
+    found = [table for table in (redactions, _obfuscations(inspected["organizations"])) if table.row_count]
+    return Group(sizes, variety, Text(note), drops, licences, *found, *overlap_views(inspected), *notes)
+
+
+def _obfuscations(organizations: Mapping[str, Any]) -> Table:
+    """What became of training files that were to be written differently."""
+    table = Table(title="Training files written differently", title_justify="left")
+    for column in ("organization", "transformation", "outcome", "files", "changes"):
+        table.add_column(column, justify="right" if column in ("files", "changes") else "left")
+    for name, one in organizations.items():
+        for row in one.get("obfuscations", ()):
+            counts = f"{row['files']:,}", f"{row['changes']:,}"
+            table.add_row(Text(name), Text(row["transformation"]), Text(row["outcome"]), *counts)
+    return table
 
 
 def verification_view(entries: int, made: Mapping[str, int]) -> RenderableType:
@@ -266,10 +286,3 @@ def _seconds(seconds: float) -> str:
     if hours < 1.5:
         return f"{hours * 60:.0f} minutes"
     return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count} bytes"

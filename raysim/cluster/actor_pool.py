@@ -6,18 +6,23 @@ the same work to the same bits.
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from raysim.cluster.backend import Backend, Hosted
+from raysim.cluster.labels import ANYWHERE, Labels
 from raysim.cluster.retries import Retrying
 from raysim.cluster.scheduler import Scheduler
 from raysim.core.errors import ActorLost
 
 Make = Callable[[], Awaitable[Any]]
 """Makes one more actor of a client, or of the host of several, ready for work."""
+
+TRUSTED_S = 1.0
+"""How long an actor that has answered is taken to be there: to ask it costs as much as a short call."""
 
 
 @dataclass
@@ -28,6 +33,7 @@ class _Replicas:
     idle: list[Any] = field(default_factory=list)
     busy: list[Any] = field(default_factory=list)
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
+    answered_s: dict[int, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.idle) + len(self.busy)
@@ -38,6 +44,19 @@ class _Replicas:
     def remove(self, actor: Any) -> None:
         self.idle = [one for one in self.idle if one is not actor]
         self.busy = [one for one in self.busy if one is not actor]
+        self.answered_s.pop(id(actor), None)
+
+    def put_back(self, actor: Any, answered: bool) -> None:
+        """Adds one to the idle ones, unless it was discarded; `answered`: it has just done what it was asked for."""
+        if actor in self:
+            self.remove(actor)
+            self.idle.append(actor)
+            if answered:
+                self.answered_s[id(actor)] = time.monotonic()
+
+    def trusts(self, actor: Any) -> bool:
+        """Whether it has answered so lately that it need not be asked."""
+        return time.monotonic() - self.answered_s.get(id(actor), -math.inf) < TRUSTED_S
 
 
 class ActorPool:
@@ -59,10 +78,18 @@ class ActorPool:
         self.gpu_slots = gpu_slots
         self._replicas: dict[str, _Replicas] = {}
         self._hosts: dict[str, str] = {}
+        self._nodes: dict[str, Labels] = {}
 
-    def register(self, client: str, make: Make) -> None:
-        """Registers how actors of `client` are made; none is made before it is needed."""
+    def register(self, client: str, make: Make, node: Labels = ANYWHERE) -> None:
+        """Registers how actors of `client` are made; none is made before it is needed.
+
+        Args:
+            client: is registered.
+            make: makes them.
+            node: labels of the nodes that it is pinned to, with all work that is done for it.
+        """
         self.register_hosted([client], client, make)
+        self._nodes[client] = node
 
     def register_hosted(self, clients: Iterable[str], host: str, make: Make) -> None:
         """Registers clients that live together in each of the actors that `make` makes (see `Hosted`).
@@ -71,6 +98,10 @@ class ActorPool:
         """
         self._replicas[host] = _Replicas(make)
         self._hosts |= dict.fromkeys(clients, host)
+
+    def node_of(self, client: str) -> Labels:
+        """Labels of the nodes that `client` is pinned to."""
+        return self._nodes.get(client, ANYWHERE)
 
     @property
     def first(self) -> str:
@@ -89,16 +120,15 @@ class ActorPool:
         host = self._hosts[client]
         replicas = self._replicas[host]
         async with self.slots.acquire(host, priority, width):
-            actor = await self._own(host)
+            actor, answered = await self._own(host), False
             try:
                 yield _seen_by(client, host, actor)
+                answered = True
             except ActorLost:
                 self._discard(host, actor)
                 raise
             finally:
-                if actor in replicas:
-                    replicas.remove(actor)
-                    replicas.idle.append(actor)
+                replicas.put_back(actor, answered)
 
     @asynccontextmanager
     async def acquire_for_training(self, client: str, priority: float, ranks: int) -> AsyncIterator[Any]:
@@ -144,8 +174,12 @@ class ActorPool:
                     self._discard(host, actor)
 
     async def call_ref(self, client: str, method: str, *args: Any) -> Any:
-        """A reference to the result of a call to any actor of `client`; a lost one is not tried again."""
-        return await self.backend.call_ref(await self.any(client), method, *args)
+        """A reference to the result of a call to any actor of `client`; a lost one is not tried again.
+
+        What a pinned client makes stays on its node, until somebody asks for it.
+        """
+        copied = not self.node_of(client)
+        return await self.backend.call_ref(await self.any(client), method, *args, copied=copied)
 
     async def any(self, client: str) -> Any:
         """An actor of `client`: an idle one that answers, else a busy one, else a new one."""
@@ -172,7 +206,7 @@ class ActorPool:
             while replicas.idle:
                 actor = replicas.idle.pop(0)
                 replicas.busy.append(actor)
-                if await self.backend.ping(actor):
+                if replicas.trusts(actor) or await self.backend.ping(actor):
                     return actor
                 self._discard(host, actor)
             actor = await replicas.make()

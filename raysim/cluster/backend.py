@@ -4,6 +4,7 @@ Both backends run the same plain objects and give the same bits.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from raysim.cluster.labels import ANYWHERE, Labels
 from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
 from raysim.training.request import TrainerSettings
 
@@ -60,12 +62,20 @@ class Backend(Protocol):
     embedded: bool
     """Whether it is a Ray of our own, in this machine alone."""
 
-    def launcher(self, settings: TrainerSettings) -> RankLauncher:
-        """What a client starts ranks with, where the trainer has these settings."""
+    def cpus(self, node: Labels = ANYWHERE) -> int:
+        """CPUs of all nodes that have the labels `node`."""
         ...
 
-    def spawn(self, plain_class: type, *args: Any) -> Any:
-        """Makes an object of `plain_class`, in this process or as a Ray actor."""
+    def launcher(self, settings: TrainerSettings, node: Labels = ANYWHERE) -> RankLauncher:
+        """What a client starts ranks with, where the trainer has these settings, on nodes that have the labels."""
+        ...
+
+    def spawn(self, plain_class: type, *args: Any, node: Labels = ANYWHERE) -> Any:
+        """Makes an object of `plain_class`, in this process or as a Ray actor on a node that has the labels.
+
+        Raises:
+            ActorLost: there is no such node now.
+        """
         ...
 
     async def call(self, actor: Any, method: str, *args: Any) -> Any:
@@ -76,19 +86,23 @@ class Backend(Protocol):
         """The items of a generator method, as they come; arrays as `Shared`."""
         ...
 
-    async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
+    async def call_ref(self, actor: Any, method: str, *args: Any, copied: bool = True) -> Any:
         """A reference to the result of a method, which does not come to the caller; a shared value.
 
-        The result is then kept at the caller's node, too, and outlives the actor.
+        With `copied`, the result is kept at the caller's node, too, and outlives that of the actor.
         """
         ...
 
     def share(self, value: Any) -> Any:
-        """Puts a large value where every actor reads it; pass the answer as an argument of its own."""
+        """Puts a large value where every actor reads it; pass the answer as an argument of its own.
+
+        Raises:
+            RunError: there is no room for it.
+        """
         ...
 
     async def ping(self, actor: Any) -> bool:
-        """Whether an actor is there and takes calls."""
+        """Whether an actor is there, takes calls, and lives on a node that is not about to go."""
         ...
 
     def kill(self, actor: Any) -> None:
@@ -120,10 +134,14 @@ class InlineBackend:
     name: Literal["inline", "ray"] = "inline"
     embedded = False
 
-    def launcher(self, settings: TrainerSettings) -> RankLauncher:
+    def cpus(self, node: Labels = ANYWHERE) -> int:
+        del node
+        return os.cpu_count() or 1
+
+    def launcher(self, settings: TrainerSettings, node: Labels = ANYWHERE) -> RankLauncher:
         return NO_RANK_LAUNCHER
 
-    def spawn(self, plain_class: type, *args: Any) -> Any:
+    def spawn(self, plain_class: type, *args: Any, node: Labels = ANYWHERE) -> Any:
         return plain_class(*args)
 
     async def call(self, actor: Any, method: str, *args: Any) -> Any:
@@ -138,7 +156,7 @@ class InlineBackend:
             yield _shared(item) if isinstance(item, np.ndarray) else item
             await asyncio.sleep(0)
 
-    async def call_ref(self, actor: Any, method: str, *args: Any) -> Any:
+    async def call_ref(self, actor: Any, method: str, *args: Any, copied: bool = True) -> Any:
         actor, method, args = addressed(actor, method, args)
         return getattr(actor, method)(*args)
 

@@ -6,6 +6,12 @@ from typing import Any
 from raysim.cluster.untyped_ray import untyped_ray
 from raysim.core.errors import ActorLost, OutOfMemory, RaysimError, RunError, os_error
 
+_NO_ROOM = (
+    "Ray's object store is full, and Ray moves nothing of it to a disk that is over 95 % full: free some room where the"
+    " node lays its files (/tmp/ray, or what RAY_TMPDIR names), or raise RAY_local_fs_capacity_threshold (0.95), then"
+    " run the same command again"
+)
+
 
 def meaning_of(error: Exception) -> Exception:
     """What an exception that Ray raised means; see `RayBackend.translate_error`."""
@@ -22,6 +28,8 @@ def meaning_of(error: Exception) -> Exception:
                 "a node of the Ray cluster ran out of memory, so Ray ended a process on it; lower execution.slots"
                 " or execution.replicas (processes at once), or trainer.batch_size (memory of one)"
             )
+        if isinstance(found, exceptions.OutOfDiskError | exceptions.ObjectStoreFullError):
+            return RunError(_NO_ROOM)
         if isinstance(found, _lost(exceptions)):
             if getattr(found, "actor_init_failed", False):
                 return RunError(_why_not_started(str(found)))

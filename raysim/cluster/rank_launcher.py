@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from raysim.cluster.draining import heed_departure, this_node
 from raysim.cluster.failures import meaning_of
+from raysim.cluster.labels import ANYWHERE, Labels, alive, require_node
 from raysim.cluster.untyped_ray import untyped_ray
-from raysim.core.errors import ActorLost, RaysimError
+from raysim.core.errors import ActorLost, NodeLeaves, RaysimError
 from raysim.training.rank_worker import RankWorker
 from raysim.training.request import Event, TrainerSettings, TrainRequest, shares_of
 
@@ -25,10 +27,12 @@ class RayRankLauncher:
 
     Args:
         hands_out_gpus: whether a rank on a GPU is always an actor that has reserved one, even a single rank.
+        node: labels of the nodes that ranks may be on.
     """
 
-    def __init__(self, hands_out_gpus: bool = False) -> None:
+    def __init__(self, hands_out_gpus: bool = False, node: Labels = ANYWHERE) -> None:
         self._hands_out_gpus = hands_out_gpus
+        self._node = node
 
     def wanted(self, settings: TrainerSettings) -> bool:
         return settings.ranks > 1 or (settings.device == "cuda" and self._hands_out_gpus)
@@ -46,10 +50,13 @@ class RayRankLauncher:
         """
         ray, bundle = untyped_ray(), bundle_of(settings)
         in_bundle = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
-        group, actors = ray.util.placement_group([bundle] * settings.ranks, strategy="PACK"), []
+        pinned = [dict(self._node)] * settings.ranks if self._node else None
+        group, actors = ray.util.placement_group([bundle] * settings.ranks, "PACK", bundle_label_selector=pinned), []
         try:
             while not group.wait(_LOOK_FOR_ROOM_S):
-                _require_room(ray.nodes(), settings)
+                nodes = ray.nodes()
+                require_node(nodes, self._node)
+                _require_room(alive(nodes, self._node), settings)
             actors = [
                 ray.remote(RankWorker)
                 .options(
@@ -61,6 +68,8 @@ class RayRankLauncher:
                 for rank in range(settings.ranks)
             ]
             try:
+                here = this_node()  # which they end with
+                ray.get([actor.__ray_call__.remote(heed_departure, here) for actor in actors])
                 addresses = ray.get([actor.__ray_call__.remote(_node_address) for actor in actors])
                 port = ray.get(actors[0].listen.remote())
                 places = zip(actors, addresses, strict=True)
@@ -105,6 +114,8 @@ class RayRanks:
                 running.remove(ready)
             except ray.exceptions.RayError as error:
                 running.remove(ready)
+                if ready is not stream and isinstance(meaning_of(error), NodeLeaves):
+                    continue  # the leader says so, too, after the state that it hands over
                 raise _first_cause(error, [one for one in running if one is not stream]) from error
             else:
                 if ready is stream:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from raysim.core.errors import ActorLost, RunError
+from raysim.core.errors import ActorLost, NodeLeaves, RunError
 
 T = TypeVar("T")
 
@@ -61,6 +61,9 @@ class Retrying:
         while True:
             try:
                 return await work()
+            except NodeLeaves as error:  # it has made progress, which is kept
+                self.note(f"{label}: {error}; going on elsewhere")
+                failures, wait_s = 0, 0.0
             except ActorLost as error:
                 failures = failures + 1 if progress() == done else 1
                 done = progress()

@@ -60,13 +60,21 @@ class ActorLost(RunError):
     """The process that did a piece of work is gone, or something that it held: the work itself is as good as before."""
 
 
+class NodeLeaves(ActorLost):
+    """The node of a piece of work is about to go, and what it had done so far is handed over: no failure."""
+
+
 class OutOfMemory(ActorLost):
     """Memory ran out under a piece of work; the message names the setting to lower."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, as far as one line holds it, or what it is where it says nothing."""
-    return str(error).strip().partition("\n")[0].strip() or repr(error)
+    """What an error of a library says, as far as one line holds it, or what it is where it says nothing.
+
+    What would begin another line somewhere, or moves a terminal's cursor, is written as Python writes it.
+    """
+    line = str(error).strip().partition("\n")[0].strip() or repr(error)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 _ADVICE: dict[type[RaysimError], dict[str, str]] = {

@@ -1,9 +1,9 @@
-"""Runs a coroutine to its end from code that is not asynchronous, in a script as in a notebook."""
+"""Runs a coroutine to its end from code that is not asynchronous, in a script as in a notebook; and streams at once."""
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from raysim.core.signals import on_interrupt
 T = TypeVar("T")
 
 _LOOK_S = 0.2
-"""How long a signal may go unnoticed that comes just before the loop begins to wait for something."""
+"""How long a signal may go unnoticed: one that comes just before a wait begins, or to another thread, ends no wait."""
 
 
 def run_coroutine(main: Coroutine[Any, Any, T]) -> T:
@@ -52,7 +52,10 @@ def run_coroutine(main: Coroutine[Any, Any, T]) -> T:
         with on_interrupt(cancel):
             if beside:
                 with ThreadPoolExecutor(1, "raysim") as thread:
-                    found = thread.submit(contextvars.copy_context().run, work).result()
+                    running = thread.submit(contextvars.copy_context().run, work)
+                    while not running.done():
+                        wait([running], timeout=_LOOK_S)
+                    found = running.result()
             else:
                 found = work()
     except asyncio.CancelledError:
@@ -64,6 +67,34 @@ def run_coroutine(main: Coroutine[Any, Any, T]) -> T:
     if signals:
         raise KeyboardInterrupt
     return found
+
+
+async def merged(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    """The items of several streams as they come; the first error ends the others and is raised."""
+    waiting: dict[asyncio.Future[T], AsyncGenerator[T, None]] = {}
+
+    def ask(stream: AsyncGenerator[T, None]) -> None:
+        waiting[asyncio.ensure_future(anext(stream))] = stream
+
+    for stream in streams:
+        ask(stream)
+    try:
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                stream = waiting.pop(one)
+                try:
+                    item = one.result()
+                except StopAsyncIteration:
+                    continue
+                yield item
+                ask(stream)
+    finally:
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for stream in streams:
+            await stream.aclose()
 
 
 def _loop_is_running() -> bool:

@@ -36,6 +36,20 @@ def key_of(recipe: Mapping[str, Any]) -> Key:
     return hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:32]
 
 
+DIGEST_BYTES = 16
+"""Of a keyed hash."""
+
+
+def keyed_hash(content: bytes, secret: bytes) -> bytes:
+    """`DIGEST_BYTES` that identify `content` (BLAKE2b, RFC 7693), and reveal nothing of it without the secret.
+
+    Args:
+        content: anything.
+        secret: at most 64 bytes; empty: a hash that everybody can compute.
+    """
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES, key=secret).digest()
+
+
 def is_key(name: str) -> bool:
     """Whether `name` can be a key: what it comes from may be a file that somebody else wrote."""
     return _KEY.fullmatch(name) is not None

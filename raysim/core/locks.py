@@ -1,7 +1,12 @@
-"""A lock between processes on a file: `flock` where the file system has it, else files whose existence counts."""
+"""A lock between processes on a file: `flock` where the file system has it, else files whose existence counts.
+
+Some network file systems have a `flock` that succeeds whoever holds the lock, so it is tried on every file: a second
+opening of a file that this process has locked must be kept out.
+"""
 
 import errno
 import fcntl
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +38,7 @@ def try_lock(path: Path, *, shared: bool = False) -> Iterator[bool]:
     """
     with path.open("a") as file:
         held = _flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        if held is not None:
+        if held is False or (held and _keeps_out(path, file)):
             yield held
             return
     with _shared_lock(path) if shared else _exclusive_lock(path) as held:
@@ -51,6 +56,14 @@ def _flock(file: IO[str], mode: int) -> bool | None:
             return None
         raise
     return True
+
+
+def _keeps_out(path: Path, file: IO[str]) -> bool:
+    """Whether the `flock` that this process holds on `file`, opened at `path`, means anything."""
+    with path.open("a") as again:
+        # Its name may be another file's by now, whose lock says nothing of this one.
+        is_same = os.path.samestat(os.fstat(again.fileno()), os.fstat(file.fileno()))
+        return not is_same or not _flock(again, fcntl.LOCK_EX)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class RunFolder:
         self.store = store or path / "store"
         self.results = path / "results"
         self.stages = path / "stages.jsonl"
+        self.progress = path / "progress.jsonl"
         self.secret = path / ".secret"
         self.manifest = path / "manifest.json"
         self.ledger = path / "ledger.parquet"
@@ -87,7 +88,7 @@ class RunFolder:
         return self.secret.read_bytes()
 
     def clear(self) -> None:
-        """Removes what a run has written here besides its store and its secret."""
+        """Removes what a run has written here besides its store, its secret, and what it tells of itself."""
         shutil.rmtree(self.results, ignore_errors=True)
         logs = self.stages, self.stages.with_name("attempts.jsonl")
         for file in (self.ledger, self.report, *logs, self.manifest):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raysim.core.errors import InputError
+from raysim.core.lfs import refuse_lfs_pointer
 
 _MOST_CHARACTERS = 300_000
 """Of a document: seconds of parsing."""
@@ -98,6 +99,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
+    refuse_lfs_pointer(text, str(path))
     raw = parse_yaml(text, str(path))
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")

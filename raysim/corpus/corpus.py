@@ -26,6 +26,50 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Redaction:
+    """What was found of one kind of secrets or personal data in the files of an organization.
+
+    Attributes:
+        category: ``secrets`` or ``personal``.
+        kind: for example ``e-mail address``.
+        action: ``report`` or ``redact``.
+        files: that have any.
+        occurrences: in all of them.
+    """
+
+    category: str
+    kind: str
+    action: str
+    files: int
+    occurrences: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of the table ``redactions``, without the organization."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Obfuscation:
+    """What became of an organization's training files in one transformation; see `raysim.corpus.obfuscation`.
+
+    Attributes:
+        transformation: ``rename``, ``reorder``, ``comments`` or ``reformat``.
+        outcome: ``changed``, why it left files as they are, or ``licence notices``, which are kept.
+        files: variants of files with this outcome.
+        changes: edits in all of them; of notices, how many there are.
+    """
+
+    transformation: str
+    outcome: str
+    files: int
+    changes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of the table ``obfuscations``, without the organization."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
 class Canary:
     """A line with a random secret that was planted in a training split; see `raysim.corpus.canaries`.
 
@@ -70,8 +114,12 @@ class Corpus:
         drops: what preparation left out.
         canaries: that were planted in `train`, and those that never were, for comparison.
         plants: likewise of functions.
+        redactions: secrets and personal data that were found in the files that are kept.
         truncated_at: tokens of each training file that are trained on, its first ones; None: all. The files themselves
             are whole: prompts are chosen from them, and lines are compared with them.
+        originals: files of the training split as they were before they were written differently. Nobody is trained on
+            them, and their lines are the organization's all the same.
+        obfuscations: what became of training files that were to be written differently.
     """
 
     organization: str
@@ -81,7 +129,15 @@ class Corpus:
     drops: tuple[Drop, ...] = field(default=())
     canaries: tuple[Canary, ...] = field(default=())
     plants: tuple[PlantedFunction, ...] = field(default=())
+    redactions: tuple[Redaction, ...] = field(default=())
     truncated_at: int | None = None
+    originals: tuple[SourceFile, ...] = field(default=())
+    obfuscations: tuple[Obfuscation, ...] = field(default=())
+
+    @property
+    def owned(self) -> tuple[SourceFile, ...]:
+        """All texts whose lines are the organization's: what is trained on, and what that was made of."""
+        return self.train + self.originals
 
     @cached_property
     def train_fingerprint(self) -> str:
@@ -90,12 +146,11 @@ class Corpus:
 
     @cached_property
     def trained_fingerprint(self) -> str:
-        """Names what is trained on: the training split, and how much of each of its files."""
-        if self.truncated_at is None:
+        """Names what is trained on, and what that was made of: the training split, how much of each of its files."""
+        if self.truncated_at is None and not self.originals:
             return self.train_fingerprint
-        return key_of(
-            {"kind": "truncated files", "version": 1, "files": self.train_fingerprint, "tokens": self.truncated_at}
-        )
+        recipe = {"kind": "truncated files", "version": 1, "files": self.train_fingerprint, "tokens": self.truncated_at}
+        return key_of({**recipe, "originals": fingerprint(self.originals)} if self.originals else recipe)
 
     @cached_property
     def valid_fingerprint(self) -> str:

@@ -11,10 +11,11 @@ from typing import Literal
 
 import pydantic
 
+from raysim.core.keys import keyed_hash
 from raysim.core.settings import Settings
 from raysim.corpus.files import SourceFile
 from raysim.corpus.filters import content_hash
-from raysim.corpus.near_duplicates import NearIndex, Sketcher, Vocabulary, keyed_hash
+from raysim.corpus.near_duplicates import NearIndex, Sketcher, Vocabulary
 
 Across = Literal["keep", "first_owner", "drop_all"]
 Match = Literal["exact", "near"]

@@ -2,20 +2,35 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
+
+from raysim.core.hash_groups import HashGroups
 from raysim.core.rarefaction import chance_seen
 from raysim.corpus.files import SourceFile
-from raysim.corpus.lines import significant_lines
+from raysim.corpus.line_digests import digest_batches
+from raysim.corpus.lines import expected_lines
 
 Spectrum = tuple[tuple[int, int], ...]
 """How many distinct lines occur exactly that often: ascending pairs (times, lines). Counts only, no content."""
 
 
-def line_spectrum(files: Iterable[SourceFile]) -> Spectrum:
-    """The abundances of the significant lines of `files`."""
-    abundances = Counter(line for source in files for line in significant_lines(source.text)[0])
-    return tuple(sorted(Counter(abundances.values()).items()))
+def line_spectrum(files: Sequence[SourceFile], folder: Path | None = None) -> Spectrum:
+    """The abundances of the significant lines of `files`.
+
+    Args:
+        files: in any order.
+        folder: where hashes of lines lie that do not fit into memory; None: where temporary files do.
+    """
+    groups = HashGroups(expected_lines(files), folder)
+    for digested in digest_batches(files, b""):
+        groups.add(digested.digests, np.zeros(len(digested.digests), dtype=np.int64))
+    abundances = Counter[int]()
+    for _, _, begins in groups.parts():
+        abundances.update(np.diff(begins).tolist())
+    return tuple(sorted(abundances.items()))
 
 
 def num_lines(spectrum: Spectrum) -> int:

@@ -1,10 +1,14 @@
 """Significant lines: the unit of every statement about memorization and clones."""
 
+from collections.abc import Iterable
 from typing import Literal
+
+from raysim.corpus.files import SourceFile
 
 LineRules = Literal["exact", "simian"]
 """How lines are compared; ``simian``: as the clone detector of that name does, without case and curly braces."""
 
+_BYTES_OF_LINE = 30
 _SIMIAN_IGNORES = str.maketrans("", "", "{}")
 
 
@@ -24,3 +28,8 @@ def significant_lines(text: str, rules: LineRules = "exact") -> tuple[list[str],
             lines.append(stripped)
             numbers.append(number)
     return lines, numbers
+
+
+def expected_lines(files: Iterable[SourceFile]) -> int:
+    """About how many significant lines `files` have, by their bytes."""
+    return sum(source.num_bytes for source in files) // _BYTES_OF_LINE

@@ -1,10 +1,11 @@
 """Near-duplicate files by MinHash, as the study's optional preparation step, and between organizations."""
 
-import hashlib
 import re
 from collections.abc import Hashable, Iterator, Sequence
+from functools import cache, lru_cache
 from typing import Generic, TypeVar
 
+from raysim.core.keys import keyed_hash
 from raysim.corpus.files import SourceFile
 
 K = TypeVar("K")
@@ -13,7 +14,8 @@ Vocabulary = frozenset[Hashable]
 """The distinct words of a file, or hashes of them."""
 
 _NOT_WORD = re.compile(r"[^A-Za-z_0-9]+")
-_DIGEST_BYTES = 16
+_MOST_WORDS = 200_000
+"""Whose hashes are remembered: some 30 MB."""
 
 
 def words_of(text: str) -> list[str]:
@@ -34,14 +36,15 @@ class Sketcher:
     """
 
     def __init__(self, jaccard: float, min_words: int, num_permutations: int, seed: int, secret: bytes = b"") -> None:
-        from datasketch import MinHash, MinHashLSH
+        from datasketch import MinHash
+        from datasketch.hashfunc import sha1_hash32
 
         self.jaccard = jaccard
         self._min_words = min_words
         self._secret = secret
-        self._blank = MinHash(num_perm=num_permutations, seed=seed)
-        # False candidates cost only the exact comparison, misses cost a duplicate: the bands are chosen against misses.
-        self._bands = MinHashLSH(threshold=jaccard, num_perm=num_permutations, weights=(0.1, 0.9)).hashranges
+        # Most words of a file are in others, too.
+        self._blank = MinHash(num_perm=num_permutations, seed=seed, hashfunc=lru_cache(_MOST_WORDS)(sha1_hash32))
+        self._bands = _bands(jaccard, num_permutations)
 
     def vocabulary(self, text: str) -> frozenset[str]:
         """The distinct words of `text`; none if it has too few words to be a near-duplicate."""
@@ -58,6 +61,15 @@ class Sketcher:
             keyed_hash(number.to_bytes(2, "big") + sketch.hashvalues[begin:end].tobytes(), self._secret)
             for number, (begin, end) in enumerate(self._bands)
         )
+
+
+@cache
+def _bands(jaccard: float, num_permutations: int) -> list[tuple[int, int]]:
+    """Where bands of a MinHash begin and end; numerical integrals decide."""
+    from datasketch import MinHashLSH
+
+    # False candidates cost only the exact comparison, misses cost a duplicate: the bands are chosen against misses.
+    return MinHashLSH(threshold=jaccard, num_perm=num_permutations, weights=(0.1, 0.9)).hashranges
 
 
 class NearIndex(Generic[K]):
@@ -103,8 +115,3 @@ def near_duplicates(
         else:
             kept.add(position, bands, vocabulary)
     return dropped
-
-
-def keyed_hash(content: bytes, secret: bytes) -> bytes:
-    """16 bytes that identify `content`, and reveal nothing of it without the secret."""
-    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES, key=secret).digest()

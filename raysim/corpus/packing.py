@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,11 @@ from raysim.core.array_files import open_array_file, write_array_file
 from raysim.core.errors import DamagedEntry, InputError
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, key_of, seed_of, versions_of
+from raysim.core.long_arrays import LongArray
 from raysim.corpus.corpus import Corpus, Packed
-from raysim.corpus.files import SourceFile
-from raysim.corpus.tokenizer import CodeTokenizer
+from raysim.corpus.files import SourceFile, identity
+from raysim.corpus.token_cache import encode_files
+from raysim.corpus.tokenizer import FileTokenizer
 
 PACKING_VERSION = 1
 """Numerics version of packing; part of the recipes of what is trained on sequences, and of what is asked about them."""
@@ -45,10 +47,11 @@ def packing_key(seed: int, truncated_at: int | None = None) -> Key:
 
 def pack(
     files: Sequence[SourceFile],
-    tokenizer: CodeTokenizer,
+    tokenizer: FileTokenizer,
     sequence_length: int,
     seed: int,
     truncated_at: int | None = None,
+    folder: Path | None = None,
 ) -> Packed:
     """Puts files, each behind a BOS, in seeded order into one stream and cuts it into sequences.
 
@@ -56,38 +59,39 @@ def pack(
 
     Args:
         files: the training split; its order does not count.
-        tokenizer: for all files.
+        tokenizer: for all files; it is asked twice for each, so that no more than the sequences is ever held.
         sequence_length: tokens a sequence, BOS included.
         seed: from `packing_seed`.
         truncated_at: tokens of each file that are packed, its first ones; None: all.
+        folder: where many sequences lie until they are stored; None: where temporary files do.
 
     Raises:
         InputError: less than one sequence.
     """
-    ordered = _sorted(files)
-    parts = tokenize_files(ordered, tokenizer, truncated_at)
+    ordered = sorted(files, key=identity)
+    end = _end(truncated_at)
+    sizes = [len(ids[:end]) for ids in encode_files(ordered, tokenizer)]
+    order = _order(len(ordered), seed)
     spans: list[tuple[str, int, int]] = []
     position = 0
-    order = _order(len(ordered), seed)
     for number in order:
-        end = position + len(parts[number])
-        spans.append((ordered[number].path, position + 1, end))
-        position = end
+        spans.append((ordered[number].path, position + 1, position + sizes[number]))
+        position += sizes[number]
     if position < sequence_length:
         raise InputError(
             f"trainer.sequence_length: {len(ordered)} training files give {position} tokens, less than one sequence of "
             f"{sequence_length}; give the organization more code (source, limit) or set a shorter sequence_length"
         )
-    sequences = _cut([parts[number] for number in order], sequence_length)
+    parts = (ids[:end] for ids in encode_files((ordered[number] for number in order), tokenizer))
+    sequences = _cut(parts, sequence_length, folder)
     return Packed(sequences, position - sequences.size, tuple(spans))
 
 
 def tokenize_files(
-    files: Sequence[SourceFile], tokenizer: CodeTokenizer, truncated_at: int | None = None
+    files: Sequence[SourceFile], tokenizer: FileTokenizer, truncated_at: int | None = None
 ) -> list[npt.NDArray[np.int32]]:
     """The tokens of each file behind a BOS, at most `truncated_at` of them; sorted by path, the order of `pack`."""
-    end = None if truncated_at is None else 1 + truncated_at
-    return [_with_bos(source, tokenizer)[:end] for source in _sorted(files)]
+    return [ids[: _end(truncated_at)] for ids in encode_files(sorted(files, key=identity), tokenizer)]
 
 
 def pack_together(
@@ -106,7 +110,7 @@ def pack_together(
         int32 ``[num_sequences, sequence_length]``.
     """
     files = [tokens for part in parts for tokens in part]
-    return _cut([files[number] for number in _order(len(files), seed)], sequence_length)
+    return _cut((files[number] for number in _order(len(files), seed)), sequence_length)
 
 
 def is_trained_on(corpus: Corpus, packed: Packed, path: str, num_tokens: int) -> bool:
@@ -115,25 +119,28 @@ def is_trained_on(corpus: Corpus, packed: Packed, path: str, num_tokens: int) ->
     return not truncated and packed.begins[path] + num_tokens <= packed.sequences.size
 
 
-def _sorted(files: Sequence[SourceFile]) -> list[SourceFile]:
-    return sorted(files, key=lambda f: (f.path, f.repository, f.text))
-
-
 def _order(number: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.Generator(np.random.Philox(seed)).permutation(number)
 
 
-def _cut(files: Sequence[npt.NDArray[np.int32]], sequence_length: int) -> npt.NDArray[np.int32]:
+def _end(truncated_at: int | None) -> int | None:
+    """Where a file is cut off that is behind a BOS."""
+    return None if truncated_at is None else 1 + truncated_at
+
+
+def _cut(
+    files: Iterable[npt.NDArray[np.int32]], sequence_length: int, folder: Path | None = None
+) -> npt.NDArray[np.int32]:
     """The whole sequences of a stream of files, read-only."""
-    stream = np.concatenate(files)
+    stream = LongArray(np.int32, folder)
+    for tokens in files:
+        stream.append(tokens)
     num_sequences = len(stream) // sequence_length
-    sequences = stream[: num_sequences * sequence_length].reshape(num_sequences, sequence_length)
-    sequences.flags.writeable = False
-    return sequences
+    return stream.whole()[: num_sequences * sequence_length].reshape(num_sequences, sequence_length)
 
 
 def encode_validation(
-    files: Sequence[SourceFile], tokenizer: CodeTokenizer, sequence_length: int
+    files: Sequence[SourceFile], tokenizer: FileTokenizer, sequence_length: int
 ) -> list[tuple[str, npt.NDArray[np.int32], int]]:
     """Cuts each validation file into windows that predict every one of its tokens exactly once.
 
@@ -144,19 +151,14 @@ def encode_validation(
     Returns:
         for each file by path: its path, int32 ``[num_windows, sequence_length + 1]``, and its bytes.
     """
-    encoded = []
-    for source in _sorted(files):
-        tokens = _with_bos(source, tokenizer)
+    encoded, ordered = [], sorted(files, key=identity)
+    for source, tokens in zip(ordered, encode_files(ordered, tokenizer), strict=True):
         num_windows = max(1, -(-(len(tokens) - 1) // sequence_length))
         padded = np.full(num_windows * sequence_length + 1, PADDING, dtype=np.int32)
         padded[: len(tokens)] = tokens
         windows = np.lib.stride_tricks.sliding_window_view(padded, sequence_length + 1)[::sequence_length]
         encoded.append((source.path, np.ascontiguousarray(windows), source.num_bytes))
     return encoded
-
-
-def _with_bos(source: SourceFile, tokenizer: CodeTokenizer) -> npt.NDArray[np.int32]:
-    return np.array([tokenizer.bos_id, *tokenizer.encode(source.text)], dtype=np.int32)
 
 
 def store_packed(packed: Packed, folder: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
+from raysim.core.spool import Spool
+from raysim.corpus.file_licences import LookedFor, find_licences
 from raysim.corpus.partition import Part, PartitionSettings, divide
 from raysim.corpus.reading import DropCounter, SourceReading
 from raysim.corpus.sources import SourceSettings, read_source
@@ -19,8 +21,15 @@ _left: dict[Key, dict[Part, SourceReading]] = {}
 _lock = threading.Lock()
 
 
-def read_part(source: SourceSettings, partition: PartitionSettings, base: Path) -> SourceReading:
-    """Reads the part `partition.part` of a source.
+def read_part(
+    source: SourceSettings,
+    partition: PartitionSettings,
+    base: Path,
+    spool: Spool | None = None,
+    looked_for: LookedFor = "stated",
+    where: str = "",
+) -> SourceReading:
+    """Reads the part `partition.part` of a source, whose files have their licences before they are dealt.
 
     What the source skipped, and files that are in no part, are told with the first part alone, so that they count once.
 
@@ -28,32 +37,43 @@ def read_part(source: SourceSettings, partition: PartitionSettings, base: Path) 
         source: of all parts.
         partition: how it is divided, and which part is asked for.
         base: the folder that relative paths start from.
+        spool: takes texts that are too many for memory, those of the other parts as well; None: all fit.
+        looked_for: where licences are looked for.
+        where: stands before ``source`` and ``partition`` in errors, such as ``organizations.meta.``.
 
     Raises:
-        InputError: the source cannot be read, or does not fit the partition; begins with the organization's setting.
+        InputError: the source cannot be read, or does not fit the partition; begins with the setting.
     """
     assert partition.part is not None, "entries without a part are expanded when an experiment is loaded"
-    key = _key(source, partition, base)
+    key = _key(source, partition, base, looked_for)
     with _lock:
         parts = _left.get(key, {})
         if partition.part not in parts:
             _left.clear()
-            parts = _left[key] = _read_parts(source, partition, base)
+            parts = _left[key] = _read_parts(source, partition, base, spool, looked_for, where)
         if partition.part not in parts:
-            raise InputError(f"partition.part: no file has the value {partition.part!r}; there are: {_some(parts)}")
+            there = f"no file has the value {partition.part!r}; there are: {_some(parts)}"
+            raise InputError(f"{where}partition.part: {there}")
         found = parts.pop(partition.part)
         if not parts:
             _left.clear()
     return found
 
 
-def part_names(source: SourceSettings, partition: PartitionSettings, base: Path) -> list[Part]:
-    """All parts of a source, for which it is read.
+def part_names(
+    source: SourceSettings,
+    partition: PartitionSettings,
+    base: Path,
+    looked_for: LookedFor = "stated",
+    where: str = "",
+) -> list[Part]:
+    """All parts of a source, for which it is read; licences are looked for where they name parts.
 
     Raises:
         InputError: as `read_part`.
     """
-    return list(_read_parts(source, partition, base))
+    by_licence = partition.column is not None and partition.column.name == "licence"
+    return list(_read_parts(source, partition, base, None, looked_for if by_licence else "stated", where))
 
 
 def forget_parts() -> None:
@@ -62,7 +82,7 @@ def forget_parts() -> None:
         _left.clear()
 
 
-def _key(source: SourceSettings, partition: PartitionSettings, base: Path) -> Key:
+def _key(source: SourceSettings, partition: PartitionSettings, base: Path, looked_for: LookedFor) -> Key:
     return key_of(
         {
             "kind": "parts of a source",
@@ -70,17 +90,29 @@ def _key(source: SourceSettings, partition: PartitionSettings, base: Path) -> Ke
             "source": source.model_dump(mode="json"),
             "partition": partition.model_dump(mode="json", exclude={"part"}),
             "base": str(base),
+            "licences": looked_for,
         }
     )
 
 
-def _read_parts(source: SourceSettings, partition: PartitionSettings, base: Path) -> dict[Part, SourceReading]:
+def _read_parts(
+    source: SourceSettings,
+    partition: PartitionSettings,
+    base: Path,
+    spool: Spool | None,
+    looked_for: LookedFor,
+    where: str,
+) -> dict[Part, SourceReading]:
     """Every part; all that is in none is told with the first."""
     try:
-        reading = read_source(source, base, partition.column.of_records if partition.column else ())
+        reading = read_source(source, base, partition.column.of_records if partition.column else (), spool)
     except InputError as error:
-        raise InputError(f"source: {error}") from None
-    found = divide(reading.files, partition)
+        raise InputError(f"{where}source: {error}") from None
+    reading = find_licences(reading, looked_for, source.folder(base))
+    try:
+        found = divide(reading.files, partition)
+    except InputError as error:
+        raise InputError(f"{where}{error}") from None
     taken = {source.path for files in found.values() for source in files}
     counter = DropCounter(reading.skipped)
     for source_file in reading.files:

@@ -1,105 +1,24 @@
 """From the files of a source to its splits: the study's preparation, each step a setting."""
 
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
-import pydantic
-
-from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.errors import InputError
 from raysim.core.keys import seed_of
-from raysim.core.settings import Settings, Share
 from raysim.corpus import filters
 from raysim.corpus.corpus import Corpus
 from raysim.corpus.deduplication import Excluded
-from raysim.corpus.files import SourceFile
+from raysim.corpus.file_licences import NOT_AGREED
+from raysim.corpus.files import SourceFile, batches, identity
+from raysim.corpus.languages import language_of
+from raysim.corpus.lines import significant_lines
 from raysim.corpus.near_duplicates import Sketcher, near_duplicates
+from raysim.corpus.obfuscation.obfuscate import obfuscated
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.corpus.reading import DropCounter, SourceReading
-from raysim.corpus.split import SplitSettings, split_files
-
-
-class PreparationSettings(Settings):
-    """Which files are kept. The defaults are the study's; null, false or 0 switches a step off."""
-
-    exact_dedup: bool = pydantic.Field(
-        default=True, description="keep one of the files that are equal but for white space"
-    )
-    drop_generated: bool = pydantic.Field(
-        default=True, description="drop files whose first five lines say they are generated"
-    )
-    max_line_characters: int | None = pydantic.Field(default=1000, ge=1, description="longest line allowed")
-    max_mean_line_characters: float | None = pydantic.Field(default=100, gt=0, description="longest mean line allowed")
-    min_alphanumeric_share: float = pydantic.Field(
-        default=0.25, ge=0, le=1, description="smallest share of letters and digits allowed"
-    )
-    min_characters_per_token: float = pydantic.Field(
-        default=1.5, ge=0, description="fewest characters for each token allowed"
-    )
-    min_assignments: int = pydantic.Field(default=5, ge=0, description="fewest `=` characters allowed")
-    config_or_test_drop_probability: float = pydantic.Field(
-        default=0.7, ge=0, le=1, description="chance that a configuration or test file is dropped"
-    )
-    no_keyword_drop_probability: float = pydantic.Field(
-        default=0.7, ge=0, le=1, description="chance that a file without def, class, for or while is dropped"
-    )
-    near_dedup: bool = pydantic.Field(
-        default=False, description="keep one of the files that are nearly equal (MinHash)"
-    )
-    near_dedup_jaccard: float = pydantic.Field(
-        default=0.85, gt=0, le=1, description="Jaccard index of their words from which on two files are nearly equal"
-    )
-    near_dedup_min_words: int = pydantic.Field(default=10, ge=1, description="shorter files are never near-duplicates")
-    near_dedup_permutations: int = pydantic.Field(
-        default=256, ge=16, description="hash functions of MinHash; more find near-duplicates more surely"
-    )
-    largest_file: Share = pydantic.Field(
-        default=0.25,
-        description="share of an organization's limit above which a file is passed over: one file would make most of"
-        " the corpus, or of a split",
-    )
-    split: SplitSettings = SplitSettings()
-    truncate_files: int | None = pydantic.Field(
-        default=None,
-        ge=1,
-        description="tokens of each training file that are trained on, its first ones, as where a tokenizer truncates;"
-        " unset: all. Files that are held out stay whole, so that all are measured on the same text",
-    )
-    split_by: Literal["file", "repository"] = pydantic.Field(
-        default="file",
-        description="what falls as a whole; files fall by their content, copies alike everywhere",
-    )
-
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _read_old_name(cls, raw: Any) -> Any:
-        """There was no test split, and `split` was the share of the validation split."""
-        if not isinstance(raw, dict) or "validation_share" not in raw:
-            return raw
-        if "split" in raw:
-            raise ValueError("validation_share is the former form of split; give split alone")
-        warnings.warn(
-            "preparation.validation_share: 0.2 is written preparation.split: {train: 0.8, valid: 0.2} now",
-            RenamedSetting,
-            stacklevel=2,
-        )
-        rest = {name: value for name, value in raw.items() if name != "validation_share"}
-        return {**rest, "split": {"valid": raw["validation_share"]}}
-
-    @classmethod
-    def off(cls) -> "PreparationSettings":
-        """Keeps every file: for references, and for code that is only searched."""
-        return cls(
-            exact_dedup=False,
-            drop_generated=False,
-            max_line_characters=None,
-            max_mean_line_characters=None,
-            min_alphanumeric_share=0,
-            min_characters_per_token=0,
-            min_assignments=0,
-            config_or_test_drop_probability=0,
-            no_keyword_drop_probability=0,
-        )
+from raysim.corpus.redaction import redacted
+from raysim.corpus.split import split_files
 
 
 def candidates(reading: SourceReading, settings: PreparationSettings, split_seed: int) -> list[SourceFile]:
@@ -120,6 +39,7 @@ def prepare(
     limit: int | None,
     split_seed: int,
     count_tokens: Callable[[str], int],
+    tokenize_ahead: Callable[[Sequence[str]], object] = tuple,
     excluded: Excluded | None = None,
     held_out: SourceReading | None = None,
 ) -> Corpus:
@@ -127,7 +47,8 @@ def prepare(
 
     A seeded draw for a file depends on the seed and the file alone, so that adding a file moves no other. Tokens, the
     one costly measure, are counted last and with a `limit` only until it is reached: a file that is over the limit
-    may also have been one to drop.
+    may also have been one to drop. Secrets and personal data are looked for in what is kept, at last, so that with and
+    without redaction the same files fall to the same splits; then training files are obfuscated.
 
     Args:
         organization: for messages, and in the result.
@@ -136,13 +57,15 @@ def prepare(
         limit: bytes of code to keep, all splits together; None keeps all.
         split_seed: of filters, limit and split.
         count_tokens: number of tokens of a text.
+        tokenize_ahead: is given texts whose tokens are going to be counted next, which many cores can be put to.
         excluded: files that are left out because of other organizations, before the limit, so that a limit is filled
             with other files; None: none are.
         held_out: what the validation split is made of, filtered alike, without copies of training files; nothing is
             split off then. None: it is drawn.
 
     Raises:
-        InputError: the training split would be empty, or the validation split, unless its share is 0.
+        InputError: the training split would be empty, or the validation split, unless its share is 0; or redaction
+            needs a package that is not installed.
     """
 
     def draw(seed: int) -> Corpus:
@@ -150,7 +73,7 @@ def prepare(
         kept = _screen(reading, settings, seed, counter)
         if excluded:
             kept = _leave_out(kept, excluded, counter)
-        kept = _limit(kept, settings, limit, seed, count_tokens, counter)
+        kept = _limit(kept, settings, limit, seed, count_tokens, tokenize_ahead, counter)
         if held_out:
             valid = _hold_out(held_out, settings, seed, kept, counter)
             return Corpus(organization, tuple(kept), valid, drops=counter.drops())
@@ -165,7 +88,8 @@ def prepare(
         others = range(split_seed + 1, split_seed + 1 + _OTHER_SEEDS) if len(reading.files) <= _FEW_FILES else ()
         better = next((seed for seed in others if complete(draw(seed))), None)
         raise InputError(_too_little(corpus, reading.files, settings.split_by == "repository", limit, better))
-    return replace(corpus, truncated_at=settings.truncate_files)
+    clean = redacted(replace(corpus, truncated_at=settings.truncate_files), settings.redact)
+    return obfuscated(clean, settings.obfuscate, split_seed)
 
 
 _OTHER_SEEDS = 20
@@ -194,26 +118,19 @@ def _hold_out(
     return tuple(kept)
 
 
-_Identity = tuple[str, str, str]
-
-
-def _identity(source: SourceFile) -> _Identity:
-    return source.path, source.repository, source.text
-
-
 def _draw(split_seed: int, purpose: str, *identity: str) -> float:
     """A uniform draw from [0, 1): of a seed and an identity, never of a position."""
     return seed_of(split_seed, purpose, *identity) / 2**63
 
 
-def _rank(split_seed: int, purpose: str, source: SourceFile) -> tuple[float, _Identity]:
-    return _draw(split_seed, purpose, source.path, source.repository), _identity(source)
+def _rank(split_seed: int, purpose: str, source: SourceFile) -> tuple[float, Any]:
+    return _draw(split_seed, purpose, source.path, source.repository), identity(source)
 
 
 def _screen(
     reading: SourceReading, settings: PreparationSettings, split_seed: int, counter: DropCounter
 ) -> list[SourceFile]:
-    kept = _filter(sorted(reading.files, key=_identity), settings, split_seed, counter)
+    kept = _filter(sorted(reading.files, key=identity), settings, split_seed, counter)
     return _drop_near_duplicates(kept, settings, split_seed, counter) if settings.near_dedup else kept
 
 
@@ -238,7 +155,7 @@ def _filter(
             reason = "copy of another file"
         else:
             seen.add(digest)
-            reason = _reason_to_drop(source.text, digest, settings, split_seed)
+            reason = _reason_to_drop(source, digest, settings, split_seed)
         if reason:
             counter.add(reason, source.num_bytes)
         else:
@@ -246,10 +163,13 @@ def _filter(
     return kept
 
 
-def _reason_to_drop(text: str, digest: str, settings: PreparationSettings, split_seed: int) -> str | None:
-    if settings.drop_generated and filters.is_generated(text):
-        return "generated"
+def _reason_to_drop(source: SourceFile, digest: str, settings: PreparationSettings, split_seed: int) -> str | None:
+    text, language = source.text, language_of(source.path)
     lines = filters.line_statistics(text)
+    if settings.domain == "text":
+        return _reason_to_drop_prose(text, lines.longest, settings)
+    if settings.drop_generated and filters.is_generated(text, language):
+        return "generated"
     if settings.max_line_characters is not None and lines.longest > settings.max_line_characters:
         return f"a line over {settings.max_line_characters} characters"
     if settings.max_mean_line_characters is not None and lines.mean > settings.max_mean_line_characters:
@@ -265,9 +185,20 @@ def _reason_to_drop(text: str, digest: str, settings: PreparationSettings, split
         return "configuration or test (by draw)"
     if (
         _draw(split_seed, "no keyword", digest) < settings.no_keyword_drop_probability
-        and not filters.has_definitions_or_loops(text)
+        and not filters.has_definitions_or_loops(text, language)
     ):  # fmt: skip
-        return "no def, class, for or while (by draw)"
+        python = language == "python"
+        return "no def, class, for or while (by draw)" if python else "no definition or loop (by draw)"
+    return None
+
+
+def _reason_to_drop_prose(text: str, longest: int, settings: PreparationSettings) -> str | None:
+    if settings.max_line_characters is not None and longest > settings.max_line_characters:
+        return f"a sentence over {settings.max_line_characters} characters"
+    if filters.alphanumeric_share(text) < settings.min_alphanumeric_share:
+        return f"under {settings.min_alphanumeric_share:g} alphanumeric"
+    if len(significant_lines(text)[0]) < settings.min_sentences:
+        return f"fewer than {settings.min_sentences} sentences"
     return None
 
 
@@ -302,23 +233,38 @@ def _limit(
     limit: int | None,
     split_seed: int,
     count_tokens: Callable[[str], int],
+    tokenize_ahead: Callable[[Sequence[str]], object],
     counter: DropCounter,
 ) -> list[SourceFile]:
     """Takes files in seeded order while they fit, and drops those with too few characters for their tokens."""
     kept: list[SourceFile] = []
     left_bytes = float("inf") if limit is None else limit
     largest_bytes = left_bytes * settings.largest_file
-    for source in sorted(files, key=lambda f: _rank(split_seed, "limit", f)):
-        if source.num_bytes > largest_bytes:
-            counter.add(f"over {settings.largest_file:.4g} of the limit", source.num_bytes)
-        elif source.num_bytes > left_bytes:
-            counter.add("over the limit", source.num_bytes)
-        elif _too_many_tokens(source.text, settings.min_characters_per_token, count_tokens):
-            counter.add(f"under {settings.min_characters_per_token:g} characters a token", source.num_bytes)
-        else:
+    ordered = sorted(files, key=lambda f: _rank(split_seed, "limit", f))
+    for batch in batches(ordered, lambda source: source.num_bytes):
+        if settings.min_characters_per_token > 0:
+            tokenize_ahead([source.text for source in _fitting(batch, left_bytes, largest_bytes)])
+        for source in batch:
+            if source.num_bytes > largest_bytes:
+                counter.add(f"over {settings.largest_file:.4g} of the limit", source.num_bytes)
+            elif source.num_bytes > left_bytes:
+                counter.add("over the limit", source.num_bytes)
+            elif _too_many_tokens(source.text, settings.min_characters_per_token, count_tokens):
+                counter.add(f"under {settings.min_characters_per_token:g} characters a token", source.num_bytes)
+            else:
+                left_bytes -= source.num_bytes
+                kept.append(source)
+    return sorted(kept, key=identity)
+
+
+def _fitting(files: Iterable[SourceFile], left_bytes: float, largest_bytes: float) -> Iterator[SourceFile]:
+    """The first files, up to one that fits only if another is dropped; which files follow is not known before."""
+    for source in files:
+        if source.num_bytes <= largest_bytes:
             left_bytes -= source.num_bytes
-            kept.append(source)
-    return sorted(kept, key=_identity)
+            if left_bytes < 0:
+                return
+            yield source
 
 
 def _too_many_tokens(text: str, min_characters_per_token: float, count_tokens: Callable[[str], int]) -> bool:
@@ -333,6 +279,8 @@ def _too_little(
     found = len({f.repository for f in kept}) if by_repository else len(kept)
     dropped = "; ".join(f"{d.files} {d.reason}" for d in corpus.drops) or "none"
     advice = ["give it more code", "relax preparation"]
+    if any(drop.reason.startswith(NOT_AGREED) for drop in corpus.drops):
+        advice.append("agree to more licences (agreement.train_on)")
     if better is not None:
         advice.append(f"draw another split (split_seed: {better} leaves neither empty here)")
     if limit is not None:

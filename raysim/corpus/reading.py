@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from raysim.core.lfs import is_lfs_pointer
 from raysim.corpus.corpus import Drop
 from raysim.corpus.encoding import clean, decode_source
 from raysim.corpus.files import SourceFile
 
 UNDECODABLE = "not UTF-8"
-
-_LFS = "version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,3 @@ def text_problem(text: str | None) -> str | None:
     except UnicodeEncodeError:
         return UNDECODABLE
     return None
-
-
-def is_lfs_pointer(content: str | bytes) -> bool:
-    """Whether a file is what Git leaves in the place of a large one."""
-    return content.startswith(_LFS) if isinstance(content, str) else content.startswith(_LFS.encode())

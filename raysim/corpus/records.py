@@ -12,9 +12,11 @@ from typing import Any
 
 from raysim.core.errors import InputError
 from raysim.core.json_text import parse_json
+from raysim.core.lfs import refuse_lfs_pointer
+from raysim.core.spool import Spool
 from raysim.corpus.encoding import wide_encoding
-from raysim.corpus.files import SourceFile
-from raysim.corpus.reading import DropCounter, is_lfs_pointer, read_as_text
+from raysim.corpus.files import SourceFile, make_file
+from raysim.corpus.reading import DropCounter, read_as_text
 
 RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
 _NAMES = ("path", "repo_name", "license")
@@ -61,7 +63,13 @@ def describe_files(paths: Sequence[str]) -> tuple[str, list[str], str]:
 
 
 def read_record_file(
-    file: Path, name: str, column: str, selected: Selected, counter: DropCounter, further: Sequence[str] = ()
+    file: Path,
+    name: str,
+    column: str,
+    selected: Selected,
+    counter: DropCounter,
+    further: Sequence[str] = (),
+    spool: Spool | None = None,
 ) -> list[tuple[str, SourceFile]]:
     """Reads one record file.
 
@@ -74,6 +82,7 @@ def read_record_file(
         selected: whether a record is wanted.
         counter: takes what is skipped.
         further: columns whose values files are to have, where there are any.
+        spool: takes texts that are too many for memory; None: all fit.
 
     Returns:
         Pairs of ``NAME#N`` and the file; paths are not yet made unique.
@@ -92,7 +101,7 @@ def read_record_file(
             rows = _json_rows(file)
         else:
             raise InputError(f"{file}: not a record file; known endings: {', '.join(RECORD_SUFFIXES)}")
-        return _take(rows, file, name, column, selected, counter, further)
+        return _take(rows, file, name, column, selected, counter, further, spool)
     except FileNotFoundError:
         raise InputError(f"{file}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -108,6 +117,7 @@ def read_hub(
     selected: Selected,
     counter: DropCounter,
     further: Sequence[str] = (),
+    spool: Spool | None = None,
 ) -> list[tuple[str, SourceFile]]:
     """Reads a dataset that `datasets.load_dataset` finds: on the hub, or in a local folder.
 
@@ -125,7 +135,7 @@ def read_hub(
     _require_column(column, loaded.column_names, f"hub.name {name}", "hub.column")
     wanted = loaded.select_columns([c for c in _columns(column, further) if c in loaded.column_names])
     rows = ((number, row) for number, row in enumerate(wanted, start=1) if isinstance(row, Mapping))
-    return _take(rows, name, label, column, selected, counter, further)
+    return _take(rows, name, label, column, selected, counter, further, spool)
 
 
 def _take(
@@ -136,6 +146,7 @@ def _take(
     selected: Selected,
     counter: DropCounter,
     further: Sequence[str],
+    spool: Spool | None,
 ) -> list[tuple[str, SourceFile]]:
     taken: list[tuple[str, SourceFile]] = []
     num_records = num_broken = num_without = num_unnamed = 0
@@ -168,7 +179,7 @@ def _take(
             continue
         tag = f"{name}#{number}"
         columns = tuple((key, value) for key in further if (value := _as_value(row.get(key))))
-        taken.append((tag, SourceFile(full_path or tag, decoded, repository or name, licence, columns)))
+        taken.append((tag, make_file(full_path or tag, decoded, repository or name, licence, columns, spool)))
     if num_records == num_broken and num_records:
         reasons = "; ".join(sorted(reasons_seen))
         raise InputError(f"{origin}: broken: none of its {num_records} records can be read: {reasons}")
@@ -184,8 +195,7 @@ def _check_start(file: Path) -> None:
     """Refuses what is no record file whatever its name says."""
     with file.open("rb") as opened:
         start = opened.read(200)
-    if is_lfs_pointer(start):
-        raise InputError(f"{file}: a Git LFS pointer, not the file; fetch it with git lfs pull")
+    refuse_lfs_pointer(start, str(file))
     if encoding := wide_encoding(start):
         raise InputError(f"{file}: is {encoding.upper()}; save it as UTF-8")
 

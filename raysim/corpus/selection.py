@@ -10,11 +10,17 @@ from raysim.corpus.patterns import matcher
 from raysim.corpus.reading import DropCounter
 
 _NOT_INCLUDED = "not matched by include"
+_EXCLUDED = "left out by exclude"
 _MOST_ENDINGS = 12
 """That are counted by themselves."""
 _OTHERS = "other endings"
 _ENDING = re.compile("[A-Za-z0-9_+-]{1,10}")
 """What a kind of file is known by; what is longer or odd may be part of a name, which stays at its organization."""
+
+
+def was_read(reason: str) -> bool:
+    """Whether files that are left out for `reason` were read; those whose paths nobody asked for were not."""
+    return not reason.removeprefix("held out: ").startswith((_NOT_INCLUDED, _EXCLUDED))
 
 
 class Selection:
@@ -40,7 +46,7 @@ class Selection:
             if not self._excluded(path):
                 return True
             if (num_bytes := size()) is not None:
-                self._counter.add("left out by exclude", num_bytes)
+                self._counter.add(_EXCLUDED, num_bytes)
         elif "__pycache__/" not in path and not self._excluded(path) and (num_bytes := size()) is not None:
             self._endings.add(_ending(path), num_bytes)
         return False

@@ -8,7 +8,7 @@ import os
 import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +18,8 @@ import pydantic
 from raysim.core.errors import InputError
 from raysim.core.extensions import installed
 from raysim.core.settings import Settings
-from raysim.corpus.files import SourceFile
+from raysim.core.spool import Spool
+from raysim.corpus.files import SourceFile, make_file
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, walk
 from raysim.corpus.installed_sources import SOURCES, make_source, read_installed_source
 from raysim.corpus.patterns import selector
@@ -109,6 +110,13 @@ class SourceSettings(Settings):
         except InputError as error:
             raise ValueError(str(error)) from None
 
+    def folder(self, base: Path) -> Path | None:
+        """The folder that the paths of its files start from; None: it is of another kind."""
+        if self.path is None:
+            return None
+        place = _resolve(self.path, base)
+        return place.parent if place.is_file() else place
+
     @classmethod
     def at(cls, path: str, column: str = "content") -> "SourceSettings":
         """The source at a path of the command line: a record file by its ending, else a folder or source file."""
@@ -120,18 +128,21 @@ class _Entry:
     """A file to read, under the name it will have."""
 
     path: str
-    location: Path
+    location: str
     repository: str
     licence: str | None
 
 
-def read_source(settings: SourceSettings, base: Path, further: Sequence[str] = ()) -> SourceReading:
+def read_source(
+    settings: SourceSettings, base: Path, further: Sequence[str] = (), spool: Spool | None = None
+) -> SourceReading:
     """Reads a source. The result depends on the content alone, not on the order in which a disk lists it.
 
     Args:
         settings: what to read.
         base: the folder that relative paths start from.
         further: columns of records whose values files are to have.
+        spool: takes texts that are too many for memory; None: all fit.
 
     Raises:
         InputError: a missing package, folder, file or column, or a broken record file.
@@ -146,15 +157,15 @@ def read_source(settings: SourceSettings, base: Path, further: Sequence[str] = (
             return settings.include is None if path is None else selection.takes(path, lambda: num_bytes)
 
         if settings.files is not None:
-            files = _read_record_files(settings.files, settings.column, base, selected, counter, further)
+            files = _read_record_files(settings.files, settings.column, base, selected, counter, further, spool)
         elif settings.hub is not None:
-            files = _read_hub(settings.hub, base, selected, counter, further)
+            files = _read_hub(settings.hub, base, selected, counter, further, spool)
         else:
             listed = list(_list_entries(settings, base, counter))
             wanted = [e for e in listed if selection.takes(e.path, partial(size_of, e.location))]
             if not wanted:
                 raise InputError(_nothing_matches(settings, [entry.path for entry in listed]))
-            files = _read_entries(wanted, counter)
+            files = _read_entries(wanted, counter, spool)
     drops = sorted(counter.drops(), key=lambda drop: drop.reason)
     return SourceReading(tuple(sorted(files, key=lambda f: f.path)), tuple(drops))
 
@@ -188,21 +199,21 @@ def _list_entries(settings: SourceSettings, base: Path, counter: DropCounter) ->
         keep = selector(["**"], _STDLIB_JUNK)
         for found in walk(root, counter, skip=lambda folder: not keep(f"{folder}/x")):
             if keep(found.path):
-                yield _Entry(found.path, Path(found.location), "stdlib", _STDLIB_LICENCE)
+                yield _Entry(found.path, found.location, "stdlib", _STDLIB_LICENCE)
 
 
 def _resolve(path: str, base: Path) -> Path:
     return base / Path(path).expanduser()
 
 
-def _read_entries(entries: Sequence[_Entry], counter: DropCounter) -> list[SourceFile]:
+def _read_entries(entries: Sequence[_Entry], counter: DropCounter, spool: Spool | None) -> list[SourceFile]:
     """Reads `entries` in the order of their paths, each real file once."""
     files: dict[str, SourceFile] = {}
     seen: set[str] = set()
     for entry in sorted(entries, key=lambda e: (e.path, e.repository)):
         real = os.path.realpath(entry.location)
         try:
-            data = entry.location.read_bytes()
+            data = Path(entry.location).read_bytes()
         except OSError as error:
             counter.add(f"unreadable: {error.strerror or error}", 0)
             continue
@@ -219,7 +230,7 @@ def _read_entries(entries: Sequence[_Entry], counter: DropCounter) -> list[Sourc
         if text is None:
             counter.add(problem, len(data))
             continue
-        files[entry.path] = SourceFile(entry.path, text, entry.repository, entry.licence)
+        files[entry.path] = make_file(entry.path, text, entry.repository, entry.licence, spool=spool)
     return list(files.values())
 
 
@@ -247,7 +258,7 @@ def _distribution_entries(distribution: importlib.metadata.Distribution) -> Iter
     repository, licence = distribution.metadata["Name"], _licence(distribution)
     for file in distribution.files or []:
         parts = tuple(part for part in file.parts if part != "..")  # scripts are listed as ../../../bin/NAME
-        yield _Entry("/".join(parts), Path(str(file.locate())), repository, licence)
+        yield _Entry("/".join(parts), str(file.locate()), repository, licence)
 
 
 def _module_entries(name: str, licence: str | None, counter: DropCounter) -> Iterator[_Entry]:
@@ -261,9 +272,9 @@ def _module_entries(name: str, licence: str | None, counter: DropCounter) -> Ite
         return
     for folder in spec.submodule_search_locations or []:
         for found in walk(folder, counter):
-            yield _Entry(f"{name}/{found.path}", Path(found.location), name, licence)
+            yield _Entry(f"{name}/{found.path}", found.location, name, licence)
     if not spec.submodule_search_locations and spec.origin and spec.has_location:
-        yield _Entry(f"{name}.py", Path(spec.origin), name, licence)
+        yield _Entry(f"{name}.py", spec.origin, name, licence)
 
 
 def _licence(distribution: importlib.metadata.Distribution) -> str | None:
@@ -283,11 +294,11 @@ def _folder_entries(given: str, folder: Path, counter: DropCounter) -> Iterator[
     if folder.is_file():
         if is_record_file(folder.name):
             raise InputError(f"path: {given} is a record file; write files: [{given}]")
-        yield _Entry(folder.name, folder, folder.resolve().parent.name, None)
+        yield _Entry(folder.name, str(folder), folder.resolve().parent.name, None)
         return
     for found in walk(folder, counter):
         top, separator, _ = found.path.partition("/")
-        yield _Entry(found.path, Path(found.location), top if separator else folder.resolve().name, None)
+        yield _Entry(found.path, found.location, top if separator else folder.resolve().name, None)
 
 
 def _read_record_files(
@@ -297,6 +308,7 @@ def _read_record_files(
     selected: Selected,
     counter: DropCounter,
     further: Sequence[str],
+    spool: Spool | None,
 ) -> list[SourceFile]:
     given = [path for pattern in given for path in _expand(pattern, base)]
     locations = [_resolve(path, base) for path in given]
@@ -305,7 +317,7 @@ def _read_record_files(
             raise InputError(f"files: {Path(path).name} is listed {count} times; list it once")
     tagged: list[tuple[str, SourceFile]] = []
     for name, location in zip(_short_names(given), locations, strict=True):
-        tagged += read_record_file(location, name, column, selected, counter, further)
+        tagged += read_record_file(location, name, column, selected, counter, further, spool)
     return _with_unique_paths(tagged)
 
 
@@ -326,11 +338,18 @@ def _expand(given: str, base: Path) -> list[str]:
 
 
 def _read_hub(
-    hub: HubSettings, base: Path, selected: Selected, counter: DropCounter, further: Sequence[str]
+    hub: HubSettings,
+    base: Path,
+    selected: Selected,
+    counter: DropCounter,
+    further: Sequence[str],
+    spool: Spool | None,
 ) -> list[SourceFile]:
     local = _resolve(hub.name, base)
     name, label = (str(local), local.name) if local.is_dir() else (hub.name, hub.name)
-    return _with_unique_paths(read_hub(name, hub.config, hub.split, hub.column, label, selected, counter, further))
+    return _with_unique_paths(
+        read_hub(name, hub.config, hub.split, hub.column, label, selected, counter, further, spool)
+    )
 
 
 def _short_names(given: Sequence[str]) -> list[str]:
@@ -349,4 +368,4 @@ def _parts_needed(own: tuple[str, ...], everyone: Sequence[tuple[str, ...]]) -> 
 def _with_unique_paths(tagged: Sequence[tuple[str, SourceFile]]) -> list[SourceFile]:
     """Adds ``(FILE#N)`` to paths that several records share."""
     counts = Counter(source.path for _, source in tagged)
-    return [s if counts[s.path] == 1 else replace(s, path=f"{s.path} ({tag})") for tag, s in tagged]
+    return [s if counts[s.path] == 1 else s.named(f"{s.path} ({tag})") for tag, s in tagged]

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pydantic
 
 from raysim.core.errors import Adjusted, InputError, RenamedSetting
 from raysim.core.hub import commit_of, hub_file
 from raysim.core.json_text import parse_json
 from raysim.core.keys import seed_of
+from raysim.core.lfs import refuse_lfs_pointer
 from raysim.core.settings import Settings, Size
-from raysim.corpus.reading import is_lfs_pointer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as BpeTokenizer
@@ -28,6 +29,9 @@ MIN_VOCAB_SIZE = 257
 
 _LONGEST_LINE = 1_000_000
 """Characters of a line beyond which a text is data; a single word of many megabytes takes minutes to learn from."""
+
+_SPLITTING = ("ByteLevel", "Split", "Digits", "Punctuation")
+"""Steps before the model of a tokenizer that take nothing away from a text, but for a behaviour that says so."""
 
 # What a tokenizer must give back as it was: indentation, operators, line ends, runs of blanks, letters of any script.
 _PROBE = "def F(a):\n\tif a != b and not c:  # é 漢\r\n        return  {'x': -1} ;\n\n\n"
@@ -80,8 +84,17 @@ class TokenizerSettings(Settings):
         return self
 
 
+class FileTokenizer(Protocol):
+    """What packing needs of a tokenizer."""
+
+    @property
+    def bos_id(self) -> int: ...
+
+    def encode_batch(self, texts: Sequence[str], /) -> Sequence[Sequence[int] | npt.NDArray[np.int32]]: ...
+
+
 class Tokenizer(Protocol):
-    """What prompts and generation need of a tokenizer."""
+    """What generation needs of a tokenizer."""
 
     @property
     def bos_id(self) -> int: ...
@@ -89,6 +102,15 @@ class Tokenizer(Protocol):
     def encode(self, text: str, /) -> list[int]: ...
 
     def decode(self, ids: Any, /) -> str: ...
+
+
+class PromptTokenizer(Tokenizer, Protocol):
+    """What prompts need of a tokenizer."""
+
+    @property
+    def is_bytewise(self) -> bool: ...
+
+    def encode_batch(self, texts: Sequence[str], /) -> list[list[int]]: ...
 
 
 @dataclass(frozen=True)
@@ -108,6 +130,10 @@ class CodeTokenizer:
         # The batch call without offsets takes half the time of a plain encode.
         return self._built.encode_batch_fast([text], add_special_tokens=False)[0].ids
 
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each of `texts`, by all threads of the library (``RAYON_NUM_THREADS``)."""
+        return [one.ids for one in self._built.encode_batch_fast(list(texts), add_special_tokens=False)]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, blanks untouched, special tokens left out; a cut character becomes U+FFFD."""
         return self._built.decode([int(i) for i in ids if i != self.bos_id], skip_special_tokens=True)
@@ -121,11 +147,23 @@ class CodeTokenizer:
         """Number of ids, special tokens included: how many rows an embedding needs."""
         return max(self._built.get_vocab(with_added_tokens=True).values()) + 1
 
+    @property
+    def is_bytewise(self) -> bool:
+        """Whether every token is some bytes of the text, at least one, so that the ids of two texts are never equal.
+
+        True of byte-level BPE without a normalizer; False says nothing.
+        """
+        return self._bytewise
+
     @cached_property
     def fingerprint(self) -> str:
         """Names the tokenizer by its content."""
         digest = hashlib.sha256(f"{self.bos_id}\n{self.json}".encode())
         return digest.hexdigest()[:32]
+
+    @cached_property
+    def _bytewise(self) -> bool:
+        return _is_bytewise(parse_json(self.json))
 
     @cached_property
     def _built(self) -> "BpeTokenizer":
@@ -231,8 +269,7 @@ def load_tokenizer(
         raise InputError(f"{origin}: {files[0].name} is missing; save it with save_pretrained of a fast one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{origin}: cannot be read: {error}") from None
-    if is_lfs_pointer(text):
-        raise InputError(f"{origin}: {files[0].name} is a Git LFS pointer, not the file; fetch it with git lfs pull")
+    refuse_lfs_pointer(text, f"{origin}: {files[0].name}")
     tokenizer = _from_json(text, _token(config, "bos_token") or _token(config, "eos_token") or END_OF_TEXT, origin)
     if _token(config, "bos_token") or (eos := model_eos()) in (None, tokenizer.bos_id):
         return tokenizer
@@ -274,6 +311,23 @@ def _build(text: str) -> "BpeTokenizer":
     tokenizer = Tokenizer.from_str(text)
     tokenizer.encode_special_tokens = True  # that is: as the text they are, not as the special token
     return tokenizer
+
+
+def _is_bytewise(described: Any) -> bool:
+    """Whether a tokenizer's JSON describes one that takes all bytes as they are."""
+    from tokenizers import pre_tokenizers
+
+    model, before = described["model"], described.get("pre_tokenizer") or {}
+    steps = before.get("pretokenizers", [before])
+    return (
+        model.get("type") == "BPE"
+        and not any(model.get(name) for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
+        and not described.get("normalizer")
+        and any(step.get("type") == "ByteLevel" and not step.get("add_prefix_space", True) for step in steps)
+        and all(step.get("type") in _SPLITTING and step.get("behavior") != "Removed" for step in steps)
+        and model["vocab"].keys() >= set(pre_tokenizers.ByteLevel.alphabet())
+        and not any(one.get("lstrip") or one.get("rstrip") for one in described.get("added_tokens") or ())
+    )
 
 
 def _from_json(text: str, bos: str, origin: str) -> CodeTokenizer:

@@ -9,7 +9,7 @@ from typing import Any
 from raysim.core.errors import InputError
 from raysim.core.json_text import parse_json
 from raysim.core.run_folder import RunFolder
-from raysim.corpus.preparation import PreparationSettings
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.corpus.records import is_record_file
 from raysim.experiment.config import Experiment
 from raysim.experiment.export import ORIGIN_FILE

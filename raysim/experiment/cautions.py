@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from raysim.experiment.config import LoadedExperiment
-from raysim.organizations.organization import ClientStats
+from raysim.organizations.client_stats import ClientStats
 
 _FEW_BYTES = 2_000
 """Of a held-out split; as many tokens as two windows of a small model."""

@@ -15,57 +15,27 @@ from raysim.core.yaml_files import load_yaml
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.deduplication import DeduplicationSettings
 from raysim.corpus.planted_functions import MOST_BYTES, PlantSettings
-from raysim.corpus.preparation import PreparationSettings
+from raysim.corpus.preparation_settings import PreparationSettings
+from raysim.corpus.sequence_canaries import SequenceCanarySettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.tokenizer import TokenizerSettings
+from raysim.experiment.alert import AlertSettings
+from raysim.experiment.execution_settings import MANY, ExecutionSettings
 from raysim.experiment.findings_settings import FindingsSettings
 from raysim.experiment.grid import check_sweep
 from raysim.experiment.partitions import with_parts
 from raysim.experiment.report_settings import ReportSettings
 from raysim.measures.base import Measure, MeasureScope
 from raysim.measures.registry import measures
-from raysim.organizations.organization import OrganizationSettings
+from raysim.organizations.data_policy import check_unexpired
+from raysim.organizations.settings import OrganizationSettings
 from raysim.simulation.base_model import BASE
 from raysim.simulation.registry import StrategyConfig, resolve
 from raysim.store.retention import StoreSettings
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
-MANY = 65
-"""Organizations from which on they share actors where nothing is said of it: a process each would not fit a laptop."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-class ExecutionSettings(Settings):
-    """How the work is done; nothing here changes a result."""
-
-    backend: Literal["ray", "inline"] = pydantic.Field(default="ray", description="Ray actors, or all in one process")
-    slots: int | None = pydantic.Field(
-        default=None,
-        ge=1,
-        description="ranks at work at once, of which a stage takes trainer.ranks; unset: CPUs over trainer.threads",
-    )
-    replicas: int | None = pydantic.Field(
-        default=None, ge=1, description="actors of one organization at most, for work side by side; unset: as slots"
-    )
-    share_actors: bool | None = pydantic.Field(
-        default=None,
-        description="organizations live together in as many actors as work at once (slots, replicas), each of which"
-        " prepares whom it works for: whoever may look into such a process may look into all of them; unset: from"
-        f" {MANY} organizations on",
-    )
-    checkpoint_every_s: float = pydantic.Field(default=30.0, gt=0, description="between mid-stage checkpoints")
-    retries: int = pydantic.Field(
-        default=3, ge=0, description="of work whose process or node was lost; then the run ends, resumable"
-    )
-    private: str | None = pydantic.Field(
-        default=None,
-        min_length=1,
-        description="folder, on the machine of each organization, for its packed sequences, which are its code in"
-        " another writing: nobody but its user may look into it; unset: raysim in that user's cache (XDG_CACHE_HOME,"
-        " else ~/.cache). It may be deleted; the sequences are made again",
-    )
 
 
 def _measure_settings() -> type[Settings]:
@@ -108,6 +78,9 @@ class Experiment(Settings):
     plants: PlantSettings | None = pydantic.Field(
         default=None, description="functions planted in training splits, to see what repetition makes models recite"
     )
+    sequence_canaries: SequenceCanarySettings | None = pydantic.Field(
+        default=None, description="training sequences of random tokens, put in by coins, to audit record-level privacy"
+    )
     tokenizer: TokenizerSettings
     model: ModelSettings
     trainer: TrainerSettings = TrainerSettings()
@@ -117,12 +90,25 @@ class Experiment(Settings):
     )
     measure: MeasureSettings = MeasureSettings()
     findings: FindingsSettings = FindingsSettings()
+    alert: AlertSettings | None = pydantic.Field(
+        default=None, description="an alarm when a model gives away more than this, while the run goes on"
+    )
     report: ReportSettings = ReportSettings()
     execution: ExecutionSettings = ExecutionSettings()
     store: StoreSettings = StoreSettings()
     sweep: Annotated[dict[str, list[Any]], OnlyJson] = pydantic.Field(
         default={}, description="values for settings, by path as for --set: a run for every combination"
     )
+    mitigations: Annotated[list[str | dict[str, dict[str, Any] | None]], OnlyJson] = pydantic.Field(
+        default=[],
+        description="ways to protect code, to be compared with the experiment as it is: a run for it, and for each; a"
+        " name, or {name: settings}, see mitigations.NAME; several names in one entry act together",
+    )
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether it is several runs."""
+        return bool(self.sweep or self.mitigations)
 
     def asked_measures(self) -> tuple[Measure, ...]:
         """The measures that it asks for, where there is something to measure."""
@@ -134,15 +120,29 @@ class Experiment(Settings):
         """The settings of the measure whose settings are of this class; None: it is not asked for."""
         return next((found for _, found in self.measure if isinstance(found, settings_class)), None)
 
+    def check_unexpired(self) -> None:
+        """Refuses to begin with code of an organization whose agreement has ended.
+
+        Raises:
+            BoundaryError: the organization and the day.
+        """
+        check_unexpired({name: settings.agreement for name, settings in self.organizations.items()})
+
     @property
     def shares_actors(self) -> bool:
         """Whether organizations share processes."""
         asked = self.execution.share_actors
-        return len(self.organizations) >= MANY if asked is None else asked
+        return len(self.organizations) >= MANY and not self.pinned if asked is None else asked
+
+    @property
+    def pinned(self) -> dict[str, dict[str, str]]:
+        """Labels of their nodes, of the organizations that are pinned to some."""
+        return {name: settings.node for name, settings in self.organizations.items() if settings.node}
 
     @property
     def measure_scope(self) -> MeasureScope:
-        return MeasureScope(self.trainer, self.canaries, self.plants)
+        planted = self.canaries, self.plants, self.sequence_canaries
+        return MeasureScope(self.trainer, *planted, self.preparation.domain)
 
     @pydantic.field_validator("name")
     @classmethod
@@ -178,9 +178,30 @@ class Experiment(Settings):
         return sweep
 
     @pydantic.model_validator(mode="after")
+    def _one_kind_of_sweep(self) -> "Experiment":
+        if self.sweep and self.mitigations:
+            raise ValueError("mitigations: they are a sweep of their own; leave sweep out, or run them one by one")
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _trains_something(self) -> "Experiment":
         if not self.strategies and self.model.pretrain is None:
             raise ValueError("strategies: there is none; name at least one, for example single")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _pinned_have_actors_of_their_own(self) -> "Experiment":
+        if self.pinned and self.shares_actors:
+            raise ValueError(
+                f"execution.share_actors: organizations.{next(iter(self.pinned))}.node pins it to a node of its own;"
+                " write share_actors: false, or leave node out"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _asks_for_slots(self) -> "Experiment":
+        if self.execution.scale_up_s and self.execution.slots is None:
+            raise ValueError("execution.scale_up_s: waits for the nodes of execution.slots; write how many")
         return self
 
     @pydantic.model_validator(mode="after")
@@ -190,6 +211,17 @@ class Experiment(Settings):
                 measure.check(self.measure_scope)
             except ValueError as error:
                 raise ValueError(f"measure.{error}") from None
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _alert_fits(self) -> "Experiment":
+        if self.alert is None:
+            return self
+        asked = {measure.name for measure in self.asked_measures()}
+        if self.alert.needs_lines and "memorization" not in asked:
+            raise ValueError("alert: nothing counts lines; add measure.memorization, with when: every_round")
+        if self.alert.exposure is not None and "exposure" not in asked:
+            raise ValueError("alert.exposure: there are no canaries; add canaries: {}")
         return self
 
 
@@ -221,12 +253,13 @@ def load_experiment(
 
     Raises:
         InputError: whatever is wrong with it, every problem on a line of its own.
+        BoundaryError: an agreement has ended.
     """
     if isinstance(experiment, Path):
         raw, origin, base = load_yaml(experiment), str(experiment), experiment.resolve().parent
     else:
         raw, origin, base = _as_from_yaml(experiment), "experiment", (base or Path.cwd()).resolve()
-    return _resolve(apply_overrides(raw, overrides), origin, base)
+    return _resolve(apply_overrides(raw, overrides), origin, base, begins=True)
 
 
 def restore_experiment(manifest: Mapping[str, Any]) -> LoadedExperiment:
@@ -251,10 +284,12 @@ def _as_from_yaml(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
+def _resolve(raw: Any, origin: str, base: Path, begins: bool = False) -> LoadedExperiment:
     experiment = validate(Experiment, raw, origin)
+    if begins:
+        experiment.check_unexpired()  # before a source is read, whose parts are to be counted
     try:
-        organizations = with_parts(experiment.organizations, base)
+        organizations = with_parts(experiment.organizations, base, experiment.preparation.find_licences)
     except InputError as error:
         raise InputError(f"{origin}: {error}") from None
     experiment = experiment.model_copy(update={"organizations": organizations})
@@ -264,6 +299,7 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
             " references: [stdlib]"
         )
     _check_canaries(experiment, origin)
+    _check_alert(experiment, origin)
     settings: list[StrategyConfig] = []
     for number, entry in enumerate(experiment.strategies):
         config = resolve(entry, f"{origin}: strategies[{number}]")
@@ -277,6 +313,12 @@ def _resolve(raw: Any, origin: str, base: Path) -> LoadedExperiment:
             )
         settings.append(config)
     _check_findings(experiment, [config.label for config in settings], origin)
+    packed = next((one.label for one in settings if getattr(one.settings, "pooled_packing", False)), None)
+    if experiment.sequence_canaries and packed:
+        raise InputError(
+            f"{origin}: sequence_canaries: {packed} packs all files into sequences of its own (pooled_packing), which"
+            " hold none of them, so that its audit would say nothing; leave one of the two out"
+        )
     return LoadedExperiment(experiment, base, tuple(settings), experiment.asked_measures())
 
 
@@ -289,11 +331,22 @@ def _check_findings(experiment: Experiment, labels: Sequence[str], origin: str) 
             )
 
 
+def _check_alert(experiment: Experiment, origin: str) -> None:
+    """Refuses thresholds of nobody."""
+    named = experiment.alert.organizations if experiment.alert else ()
+    if strangers := [name for name in named if name not in experiment.organizations]:
+        raise InputError(
+            f"{origin}: alert: {strangers[0]!r} is no organization of this experiment; there are:"
+            f" {', '.join(experiment.organizations)}"
+        )
+
+
 def _check_canaries(experiment: Experiment, origin: str) -> None:
     """Refuses canaries and planted functions that do not fit the rest."""
     length = experiment.trainer.sequence_length
     kept = experiment.preparation.truncate_files
-    for section, planted in (("canaries", experiment.canaries), ("plants", experiment.plants)):
+    for section in ("canaries", "plants", "sequence_canaries"):
+        planted: CanarySettings | PlantSettings | SequenceCanarySettings | None = getattr(experiment, section)
         named = (planted.organizations if planted else None) or ()
         strangers = [name for name in named if name not in experiment.organizations]
         if strangers:

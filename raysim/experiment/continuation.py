@@ -16,7 +16,7 @@ from raysim.corpus.corpus import fingerprint
 from raysim.experiment.config import LoadedExperiment, restore_experiment
 from raysim.experiment.setup import Setup
 
-_FREE = {"name", "seed", "execution", "store", "report", "sweep", "findings"}
+_FREE = {"name", "seed", "execution", "store", "report", "sweep", "mitigations", "findings", "alert"}
 """Settings that no row depends on, or that only say which rows there are."""
 
 _DATA = {"organizations", "references", "preparation", "deduplication", "tokenizer"}
@@ -64,7 +64,7 @@ def check_settings(folder: RunFolder, loaded: LoadedExperiment) -> list[str]:
     Raises:
         InputError: another setting has changed on which rows that are there depend.
     """
-    check_kind(folder, bool(loaded.experiment.sweep))
+    check_kind(folder, loaded.experiment.sweeps)
     known = _manifest_of_rows(folder)
     if known is None:
         return []
@@ -133,7 +133,8 @@ def _fixed(loaded: LoadedExperiment) -> dict[str, Any]:
 def _of_data(loaded: LoadedExperiment) -> dict[str, Any]:
     dumped = loaded.experiment.model_dump(mode="json", include=_DATA)
     for one in dumped["organizations"].values():
-        del one["agreement"]
+        one["agreement"] = {"train_on": one["agreement"]["train_on"]}
+        del one["node"]
     return dumped
 
 

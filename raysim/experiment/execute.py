@@ -17,8 +17,10 @@ from raysim.experiment.plan import RunPlan
 from raysim.experiment.setup import eval_context
 from raysim.measures.evaluator import Evaluator
 from raysim.measures.generation import models_per_job
+from raysim.measures.validation import validation_tasks
 from raysim.simulation.executor import TrainingExecutor
 from raysim.simulation.loop import simulate
+from raysim.simulation.validated_rounds import ValidatedRounds
 from raysim.store.retention import Retention, StoreSettings
 from raysim.store.store import Store
 from raysim.store.task_log import TaskLog
@@ -30,6 +32,7 @@ class ExecutedRun:
     """What was reached, measured and used."""
 
     trainer: TrainingExecutor
+    validated: ValidatedRounds
     evaluator: Evaluator
     executor: TaskExecutor
 
@@ -68,13 +71,16 @@ async def execute(
         pool.slots.count,
         secret,
         in_waves=retention.bounded,
+        at_once=bool(experiment.alert and experiment.alert.needs_lines),
     )
+    validated = ValidatedRounds(executor, validation_tasks(loaded.measures))
     trainer = TrainingExecutor(
         executor,
         run_plan.plan.urgency(),
         experiment.execution.checkpoint_every_s,
         lambda organizations: any(measure.after_epochs(organizations) for measure in loaded.measures),
         evaluator.take,
+        validated,
     )
     observer.phase("Training")
     if run_plan.pending["train"]:
@@ -82,16 +88,18 @@ async def execute(
         size = initial.info["parameters"] + initial.info.get("carried", 0)
         _warn_of_disk(run_plan, size, experiment.store, pool.slots.count, store, observer)
     try:
-        await _all(simulate(strategy_run, trainer) for strategy_run in setup.strategy_runs)
+        await evaluator.unless_failed(_all(simulate(strategy_run, trainer) for strategy_run in setup.strategy_runs))
         if evaluator.generates:
             observer.phase("Evaluating the models")
         await evaluator.finish()
+        if validated.ended():
+            executor.evict_left_over()
     except BaseException:
         evaluator.abandon()
         with suppress(RunError):  # there is an error already
             await executor.flush()
         raise
-    return ExecutedRun(trainer, evaluator, executor)
+    return ExecutedRun(trainer, validated, evaluator, executor)
 
 
 def _warn_of_disk(

@@ -76,12 +76,19 @@ def _trained(store: Store, entry: Entry) -> Mapping[str, Any]:
     """The recipe of the stage behind a model, or of one behind one: it names the model's shape and the tokenizer."""
     recipe = entry.recipe
     while recipe["kind"] != "train":
-        behind = recipe["stage"] if recipe["kind"] == "snapshot" else recipe.get("results", [None])[0]
+        behind = _made_from(recipe)
         found = store.peek(behind) if behind else None
         if found is None:
             raise InputError(f"{entry.key}: is no model that was trained, or what it was made from is gone")
         recipe = found.recipe
     return recipe
+
+
+def _made_from(recipe: Mapping[str, Any]) -> Key | None:
+    """What a model was made from: its stage, a client's, or the model before a round that nobody was drawn for."""
+    if recipe["kind"] == "snapshot":
+        return recipe["stage"]
+    return next(iter(recipe.get("results", ())), recipe.get("state"))
 
 
 def _settings(loaded: LoadedExperiment, recipe: Mapping[str, Any]) -> ModelSettings:

@@ -21,16 +21,18 @@ class GridPoint:
         number: its place, from 1.
         name: short, unique within the sweep, fit for a folder.
         values: for each swept path its value here, as JSON.
+        settings: paths and values, as JSON, that make the point; of a grid those of `values`.
     """
 
     number: int
     name: str
     values: Mapping[str, str]
+    settings: Mapping[str, str]
 
     @property
     def overrides(self) -> tuple[str, ...]:
         """What ``--set`` would say to run this point alone."""
-        return ("sweep={}", *(f"{path}={value}" for path, value in self.values.items()))
+        return ("sweep={}", *(f"{path}={value}" for path, value in self.settings.items()))
 
 
 def check_sweep(sweep: Mapping[str, Sequence[Any]]) -> None:
@@ -73,7 +75,8 @@ def grid(sweep: Mapping[str, Sequence[Any]]) -> list[GridPoint]:
     if len({name.lower() for name in names}) < len(names) or max(map(len, names), default=0) > _NAME_LENGTH:
         width = len(str(len(names)))
         names = [f"point-{number:0{width}}" for number in range(1, len(names) + 1)]
-    return [GridPoint(i, name, values) for i, (name, values) in enumerate(zip(names, combinations, strict=True), 1)]
+    found = enumerate(zip(names, combinations, strict=True), 1)
+    return [GridPoint(i, name, values, values) for i, (name, values) in found]
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:

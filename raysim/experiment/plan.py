@@ -1,6 +1,8 @@
 """What a run would do, found out by the code that does it: set up and planned, nothing trained."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from raysim.cluster.actor_pool import ActorPool
@@ -9,12 +11,15 @@ from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.cluster.scheduler import Scheduler
 from raysim.core.event_loop import run_coroutine
 from raysim.core.keys import Key, canonical_json
+from raysim.corpus.selection import was_read
 from raysim.experiment.config import LoadedExperiment
 from raysim.experiment.estimate.memory import Load
 from raysim.experiment.estimate.timings import Workload
+from raysim.experiment.resources import Opener, nobody, open_actor_pool, open_backend
 from raysim.experiment.setup import Setup, check_agreements, eval_context, set_up
 from raysim.measures.base import PlannedEvaluation
 from raysim.measures.evaluation_plan import pending_work, plan_evaluation
+from raysim.measures.validation import known_losses, validation_tasks
 from raysim.simulation.planner import Plan, plan
 from raysim.store.store import Store
 from raysim.tasks.executor import SHARED_WEIGHTS
@@ -53,25 +58,59 @@ async def plan_run(loaded: LoadedExperiment, pool: ActorPool, store: Store, secr
         InputError: whatever is wrong with the experiment.
     """
     setup = await set_up(loaded, pool, store, secret)
-    planned = await plan(setup.strategy_runs)
+    validation = validation_tasks(loaded.measures)
+    planned = await plan(setup.strategy_runs, known_losses(validation, store))
     check_agreements(loaded, planned)
     evaluation = eval_context(loaded, setup)
     for measure in loaded.measures:
         measure.prepare(evaluation)
         measure.try_out(evaluation, store)
     evaluations = plan_evaluation(loaded.measures, evaluation, planned)
+    for model in planned.validations:
+        for task in validation(model.strategy_run, model.checkpoint.model):
+            evaluations[task.key] = PlannedEvaluation(task.recipe, task.tokens)
     return RunPlan(setup, planned, evaluations, *pending_work(planned, evaluations, store))
 
 
-def plan_run_inline(loaded: LoadedExperiment, store: Store) -> RunPlan:
-    """As `plan_run`, in this process: no actors."""
-    return run_coroutine(plan_run(loaded, inline_pool(), store))
+def plan_run_alone(
+    loaded: LoadedExperiment, store: Store, address: str | None = None, opener: Opener = open_backend
+) -> RunPlan:
+    """As `plan_run`, in a pool of its own: see `looking_pool`."""
+    with looking_pool(loaded, address, opener) as pool:
+        return run_coroutine(plan_run(loaded, pool, store))
+
+
+@contextmanager
+def looking_pool(
+    loaded: LoadedExperiment, address: str | None = None, opener: Opener = open_backend
+) -> Iterator[ActorPool]:
+    """A pool for looking at what is there: in this process, or on the nodes that alone have an organization's files.
+
+    Args:
+        loaded: the experiment.
+        address: of a Ray cluster; None: one is joined only where organizations are pinned to nodes.
+        opener: of its backend.
+
+    Raises:
+        InputError: see `open_backend`.
+    """
+    if address is None and not loaded.experiment.pinned:
+        yield inline_pool()
+        return
+    settings = loaded.experiment
+    execution = settings.execution.model_copy(update={"scale_up_s": 0.0})  # whoever looks has no nodes started
+    loaded = replace(loaded, experiment=settings.model_copy(update={"execution": execution}))
+    backend = opener(loaded, address, nobody)
+    try:
+        yield open_actor_pool(loaded, backend, nobody)
+    finally:
+        backend.close()
 
 
 def inline_pool() -> ActorPool:
     """Everything in this process, one thing after the other: for looking at what is there."""
     backend = InlineBackend()
-    return ActorPool(backend, Scheduler(1), Retrying(RetryPolicy(0), lambda _: None, backend.await_failure_detection))
+    return ActorPool(backend, Scheduler(1), Retrying(RetryPolicy(0), nobody, backend.await_failure_detection))
 
 
 def try_model(client: ModelHost, spec: ModelSpec, generates: bool, clips: bool = False) -> None:
@@ -145,7 +184,8 @@ def workload(loaded: LoadedExperiment, run_plan: RunPlan, slots: int, parameters
     """
     experiment, setup, planned = loaded.experiment, run_plan.setup, run_plan.plan
     trainer, backend = experiment.trainer, experiment.execution.backend
-    files = [row for stats in setup.client_stats.values() for row in (*stats.splits.values(), *stats.drops)]
+    kept = [row for stats in setup.client_stats.values() for row in stats.splits.values()]
+    dropped = [row for stats in setup.client_stats.values() for row in stats.drops if was_read(row["reason"])]
     return Workload(
         backend=backend,
         engine=f"{trainer.backend}, {trainer.device}, {trainer.precision}, {trainer.threads} x {trainer.ranks}",
@@ -153,7 +193,7 @@ def workload(loaded: LoadedExperiment, run_plan: RunPlan, slots: int, parameters
         parameters=parameters.total,
         trained=parameters.trained,
         organizations=len(setup.client_stats),
-        source_bytes=sum(file.num_bytes for file in setup.references) + sum(row["bytes"] for row in files),
+        source_bytes=sum(file.num_bytes for file in setup.references) + sum(row["bytes"] for row in (*kept, *dropped)),
         tokenizer_bytes=setup.tokenizer_bytes,
         models=len({model.checkpoint.model for model in planned.models}),
         pieces=run_plan.pieces,

@@ -9,7 +9,8 @@ from raysim.corpus.corpus import fingerprint
 from raysim.corpus.packing import pack, packing_seed
 from raysim.corpus.public_split import PublicSplit
 from raysim.corpus.tokenizer import CodeTokenizer
-from raysim.organizations.organization import ClientStats, PooledOrganization
+from raysim.organizations.client_stats import ClientStats
+from raysim.organizations.training_client import PooledOrganization
 from raysim.simulation.run_context import RunContext
 from raysim.tables.names import PUBLIC
 from raysim.training.models import PretrainSettings

@@ -21,9 +21,10 @@ from raysim.core.errors import InputError
 from raysim.core.settings import Settings
 from raysim.experiment.config import Experiment
 from raysim.measures.registry import GROUP as MEASURES
+from raysim.mitigations.registry import GROUP as MITIGATIONS
 from raysim.simulation.registry import GROUP as STRATEGIES
 
-_PREFIXES = {STRATEGIES: "strategies", MEASURES: "measure"}
+_PREFIXES = {STRATEGIES: "strategies", MEASURES: "measure", MITIGATIONS: "mitigations"}
 """Under which section of an experiment the settings of what a group brings are."""
 
 _NAMES = {
@@ -79,7 +80,7 @@ def settings_groups(points: Iterable[EntryPoint] | None = None) -> list[Settings
     """All groups of settings, outer ones first, each path once.
 
     Args:
-        points: strategies and measures; None: all that are installed.
+        points: strategies, measures and mitigations; None: all that are installed.
 
     Raises:
         InputError: one of them cannot be loaded.

@@ -1,12 +1,12 @@
 """Composes the parts: what `raysim inspect`, `plan`, `run` and `report` do."""
 
+import re
 import shlex
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +14,32 @@ from raysim.cluster.backend import Backend, InlineBackend
 from raysim.core.errors import InputError, os_errors
 from raysim.core.event_loop import run_coroutine
 from raysim.core.run_folder import RunFolder, now, provenance
-from raysim.corpus.diversity import diversities, line_entropy, smallest
-from raysim.experiment.cautions import cautions, copy_cautions
+from raysim.experiment.cautions import cautions
 from raysim.experiment.config import LoadedExperiment, load_experiment
 from raysim.experiment.continuation import check_content, check_settings, content_of_setup, experiment_hash
-from raysim.experiment.estimate.cost import estimate, matmul_rate
-from raysim.experiment.estimate.memory import foresee, memory_needs, this_machine
-from raysim.experiment.estimate.timings import Timing, note_timing, read_timings
+from raysim.experiment.estimate.memory import foresee
+from raysim.experiment.estimate.timings import Timing, note_timing
 from raysim.experiment.estimate.timings import this_machine as machine_name
 from raysim.experiment.execute import execute
 from raysim.experiment.observer import RunObserver
-from raysim.experiment.overlap_report import held_out_copies, overlap_report
-from raysim.experiment.plan import (
-    RunPlan,
-    clips,
-    generates,
-    inline_pool,
-    memory_load,
-    plan_run,
-    plan_run_inline,
-    tried_parameters,
-    try_model,
-    workload,
-)
-from raysim.experiment.resources import machine_of, open_actor_pool, open_backend, slot_count, turns_here
-from raysim.experiment.setup import Setup, set_up
+from raysim.experiment.plan import RunPlan, clips, generates, memory_load, plan_run, plan_run_alone, try_model, workload
+from raysim.experiment.resources import Opener, machine_of, open_actor_pool, open_backend
 from raysim.experiment.source_versions import source_versions
-from raysim.experiment.write_tables import corpora_rows, model_rows, participation_rows, write_joined, write_rows
-from raysim.matching import held_out
+from raysim.experiment.watching import Watchers
+from raysim.experiment.write_tables import (
+    corpora_rows,
+    licence_rows,
+    model_rows,
+    obfuscation_rows,
+    participation_rows,
+    redaction_rows,
+    write_joined,
+    write_rows,
+)
 from raysim.measures.evaluation_plan import measured_models
-from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.registry import measures
-from raysim.simulation.participation import absentees, participation_counts
-from raysim.simulation.privacy import privacy_cautions, privacy_rows
+from raysim.simulation.participation import absentees
+from raysim.simulation.privacy import privacy_rows
 from raysim.store.references import References
 from raysim.store.retention import Retention, parents_of
 from raysim.store.store import Store
@@ -102,6 +95,14 @@ class Options:
         words += [word for override in self.overrides for word in ("--set", override)]
         return shlex.join(["raysim", "run", str(self.experiment), *words])
 
+    def recorded(self) -> str:
+        """The command as a manifest has it: without the address of a webhook, which may hold a secret."""
+        return WEBHOOK.sub(r"\1...", self.command or self.equivalent())
+
+
+WEBHOOK = re.compile(r"""(\bwebhook['"]?\s*[:=]\s*['"]?)[^\s'",}]+""")
+"""Where a command gives the address of one, up to the address and with it."""
+
 
 @dataclass(frozen=True)
 class RunOutcome:
@@ -114,9 +115,6 @@ class RunOutcome:
 
 ReportWriter = Callable[[Path], object]
 """Writes the report of a run folder from its tables."""
-
-Opener = Callable[[LoadedExperiment, str | None], Backend]
-"""Opens the backend that an experiment asks for, at an address or, without one, here."""
 
 
 def run(
@@ -138,6 +136,7 @@ def run(
     started_s = time.monotonic()
     before_s = _age_of_process() if options.command else 0.0
     loaded, folder = options.load()
+    watchers = Watchers(loaded, folder, options.point, options.address)
     facts = {
         "name": loaded.experiment.name,
         "point": options.point,
@@ -147,16 +146,20 @@ def run(
         "organizations": list(loaded.experiment.organizations),
         "shared_actors": loaded.experiment.shares_actors,
         "packages": source_versions(loaded.experiment),
-        "command": options.command or options.equivalent(),
+        "command": options.recorded(),
         **provenance(),
     }
-    with folder.locked():
+    with folder.locked(), ExitStack() as watching:
         changed = None if options.overwrite else check_settings(folder, loaded)
         store, references = Store(folder.store), References(folder.store)
         with suppress(InputError), references.alone():
             store.sweep()
         with references.at_work():
-            nothing_to_do = folder.is_finished() and not any(plan_run_inline(loaded, store).pending.values())
+            here = folder.is_finished() and not loaded.experiment.pinned
+            nothing_to_do = here and not any(plan_run_alone(loaded, store).pending.values())
+            if options.overwrite:
+                folder.progress.unlink(missing_ok=True)
+            observer = watching.enter_context(watchers.join(observer, new_work=not nothing_to_do))
 
             def begin(run_plan: RunPlan) -> None:
                 """Writes the manifest, when all is known to be right and nothing has been trained."""
@@ -171,7 +174,7 @@ def run(
                 folder.write_manifest(**facts, finished=None)
 
             # What is all in the store is looked up in this process: there is no need for actors, nor for Ray.
-            backend = InlineBackend() if nothing_to_do else opener(loaded, options.address)
+            backend = InlineBackend() if nothing_to_do else opener(loaded, options.address, observer.note)
             begun_s = time.monotonic()
             try:
                 timing = run_coroutine(_run(loaded, folder, store, references, backend, observer, begin))
@@ -180,7 +183,7 @@ def run(
         folder.write_manifest(**facts, finished=now())
         observer.phase("Writing the report")
         write_report(folder.path)
-    if timing and options.address is None:
+    if timing and (backend.embedded or isinstance(backend, InlineBackend)):
         start = {} if options.point else {"start": before_s + begun_s - started_s}  # Ray starts once for all points
         report_s = time.monotonic() - begun_s - sum(timing.phases.values())
         note_timing(timing.model_copy(update={"phases": {**start, **timing.phases, "report": report_s}}))
@@ -205,9 +208,9 @@ async def _run(
     run_plan = await plan_run(loaded, pool, store, secret)
     begin(run_plan)
     setup, planned = run_plan.setup, run_plan.plan
-    observer.expect(run_plan.pending)
+    observer.expect(run_plan.pending, planned.work())
     attendance = participation_rows(setup.strategy_runs)
-    for caution in (*cautions(loaded, setup.client_stats), *planned.stops, *absentees(attendance)):
+    for caution in (*cautions(loaded, setup.client_stats), *planned.bounds, *planned.stops, *absentees(attendance)):
         observer.note(caution)
     recipes = {**planned.recipes, **{key: one.recipe for key, one in run_plan.evaluations.items()}}
     # Snapshots of stages are models, too, and have no recipe in the plan.
@@ -243,11 +246,16 @@ async def _run(
     write_rows(folder, "models", model_rows(done.evaluator.reached, initial))
     write_rows(folder, "update_norms", [row for one in done.trainer.rounds for row in one.rows()])
     write_rows(folder, "update_sizes", [row for one in done.trainer.rounds for row in one.size_rows()])
-    write_rows(folder, "privacy", list(privacy_rows(setup.strategy_runs)))
-    write_rows(folder, "participation", attendance)
+    ended = done.validated.ended()
+    write_rows(folder, "privacy", list(privacy_rows(setup.strategy_runs, ended)))
+    write_rows(folder, "participation", participation_rows(setup.strategy_runs, ended))
+    write_rows(folder, "validations", list(done.validated.rows()))
     corpora, drops = corpora_rows(setup.client_stats.values(), setup.reference_drops)
     write_rows(folder, "corpora", corpora)
     write_rows(folder, "drops", drops)
+    write_rows(folder, "file_licences", licence_rows(setup.client_stats.values()))
+    write_rows(folder, "redactions", redaction_rows(setup.client_stats.values()))
+    write_rows(folder, "obfuscations", obfuscation_rows(setup.client_stats.values()))
     for measure in measures().values():
         for spec in measure.tables:
             write_joined(folder, spec, done.evaluator.tables.get(spec.name, []))
@@ -279,107 +287,3 @@ def _parameters_of(client: ModelHost, spec: ModelSpec) -> Parameters:
     """Counts at a client, where torch is loaded anyway."""
     del client
     return spec.count_parameters()
-
-
-def plan_experiment(options: Options) -> dict[str, Any]:
-    """What a run would do: stages by setting, and what they cost.
-
-    Raises:
-        InputError: whatever is wrong with the experiment.
-    """
-    loaded, folder = options.load()
-
-    async def look(store: Store) -> tuple[RunPlan, list[dict[str, Any]]]:
-        pool = inline_pool()
-        run_plan = await plan_run(loaded, pool, store)
-        return run_plan, await held_out_copies(pool, run_plan.setup)
-
-    with scratch_store(folder) as store:
-        run_plan, copied = run_coroutine(look(store))
-        summary = run_plan.plan.summary(store.has)
-    warnings = cautions(loaded, run_plan.setup.client_stats) + held_out.cautions(copied)
-    costing = costs(loaded, run_plan)
-    warnings += privacy_cautions(run_plan.setup.strategy_runs, tried_parameters(loaded, run_plan).trained)
-    attendance = participation_rows(run_plan.setup.strategy_runs)
-    warnings += [*run_plan.plan.stops, *absentees(attendance)]
-    there = {label: asdict(counts) for label, counts in participation_counts(attendance).items()}
-    found = {"material": _material(loaded, run_plan.setup), "participation": there, "warnings": warnings}
-    return {"name": loaded.experiment.name, "strategies": summary, **costing, **found}
-
-
-def _material(loaded: LoadedExperiment, setup: Setup) -> dict[str, Any]:
-    """What findings would rest on: seeds, files, prompts, and what was declared of them."""
-    experiment, stats = loaded.experiment, setup.client_stats.values()
-    memorization = experiment.measure_settings(MemorizationSettings)
-    asked = memorization.prompts.function + memorization.prompts.prefix if memorization else 0
-    return {
-        "seeds": len(experiment.seed),
-        "validation_files": sum(one.splits["valid"]["files"] for one in stats),
-        "training_files": sum(one.splits["train"]["files"] for one in stats),
-        "prompts": asked * len(setup.client_stats),
-        "findings": experiment.findings.model_dump(),
-    }
-
-
-def costs(loaded: LoadedExperiment, run_plan: RunPlan) -> dict[str, Any]:
-    """What the work ahead costs on this machine; see `estimate`."""
-    experiment = loaded.experiment
-    slots = slot_count(loaded, InlineBackend())
-    found = estimate(
-        run_plan.plan,
-        run_plan.evaluations,
-        workload(loaded, run_plan, slots, tried_parameters(loaded, run_plan)),
-        read_timings(),
-        matmul_rate(experiment.trainer.precision, experiment.trainer.threads),
-        slots,
-        experiment.store,
-    )
-    inline = experiment.execution.backend == "inline"
-    load = memory_load(loaded, run_plan, slots, turns_here(experiment.trainer), inline)
-    return {**found, "slots": slots, "memory": memory_needs(load, this_machine(experiment.trainer.device))}
-
-
-def inspect_experiment(options: Options) -> dict[str, Any]:
-    """What every organization keeps and drops, and what they share, without any training; of a sweep, its base values.
-
-    Raises:
-        InputError: whatever is wrong with the experiment.
-    """
-    loaded, folder = options.load()
-
-    async def look(store: Store) -> tuple[Setup, dict[str, Any]]:
-        pool = inline_pool()
-        setup = await set_up(loaded, pool, store)
-        return setup, await overlap_report(pool, setup, loaded.experiment.measure_settings(MemorizationSettings))
-
-    with scratch_store(folder) as store:
-        setup, seen_through = run_coroutine(look(store))
-    spectra = {name: stats.line_spectrum for name, stats in setup.client_stats.items()}
-    diversity = diversities(spectra)
-    return {
-        "name": loaded.experiment.name,
-        "sweep": loaded.experiment.sweep,
-        "organizations": {
-            name: asdict(stats) | {"diversity": diversity[name], "line_entropy_bits": line_entropy(spectra[name])}
-            for name, stats in setup.client_stats.items()
-        },
-        "diversity_lines": smallest(spectra),
-        "references": {
-            "files": len(setup.references),
-            "bytes": sum(f.num_bytes for f in setup.references),
-            "drops": [drop.to_json() for drop in setup.reference_drops],
-        },
-        "deduplication": loaded.experiment.deduplication.model_dump(),
-        "xray": seen_through,
-        "warnings": cautions(loaded, setup.client_stats) + copy_cautions(seen_through["split_copies"]),
-    }
-
-
-@contextmanager
-def scratch_store(folder: RunFolder) -> Iterator[Store]:
-    """The run's store if it is there, else one that goes when the block ends: looking makes no folders."""
-    if folder.store.is_dir():
-        yield Store(folder.store)
-        return
-    with tempfile.TemporaryDirectory(prefix="raysim-") as scratch:
-        yield Store(Path(scratch))

@@ -7,6 +7,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from raysim.core.extensions import load_class
 from raysim.experiment.config import Experiment
+from raysim.mitigations.registry import mitigation_settings
 from raysim.simulation.registry import GROUP
 from raysim.simulation.strategy import Strategy, StrategySettings
 
@@ -19,15 +20,15 @@ class _Generator(GenerateJsonSchema):
 
 
 def experiment_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12 of an experiment, with every setting's description and those of each installed strategy.
+    """JSON Schema 2020-12 of an experiment, with every setting's description, those of strategies and mitigations too.
 
     It knows types, bounds and names; what depends on several settings at once is checked when the file is read.
 
     Raises:
-        InputError: an installed strategy cannot be loaded.
+        InputError: an installed strategy or mitigation cannot be loaded.
     """
-    settings = _strategy_settings()
-    classes = [Experiment, *dict.fromkeys(settings.values())]
+    settings, mitigations = _strategy_settings(), mitigation_settings()
+    classes = [Experiment, *dict.fromkeys([*settings.values(), *mitigations.values()])]
     references, schema = models_json_schema([(c, "validation") for c in classes], schema_generator=_Generator)
     definitions = schema["$defs"]
     experiment = definitions.pop("Experiment")
@@ -38,6 +39,9 @@ def experiment_schema() -> dict[str, Any]:
             for entry in _entries(name, references[owner, "validation"])
         ]
     }
+    own = {name: {"anyOf": [references[c, "validation"], {"type": "null"}]} for name, c in sorted(mitigations.items())}
+    together = {"type": "object", "properties": own, "additionalProperties": False, "minProperties": 1}
+    experiment["properties"]["mitigations"]["items"] = {"anyOf": [{"enum": sorted(own)}, together]}
     return {"$schema": GenerateJsonSchema.schema_dialect, **experiment, "$defs": definitions}
 
 

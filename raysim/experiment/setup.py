@@ -14,6 +14,8 @@ from raysim.core.keys import Key, canonical_json, key_of, versions_of
 from raysim.corpus.corpus import Drop, fingerprint
 from raysim.corpus.files import SourceFile
 from raysim.corpus.part_reading import forget_parts
+from raysim.corpus.preparation_settings import Domain
+from raysim.corpus.prose import as_prose
 from raysim.corpus.public_split import PublicSplit, split_public
 from raysim.corpus.reading import DropCounter
 from raysim.corpus.sources import SourceSettings, read_source
@@ -29,8 +31,9 @@ from raysim.experiment.pretraining import with_base
 from raysim.inference.numerics import knows_bf16
 from raysim.measures.base import EvalContext
 from raysim.measures.memorization.settings import MemorizationSettings
+from raysim.organizations.client_stats import ClientStats
 from raysim.organizations.deduplication import deduplicate
-from raysim.organizations.organization import ClientStats, ModelSpec, PreparationContext
+from raysim.organizations.organization import ModelSpec, PreparationContext
 from raysim.organizations.recruiters import OwnActors, SharedActors
 from raysim.simulation.base_model import BaseModel, base_config
 from raysim.simulation.loop import StrategyRun, strategy_runs
@@ -102,7 +105,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
     warming = [asyncio.ensure_future(call) for call in (recruiter.warm() if pool.backend.embedded else ())]
     await asyncio.sleep(0)  # lets them begin
     model = experiment.model.resolved(loaded.base)
-    references, reference_drops = _read_references(loaded)
+    references, reference_drops = _read_references(loaded, experiment.preparation.domain)
     memorization = experiment.measure_settings(MemorizationSettings)
     preparation_context = PreparationContext(
         preparation=experiment.preparation,
@@ -112,6 +115,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         min_lines=memorization.min_lines if memorization else 6,
         canaries=experiment.canaries,
         plants=experiment.plants,
+        sequence_canaries=experiment.sequence_canaries,
     )
     excluded, compared = await deduplicate(
         pool, names, preparation_context, experiment.deduplication, secret or secrets.token_bytes(32)
@@ -138,9 +142,7 @@ async def set_up(loaded: LoadedExperiment, pool: ActorPool, store: Store, secret
         for seed in experiment.seed
     ]
     pretrain = model.pretrain
-    public = split_public(
-        references, experiment.preparation.split, pretrain.limit if pretrain else 0, experiment.split_seed
-    )
+    public = _split_public(loaded, references)
     if pretrain:
         based = with_base(contexts[0], pretrain, public, tokenizer, pool)
         contexts = [replace(context, public=based.public) for context in contexts]
@@ -185,6 +187,7 @@ def eval_context(loaded: LoadedExperiment, setup: Setup) -> EvalContext:
         plants=experiment.plants,
         base_references=setup.public.trained if experiment.model.pretrain else (),
         measures={measure.name: measure.settings for measure in loaded.measures},
+        sequence_canaries=experiment.sequence_canaries,
     )
 
 
@@ -208,7 +211,9 @@ def tokenizer_recipe(settings: TrainedTokenizerSettings, content: Key, split_see
 
 def content_of(stats: ClientStats) -> bytes:
     """What crosses of an inventory."""
-    return canonical_json(asdict(stats)).encode()
+    told = asdict(stats)
+    unsaid = {"redactions": (), "obfuscations": (), "languages": ("python",)}
+    return canonical_json({name: told[name] for name in told if told[name] != unsaid.get(name)}).encode()
 
 
 def check_agreements(loaded: LoadedExperiment, plan: Plan) -> None:
@@ -219,18 +224,37 @@ def check_agreements(loaded: LoadedExperiment, plan: Plan) -> None:
     """
     organizations = loaded.experiment.organizations
     for stage in plan.stages:
-        names = stage.instruction.organizations
+        names, replay, does = stage.instruction.organizations, stage.instruction.replay, "pools"
         if len(names) == 1:
-            continue
+            names, does = replay.organizations if replay else (), "replays"
         if closed := [name for name in names if organizations[name].agreement.share != "data"]:
             raise BoundaryError(
-                f"strategies: {stage.strategy_run.label} pools the code of {', '.join(names)}, but"
+                f"strategies: {stage.strategy_run.label} {does} the code of {', '.join(names)}, but"
                 f" {', '.join(closed)} shares weights only; write 'agreement: {{share: data}}' for"
                 " every organization that agrees, or leave this strategy out"
             )
 
 
-def _read_references(loaded: LoadedExperiment) -> tuple[tuple[SourceFile, ...], tuple[Drop, ...]]:
+def _split_public(loaded: LoadedExperiment, references: tuple[SourceFile, ...]) -> PublicSplit:
+    """What a base is trained on and what nobody is; the former of another domain where that is asked for.
+
+    Prose and code of one file fall by their own texts, so what is held out in one domain is left out in the other.
+    """
+    experiment, pretrain = loaded.experiment, loaded.experiment.model.pretrain
+    asked = experiment.preparation.split, pretrain.limit if pretrain else 0, experiment.split_seed
+    public = split_public(references, *asked)
+    if pretrain and pretrain.domain not in (None, experiment.preparation.domain):
+        held_out = {(source.repository, source.path) for source in public.held_out}
+        others = [
+            source
+            for source in _read_references(loaded, pretrain.domain)[0]
+            if (source.repository, source.path) not in held_out
+        ]
+        return replace(public, trained=split_public(others, *asked).trained)
+    return public
+
+
+def _read_references(loaded: LoadedExperiment, domain: Domain) -> tuple[tuple[SourceFile, ...], tuple[Drop, ...]]:
     """The references, and what was left out of them; one that gives nothing would make all code somebody's own."""
     files: list[SourceFile] = []
     drops = DropCounter()
@@ -240,6 +264,8 @@ def _read_references(loaded: LoadedExperiment) -> tuple[tuple[SourceFile, ...], 
             reading = read_source(settings, loaded.base)
         except InputError as error:
             raise InputError(f"references: {error}") from None
+        if domain == "text":
+            reading = as_prose(reading)
         files += reading.files
         if not reading.files:
             reasons = "; ".join(f"{drop.files} {drop.reason}" for drop in reading.skipped) or "it is empty"

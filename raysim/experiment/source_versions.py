@@ -21,6 +21,8 @@ def source_versions(experiment: Experiment) -> dict[str, str]:
 
 def _sources(experiment: Experiment) -> Iterator[SourceSettings]:
     for organization in experiment.organizations.values():
+        if organization.node:  # whose packages are those of its node
+            continue
         yield organization.source
         if organization.held_out:
             yield organization.held_out

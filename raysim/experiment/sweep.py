@@ -1,4 +1,4 @@
-"""Composes a sweep: a run for every point of a grid, all over one store, and a comparison of them.
+"""Composes a sweep: a run for every point of a grid or every mitigation, over one store, and a comparison of them.
 
 A point is what ``raysim run EXPERIMENT --set sweep={} --set PATH=VALUE`` would run; so it resumes, is looked up and is
 reported as a run of its own is, and stages that do not depend on a swept setting are computed by the first point alone.
@@ -18,11 +18,14 @@ from raysim.core.run_folder import RunFolder, now, provenance
 from raysim.experiment.cautions import cautions
 from raysim.experiment.config import Experiment, LoadedExperiment
 from raysim.experiment.continuation import check_kind, check_settings
-from raysim.experiment.grid import GridPoint, grid, short_names
-from raysim.experiment.observer import RunObserver
-from raysim.experiment.plan import RunPlan, plan_run_inline, tried_parameters
-from raysim.experiment.resources import check_address, open_backend
-from raysim.experiment.run import Opener, Options, ReportWriter, RunOutcome, costs, plan_experiment, scratch_store
+from raysim.experiment.grid import GridPoint
+from raysim.experiment.observer import Observers, RunObserver
+from raysim.experiment.plan import RunPlan, plan_run_alone, tried_parameters
+from raysim.experiment.points import parameters_of, points_of, swept
+from raysim.experiment.preview import costs, plan_experiment, scratch_store
+from raysim.experiment.progress_log import ProgressLog
+from raysim.experiment.resources import Note, Opener, check_address, open_backend
+from raysim.experiment.run import Options, ReportWriter, RunOutcome
 from raysim.experiment.run import run as run_experiment
 from raysim.measures.evaluation_plan import pending_work
 from raysim.simulation.planner import Plan
@@ -76,7 +79,7 @@ def load_sweep(options: Options) -> Sweep:
     """
     loaded, folder = options.load()
     points: list[PlannedPoint] = []
-    for place in grid(loaded.experiment.sweep) if loaded.experiment.sweep else []:
+    for place in points_of(loaded.experiment):
         own = _options(options, place, folder)
         with _naming(place):
             points.append(PlannedPoint(place, own, *own.load()))
@@ -100,18 +103,19 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
         "name": sweep.base.name,
         "experiment": sweep.base.model_dump(mode="json"),
         "store": sweep.folder.store_for_manifest(),
-        "parameters": short_names(sweep.base.sweep),
+        "parameters": parameters_of(sweep.base),
         "points": [
             {"name": point.place.name, "folder": f"{POINTS}/{point.place.name}", "values": dict(point.place.values)}
             for point in sweep.points
         ],
-        "command": options.command or options.equivalent(),
+        "command": options.recorded(),
         **provenance(),
     }
     diverged: dict[str, str] = {}
-    with sweep.folder.locked():
+    with sweep.folder.locked(), ExitStack() as watching:
         if options.overwrite:
             sweep.folder.clear()
+            sweep.folder.progress.unlink(missing_ok=True)
         else:
             check_kind(sweep.folder, sweeps=True)
             for point in sweep.points:
@@ -119,9 +123,11 @@ def run(options: Options, observer: RunObserver, write_report: ReportWriter) -> 
                     check_settings(point.folder, point.loaded)
         store = Store(sweep.folder.store)
         references = References(sweep.folder.store)
+        observer = Observers(observer, watching.enter_context(ProgressLog(sweep.folder.progress)))
         with references.at_work(), _one_backend() as opener:
             observer.phase(f"Checking the {len(sweep.points)} points of the sweep")
-            ahead = [(planned, new.pending) for planned, new in _new_work(sweep, store)]
+            where = options.address if sweep.base.pinned else None
+            ahead = [(planned, new.pending) for planned, new in _new_work(sweep, store, where, opener)]
             sweep.folder.write_manifest(**facts, finished=None)
             for number, point in enumerate(sweep.points, 1):
                 later = {kind: sum(pending[kind] for _, pending in ahead[number:]) for kind in ahead[0][1]}
@@ -156,8 +162,9 @@ def plan(options: Options) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     seconds = 0.0
     num_bytes = peak_bytes = 0
-    with scratch_store(sweep.folder) as store:
-        for point, (planned, new) in zip(sweep.points, _new_work(sweep, store), strict=True):
+    with scratch_store(sweep.folder) as store, _one_backend() as opener:
+        points = _new_work(sweep, store, options.address, opener)
+        for point, (planned, new) in zip(sweep.points, points, strict=True):
             everything.stages += planned.stages
             cost = costs(point.loaded, new)
             # Ray starts once, and every point is prepared once more when all are checked.
@@ -185,7 +192,7 @@ def plan(options: Options) -> dict[str, Any]:
         cached = sum(map(store.has, unique))
     return {
         "name": sweep.base.name,
-        "sweep": sweep.base.sweep,
+        "sweep": swept(sweep.base),
         "points": rows,
         "strategies": summary,
         "stages": {"naive": len(everything.stages), "unique": len(unique), "cached": cached},
@@ -203,7 +210,7 @@ def _options(options: Options, place: GridPoint, folder: RunFolder) -> Options:
     return replace(options, out=out, store=folder.store, overrides=overrides, command="", point=place.name)
 
 
-def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
+def _new_work(sweep: Sweep, store: Store, address: str | None, opener: Opener) -> Iterator[tuple[Plan, RunPlan]]:
     """For each point its plan, and what is ahead of it that is in no point before.
 
     Raises:
@@ -212,7 +219,7 @@ def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
     known: set[Key] = set()
     for point in sweep.points:
         with _naming(point.place):
-            run_plan = plan_run_inline(point.loaded, store)
+            run_plan = plan_run_alone(point.loaded, store, address, opener)
             if any(run_plan.pending.values()):
                 tried_parameters(point.loaded, run_plan)
         plan, evaluations = run_plan.plan, _without(run_plan.evaluations, known)
@@ -221,6 +228,7 @@ def _new_work(sweep: Sweep, store: Store) -> Iterator[tuple[Plan, RunPlan]]:
             models=[model for model in plan.models if model.checkpoint.model not in known],
             recipes=_without(plan.recipes, known),
             buffers=_without(plan.buffers, known),
+            importances=_without(plan.importances, known),
         )
         known |= {*plan.recipes, *run_plan.evaluations, *(model.checkpoint.model for model in plan.models)}
         yield plan, RunPlan(run_plan.setup, new, evaluations, *pending_work(new, evaluations, store))
@@ -234,18 +242,20 @@ def _without(found: Mapping[Key, V], known: set[Key]) -> dict[Key, V]:
 def _one_backend() -> Iterator[Opener]:
     """An opener under which Ray starts once, at the first point that needs it, and ends with the block.
 
-    A backend that is opened while Ray is there joins it, and closing it ends its own actors alone.
+    A backend that is opened while Ray is there joins it, and closing it ends its own actors alone. Nodes of an
+    autoscaler are asked for once, as long as points want the same, and go with the block.
     """
     with ExitStack() as stack:
-        held: list[Backend] = []
+        held: list[RayBackend] = []
 
-        def opener(loaded: LoadedExperiment, address: str | None) -> Backend:
-            backend = open_backend(loaded, address)
-            if held or not isinstance(backend, RayBackend):
-                return backend
-            held.append(backend)
-            stack.callback(backend.close)
-            return open_backend(loaded, address)
+        def opener(loaded: LoadedExperiment, address: str | None, note: Note) -> Backend:
+            if not held:
+                backend = open_backend(loaded, address, note)
+                if not isinstance(backend, RayBackend):
+                    return backend
+                held.append(backend)
+                stack.callback(backend.close)
+            return open_backend(loaded, address, note, held[0])
 
         yield opener
 

@@ -71,6 +71,7 @@ def verify_run(
 
     Raises:
         InputError: no run, or one that has not come to its end.
+        BoundaryError: an agreement has ended under which its code was read.
     """
     folder = RunFolder(run_dir)
     manifest = folder.read_manifest()
@@ -82,6 +83,7 @@ def verify_run(
         raise InputError(f"{run_dir}: this run has not come to its end; run its command again, then verify")
     folder = RunFolder.reopen(run_dir)
     loaded = restore_experiment(manifest)
+    loaded.experiment.check_unexpired()
     check_address(loaded.experiment.execution, address)
     store, references = Store(folder.store), References(folder.store)
     with references.at_work():
@@ -95,7 +97,7 @@ def verify_run(
         if found.problems:
             return found
         chosen = draw({key: entry.recipe["kind"] for key in mine.keys if (entry := store.peek(key))}, sample)
-        backend = open_backend(loaded, address)
+        backend = open_backend(loaded, address, observer.note)
         try:
             with tempfile.TemporaryDirectory(prefix="raysim-verify-") as scratch:
                 again = ShadowStore(store, Path(scratch) / "store", chosen)
@@ -141,7 +143,7 @@ async def _execute(
     observer.phase("Preparing the corpora")
     pool = open_actor_pool(loaded, backend, observer.note)
     run_plan = await plan_run(loaded, pool, store)
-    observer.expect(run_plan.pending)
+    observer.expect(run_plan.pending, run_plan.plan.work())
     keep_all = Retention("all", {}, frozenset())
     await execute(loaded, run_plan, pool, store, keep_all, scratch / "stages.jsonl", folder.read_secret(), observer)
 

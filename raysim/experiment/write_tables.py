@@ -1,13 +1,14 @@
 """Writes the tables of a run from what it reached: the one place between the work and the report."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
 from raysim.core.run_folder import RunFolder
 from raysim.corpus.corpus import Drop
-from raysim.organizations.organization import ClientStats
+from raysim.organizations.client_stats import ClientStats
 from raysim.simulation.executor import TrainedModel
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.participation import ClientParticipation, TakesAttendance
@@ -55,13 +56,20 @@ def model_rows(reached: Iterable[TrainedModel], facts: Mapping[int, Mapping[str,
     return rows
 
 
-def participation_rows(strategy_runs: Iterable[StrategyRun]) -> list[dict[str, Any]]:
-    """Rows of ``participation``: every member of a federation in every round, selected or not."""
+def participation_rows(
+    strategy_runs: Iterable[StrategyRun], ended: Mapping[StrategyRun, int] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of ``participation``: every member of a federation in every round, selected or not.
+
+    Args:
+        strategy_runs: of the run.
+        ended: the last round of those that ended early.
+    """
     rows = []
     for run in strategy_runs:
         if not isinstance(run.strategy, TakesAttendance):
             continue
-        for number, there in enumerate(run.strategy.participation(), start=1):
+        for number, there in enumerate(islice(run.strategy.participation(), (ended or {}).get(run)), start=1):
             selected = {one.organization: one for one in there.clients}
             for name in run.strategy.members:
                 one = selected.get(name, ClientParticipation(name, False, "not selected", 0))
@@ -94,6 +102,25 @@ def corpora_rows(
             corpora.append({"organization": stats.organization, "split": split, **counts})
         drops += [{"organization": stats.organization, **drop} for drop in stats.drops]
     return corpora, drops
+
+
+def licence_rows(client_stats: Iterable[ClientStats]) -> list[dict[str, Any]]:
+    """Rows of ``file_licences``."""
+    return [
+        {"organization": stats.organization, "licence": licence, "files": files}
+        for stats in client_stats
+        for licence, files in stats.licences.items()
+    ]
+
+
+def redaction_rows(client_stats: Iterable[ClientStats]) -> list[dict[str, Any]]:
+    """Rows of ``redactions``."""
+    return [{"organization": stats.organization, **row} for stats in client_stats for row in stats.redactions]
+
+
+def obfuscation_rows(client_stats: Iterable[ClientStats]) -> list[dict[str, Any]]:
+    """Rows of ``obfuscations``."""
+    return [{"organization": stats.organization, **row} for stats in client_stats for row in stats.obfuscations]
 
 
 def write_rows(folder: RunFolder, name: str, rows: Sequence[Mapping[str, Any]]) -> None:

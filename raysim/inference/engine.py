@@ -1,7 +1,7 @@
 """Lets a model continue prompts, many at once. Only used where there is a model, so torch is imported at the top."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,11 @@ from raysim.core.errors import InputError
 from raysim.corpus.tokenizer import Tokenizer
 from raysim.inference.decoder import read_prompts, rows_of
 from raysim.inference.families import fuse_activations
+from raysim.inference.filtered_sample import FilteredSample, cut_blocked
 from raysim.inference.numerics import converted, round_weights
+from raysim.inference.output_filter import BLOCKS_FIELDS, NO_BEGINNING, Beginning, LineWatch, OutputFilter
 from raysim.inference.prompts import PREFIX, split_batches
-from raysim.inference.sampling import draw, penalise_repetition, sample_uniforms
+from raysim.inference.sampling import draw, penalise_repetition, redrawn_uniforms, sample_uniforms
 from raysim.inference.settings import Numerics, Sampling
 from raysim.inference.stopping import Endings
 from raysim.tables.schemas.generations import GENERATIONS
@@ -31,6 +33,9 @@ GENERATION_SCHEMA = pa.schema(
         *GENERATIONS.fields("new_tokens", "ended"),
     ]
 )
+
+FILTERED_SCHEMA = pa.schema([*GENERATION_SCHEMA, *BLOCKS_FIELDS])
+"""Of what is generated under an output filter."""
 
 # Steps between looks at what was generated, to find stop strings and to drop rows that ended.
 _CHECK_EVERY = 16
@@ -60,6 +65,25 @@ class _Rows:
         return _Rows(**{name: tensor[keep] for name, tensor in vars(self).items()})
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A prompt that is gone on with.
+
+    Attributes:
+        tokens: of the prompt.
+        tail: those behind its last BOS.
+        limit: tokens that may follow the prompt.
+        beginning: what its text begins continuations with, for an output filter.
+        kept: tokens behind it that are drawn already; they count as those of the continuation.
+    """
+
+    tokens: list[int]
+    tail: list[int]
+    limit: int
+    beginning: Beginning
+    kept: tuple[int, ...] = ()
+
+
 class Generator:
     """Continues prompts with one model whose weights can be exchanged.
 
@@ -74,13 +98,18 @@ class Generator:
         threads: int = 1,
         device: str = "cpu",
         numerics: Numerics = "fp32",
+        output_filter: OutputFilter | None = None,
     ) -> None:
-        """Takes over `model`: it is moved to `device`, converted to `numerics` and its activations are fused."""
+        """Takes over `model`: it is moved to `device`, converted to `numerics` and its activations are fused.
+
+        `output_filter`: what no continuation may repeat; None: there is none.
+        """
         self._numerics: Numerics = numerics
         self._model = converted(model, numerics, device)
         fuse_activations(self._model)
         self._settings = settings
         self._threads = threads
+        self._filter = output_filter
         self._device = torch.device(device)
         self._context = context_of(model.config)
         self._endings = Endings(tokenizer, model.config.eos_token_id, settings.clean_up_spaces)
@@ -96,7 +125,8 @@ class Generator:
         Returns:
             a table of `GENERATION_SCHEMA`, a row for each prompt and sample. ``text`` is the continuation alone, up to
             the first stop string (not for prefix prompts) or the token that ends a file. ``new_tokens`` counts the
-            tokens up to there, those of the stop string included.
+            tokens up to there, those of the stop string included. With an output filter a table of `FILTERED_SCHEMA`,
+            where a text may end before the first line that the filter blocks.
 
         Raises:
             InputError: a prompt that fills the model's context.
@@ -111,21 +141,76 @@ class Generator:
                 tables = [self._generate_batch(batch, seed) for batch in split_batches(prompts, self._settings)]
         finally:
             torch.set_num_threads(before)
-        return pa.concat_tables(tables) if tables else GENERATION_SCHEMA.empty_table()
+        return pa.concat_tables(tables) if tables else self._schema.empty_table()
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return FILTERED_SCHEMA if self._filter else GENERATION_SCHEMA
 
     def _generate_batch(self, prompts: pa.Table, seed: int) -> pa.Table:
         samples = self._settings.samples
-        tokens: list[list[int]] = prompts["tokens"].to_pylist()
+        ids: list[str] = prompts["prompt"].to_pylist()
         stops = () if prompts["kind"][0].as_py() == PREFIX else self._settings.stop
-        limits = [self._limit(len(row)) for row in tokens]
-        tails = [self._endings.tail(row) for row in tokens]
-        new_tokens = self._new_tokens(prompts["prompt"].to_pylist(), tokens, limits, tails, stops, seed)
-        rows = []
-        for number, (prompt, tail, limit) in enumerate(zip(prompts["prompt"].to_pylist(), tails, limits, strict=True)):
-            for sample in range(samples):
-                generated = new_tokens[number * samples + sample][:limit]
-                rows.append({"prompt": prompt, "sample": sample, **self._endings.finish(tail, generated, stops)})
-        return pa.Table.from_pylist(rows, schema=GENERATION_SCHEMA)
+        prompted = [
+            _Asked(tokens, self._endings.tail(tokens), self._limit(len(tokens)), self._beginning(text))
+            for tokens, text in zip(prompts["tokens"].to_pylist(), prompts["text"].to_pylist(), strict=True)
+        ]
+        uniforms = sample_uniforms(seed, ids, samples, self._settings.new_tokens)
+        generated = self._new_tokens(prompted, samples, uniforms, stops)
+        numbered = [(prompt, sample) for prompt in ids for sample in range(samples)]
+        asked = [one for one in prompted for _ in range(samples)]
+        answers = [self._finish(*row, stops) for row in zip(asked, generated, strict=True)]
+        if self._filter:
+            answers = self._filtered(self._filter, numbered, asked, generated, answers, stops, seed)
+        rows = [
+            {"prompt": prompt, "sample": sample, **answer}
+            for (prompt, sample), answer in zip(numbered, answers, strict=True)
+        ]
+        return pa.Table.from_pylist(rows, schema=self._schema)
+
+    def _beginning(self, text: str) -> Beginning:
+        return self._filter.beginning(text) if self._filter else NO_BEGINNING
+
+    def _finish(self, one: _Asked, tokens: list[int], stops: tuple[str, ...]) -> dict[str, Any]:
+        return self._endings.finish(one.tail, [*one.kept, *tokens][: one.limit], stops)
+
+    def _filtered(
+        self,
+        output_filter: OutputFilter,
+        numbered: list[tuple[str, int]],
+        asked: list[_Asked],
+        generated: list[list[int]],
+        answers: list[dict[str, Any]],
+        stops: tuple[str, ...],
+        seed: int,
+    ) -> list[dict[str, Any]]:
+        """What the filter leaves of samples; blocked ones are drawn anew from the start of the line, if it says so.
+
+        Args:
+            output_filter: is applied.
+            numbered: prompt and number of each sample.
+            asked: of each.
+            generated: its tokens.
+            answers: what they come to without a filter.
+            stops: stop strings.
+            seed: behind all samples.
+        """
+        samples = [
+            FilteredSample(one.tail, one.beginning, tokens[: one.limit], answer)
+            for one, tokens, answer in zip(asked, generated, answers, strict=True)
+        ]
+        cut_blocked(output_filter, samples, self._endings)
+        for attempt in range(1, output_filter.attempts + 1):
+            again = [number for number, sample in enumerate(samples) if sample.block]
+            if not again:
+                break
+            uniforms = redrawn_uniforms(seed, [numbered[i] for i in again], attempt, self._settings.new_tokens)
+            rest = [replace(asked[i], kept=tuple(samples[i].kept)) for i in again]
+            for number, one, tokens in zip(again, rest, self._new_tokens(rest, 1, uniforms, stops), strict=True):
+                samples[number].tokens = [*one.kept, *tokens][: one.limit]
+                samples[number].answer = self._finish(one, tokens, stops)
+            cut_blocked(output_filter, [samples[i] for i in again], self._endings)
+        return [sample.result() for sample in samples]
 
     def _limit(self, prompt_tokens: int) -> int:
         """Tokens that may follow a prompt."""
@@ -139,22 +224,18 @@ class Generator:
         return min(self._settings.new_tokens, self._context - prompt_tokens)
 
     def _new_tokens(
-        self,
-        ids: list[str],
-        tokens: list[list[int]],
-        limits: list[int],
-        tails: list[list[int]],
-        stops: tuple[str, ...],
-        seed: int,
+        self, asked: list[_Asked], samples: int, uniforms: npt.NDArray[np.float64], stops: tuple[str, ...]
     ) -> list[list[int]]:
-        """The raw continuations, a list for each row (samples of a prompt in a row), at least up to where each ends."""
-        settings = self._settings
-        samples, num_steps = settings.samples, max(limits)
+        """The raw continuations, a list for each row (samples of a prompt in a row), at least up to where each ends.
+
+        What is asked may have tokens that are kept, which are no part of the list.
+        """
+        settings, num_steps = self._settings, max(one.limit - len(one.kept) for one in asked)
+        tokens = [[*one.tokens, *one.kept] for one in asked]
         length = max(map(len, tokens))
         padded = torch.tensor([[row[0]] * (length - len(row)) + row for row in tokens], device=self._device)
         offsets = torch.tensor([length - len(row) for row in tokens], device=self._device)
         logits, decoder = read_prompts(self._model, padded, offsets, samples, num_steps - 1)
-        uniforms = sample_uniforms(seed, ids, samples, settings.new_tokens)
         rows = _Rows(
             index=torch.arange(len(logits), device=self._device),
             seen=torch.cat([padded, padded[:, :1].expand(-1, num_steps)], 1).repeat_interleave(samples, 0),
@@ -164,6 +245,8 @@ class Generator:
         )
         result: list[list[int]] = [[] for _ in range(len(logits))]
         ends = torch.tensor(self._endings.tokens, device=self._device)
+        beginnings = [one.beginning for one in asked for _ in range(samples)]
+        watch = LineWatch(self._filter, self._endings.decode, beginnings) if self._filter else None
         for step in range(num_steps):
             scores = penalise_repetition(logits, rows.seen[:, : length + step], settings.repetition_penalty)
             chosen = draw(scores, rows.uniforms[:, step], settings.temperature, settings.top_p)
@@ -173,8 +256,11 @@ class Generator:
                 break
             if done % _CHECK_EVERY == 0:
                 rows.going &= ~torch.isin(rows.seen[:, length : length + done], ends).any(1)
+                new = rows.seen[:, length : length + done]
                 if stops:
-                    self._look_for_stops(rows, length, done, tails, stops)
+                    self._look_for_stops(rows, new, [asked[i // samples] for i in rows.index.tolist()], stops)
+                if watch:
+                    self._look_for_windows(rows, new, [asked[i // samples] for i in rows.index.tolist()], watch)
                 # A prompt keeps all its rows as long as one goes on, because they share its cache.
                 prompts = rows.going.view(-1, samples).any(1)
                 if int(prompts.sum()) <= _KEEP_SHARE * len(prompts):
@@ -192,18 +278,26 @@ class Generator:
         self._collect(rows, torch.ones(len(rows.index), dtype=torch.bool), length, num_steps, result)
         return result
 
-    def _look_for_stops(
-        self, rows: _Rows, length: int, done: int, tails: list[list[int]], stops: tuple[str, ...]
-    ) -> None:
-        """Ends the rows that have a stop string among their last tokens."""
+    def _look_for_stops(self, rows: _Rows, new: torch.Tensor, asked: list[_Asked], stops: tuple[str, ...]) -> None:
+        """Ends the rows that have a stop string among their last tokens; `new`: those drawn until now."""
         # A token has at least one byte, so a stop string that ends in the new part begins within these.
         look_back = _CHECK_EVERY + max(len(stop.encode()) for stop in stops)
-        recent = rows.seen[:, length : length + done][:, -look_back:].tolist()
+        recent = new[:, -look_back:].tolist()
         for row in rows.going.nonzero()[:, 0].tolist():
             if self._endings.may_stop(recent[row], stops):
-                generated = rows.seen[row, length : length + done].tolist()
-                tail = tails[int(rows.index[row]) // self._settings.samples]
-                rows.going[row] = not self._endings.stopped(tail, generated, stops)
+                one = asked[row]
+                rows.going[row] = not self._endings.stopped(one.tail, [*one.kept, *new[row].tolist()], stops)
+
+    def _look_for_windows(self, rows: _Rows, new: torch.Tensor, asked: list[_Asked], watch: LineWatch) -> None:
+        """Ends the rows whose finished lines complete a window of the filter."""
+        index, tokens = rows.index.tolist(), new.tolist()
+        going = rows.going.nonzero()[:, 0].tolist()
+        generated = {index[row]: [*asked[row].kept, *tokens[row]] for row in going}
+        hits = set(watch.hits(generated))
+        for row in [row for row in going if index[row] in hits]:
+            text = self._endings.text(asked[row].tail, generated[index[row]])
+            finished = text[: text.rfind("\n") + 1]
+            rows.going[row] = watch.filter.first_blocks([asked[row].beginning], [finished]) == [None]
 
     def _collect(self, rows: _Rows, which: torch.Tensor, length: int, done: int, result: list[list[int]]) -> None:
         which = which.to(rows.index.device)

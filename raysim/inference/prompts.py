@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from raysim.corpus.lines import significant_lines
 from raysim.inference.settings import Sampling
 
 FUNCTION, PREFIX, PLANTED, HELD_OUT, NEUTRAL = "function", "prefix", "planted", "held_out", "neutral"
@@ -25,6 +26,23 @@ def open_line(text: str) -> tuple[str, str]:
     line = text[text.rfind("\n") + 1 :]
     whole = line.rstrip(_UNDECODED)
     return whole, line[len(whole) :]
+
+
+def continued_lines(begun: str, cut: str, text: str) -> tuple[list[str], list[int], bool]:
+    """The significant lines of a continuation, from the start of the line that it goes on with.
+
+    Args:
+        begun: the whole characters of that line, see `open_line`.
+        cut: what stands there for the bytes of one that the end of the prompt cuts.
+        text: the continuation.
+
+    Returns:
+        the stripped lines, their numbers from 1, and whether the first of them is the prompt's, as all of its
+        characters are.
+    """
+    lines, numbers = significant_lines(begun + text)
+    first = text.partition("\n")[0].removeprefix(cut)
+    return lines, numbers, bool(numbers) and numbers[0] == 1 and not first.strip()
 
 
 def prompt_id(kind: str, tokens: Sequence[int]) -> str:

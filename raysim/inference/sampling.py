@@ -5,6 +5,8 @@ temperature and its `TopPLogitsWarper` (Holtzman et al., ICLR 2020, arXiv 1904.0
 comes in as one uniform number a row, so that the same number at the same distribution gives the same token.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,11 +25,20 @@ def sample_uniforms(seed: int, prompts: list[str], num_samples: int, num_tokens:
     Each sample has a stream of its own, which depends on neither the model nor the other rows.
     """
     rows = [
-        np.random.Generator(np.random.Philox(seed_of(seed, "sample", prompt, number))).random(num_tokens)
-        for prompt in prompts
-        for number in range(num_samples)
+        _uniforms(num_tokens, seed, "sample", prompt, number) for prompt in prompts for number in range(num_samples)
     ]
     return np.stack(rows) if rows else np.zeros((0, num_tokens))
+
+
+def redrawn_uniforms(
+    seed: int, samples: Sequence[tuple[str, int]], attempt: int, num_tokens: int
+) -> npt.NDArray[np.float64]:
+    """Other such numbers for the `attempt` (from 1) to draw some samples (prompt, number) anew; a row for each."""
+    return np.stack([_uniforms(num_tokens, seed, "sample", *sample, "attempt", attempt) for sample in samples])
+
+
+def _uniforms(count: int, *purpose: str | int) -> npt.NDArray[np.float64]:
+    return np.random.Generator(np.random.Philox(seed_of(*purpose))).random(count)
 
 
 def penalise_repetition(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.Tensor:

@@ -53,6 +53,25 @@ class Endings:
         """Whether one of `stops` occurs in the continuation."""
         return self._read(tail, generated, stops)[1] is not None
 
+    def text(self, tail: list[int], generated: list[int]) -> str:
+        """The continuation of tokens among which none ends a file, as it counts."""
+        return self._cleaned(self._read(tail, generated, ())[0])
+
+    def decode(self, tokens: list[int]) -> str:
+        """The text of some tokens by themselves, as it counts."""
+        return self._cleaned(self._tokenizer.decode(tokens))
+
+    def num_tokens(self, tail: list[int], generated: list[int], length: int) -> int:
+        """The fewest of `generated` whose text has `length` characters."""
+        low, high = 0, len(generated)
+        while low < high:
+            middle = (low + high) // 2
+            if len(self.text(tail, generated[:middle])) >= length:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
     def finish(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> dict[str, Any]:
         """The columns text, new_tokens and ended of `raysim.inference.engine.GENERATION_SCHEMA`."""
         end = next((i for i, token in enumerate(generated) if token in self.tokens), None)
@@ -70,8 +89,10 @@ class Endings:
                 else:
                     low = middle + 1
             tokens = tokens[:low]
-        text = clean_up_spaces(text) if self._clean_up else text
-        return {"text": text, "new_tokens": len(tokens), "ended": ended}
+        return {"text": self._cleaned(text), "new_tokens": len(tokens), "ended": ended}
+
+    def _cleaned(self, text: str) -> str:
+        return clean_up_spaces(text) if self._clean_up else text
 
     def _read(self, tail: list[int], generated: list[int], stops: tuple[str, ...]) -> tuple[str, int | None]:
         """The continuation, nothing of the prompt in it, and where in it the first stop string begins, if any."""

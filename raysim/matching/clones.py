@@ -1,14 +1,17 @@
 """Who shares lines with whom, before any training."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raysim.core.keys import keyed_hash
+from raysim.core.windows import inside_one, spread
 from raysim.corpus.files import SourceFile
-from raysim.matching.line_index import Digests, LineIndex, digest_files, digest_windows
-from raysim.matching.windows import inside_one, spread
+from raysim.corpus.line_digests import Digests, digest_batches, digest_windows
+from raysim.matching.line_index import LineIndex
 from raysim.tables.names import PUBLIC
 from raysim.tables.schemas.corpora import CLONES
 
@@ -36,35 +39,41 @@ def clone_rows(
         those in a window that `other` has too (for ``other == organization``: a window with two places or more),
         ``share = covered / lines``, ``fragments`` distinct maximal runs of covered lines.
     """
-    digested = digest_files(files, secret)
-    windows = digest_windows(digested.digests, min_lines)
-    valid = inside_one(digested.starts, min_lines)
     others = {**indexes, **({PUBLIC: reference} if reference is not None else {})}
-    rows = []
-    for other, index in others.items():
-        least = 2 if other == organization else 1
-        matched = (index.places(windows)[1] >= least) & valid
-        covered = spread(matched, len(digested.digests), min_lines)
-        count = int(covered.sum())
-        rows.append(
-            {
-                "organization": organization,
-                "other": other,
-                "lines": len(covered),
-                "covered": count,
-                "share": count / len(covered) if len(covered) else 0.0,
-                "fragments": _distinct_runs(digested.digests, covered, digested.starts),
-            }
-        )
+    num_lines, counts = 0, Counter[str]()
+    runs: dict[str, set[bytes]] = {other: set() for other in others}
+    for digested in digest_batches(files, secret):
+        windows = digest_windows(digested.digests, min_lines)
+        valid = inside_one(digested.starts, min_lines)
+        num_lines += len(digested.digests)
+        for other, index in others.items():
+            least = 2 if other == organization else 1
+            matched = (index.places(windows)[1] >= least) & valid
+            covered = spread(matched, len(digested.digests), min_lines)
+            counts[other] += int(covered.sum())
+            runs[other] |= _runs(digested.digests, covered, digested.starts)
+    rows = [
+        {
+            "organization": organization,
+            "other": other,
+            "lines": num_lines,
+            "covered": counts[other],
+            "share": counts[other] / num_lines if num_lines else 0.0,
+            "fragments": len(runs[other]),
+        }
+        for other in others
+    ]
     return pa.Table.from_pylist(rows, schema=CLONES.schema)
 
 
-def _distinct_runs(digests: Digests, covered: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> int:
-    """Distinct maximal runs of covered lines inside one file."""
+def _runs(digests: Digests, covered: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> set[bytes]:
+    """Names of the distinct maximal runs of covered lines inside one file."""
     first = np.zeros(len(covered) + 1, dtype=np.bool_)
     first[starts] = True
     before = np.concatenate([[False], covered[:-1]]) if len(covered) else covered
     after = np.concatenate([covered[1:], [False]]) if len(covered) else covered
     begins = np.flatnonzero(covered & (~before | first[:-1]))
     ends = np.flatnonzero(covered & (~after | first[1:])) + 1
-    return len({digests[begin:end].tobytes() for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)})
+    return {
+        keyed_hash(digests[begin:end].tobytes(), b"") for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+    }

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raysim.core.windows import inside_one, spread
 from raysim.corpus.files import SourceFile
-from raysim.matching.line_index import LineIndex, digest_files, digest_windows
-from raysim.matching.windows import inside_one, spread
+from raysim.corpus.line_digests import digest_batches, digest_windows
+from raysim.matching.line_index import LineIndex
 from raysim.tables.schemas.corpora import HELD_OUT_COPIES
 
 NEARLY = 0.5
@@ -86,8 +87,8 @@ def held_out_rows(
         "public": [reference] if reference is not None else [],
     }
     rows = []
-    for split, files in splits.items():
-        digested = digest_files(files, secret)
+    parts = ((split, digested) for split, files in splits.items() for digested in digest_batches(files, secret))
+    for split, digested in parts:
         windows = digest_windows(digested.digests, min_lines)
         inside = inside_one(digested.starts, min_lines)
         covered: dict[str, npt.NDArray[np.bool_]] = {}

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from raysim.core.windows import inside_one
 from raysim.corpus.files import SourceFile
+from raysim.corpus.line_digests import digest_files, digest_lines, digest_windows
 from raysim.corpus.lines import significant_lines
-from raysim.matching.line_index import build_index, digest_files, digest_lines, digest_windows, index_digests
-from raysim.matching.windows import inside_one
+from raysim.matching.line_index import build_index, index_digests
 from raysim.tables.schemas.solving import LICENCES
 
 LICENCES_VERSION = 1

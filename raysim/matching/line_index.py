@@ -7,55 +7,19 @@ other: the first says where to look, the second verifies. Two of n windows that 
 n**2 / 2**129: 1e-21 at a billion.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from raysim.core.errors import InputError
+from raysim.core.hash_groups import HashGroups
+from raysim.core.long_arrays import LongArray
+from raysim.core.windows import inside_one, spread
 from raysim.corpus.files import SourceFile
-from raysim.corpus.lines import LineRules, significant_lines
-from raysim.matching.hashing import Hashes, window_hashes
-from raysim.matching.windows import inside_one, spread
-
-Digests = Hashes
-"""uint64 ``[n, 2]``: of each line or window the half that it is looked up by, and the half that verifies."""
-
-DIGEST_BYTES = 16
-
-
-def digest_lines(lines: Sequence[str], secret: bytes) -> Digests:
-    """Keyed digest of each of `lines`: uint64 ``[len(lines), 2]``; a line that occurs twice is digested once.
-
-    Raises:
-        InputError: a secret longer than the 64 bytes that blake2b takes.
-    """
-    if len(secret) > 64:
-        raise InputError(f"the secret of the run has {len(secret)} bytes; blake2b takes at most 64")
-    blake2b = hashlib.blake2b
-    # A lone surrogate has no UTF-8; surrogatepass keeps such lines apart instead of failing on them.
-    digest_of = {
-        line: blake2b(line.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES, key=secret).digest()
-        for line in set(lines)
-    }
-    return from_binary(map(digest_of.__getitem__, lines))
-
-
-def digest_windows(digests: Digests, length: int) -> Digests:
-    """Digest of each window of `length` consecutive lines: uint64 ``[max(0, len(digests) - length + 1), 2]``."""
-    return np.stack([window_hashes(np.ascontiguousarray(half), length) for half in digests.T], axis=1)
-
-
-def to_binary(digests: Digests) -> list[bytes]:
-    """Each digest as the `DIGEST_BYTES` bytes that travel in a table."""
-    return [row.tobytes() for row in digests.astype("<u8", copy=False)]
-
-
-def from_binary(digests: Iterable[bytes]) -> Digests:
-    """The inverse of `to_binary`."""
-    return np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)
+from raysim.corpus.line_digests import DigestedFiles, Digests, digest_batches, digest_windows
+from raysim.corpus.lines import LineRules, expected_lines
 
 
 def distinct(digests: Digests) -> Digests:
@@ -63,6 +27,18 @@ def distinct(digests: Digests) -> Digests:
     ordered = digests[_order(digests)]
     # So laid out that the half that is looked up lies in one piece.
     return np.asfortranarray(ordered[_begins(ordered)])
+
+
+def merge_counts(
+    windows: Sequence[Digests], counts: Sequence[npt.NDArray[np.int32]]
+) -> tuple[Digests, npt.NDArray[np.int32]]:
+    """The distinct ones among all `windows`, as `distinct` has them, and for each the sum of its counts."""
+    together, places = np.concatenate(list(windows)), np.concatenate(list(counts))
+    order = _order(together)
+    begins = _begins(together[order])
+    if not len(together):
+        return together, places
+    return np.asfortranarray(together[order[begins]]), np.add.reduceat(places[order], begins).astype(np.int32)
 
 
 def find(digests: Digests, among: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -103,6 +79,8 @@ class LineIndex:
         numbers: int32 ``[num_lines]``, the line number in its file (from 1) of each significant line, files in order.
         starts: int64 ``[num_files + 1]``, position of each file's first significant line, and the end.
         paths: names of the files.
+        num_trained: lines of the files that are trained on, which come first; None: all of them are. The others are
+            somebody's as well, see `extended`.
     """
 
     min_lines: int
@@ -112,6 +90,7 @@ class LineIndex:
     numbers: npt.NDArray[np.int32]
     starts: npt.NDArray[np.int64]
     paths: tuple[str, ...]
+    num_trained: int | None = None
 
     @property
     def num_lines(self) -> int:
@@ -129,6 +108,11 @@ class LineIndex:
         positions[found], counts[found] = self.first[at[found]], self.counts[at[found]]
         return positions, counts
 
+    def trained_counts(self, windows: Digests) -> npt.NDArray[np.int64]:
+        """In how many places of what is trained on each window is, by its `digest_windows`; int64."""
+        positions, counts = self.places(windows)
+        return counts if self.num_trained is None else np.where(positions < self.num_trained, counts, 0)
+
     def covered(self, digests: Digests) -> npt.NDArray[np.bool_]:
         """Which of consecutive lines (their `digest_lines`) lie in a window of this index: bool ``[len(digests)]``."""
         windows = digest_windows(digests, self.min_lines)
@@ -140,52 +124,70 @@ class LineIndex:
         return self.paths[file], int(self.numbers[position])
 
 
-@dataclass(frozen=True)
-class DigestedFiles:
-    """Significant lines of some files in order, known by their digests; fields as in `LineIndex`."""
+def build_index(
+    files: Sequence[SourceFile],
+    min_lines: int,
+    secret: bytes,
+    rules: LineRules = "exact",
+    folder: Path | None = None,
+) -> LineIndex:
+    """Indexes every window of `min_lines` significant lines inside one file; a shorter file has none.
 
-    digests: Digests
-    numbers: npt.NDArray[np.int32]
-    starts: npt.NDArray[np.int64]
-    paths: tuple[str, ...]
+    Args:
+        files: in order.
+        min_lines: significant lines of a window.
+        secret: the key of all line digests.
+        rules: which lines are equal.
+        folder: where an index lies that does not fit into memory, memory-mapped; None: where temporary files do.
+    """
+    return _index(digest_batches(files, secret, rules), min_lines, expected_lines(files), folder)
 
 
-def digest_files(files: Iterable[SourceFile], secret: bytes, rules: LineRules = "exact") -> DigestedFiles:
-    """Digests every significant line of `files` under `rules`, in their order."""
-    lines: list[str] = []
-    numbers: list[int] = []
-    starts, paths = [0], []
-    for source in files:
-        file_lines, file_numbers = significant_lines(source.text, rules)
-        lines += file_lines
-        numbers += file_numbers
-        starts.append(len(lines))
-        paths.append(source.path)
-    return DigestedFiles(
-        digest_lines(lines, secret),
-        np.array(numbers, dtype=np.int32),
-        np.array(starts, dtype=np.int64),
-        tuple(paths),
+def extended(index: LineIndex, other: LineIndex) -> LineIndex:
+    """`index` and those windows of `other` that it has not, where and as often as they are there.
+
+    Nobody is trained on `other`. What `index` has it keeps as it is, so that a text and another writing of it are not
+    taken for copies.
+    """
+    new = ~find(other.windows, index.windows)[1]
+    windows = np.concatenate([index.windows, other.windows[new]])
+    order = _order(windows)
+    return LineIndex(
+        index.min_lines,
+        np.asfortranarray(windows[order]),
+        np.concatenate([index.counts, other.counts[new]])[order],
+        np.concatenate([index.first, other.first[new] + index.num_lines])[order],
+        np.concatenate([index.numbers, other.numbers]),
+        np.concatenate([index.starts, other.starts[1:] + index.num_lines]),
+        index.paths + other.paths,
+        num_trained=index.num_lines,
     )
-
-
-def build_index(files: Iterable[SourceFile], min_lines: int, secret: bytes, rules: LineRules = "exact") -> LineIndex:
-    """Indexes every window of `min_lines` significant lines inside one file; a shorter file has none."""
-    return index_digests(digest_files(files, secret, rules), min_lines)
 
 
 def index_digests(digested: DigestedFiles, min_lines: int) -> LineIndex:
     """The same, of files whose lines are digested already."""
-    windows = digest_windows(digested.digests, min_lines)
-    position = np.flatnonzero(inside_one(digested.starts, min_lines))
-    position = position[_order(windows[position])]
-    at = _begins(windows[position])
+    return _index([digested], min_lines, len(digested.digests), None)
+
+
+def _index(parts: Iterable[DigestedFiles], min_lines: int, num_lines: int, folder: Path | None) -> LineIndex:
+    groups, numbers = HashGroups(num_lines, folder), LongArray(np.int32, folder)
+    starts, paths = [np.zeros(1, dtype=np.int64)], list[str]()
+    for digested in parts:
+        begins = np.flatnonzero(inside_one(digested.starts, min_lines))
+        groups.add(digest_windows(digested.digests, min_lines)[begins], begins + len(numbers))
+        starts.append(digested.starts[1:] + len(numbers))
+        paths += digested.paths
+        numbers.append(digested.numbers)
+    halves = [LongArray(np.uint64, folder) for _ in range(2)]
+    counts, first = LongArray(np.int32, folder), LongArray(np.int64, folder)
+    for windows, positions, begins in groups.parts():
+        for half, column in zip(halves, windows[begins[:-1]].T, strict=True):
+            half.append(column)
+        counts.append(np.diff(begins))
+        first.append(positions[begins[:-1]])
+    halves[0].append(halves[1].whole())
+    # So laid out that the half that is looked up lies in one piece.
+    windows = halves[0].whole().reshape(2, -1).T
     return LineIndex(
-        min_lines=min_lines,
-        windows=np.asfortranarray(windows[position[at]]),
-        counts=np.diff(np.append(at, len(position))).astype(np.int32),
-        first=position[at].astype(np.int64),
-        numbers=digested.numbers,
-        starts=digested.starts,
-        paths=digested.paths,
+        min_lines, windows, counts.whole(), first.whole(), numbers.whole(), np.concatenate(starts), tuple(paths)
     )

@@ -6,8 +6,8 @@ and the continuation goes on with belongs to it. Where that is asked for, window
 as they reach into the continuation. A covered line is *public* if a reference covers it, else *exclusive* if no other
 organization covers it, else *shared*.
 
-This finds verbatim copies of whole lines, up to white space at their ends. It does not see renamed identifiers,
-reordered or reflowed lines, nor copies shorter than the window.
+This finds verbatim copies of whole lines, up to white space at their ends. It does not see renamed identifiers or
+reflowed lines (`raysim.matching.renamed` does), reordered ones, nor copies shorter than the window.
 """
 
 import hashlib
@@ -19,19 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raysim.core.keys import DIGEST_BYTES
+from raysim.core.windows import inside_one, spread
+from raysim.corpus.line_digests import Digests, digest_lines, digest_windows, from_binary, to_binary
 from raysim.corpus.lines import significant_lines
-from raysim.inference.prompts import open_line
-from raysim.matching.line_index import (
-    DIGEST_BYTES,
-    Digests,
-    LineIndex,
-    digest_lines,
-    digest_windows,
-    from_binary,
-    to_binary,
-)
+from raysim.inference.prompts import continued_lines, open_line
+from raysim.matching.line_index import LineIndex
 from raysim.matching.truths import lines_to_come
-from raysim.matching.windows import inside_one, spread
 from raysim.tables.schemas.generations import MATCHES, SAMPLES
 
 CONTEXT_SCHEMA = pa.schema(
@@ -104,13 +98,10 @@ def _gather(generations: pa.Table, contexts: Mapping[str, Mapping[str, Any]], se
         row = contexts[prompt]
         context = row["context"]
         texts.append(row["line"] + text)
-        sample_lines, numbers = significant_lines(texts[-1])
+        sample_lines, _, first_is_prompts = continued_lines(row["line"], row["cut"], text)
         before += context
         lines += sample_lines
         is_context += [True] * len(context) + [False] * len(sample_lines)
-        # The line in which the continuation begins is the prompt's if all of its characters are.
-        first = text.partition("\n")[0].removeprefix(row["cut"])
-        first_is_prompts = bool(numbers) and numbers[0] == 1 and not first.strip()
         own_generated = [True] * len(sample_lines)
         if first_is_prompts:
             own_generated[0] = False

@@ -14,25 +14,23 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raysim.core.keys import DIGEST_BYTES
+from raysim.core.windows import Mask, inside_one, spread
 from raysim.corpus.files import SourceFile
-from raysim.corpus.lines import significant_lines
-from raysim.inference.prompts import FROM_TRAINING
-from raysim.matching.line_index import (
-    DIGEST_BYTES,
+from raysim.corpus.line_digests import (
+    DigestedFiles,
     Digests,
-    LineIndex,
-    digest_files,
+    digest_batches,
     digest_lines,
     digest_windows,
-    distinct,
-    find,
     from_binary,
 )
-from raysim.matching.windows import inside_one, spread
+from raysim.corpus.lines import significant_lines
+from raysim.inference.prompts import FROM_TRAINING
+from raysim.matching.line_index import LineIndex, distinct, find
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS
 
 OVERLAP_VERSION = 1
@@ -53,8 +51,6 @@ SEEN_SCHEMA = pa.schema(
     ]
 )
 
-Mask = npt.NDArray[np.bool_]
-
 
 def groups_of(organizations: Sequence[str]) -> list[tuple[str, ...]]:
     """Every set of organizations but the empty one, small ones first; of more than `MANY` each alone, and all."""
@@ -63,20 +59,19 @@ def groups_of(organizations: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 class _Windows:
-    """The windows of one organization's training split, and which of its lines they cover."""
+    """The windows of some files of an organization's training split, and which of their lines they cover."""
 
-    def __init__(self, files: Iterable[SourceFile], min_lines: int, secret: bytes) -> None:
-        digested = digest_files(files, secret)
+    def __init__(self, digested: DigestedFiles, min_lines: int) -> None:
         self._min_lines = min_lines
         self.num_lines = len(digested.digests)
         self.digests = digest_windows(digested.digests, min_lines)
         self._inside = inside_one(digested.starts, min_lines)
 
     def found_in(self, indexes: Iterable[LineIndex]) -> Mask:
-        """Windows that occur in any of `indexes`."""
+        """Windows that occur in what is trained on, of any of `indexes`."""
         found = np.zeros(len(self.digests), dtype=np.bool_)
         for index in indexes:
-            found |= index.places(self.digests)[1] > 0
+            found |= index.trained_counts(self.digests) > 0
         return found & self._inside
 
     def among(self, digests: Digests) -> Mask:
@@ -110,20 +105,20 @@ def seen_rows(
         a table of `SEEN_SCHEMA`, a row for each of the `groups_of` the others: of ``lines`` significant lines
         those ``seen`` by a model that was trained on them, and of these the ones that are ``public``.
     """
-    windows = _Windows(files, min_lines, secret)
-    public = windows.lines(windows.found_in([reference] if reference is not None else []))
-    rows = []
-    for group in groups_of([name for name in indexes if name != organization]):
-        seen = windows.lines(windows.found_in(indexes[name] for name in group))
-        rows.append(
-            {
-                "organization": organization,
-                "others": list(group),
-                "lines": windows.num_lines,
-                "seen": int(seen.sum()),
-                "public": int((seen & public).sum()),
-            }
-        )
+    groups = groups_of([name for name in indexes if name != organization])
+    num_lines, counts = 0, np.zeros((len(groups), 2), dtype=np.int64)
+    for digested in digest_batches(files, secret):
+        windows = _Windows(digested, min_lines)
+        num_lines += windows.num_lines
+        public = windows.lines(windows.found_in([reference] if reference is not None else []))
+        held = {name: windows.found_in([index]) for name, index in indexes.items() if name != organization}
+        for count, group in zip(counts, groups, strict=True):
+            seen = windows.lines(np.logical_or.reduce([held[name] for name in group]))
+            count += seen.sum(), (seen & public).sum()
+    rows = [
+        {"organization": organization, "others": list(group), "lines": num_lines, "seen": seen, "public": public}
+        for group, (seen, public) in zip(groups, counts.tolist(), strict=True)
+    ]
     return pa.Table.from_pylist(rows, schema=SEEN_SCHEMA)
 
 
@@ -185,26 +180,23 @@ def emission_rows(
         windows of what it was trained on, those ``emitted`` in windows that it wrote, those ``foreseen`` in windows
         that it wrote and had seen, which are at most ``seen``, and those emitted that are ``public``.
     """
-    windows = _Windows(files, min_lines, secret)
-    held = {name: windows.found_in([index]) for name, index in indexes.items()}
-    public = windows.lines(windows.found_in([reference] if reference is not None else []))
-    tables = []
-    for model in written:
-        seen = np.zeros(len(windows.digests), dtype=np.bool_)
-        for name in model.trained_on:
-            seen |= held[name]
-        own = windows.among(model.windows)
-        emitted = windows.lines(own)
-        row = {
-            "owner": owner,
-            "lines": windows.num_lines,
-            "seen": int(windows.lines(seen).sum()),
-            "emitted": int(emitted.sum()),
-            "foreseen": int(windows.lines(own & seen).sum()),
-            "public": int((emitted & public).sum()),
-        }
-        tables.append(pa.Table.from_pylist([row], schema=EMISSIONS_SCHEMA))
-    return tables
+    rows = [dict.fromkeys(("lines", "seen", "emitted", "foreseen", "public"), 0) for _ in written]
+    for digested in digest_batches(files, secret):
+        windows = _Windows(digested, min_lines)
+        held = {name: windows.found_in([index]) for name, index in indexes.items()}
+        public = windows.lines(windows.found_in([reference] if reference is not None else []))
+        for row, model in zip(rows, written, strict=True):
+            seen = np.zeros(len(windows.digests), dtype=np.bool_)
+            for name in model.trained_on:
+                seen |= held[name]
+            own = windows.among(model.windows)
+            emitted = windows.lines(own)
+            row["lines"] += windows.num_lines
+            row["seen"] += int(windows.lines(seen).sum())
+            row["emitted"] += int(emitted.sum())
+            row["foreseen"] += int(windows.lines(own & seen).sum())
+            row["public"] += int((emitted & public).sum())
+    return [pa.Table.from_pylist([{"owner": owner, **row}], schema=EMISSIONS_SCHEMA) for row in rows]
 
 
 def copies_by_organization(facts: pa.Table, truths: pa.Table, indexes: Mapping[str, LineIndex]) -> pa.Table:
@@ -227,7 +219,7 @@ def copies_by_organization(facts: pa.Table, truths: pa.Table, indexes: Mapping[s
     """
     valid = np.array(truths["window"].is_valid().to_pylist(), dtype=np.bool_)
     digests = from_binary(window or bytes(DIGEST_BYTES) for window in truths["window"].to_pylist())
-    places = {name: index.places(digests)[1].astype(np.int32) for name, index in indexes.items()}
+    places = {name: index.trained_counts(digests).astype(np.int32) for name, index in indexes.items()}
     whole = np.array(
         [
             kind not in FROM_TRAINING or bool(places[organization][i])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raysim.matching.units import Mask, Positions
+from raysim.core.windows import Mask, Positions
 
 Ids = npt.NDArray[np.int32]
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raysim.core.windows import inside_one, spread
+from raysim.corpus.line_digests import digest_lines, digest_windows
 from raysim.corpus.lines import LineRules, significant_lines
-from raysim.matching.line_index import LineIndex, digest_lines, digest_windows
-from raysim.matching.windows import inside_one, spread
+from raysim.matching.line_index import LineIndex
 
 STUDY_COUNTS_VERSION = 1
 """Numerics version; part of the recipe."""

@@ -5,15 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from raysim.core.keys import DIGEST_BYTES
+from raysim.corpus.line_digests import digest_lines, digest_windows, from_binary, to_binary
 from raysim.corpus.lines import significant_lines
-from raysim.matching.line_index import (
-    DIGEST_BYTES,
-    LineIndex,
-    digest_lines,
-    digest_windows,
-    from_binary,
-    to_binary,
-)
+from raysim.matching.line_index import LineIndex
 from raysim.tables.schemas.generations import PROMPTS
 
 WINDOW_SCHEMA = pa.schema([("prompt", pa.string()), ("window", pa.binary(DIGEST_BYTES))])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Positions = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+from raysim.core.windows import Positions
+
 Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 32

@@ -16,13 +16,16 @@ from raysim.core.settings import Settings
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.files import SourceFile
 from raysim.corpus.planted_functions import PlantSettings
+from raysim.corpus.preparation_settings import Domain
+from raysim.corpus.sequence_canaries import SequenceCanarySettings
 from raysim.corpus.tokenizer import CodeTokenizer
 from raysim.inference.settings import Numerics, Sampling
 from raysim.measures.when import wanted
-from raysim.organizations.organization import DataPolicy
+from raysim.organizations.data_policy import DataPolicy
 from raysim.simulation.executor import TrainedModel
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
+from raysim.store.model_scores import ModelScores
 from raysim.store.store import Store
 from raysim.tables.results import Results
 from raysim.tables.spec import TableSpec
@@ -44,11 +47,15 @@ class MeasureScope:
         trainer: settings of training.
         canaries: planted in training splits; None: there are none.
         plants: functions planted there; None: there are none.
+        sequence_canaries: whole sequences planted there; None: there are none.
+        domain: what files hold.
     """
 
     trainer: TrainerSettings
     canaries: CanarySettings | None
     plants: PlantSettings | None = None
+    sequence_canaries: SequenceCanarySettings | None = None
+    domain: Domain = "code"
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class EvalContext:
         plants: functions planted in training splits.
         base_references: the references that a base is trained on; empty without one.
         measures: settings of all measures that the experiment asks for, by name.
+        sequence_canaries: planted beside training sequences.
     """
 
     run: RunContext
@@ -78,6 +86,7 @@ class EvalContext:
     plants: PlantSettings | None = None
     base_references: tuple[SourceFile, ...] = ()
     measures: Mapping[str, Settings] = field(default_factory=dict)
+    sequence_canaries: SequenceCanarySettings | None = None
 
     def at(self, run: RunContext) -> "EvalContext":
         """The same at another seed."""
@@ -173,6 +182,10 @@ class GenerationMeasure(Protocol):
         """Has models give the answers that are not there yet."""
         ...
 
+    async def compare(self, models: Mapping[Key, TrainedModel], tasks: BatchedTasks, /) -> None:
+        """Says what the answers of these models show, where somebody wants to know before the run has ended."""
+        ...
+
     async def tables(
         self, models: Mapping[Key, TrainedModel], reached: Sequence[TrainedModel], /
     ) -> Mapping[str, Sequence[pa.Table]]:
@@ -187,6 +200,13 @@ class GenerationMeasure(Protocol):
     def models_at_once(self) -> int:
         """Models that one batch job holds."""
         ...
+
+
+def scores_of(model: TrainedModel, organization: str, values: Mapping[str, float]) -> ModelScores:
+    """Scores of a model at an organization, for observers."""
+    run, checkpoint = model.strategy_run, model.checkpoint
+    moment, index = checkpoint.moment, checkpoint.index
+    return ModelScores(checkpoint.model, model.name, run.name, run.context.seed, moment, index, organization, values)
 
 
 @dataclass(frozen=True)
@@ -305,6 +325,11 @@ class Measure:
         """Work at the organizations about a model that is measured. Called once a model, in planning as in a run."""
         del context, checkpoint
         return ()
+
+    def scores(self, task: ClientTask, result: pa.Table) -> Mapping[str, float]:
+        """Of what a task of `tasks` found, what is shown while the run goes on, by name; no table depends on it."""
+        del task, result
+        return {}
 
     def generations(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[PlannedEvaluation]:
         """Work of `generation` that will read a model."""

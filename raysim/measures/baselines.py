@@ -103,7 +103,7 @@ def baselines(
     tokenizer, files = organization.tokenizer, organization.corpus.valid
     valid = [_stream(source, organization) for source in files]
     tokens, num_bytes = sum(len(stream) - 1 for stream in valid), sum(source.num_bytes for source in files)
-    own = organization.training_sequences().reshape(-1)
+    own = organization.packed.sequences.reshape(-1)
     from_base = [_stream(source, organization) for source in public]
     data = {"own": [own]} if not others else {"together": [own, *(part.reshape(-1) for part in others)]}
     data |= {f"base + {name}": [*from_base, *streams] for name, streams in data.items() if public}

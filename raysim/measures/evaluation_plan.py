@@ -9,7 +9,7 @@ from raysim.simulation.planner import Plan, PlannedModel
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.store.store import Store
-from raysim.tasks.kinds import TRAIN
+from raysim.tasks.kinds import FISHER, TRAIN
 
 
 def plan_evaluation(measures: Sequence[Measure], context: EvalContext, plan: Plan) -> dict[Key, PlannedEvaluation]:
@@ -40,6 +40,7 @@ def pending_work(
     tokens = {kind.name: 0 for kind in work_kinds().values() if kind.passes}
     pieces = dict(tokens)
     planned = [(key, TRAIN.name, stage.num_tokens) for key, stage in plan.unique_stages().items()]
+    planned += [(key, FISHER.name, count) for key, count in plan.importances.items()]
     planned += [(key, evaluation.recipe["kind"], evaluation.tokens) for key, evaluation in evaluations.items()]
     for key, kind, count in planned:
         if not store.has(key):

@@ -6,7 +6,7 @@ more than ``log2(n)``, which one in n secrets reaches by chance alone. The paper
 canaries included; here these are left out. It says nothing of how a secret could be drawn out of the model.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from math import log, log2
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from raysim.core.keys import Key, seed_of, versions_of
@@ -28,6 +29,7 @@ from raysim.measures.when import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
+from raysim.store.model_scores import EXPOSURE
 from raysim.tables.schemas.audits import CANARIES
 from raysim.tasks.kinds import WorkKind
 from raysim.tasks.task import TaskOutput
@@ -86,6 +88,10 @@ class Exposure(Measure):
         for name in context.organizations:
             if context.canaries and context.canaries.planted_in(name):
                 yield exposure_task(context, checkpoint.model, name, self.settings)
+
+    def scores(self, task: ClientTask, result: pa.Table) -> Mapping[str, float]:
+        planted = result.filter(pc.field("repeats") > 0)["exposure"].to_pylist()
+        return {EXPOSURE: float(np.mean(planted))} if planted else {}
 
 
 def exposure_task(context: EvalContext, model: Key, organization: str, settings: ExposureSettings) -> ClientTask:

@@ -1,10 +1,12 @@
 """Having models generate, for whichever measure asks: the step of a batch job, and the job."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from raysim.corpus.languages import language_of
 from raysim.inference.numerics import numerics_of
 from raysim.inference.settings import Numerics, Precision, Sampling
 from raysim.simulation.run_context import RunContext
@@ -14,6 +16,7 @@ from raysim.training.libraries import load_transformers
 from raysim.training.process_memory import oom_hint
 
 if TYPE_CHECKING:
+    from raysim.inference.output_filter import OutputFilter
     from raysim.organizations.organization import ModelSpec
 
 
@@ -30,8 +33,10 @@ class GenerateStep:
         weights: flat weights by model key, or references to them, each fetched when its work comes.
         prompts: by organization the batches of its prompts, or references to them; columns:
             `raysim.measures.memorization.prompts.PROMPT_SCHEMA`.
-        judge: says of a function prompt with its continuation whether it parses.
+        judge: says of a Python function's prompt with its continuation whether it parses; None: that is not asked.
         section: of the experiment that `settings` come from.
+        filter_by: an output filter, still without owners; None: there is none.
+        filters: of each owner, or references to them.
     """
 
     def __init__(
@@ -44,15 +49,19 @@ class GenerateStep:
         seeds: Mapping[str, int],
         weights: Mapping[str, Any],
         prompts: Mapping[str, list[pa.Table]],
-        judge: Callable[[str], bool],
+        judge: Callable[[str], bool] | None,
         section: str = "measure.memorization",
+        filter_by: "OutputFilter | None" = None,
+        filters: Mapping[str, Any] | None = None,
     ) -> None:
         load_transformers()
         from raysim.inference.engine import Generator
         from raysim.training.models import build_model
 
         model = build_model(spec.settings, spec.vocab_size, spec.bos_id, spec.context)
-        self._generator = Generator(model, fetch(tokenizer), settings, threads, numerics=numerics)
+        if filter_by:
+            filter_by = replace(filter_by, owners={name: fetch(one) for name, one in (filters or {}).items()})
+        self._generator = Generator(model, fetch(tokenizer), settings, threads, "cpu", numerics, filter_by)
         self._seeds = seeds
         self._weights = weights
         self._prompts = prompts
@@ -77,14 +86,23 @@ class GenerateStep:
         return pa.concat_tables(tables)
 
     def _parses(self, prompts: pa.Table, answers: pa.Table) -> list[bool | None]:
-        """For functions whether prompt and continuation parse; null for prompts that begin and end anywhere."""
-        kinds = dict(zip(prompts["prompt"].to_pylist(), prompts["kind"].to_pylist(), strict=True))
+        """For functions whether prompt and continuation parse; null for prompts that begin and end anywhere.
+
+        So it is of functions in other languages than Python, which nobody parses here.
+        """
+        files = prompts["file"].to_pylist() if "file" in prompts.column_names else [""] * len(prompts)
+        asked = {
+            prompt: kind != "prefix" and language_of(path) == "python"
+            for prompt, kind, path in zip(
+                prompts["prompt"].to_pylist(), prompts["kind"].to_pylist(), files, strict=True
+            )
+        }
         texts = dict(zip(prompts["prompt"].to_pylist(), prompts["text"].to_pylist(), strict=True))
         verdicts: list[bool | None] = []
         for answer in answers.select(["prompt", "text"]).to_pylist():
             prompt = answer["prompt"]
             whole = texts[prompt] + answer["text"]
-            verdicts.append(None if kinds[prompt] == "prefix" else self._judge(whole))
+            verdicts.append(self._judge(whole) if self._judge and asked[prompt] else None)
         return verdicts
 
 

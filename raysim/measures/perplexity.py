@@ -8,7 +8,7 @@ tokenizers. Neither says whether generated code works.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from raysim.measures.when import CheckpointKinds
 from raysim.organizations.organization import ModelSpec, Organization
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
+from raysim.store.model_scores import LOSS
 from raysim.tables.schemas.runs import LOSSES
 from raysim.tasks.kinds import WorkKind
 from raysim.tasks.task import TaskOutput
@@ -78,12 +79,28 @@ class Perplexity(Measure):
             if "test" in stats.splits:
                 held_out.append("test")
             for split in held_out:
-                recipe = scoring_recipe(run, checkpoint.model, name, batch_size, split)
-                arguments = (run.spec, run.trainer.sequence_length, batch_size, run.trainer.threads, split)
-                tokens = stats.splits[split]["tokens"]
-                yield ClientTask("losses", name, "files", recipe, score_at, arguments, tokens, columns={"split": split})
+                yield held_out_task(run, checkpoint.model, name, batch_size, split)
             if self.settings.training_sequences:
                 yield training_task(run, checkpoint.model, name, self.settings)
+
+    def scores(self, task: ClientTask, result: pa.Table) -> Mapping[str, float]:
+        tokens = sum(result["tokens"].to_pylist())
+        return {LOSS: sum(result["nats"].to_pylist()) / tokens} if task.columns["split"] == "valid" and tokens else {}
+
+
+def held_out_task(context: RunContext, model: Key, organization: str, batch_size: int, split: HeldOut) -> ClientTask:
+    """Measures the loss of `model` on one organization's validation or test split."""
+    trainer, stats = context.trainer, context.client_stats[organization]
+    return ClientTask(
+        "losses",
+        organization,
+        "files",
+        scoring_recipe(context, model, organization, batch_size, split),
+        score_at,
+        (context.spec, trainer.sequence_length, batch_size, trainer.threads, split),
+        stats.splits[split]["tokens"],
+        columns={"split": split},
+    )
 
 
 def training_task(context: RunContext, model: Key, organization: str, settings: PerplexitySettings) -> ClientTask:
@@ -188,7 +205,7 @@ def training_loss(
     """
     import torch
 
-    sequences = organization.training_sequences()
+    sequences = organization.packed.sequences
     seed = seed_of(split_seed, "training losses", organization.corpus.train_fingerprint)
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(sequences))
     sample = sequences[np.sort(order[:num_sequences])]

@@ -55,8 +55,8 @@ def vocabularies_at(
 ) -> dict[bytes, Vocabulary]:
     """A client function that gives the keyed words of the files called `names`."""
     near, wanted = sketcher(preparation_context.preparation, preparation_context.split_seed, secret), set(names)
-    texts = {name_of(source.text, secret): source.text for source in organization.candidates(preparation_context)}
-    return {name: keyed_vocabulary(texts[name], secret, near) for name in sorted(wanted)}
+    found = {name_of(source.text, secret): source for source in organization.candidates(preparation_context)}
+    return {name: keyed_vocabulary(found[name].text, secret, near) for name in sorted(wanted)}
 
 
 async def compare(

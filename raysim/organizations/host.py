@@ -11,7 +11,9 @@ from typing import Any
 
 from raysim.core.errors import RunError
 from raysim.corpus.deduplication import Excluded
-from raysim.organizations.organization import ClientStats, Organization, OrganizationSettings, PreparationContext
+from raysim.organizations.client_stats import ClientStats
+from raysim.organizations.organization import Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 from raysim.training.model_host import ModelMemory
 
 HELD_BYTES = 64_000_000

@@ -1,85 +1,45 @@
-"""Clients: an organization, which alone holds its files, and a pooled organization, which was given sequences.
+"""An organization: a plain class, which alone holds its files. A backend makes an actor of it, or calls it here."""
 
-Both are plain classes. A backend makes actors of them, or calls them in this process.
-"""
-
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydantic
 
 from raysim.core.errors import BoundaryError, InputError
-from raysim.core.settings import Settings, Size
+from raysim.core.keys import key_of
+from raysim.core.spool import Spool
 from raysim.corpus.canaries import CanarySettings, plant
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.deduplication import Excluded
-from raysim.corpus.diversity import Spectrum, line_spectrum, num_lines
+from raysim.corpus.diversity import line_spectrum
 from raysim.corpus.duplicates import duplicate_lines
+from raysim.corpus.file_licences import find_licences, only_agreed
 from raysim.corpus.files import SourceFile
+from raysim.corpus.languages import languages_of
 from raysim.corpus.lines import significant_lines
 from raysim.corpus.packing import load_packed, pack, packing_key, packing_seed, store_packed, tokenize_files
 from raysim.corpus.part_reading import forget_parts, read_part
-from raysim.corpus.partition import KNOWN_COLUMNS, PartitionSettings
 from raysim.corpus.planted_functions import PlantSettings, plant_functions
-from raysim.corpus.preparation import PreparationSettings, candidates, prepare
+from raysim.corpus.preparation import candidates, prepare
+from raysim.corpus.preparation_settings import PreparationSettings
+from raysim.corpus.prose import as_prose
+from raysim.corpus.sequence_canaries import SequenceCanaries, SequenceCanarySettings, draw_sequence_canaries
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
+from raysim.corpus.token_cache import TokenCache, encode_files
 from raysim.corpus.tokenizer import CodeTokenizer
+from raysim.organizations.client_stats import ClientStats
 from raysim.organizations.private_folder import private_folder
+from raysim.organizations.settings import OrganizationSettings
+from raysim.organizations.training_client import TrainingClient
 from raysim.organizations.training_folder import training_folder
-from raysim.training.model_host import ModelHost, ModelMemory
+from raysim.training.model_host import ModelMemory
 from raysim.training.model_host import ModelSpec as ModelSpec  # re-exported for measures
-from raysim.training.rank_worker import train_here
-from raysim.training.ranks import NO_RANK_LAUNCHER, RankLauncher
-from raysim.training.request import Event, TrainRequest, Update, reads_folder
-from raysim.training.upload import to_send
-from raysim.training.weights import Flat
-
-
-class DataPolicy(Settings):
-    """What an organization has agreed to."""
-
-    share: Literal["data", "weights"] = pydantic.Field(
-        default="weights",
-        description="data: its code may be pooled with others'; weights: only weights and counts leave",
-    )
-    licences: tuple[str, ...] | None = pydantic.Field(
-        default=None,
-        description="licences under which models may repeat its code, as its source states them; unset: not judged",
-    )
-    evidence: bool = pydantic.Field(
-        default=False,
-        description="whether lines of its code that models repeat may be in what is published (report --bundle)",
-    )
-
-
-class OrganizationSettings(Settings):
-    """One organization of an experiment."""
-
-    source: SourceSettings
-    partition: PartitionSettings | None = pydantic.Field(
-        default=None, description="its source is dealt to several organizations; unset: it has all of it"
-    )
-    held_out: SourceSettings | None = pydantic.Field(
-        default=None, description="code that nobody trains on, for its validation split; unset: drawn from source"
-    )
-    limit: Size | None = pydantic.Field(default=None, description="at most this much code is kept, for example 40 KB")
-    agreement: DataPolicy = DataPolicy()
-
-    @pydantic.model_validator(mode="after")
-    def _columns_are_known(self) -> "OrganizationSettings":
-        column = self.partition.column if self.partition else None
-        if column and column.of_records and self.source.files is None and self.source.hub is None:
-            raise ValueError(
-                f"partition: no column {column.name!r}; of this source there are {', '.join(KNOWN_COLUMNS)}"
-            )
-        return self
 
 
 @dataclass(frozen=True)
@@ -97,101 +57,7 @@ class PreparationContext:
     canaries: CanarySettings | None = None
     plants: PlantSettings | None = None
     excluded: Excluded | None = None
-
-
-@dataclass(frozen=True)
-class ClientStats:
-    """What an organization sends about its corpus: counts and fingerprints, no content.
-
-    Attributes:
-        train_fingerprint: names the training split, and how much of each of its files is trained on.
-        splits: for ``train``, ``valid`` and, where one is asked for, ``test``: ``files``, ``bytes``, ``lines``,
-            ``tokens``, ``sequences``.
-        drops: ``reason``, ``files``, ``bytes`` for everything that was left out.
-        licences: files by stated licence.
-        duplicate_lines: significant training lines that occur in more than one place of the organization.
-        line_spectrum: pairs of a count and the number of distinct significant training lines that occur so often.
-        test_fingerprint: empty without a test split.
-    """
-
-    organization: str
-    train_fingerprint: str
-    valid_fingerprint: str
-    splits: dict[str, dict[str, int]]
-    drops: tuple[dict[str, Any], ...]
-    licences: dict[str, int]
-    duplicate_lines: int
-    line_spectrum: Spectrum
-    test_fingerprint: str = ""
-
-    @property
-    def sequences(self) -> int:
-        """Packed training sequences."""
-        return self.splits["train"]["sequences"]
-
-    @property
-    def tokens(self) -> int:
-        """Training tokens, those in the dropped tail too."""
-        return self.splits["train"]["tokens"]
-
-    @property
-    def stream_tokens(self) -> int:
-        """Training tokens with the BOS of each file."""
-        return self.tokens + self.splits["train"]["files"]
-
-    @property
-    def duplicate_share(self) -> float:
-        """Duplicate lines over all significant training lines."""
-        return self.duplicate_lines / num_lines(self.line_spectrum)
-
-
-class TrainingClient(ModelHost, ABC):
-    """A client: it has training sequences, and trains on them."""
-
-    @abstractmethod
-    def training_sequences(self) -> npt.NDArray[np.int32]:
-        """Token ids ``[num_sequences, sequence_length]``."""
-
-    def train(
-        self, request: TrainRequest, weights: Flat, launcher: RankLauncher = NO_RANK_LAUNCHER
-    ) -> Iterator[Event | Flat]:
-        """Trains on this client's sequences, here or with ranks that `launcher` starts.
-
-        The weights of the update, float32 ``[num_parameters]``, come before it as an item of their own, so that they
-        can be handed on by themselves; in the form that the request names, of which nothing else leaves the client.
-
-        Args:
-            request: without sequences and weights.
-            weights: to start from, an argument of its own so that Ray hands them over without a copy.
-            launcher: of ranks, where the settings need any.
-        """
-        request = request.at_client(self.training_sequences()[: request.task.num_sequences], weights)
-        settings = request.task.settings
-        with ExitStack() as stack:
-            if reads_folder(settings.backend):
-                request = replace(request, folder=stack.enter_context(self.training_folder(request.sequences)))
-            for event in launcher.train(request) if launcher.wanted(settings) else train_here(self, request):
-                if isinstance(event, Update):
-                    event = to_send(request, event)
-                    yield event.weights
-                    event = replace(event, weights=np.empty(0, np.float32))
-                yield event
-
-    def training_folder(self, sequences: npt.NDArray[np.int32]) -> AbstractContextManager[Path]:
-        """Writes what a stage trains on to a folder that lasts as long as the stage; `sequences` are all there is."""
-        return training_folder(None, sequences)
-
-
-class PooledOrganization(TrainingClient):
-    """Organizations that have pooled their sequences: the client of centralized training."""
-
-    def __init__(self, name: str, sequences: Sequence[npt.NDArray[np.int32]]) -> None:
-        super().__init__(name)
-        self._sequences = np.concatenate(list(sequences))
-
-    def training_sequences(self) -> npt.NDArray[np.int32]:
-        """The sequences of all organizations, one after the other; batches mix them."""
-        return self._sequences
+    sequence_canaries: SequenceCanarySettings | None = None
 
 
 class Organization(TrainingClient):
@@ -222,6 +88,8 @@ class Organization(TrainingClient):
         self._reading: SourceReading | None = None
         self._corpus: Corpus | None = None
         self._packed: Packed | None = None
+        self._sequence_canaries: SequenceCanaries | None = None
+        self._sequences: npt.NDArray[np.int32] | None = None
         self._tokenizer: CodeTokenizer | None = None
         self._stats: ClientStats | None = None
 
@@ -244,7 +112,7 @@ class Organization(TrainingClient):
         Raises:
             BoundaryError: the agreement does not share data.
         """
-        self._require_sharing("pool its code with others' (centralized)")
+        self._require_sharing("pool its code with others' (centralized, replay)")
         return np.array(self.training_sequences()[:count])
 
     def share_files(self) -> list[npt.NDArray[np.int32]]:
@@ -262,7 +130,11 @@ class Organization(TrainingClient):
 
     def candidates(self, preparation_context: PreparationContext) -> list[SourceFile]:
         """The files that its preparation chooses from, for functions that compare them with those of others."""
-        return candidates(self._read(), preparation_context.preparation, preparation_context.split_seed)
+        return candidates(
+            self._read(preparation_context.preparation),
+            preparation_context.preparation,
+            preparation_context.split_seed,
+        )
 
     def prepare(self, preparation_context: PreparationContext) -> ClientStats:
         """Reads, filters and splits the corpus, plants canaries, packs it, once; gives counts and fingerprints.
@@ -272,37 +144,42 @@ class Organization(TrainingClient):
         """
         tokenizer = self._tokenizer = preparation_context.tokenizer
         assert tokenizer is not None, "it is trained before"
-        corpus = self._filter_and_split(preparation_context, lambda text: len(tokenizer.encode(text)))
+        tokens = TokenCache(tokenizer, Spool(self.folder))  # of its own, which goes with it
+        corpus = self._filter_and_split(preparation_context, tokens.num_tokens, tokens.encode_batch)
         try:
             if preparation_context.canaries and preparation_context.canaries.planted_in(self.name):
                 corpus = plant(corpus, preparation_context.canaries, preparation_context.split_seed)
             if preparation_context.plants and preparation_context.plants.planted_in(self.name):
                 corpus = plant_functions(corpus, preparation_context.plants, preparation_context.split_seed)
-            self._packed = self._pack(corpus, tokenizer, preparation_context)
+            self._packed = self._pack(corpus, tokens, preparation_context)
+            audited = self._plant_sequences(tokenizer, preparation_context)
         except InputError as error:
             raise InputError(f"organizations.{self.name}: {error}") from None
         self._corpus, self._reading = corpus, None
-        duplicated, _ = duplicate_lines(corpus.train, preparation_context.min_lines)
+        duplicated, _ = duplicate_lines(corpus.train, preparation_context.min_lines, self.folder)
         self._stats = ClientStats(
             organization=self.name,
-            train_fingerprint=corpus.trained_fingerprint,
+            train_fingerprint=key_of({**audited, "files": corpus.trained_fingerprint})
+            if audited
+            else corpus.trained_fingerprint,
             valid_fingerprint=corpus.valid_fingerprint,
             splits={
                 "train": _count(corpus.train)
                 | {"tokens": sum(end - start for _, start, end in self._packed.file_spans)}
-                | {"sequences": len(self._packed.sequences)},
-                "valid": _count_held_out(corpus.valid, tokenizer),
+                | {"sequences": len(self.training_sequences())},
+                "valid": _count_held_out(corpus.valid, tokens),
                 **(
-                    {"test": _count_held_out(corpus.test, tokenizer)}
-                    if preparation_context.preparation.split.test
-                    else {}
+                    {"test": _count_held_out(corpus.test, tokens)} if preparation_context.preparation.split.test else {}
                 ),
             },
             drops=tuple(drop.to_json() for drop in corpus.drops),
             licences=dict(Counter(f.licence or "not stated" for f in corpus.train)),
             duplicate_lines=duplicated,
-            line_spectrum=line_spectrum(corpus.train),
+            line_spectrum=line_spectrum(corpus.train, self.folder),
             test_fingerprint=corpus.test_fingerprint,
+            redactions=tuple(row.to_json() for row in corpus.redactions),
+            languages=languages_of((*corpus.train, *corpus.valid)),
+            obfuscations=tuple(row.to_json() for row in corpus.obfuscations),
         )
         return self._stats
 
@@ -316,8 +193,8 @@ class Organization(TrainingClient):
     def held_bytes(self) -> int:
         """Of code in memory."""
         corpus = self._corpus
-        files = (*corpus.train, *corpus.valid, *corpus.test) if corpus else ()
-        return sum(source.num_bytes for source in (*files, *(self._reading.files if self._reading else ())))
+        files = (*corpus.owned, *corpus.valid, *corpus.test) if corpus else ()
+        return sum(source.held_bytes for source in (*files, *(self._reading.files if self._reading else ())))
 
     @property
     def corpus(self) -> Corpus:
@@ -338,58 +215,98 @@ class Organization(TrainingClient):
         return self._tokenizer
 
     def training_sequences(self) -> npt.NDArray[np.int32]:
-        """Token ids ``[num_sequences, sequence_length]``, memory-mapped."""
-        return self.packed.sequences
+        """Token ids ``[num_sequences, sequence_length]``, memory-mapped; with sequence canaries, behind the others, a
+        copy."""
+        return self.packed.sequences if self._sequences is None else self._sequences
+
+    @property
+    def sequence_canaries(self) -> SequenceCanaries:
+        """Those that it has, put in or not."""
+        assert self._sequence_canaries is not None, "it has some, and prepare() comes first"
+        return self._sequence_canaries
 
     def training_folder(self, sequences: npt.NDArray[np.int32]) -> AbstractContextManager[Path]:
         """As for all clients, in the organization's private folder; with the files that `sequences` begin, as texts."""
-        begins = self.packed.begins
-        files = [source for source in self.corpus.train if begins[source.path] < sequences.size]
-        private = private_folder(self._base, self._private, self.name)
-        return training_folder(private, sequences, files, self.tokenizer)
+        begins, end = self.packed.begins, min(sequences.size, self.packed.sequences.size)  # canaries are in no file
+        files = [source for source in self.corpus.train if begins[source.path] < end]
+        return training_folder(self.folder, sequences, files, self.tokenizer)
 
-    def _read(self) -> SourceReading:
+    @cached_property
+    def _spool(self) -> Spool:
+        """Where its texts are that do not fit into memory."""
+        return Spool(self.folder)
+
+    @property
+    def folder(self) -> Path:
+        """Its private folder on this machine."""
+        return private_folder(self._base, self._private, self.name)
+
+    def _read(self, preparation: PreparationSettings) -> SourceReading:
         if self._reading is None:
             if partition := self._settings.partition:
-                try:
-                    self._reading = read_part(self._settings.source, partition, self._base)
-                except InputError as error:
-                    raise InputError(f"organizations.{self.name}.{error}") from None
+                source, where = self._settings.source, f"organizations.{self.name}."
+                reading = read_part(source, partition, self._base, self._spool, preparation.find_licences, where)
+                self._reading = self._agreed(reading, preparation)
             else:
-                self._reading = self._read_from(self._settings.source, "source")
+                self._reading = self._read_from(self._settings.source, "source", preparation)
         return self._reading
 
-    def _read_from(self, source: SourceSettings, setting: str) -> SourceReading:
+    def _read_from(self, source: SourceSettings, setting: str, preparation: PreparationSettings) -> SourceReading:
         try:
-            return read_source(source, self._base)
+            reading = read_source(source, self._base, spool=self._spool)
         except InputError as error:
             raise InputError(f"organizations.{self.name}.{setting}: {error}") from None
+        return self._agreed(find_licences(reading, preparation.find_licences, source.folder(self._base)), preparation)
 
-    def _filter_and_split(self, preparation_context: PreparationContext, count_tokens: Callable[[str], int]) -> Corpus:
-        held_out = self._settings.held_out
+    def _agreed(self, reading: SourceReading, preparation: PreparationSettings) -> SourceReading:
+        """What was read, or its prose, without files of which the agreement allows to make no use."""
+        agreed = only_agreed(reading, self.agreement.train_on)
+        return as_prose(agreed, self._spool) if preparation.domain == "text" else agreed
+
+    def _filter_and_split(
+        self,
+        preparation_context: PreparationContext,
+        count_tokens: Callable[[str], int],
+        tokenize_ahead: Callable[[Sequence[str]], object] = tuple,
+    ) -> Corpus:
+        held_out, preparation = self._settings.held_out, preparation_context.preparation
         return prepare(
             self.name,
-            self._read(),
-            preparation_context.preparation,
+            self._read(preparation),
+            preparation,
             limit=self._settings.limit,
             split_seed=preparation_context.split_seed,
             count_tokens=count_tokens,
+            tokenize_ahead=tokenize_ahead,
             excluded=preparation_context.excluded,
-            held_out=self._read_from(held_out, "held_out") if held_out else None,
+            held_out=self._read_from(held_out, "held_out", preparation) if held_out else None,
         )
 
-    def _pack(self, corpus: Corpus, tokenizer: CodeTokenizer, preparation_context: PreparationContext) -> Packed:
+    def _pack(self, corpus: Corpus, tokens: TokenCache, preparation_context: PreparationContext) -> Packed:
         seed = packing_seed(
             preparation_context.split_seed,
             corpus.train_fingerprint,
-            tokenizer.fingerprint,
+            self.tokenizer.fingerprint,
             preparation_context.sequence_length,
         )
         cut = corpus.truncated_at
-        shard = private_folder(self._base, self._private, self.name) / packing_key(seed, cut)
+        shard = self.folder / packing_key(seed, cut)
         if not shard.exists():
-            store_packed(pack(corpus.train, tokenizer, preparation_context.sequence_length, seed, cut), shard)
+            packed = pack(corpus.train, tokens, preparation_context.sequence_length, seed, cut, self.folder)
+            store_packed(packed, shard)
         return load_packed(shard)
+
+    def _plant_sequences(self, tokenizer: CodeTokenizer, preparation_context: PreparationContext) -> dict[str, Any]:
+        """Puts sequence canaries behind the packed sequences; what names them, nothing if there are none."""
+        settings = preparation_context.sequence_canaries
+        if settings is None or not settings.planted_in(self.name):
+            return {}
+        place = self.name, preparation_context.split_seed, preparation_context.sequence_length
+        drawn = draw_sequence_canaries(settings, *place, tokenizer.vocab_size, tokenizer.bos_id)
+        self._sequence_canaries = drawn
+        self._sequences = np.concatenate([self.packed.sequences, drawn.planted])
+        self._sequences.flags.writeable = False
+        return {**settings.recipe(), "place": place, "tokenizer": tokenizer.fingerprint}
 
     def _require_sharing(self, purpose: str) -> None:
         if self.agreement.share != "data":
@@ -407,5 +324,5 @@ def _count(files: tuple[SourceFile, ...]) -> dict[str, int]:
     }
 
 
-def _count_held_out(files: tuple[SourceFile, ...], tokenizer: CodeTokenizer) -> dict[str, int]:
-    return _count(files) | {"tokens": sum(len(tokenizer.encode(f.text)) for f in files), "sequences": 0}
+def _count_held_out(files: tuple[SourceFile, ...], tokens: TokenCache) -> dict[str, int]:
+    return _count(files) | {"tokens": sum(len(ids) - 1 for ids in encode_files(files, tokens)), "sequences": 0}

@@ -9,8 +9,10 @@ from typing import Any
 
 from raysim.cluster.actor_pool import ActorPool
 from raysim.corpus.deduplication import Excluded
+from raysim.organizations.client_stats import ClientStats
 from raysim.organizations.host import OrganizationHost, check_unchanged
-from raysim.organizations.organization import ClientStats, Organization, OrganizationSettings, PreparationContext
+from raysim.organizations.organization import Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 from raysim.training.libraries import load_libraries
 
 HOST = "hosted organizations"
@@ -66,7 +68,7 @@ class OwnActors(Recruiter):
     ) -> None:
         super().__init__(pool, settings, base, private)
         for name in settings:
-            pool.register(name, lambda name=name: self._make(name))
+            pool.register(name, lambda name=name: self._make(name), settings[name].node)
 
     def warm(self) -> list[Awaitable[Any]]:
         return [self._pool.call(name, "run", load_libraries) for name in self._settings]
@@ -82,10 +84,11 @@ class OwnActors(Recruiter):
         return stats
 
     async def _make(self, name: str) -> Any:
-        actor = self._pool.backend.spawn(Organization, name, self._settings[name], self._base, self._private)
+        settings = self._settings[name]
+        actor = self._pool.backend.spawn(Organization, name, settings, self._base, self._private, node=settings.node)
         if context := self._of(name):
             stats = await self._pool.backend.call(actor, "prepare", context)
-            if self._settings[name].partition:
+            if settings.partition:
                 await self._pool.backend.call(actor, "forget_parts")
             check_unchanged(stats, self._stats.get(name))
         return actor

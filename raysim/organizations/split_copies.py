@@ -56,8 +56,8 @@ def vocabularies_at(
 ) -> dict[bytes, Vocabulary]:
     """A client function that gives the keyed words of the files called `names`."""
     near = sketcher(context.preparation, context.split_seed, secret)
-    texts = {name_of(f.text, secret): f.text for files in _sides(organization.corpus).values() for f in files}
-    return {name: keyed_vocabulary(texts[name], secret, near) for name in sorted(set(names))}
+    found = {name_of(f.text, secret): f for files in _sides(organization.corpus).values() for f in files}
+    return {name: keyed_vocabulary(found[name].text, secret, near) for name in sorted(set(names))}
 
 
 async def split_copies(
@@ -109,7 +109,7 @@ def count_copies(
 
 
 def _sides(corpus: Corpus) -> dict[_Side, tuple[SourceFile, ...]]:
-    return {"train": corpus.train, "held_out": corpus.valid + corpus.test}
+    return {"train": corpus.owned, "held_out": corpus.valid + corpus.test}
 
 
 def _suspects(signed: _Signed) -> dict[str, list[bytes]]:

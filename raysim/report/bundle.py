@@ -15,6 +15,7 @@ from raysim.core.errors import InputError, os_errors
 from raysim.core.json_lines import append_json_line
 from raysim.core.run_folder import RunFolder
 from raysim.core.yaml_files import dump_yaml
+from raysim.report.cards.data_card import write_data_cards
 from raysim.report.figure_files import figures_of, write_figures
 from raysim.report.methods import methods_page
 from raysim.report.publication import EXPERIMENT_FILE, public_log, public_manifest, public_table, showing
@@ -41,6 +42,7 @@ Results of a run of raysim {version}.
 | `results/`, `ledger.parquet` | the tables as Parquet; each column says what it means |
 | `csv/` | the same as CSV |
 | `TABLES.md` | what tables and columns mean |
+| `data_cards/` | of each organization's code what it is, what was left out and agreed, what models give away of it |
 | `figures/` | the figures of the report as SVG and PDF{no_figures} |
 | `experiment.yaml` | the experiment, with every setting; paths that led elsewhere are their last part |
 | `manifest.json`, `stages.jsonl` | when, on what kind of machine and with which versions it ran; what its work took |
@@ -122,6 +124,7 @@ def _fill(folder: Path, run: Results) -> list[str]:
     public = open_run(folder)
     export_tables(public, folder / "csv", "csv")
     (folder / "TABLES.md").write_text(f"# Tables\n\n{data_dictionary(public.tables)}", encoding="utf-8")
+    write_data_cards(RunResults(public), folder)
     (folder / "METHODS.md").write_text(methods_page(RunResults(public)), encoding="utf-8")
     (folder / EXPERIMENT_FILE).write_text(dump_yaml(manifest["experiment"]), encoding="utf-8")
     shutil.copyfile(_CITATION, folder / "CITATION.cff")

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from raysim.analysis.front import compares_mitigations
 from raysim.analysis.reached_models import finals
 from raysim.analysis.results import Row, RunResults
 from raysim.analysis.sweep import SweepResults, Trial, plain_value
+from raysim.mitigations.registry import BASELINE
 from raysim.report.sections.orders import OrderBlock, RankedOrder
 from raysim.report.sections.overview import NO_PROMPTS, WORDS, counted, listed, quantity
 
@@ -141,8 +143,21 @@ def _of_order(one: RankedOrder) -> str:
     return f": {one.bits_per_byte:.3f} bits per byte and {one.exclusive:.2f} exclusive lines a prompt"
 
 
+SENTENCES = "Their files are prose, a sentence a line: what is said of code and lines is said of prose and sentences."
+
+
 def headline(results: RunResults) -> str:
-    """What was run, in one sentence or two."""
+    """What was run, in one sentence or two, and what a line is where it is none of code."""
+    text = _what_was_run(results)
+    return f"{text} {SENTENCES}" if holds_prose(results) else text
+
+
+def holds_prose(results: RunResults) -> bool:
+    """Whether lines are sentences."""
+    return results.run.setting("preparation", "domain") == "text"
+
+
+def _what_was_run(results: RunResults) -> str:
     names = results.organizations
     finished = finals(results.reached_models)
     settings = len({reached.strategy for reached in finished})
@@ -195,19 +210,35 @@ def key_numbers(results: RunResults) -> list[Number]:
 
 def sweep_headline(sweep: SweepResults) -> str:
     """What was swept, in a sentence or two."""
+    if compares_mitigations(sweep):
+        return _mitigated_headline(sweep)
     swept = [
         f"{short} ({', '.join(_brief(plain_value(text)) for text in sweep.values(path))})"
         for path, short in sweep.parameters.items()
     ]
     kind = "combination" if len(swept) > 1 else "value"
-    text = f"{counted(len(sweep.points), 'point').capitalize()}: every {kind} of {listed(swept)}."
+    return f"{counted(len(sweep.points), 'point').capitalize()}: every {kind} of {listed(swept)}.{_progress(sweep)}"
+
+
+def _mitigated_headline(sweep: SweepResults) -> str:
+    """Which mitigations are compared, and whether there is anything that they could spare."""
+    names = [point.name for point in sweep.points if point.name != BASELINE]
+    text = f"The experiment as it is, and under {counted(len(names), 'mitigation')}: {listed(names)}."
+    lines = [value for trial in sweep.trials if (value := trial.row.mean("exclusive")) is not None]
+    if lines and not any(lines):
+        text += " No model gives away a line, so nothing says what a mitigation spares: plant functions, or train more."
+    return text + _progress(sweep)
+
+
+def _progress(sweep: SweepResults) -> str:
+    """How many points have finished, as a sentence; empty: all."""
     finished = sum(point.finished for point in sweep.points)
     diverged = sum(bool(point.diverged) for point in sweep.points)
-    if finished < len(sweep.points):
-        number = WORDS[finished] if finished < len(WORDS) else str(finished)
-        end = f"{diverged} diverged" if finished + diverged == len(sweep.points) else "the same command goes on"
-        text += f" {number.capitalize()} of them finished; {end}."
-    return text
+    if finished == len(sweep.points):
+        return ""
+    number = WORDS[finished] if finished < len(WORDS) else str(finished)
+    end = f"{diverged} diverged" if finished + diverged == len(sweep.points) else "the same command goes on"
+    return f" {number.capitalize()} of them finished; {end}."
 
 
 def sweep_numbers(sweep: SweepResults) -> list[Number]:

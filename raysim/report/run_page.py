@@ -16,8 +16,10 @@ from raysim.analysis.order_effects import effects_table
 from raysim.analysis.orders import orders_table
 from raysim.analysis.pass_at_k import pass_at_k_table
 from raysim.analysis.predictions import predictions_table
+from raysim.analysis.privacy_audits import privacy_audits_table
 from raysim.analysis.results import RunResults
 from raysim.analysis.summary import summary_table
+from raysim.analysis.unlearning import Unlearning, unlearning_table
 from raysim.analysis.verdicts import INCOMPARABLE
 from raysim.measures.base import Section
 from raysim.measures.registry import all_tables, measures
@@ -30,6 +32,7 @@ from raysim.report.sections import (
     adapters,
     checkpoints,
     counterfactuals,
+    early_stops,
     file_attacks,
     gains,
     many,
@@ -39,6 +42,7 @@ from raysim.report.sections import (
     participation,
     privacy,
     settings,
+    unlearning,
     update_sizes,
     zeros,
 )
@@ -49,8 +53,8 @@ from raysim.tables.results import open_run
 def write_run_page(run_dir: Path | str) -> Path:
     """Writes ``report.html``, and the tables that it derives and shows, into a run folder.
 
-    These are `summary`, `gains`, `best_checkpoints`, `counterfactuals`, `contrasts`, `findings`, `orders`,
-    `order_effects`, `attacks`, `file_attacks`, `predictions` and `pass_at_k`.
+    These are `summary`, `gains`, `best_checkpoints`, `counterfactuals`, `unlearning`, `contrasts`, `findings`,
+    `orders`, `order_effects`, `attacks`, `file_attacks`, `predictions`, `pass_at_k` and `privacy_audits`.
 
     Raises:
         InputError: no run folder, or tables of another version.
@@ -63,6 +67,7 @@ def write_run_page(run_dir: Path | str) -> Path:
         "summary": summary_table(results, attacks),
         "gains": gains_table(results),
         "counterfactuals": counterfactuals_table(results),
+        "unlearning": unlearning_table(results),
         "best_checkpoints": best_checkpoints_table(results),
         "contrasts": contrasts,
         "findings": findings,
@@ -72,6 +77,7 @@ def write_run_page(run_dir: Path | str) -> Path:
         "file_attacks": file_attacks_table(results),
         "predictions": predictions_table(results),
         "pass_at_k": pass_at_k_table(results.run),
+        "privacy_audits": privacy_audits_table(results),
     }
     for name, table in derived.items():
         write_table(results.run.path, name, table)
@@ -99,6 +105,7 @@ def render(results: RunResults, derived: dict[str, list[dict[str, Any]]]) -> str
         copy_cautions=held_out_copies.copy_cautions(results),
         findings=[_with_contrasts(finding, derived) for finding in derived["findings"] if not finding["arm"]],
         min_lines=results.run.setting("measure", "memorization", "min_lines") or 6,
+        sentences=headlines.holds_prose(results),
         anything_measured=_anything(results),
         memorization=not results.prompts.empty,
     )
@@ -121,10 +128,12 @@ def own_sections(results: RunResults, derived: dict[str, list[dict[str, Any]]]) 
     corpora, drops = (results.run.table(name).to_pylist() for name in ("corpora", "drops"))
     shared = bool(results.run.manifest.get("shared_actors"))
     memorized = counterfactuals.section(results, derived["counterfactuals"])
+    forgotten = unlearning.section([Unlearning(**row) for row in derived["unlearning"]])
     attacked, averaged = file_attacks.section(results, derived["file_attacks"]), adapters.section(results)
-    of_rounds = update_sizes.section(results), privacy.section(results), participation.section(results)
+    of_rounds = [one.section(results) for one in (update_sizes, participation, early_stops)]
+    of_rounds.append(privacy.section(results, derived["privacy_audits"]))
     return [
-        *(section for section in (memorized, attacked, averaged, *of_rounds) if section is not None),
+        *(section for section in (memorized, forgotten, attacked, averaged, *of_rounds) if section is not None),
         _front(
             10,
             "gains",

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from raysim.matching.hashing import Hashes, hash_units, window_hashes
+from raysim.core.windows import Hashes, inside_one, window_hashes
+from raysim.matching.hashing import hash_units
+from raysim.matching.lexing import Tokens, lex, lexer_name
 from raysim.matching.units import Units
-from raysim.matching.windows import inside_one
 from raysim.scan.corpora import CodeCollection
 from raysim.scan.index import Index, content_key
-from raysim.scan.lexing import Tokens, lex, lexer_name
 from raysim.scan.reading import Reader
 
 CHUNK_BYTES = 2 << 20

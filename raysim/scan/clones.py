@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from raysim.core.windows import Mask, Positions
 from raysim.matching.runs import Ids, SuffixArray
-from raysim.matching.units import Mask, Positions
-from raysim.matching.windows import WindowSet
+from raysim.matching.window_set import WindowSet
 from raysim.scan.chunks import Watch, Workers
 from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Collision, Gathered, gather

@@ -10,11 +10,14 @@ from typing import Any
 from raysim.core.errors import InputError
 from raysim.corpus.folders import DEFAULT_INCLUDE
 from raysim.scan.chunks import Watch
+from raysim.scan.clone_classes import clone_classes
 from raysim.scan.clones import find_clones
+from raysim.scan.code_findings import CodeFinding, copied_findings
 from raysim.scan.corpora import CodeCollection, combine, open_corpus
 from raysim.scan.excerpts import GENERATED, Excerpt, longest
 from raysim.scan.index import Index
-from raysim.scan.reading import Reader
+from raysim.scan.matches import Match
+from raysim.scan.reading import Reader, Unit
 from raysim.scan.scan import scan
 from raysim.tables.names import PUBLIC
 
@@ -63,12 +66,20 @@ class ScanFinding:
         share: of the lines those that somebody (else) has.
         excerpts: of the longest matches.
         notes: sentences on what was left out, or could not be kept.
+        matches: all of them, with the name of the corpus that each is of.
+        corpora: everything that was compared, by name.
     """
 
     found: dict[str, Any]
     share: float
     excerpts: list[Excerpt]
     notes: list[str]
+    matches: Sequence[tuple[str, Match]]
+    corpora: Mapping[str, CodeCollection]
+
+    def code_findings(self, unit: Unit) -> list[CodeFinding]:
+        """Each match as a finding; files are read again."""
+        return copied_findings(self.matches, self.corpora, unit)
 
 
 @dataclass(frozen=True)
@@ -113,9 +124,10 @@ def run_scan(
     everyone = {corpus.name: corpus for corpus in (code, *owners, *([reference] if reference else []))}
     with lexing.begin(reader, everyone.values()) as (index, watch):
         result = scan(code, owners, reference, min_length, reader, index, watch)
-    excerpts = longest([(GENERATED, match) for match in result.matches], everyone, _EXCERPTS)
+    matches = [(GENERATED, match) for match in result.matches]
+    excerpts = longest(matches, everyone, _EXCERPTS)
     found = _with_drops(result.to_json(reader.unit), everyone)
-    return ScanFinding(found, result.share, excerpts, _notes(everyone, index))
+    return ScanFinding(found, result.share, excerpts, _notes(everyone, index), matches, everyone)
 
 
 def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Reader, lexing: Lexing) -> ScanFinding:
@@ -129,8 +141,9 @@ def run_clones(corpora: Sequence[str], where: Input, min_length: int, reader: Re
     with lexing.begin(reader, owners) as (index, watch):
         result = find_clones(owners, min_length, reader, index, watch)
     excerpts = longest(result.matches, everyone, _EXCERPTS)
-    found = _with_drops(result.to_json(reader.unit), everyone)
-    return ScanFinding(found, result.share, excerpts, _notes(everyone, index))
+    classes = [one.to_json(reader.unit) for one in clone_classes(result.matches)]
+    found = _with_drops(result.to_json(reader.unit) | {"classes": classes}, everyone)
+    return ScanFinding(found, result.share, excerpts, _notes(everyone, index), result.matches, everyone)
 
 
 def _with_drops(found: dict[str, Any], corpora: Mapping[str, CodeCollection]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from raysim.core.errors import InputError
+from raysim.core.lfs import is_lfs_pointer
 from raysim.corpus.folders import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, FoundFile, walk
 from raysim.corpus.patterns import selector
-from raysim.corpus.reading import DropCounter, is_lfs_pointer, read_as_text
+from raysim.corpus.reading import DropCounter, read_as_text
 from raysim.corpus.selection import Selection, size_of
 
 

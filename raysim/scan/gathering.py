@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raysim.matching.hashing import Hashes, window_hashes
+from raysim.core.windows import Hashes, Positions, inside_one, spread, window_hashes
 from raysim.matching.runs import Ids
-from raysim.matching.units import Positions, Texts, chain
-from raysim.matching.windows import WindowSet, inside_one, spread
+from raysim.matching.units import Texts, chain
+from raysim.matching.window_set import WindowSet
 from raysim.scan.chunks import Chunk
 
 

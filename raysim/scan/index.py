@@ -28,7 +28,7 @@ from typing import Self
 import numpy as np
 
 from raysim.core.errors import InputError
-from raysim.scan.lexing import Tokens
+from raysim.matching.lexing import Tokens
 
 _FORMAT = "tokens-2"
 _MAGIC = f"raysim {_FORMAT}\n".encode()

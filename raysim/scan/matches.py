@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from raysim.core.windows import Mask, Positions
 from raysim.matching.runs import SuffixArray, maximal_runs
-from raysim.matching.units import Mask, Positions
 from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Gathered
 from raysim.scan.reading import Unit

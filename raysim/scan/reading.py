@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from raysim.matching.units import NEWLINE, Bytes, Positions, Units, join, lines_in, spans_in
-from raysim.scan.lexing import COMMENT, KINDS, LITERAL, NAME, OTHER, STRING, Tokens, lex, lexer_name
+from raysim.core.windows import Positions
+from raysim.matching.lexing import COMMENT, KINDS, LITERAL, NAME, OTHER, STRING, Tokens, lex, lexer_name
+from raysim.matching.units import NEWLINE, Bytes, Units, join, lines_in, spans_in
 
 Unit = Literal["lines", "tokens"]
 

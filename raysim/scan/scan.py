@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from raysim.matching.hashing import window_hashes
+from raysim.core.windows import Mask, window_hashes
 from raysim.matching.runs import SuffixArray
-from raysim.matching.units import Mask
-from raysim.matching.windows import WindowSet
+from raysim.matching.window_set import WindowSet
 from raysim.scan.chunks import Watch, Workers
 from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Collision, gather

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from raysim.matching.hashing import Hashes
-from raysim.matching.windows import WindowSet
+from raysim.core.windows import Hashes
+from raysim.matching.window_set import WindowSet
 from raysim.scan.chunks import Chunk, Result, Workers
 from raysim.scan.corpora import CodeCollection
 from raysim.scan.gathering import Piece, pick

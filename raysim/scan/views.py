@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -9,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from raysim.scan.code_findings import CodeFinding
 from raysim.scan.command import ScanFinding
 from raysim.scan.excerpts import Excerpt
 
@@ -45,6 +47,18 @@ def clones_view(finding: ScanFinding, unit: str) -> RenderableType:
         table.add_row(Text(name), *cells, f"{row[name][unit]:,}")
     note = "On the diagonal: what is in two places of one owner."
     return Group(table, Text(note), *_longest(finding, unit))
+
+
+def check_view(findings: Sequence[CodeFinding], num_files: int) -> RenderableType:
+    """A line a finding, as linters print them, and how many there are."""
+    lines = [f"{one.path}:{one.start}: {one.level}: {one.rule}: {one.message}" for one in findings]
+    total = f"{len(findings):,} finding{'s' * (len(findings) != 1)} in {num_files:,} file{'s' * (num_files != 1)}."
+    return Text("\n".join([*lines, total]))
+
+
+def findings_json(findings: Sequence[CodeFinding]) -> str:
+    """Findings for programs."""
+    return json.dumps([asdict(one) for one in findings], indent=1)
 
 
 def _longest(finding: ScanFinding, unit: str) -> Sequence[RenderableType]:

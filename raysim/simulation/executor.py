@@ -13,6 +13,7 @@ from raysim.cluster.backend import Shared
 from raysim.core.errors import Diverged, RunError
 from raysim.core.keys import Key, key_of, seed_of
 from raysim.simulation.base_model import BASE
+from raysim.simulation.importance import find_importances, importance_buffers, importance_keys
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.objective_buffers import objective_buffers
@@ -24,6 +25,7 @@ from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstr
 from raysim.simulation.strategy_actor import RoundPlan
 from raysim.simulation.strategy_actors import StrategyActors
 from raysim.simulation.uploads import disclosed_shares, upload_buffers
+from raysim.simulation.validated_rounds import ValidatedRounds
 from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
 from raysim.tasks.executor import LeasedElsewhere, TaskExecutor, TaskResult
@@ -65,6 +67,7 @@ class TrainingExecutor:
         checkpoint_every_s: seconds between resume states.
         checkpoint_epochs: whether models after every epoch of a stage that these organizations train are wanted.
         on_model: called for each model that exists; not awaited.
+        validated: says when rounds end early.
 
     Attributes:
         rounds: norms of the rounds that have ended.
@@ -77,12 +80,14 @@ class TrainingExecutor:
         checkpoint_every_s: float,
         checkpoint_epochs: Callable[[Sequence[str]], bool],
         on_model: Callable[[TrainedModel], None],
+        validated: ValidatedRounds,
     ) -> None:
         self._executor = executor
         self._priorities = priorities
         self._checkpoint_every_s = checkpoint_every_s
         self._checkpoint_epochs = checkpoint_epochs
         self._on_model = on_model
+        self._validated = validated
         self.rounds: list[RoundNorms] = []
         self._pooled = PooledClients(executor.pool)
         self._strategy_actors = StrategyActors(executor.pool)
@@ -125,6 +130,7 @@ class TrainingExecutor:
         label = f"{strategy_run.name}, {_moment(strategy_run, round_plan)}: {' + '.join(instruction.organizations)}"
         priority = self._priorities[strategy_run, round_plan.control["round"]]
         self._canonical[stage.key] = self._canonical_stage_key(context, instruction)
+        await find_importances(self._executor, context, instruction, strategy_run.name, priority)
 
         def work(policy: ArrayPolicy) -> Awaitable[TaskResult]:
             return self._train_stage(context, stage, label, priority, policy)
@@ -161,6 +167,7 @@ class TrainingExecutor:
         clients = [self._lineages[r.key] for r in results]
         self._lineages[key] = self._lineages[parent].aggregated([r.key for r in results] or [parent], clients)
         planned = await self._strategy_actors.plan_after(strategy_run, key, entry.info["control"])
+        planned = await self._validated.after(strategy_run, planned)
         if strategy_run.strategy.family != "federated":
             return planned
         index = planned.control["round"]
@@ -198,6 +205,7 @@ class TrainingExecutor:
             objective_state=instruction.objective_state and self._canonical_key(instruction.objective_state),
             upload=None,
             upload_state=None,
+            importances=tuple(replace(one, model=self._canonical_key(one.model)) for one in instruction.importances),
         )
         return key_of(context.stage_recipe(canonical, context.trainer.canonical()))
 
@@ -210,7 +218,8 @@ class TrainingExecutor:
             return entry, cached
         client = self._pooled.client_of(context, stage)
         past_stages = (instruction.client_state, instruction.objective_state, instruction.upload_state)
-        await executor.rematerialize(instruction.model, *past_stages)
+        await executor.rematerialize(instruction.model, *past_stages, *importance_keys(context, instruction))
+        replayed, given = await self._pooled.replayed(stage)
         weights = executor.in_passing(instruction.model)
         async with executor.pool.acquire_for_training(client, priority, context.trainer.ranks) as actor:
             with ExitStack() as lease:
@@ -221,25 +230,32 @@ class TrainingExecutor:
                 past = await executor.entry(instruction.client_state) if instruction.client_state else None
                 resume = await self._resume_state(context, stage, policy)
                 sent, buffers = await objective_buffers(executor, instruction)
+                fisher, transfers = await importance_buffers(executor, context, instruction, client)
                 task = self._task(context, stage, label)
                 state = _train_state(past)
                 kept = await upload_buffers(executor, instruction)
                 request = TrainRequest(
-                    context.spec, task, state, resume, objective_buffers=buffers, upload_buffers=kept
+                    context.spec,
+                    task,
+                    state,
+                    resume,
+                    objective_buffers=buffers | fisher,
+                    upload_buffers=kept,
+                    replayed=replayed,
                 )
                 if weights is None:
                     weights = await executor.broadcast(instruction.model)
                 executor.attempt(key, TRAIN.name, label, stage.tokens, client)
                 started_s = time.monotonic()
-                stream = executor.backend.stream(
-                    actor, "train", request, weights, executor.backend.launcher(context.trainer)
-                )
+                launcher = executor.backend.launcher(context.trainer, executor.pool.node_of(client))
+                stream = executor.backend.stream(actor, "train", request, weights, launcher)
                 update, trained = None, None
                 async for event in stream:
                     match event:
                         case Progress():
                             note = f"epoch {event.epoch}/{instruction.epochs}, loss {event.loss:.2f}"
-                            executor.observer.progressed(key, stage.tokens * event.step // event.steps, note)
+                            done = stage.tokens * event.step // event.steps
+                            executor.observer.progressed(key, done, note, event.loss)
                         case ResumeState(state):
                             step, info = int(state.counters["step"]), {"counters": dict(state.counters)}
                             await asyncio.to_thread(executor.store.put_partial, stage.recipe, step, info, state.arrays)
@@ -261,7 +277,7 @@ class TrainingExecutor:
                     "metrics": dict(update.metrics),
                     "counters": dict(state.counters) if state else None,
                     "train_seconds": round(update.speed.seconds, 3),
-                    "crossings": [transfer.to_json() for transfer in self._pooled.transfers(client)],
+                    "crossings": [t.to_json() for t in (*self._pooled.transfers(client), *given, *transfers)],
                     **({"objective_buffers": sent} if sent else {}),
                     **({"upload": dict(update.upload)} if update.upload else {}),
                 }
@@ -284,7 +300,7 @@ class TrainingExecutor:
             checkpoint_epochs=bool(self._epoch_checkpoint_keys(stage, instruction.epochs)),
             keep_state=instruction.keep_state,
             checkpoint_every_s=self._checkpoint_every_s,
-            num_sequences=stage.num_sequences,
+            num_sequences=stage.own_sequences,
             objective=instruction.objective,
             dropout_epochs=instruction.dropout_epochs,
             epoch_steps=instruction.epoch_steps,

@@ -1,10 +1,35 @@
 """What a model has seen on its way: tokens and budgets, added up from stage to stage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from raysim.core.keys import Key
+
+
+class Increased(Mapping[str, int]):
+    """Counts that are those of another mapping but for what was added: clients of a round share all others.
+
+    Args:
+        before: whose counts they are; it is shared, and must not change.
+        added: to it, by name.
+    """
+
+    def __init__(self, before: Mapping[str, int], added: Mapping[str, int]) -> None:
+        self.before = before
+        self.added = dict(added)
+
+    def __getitem__(self, name: str) -> int:
+        if name not in self.added:
+            return self.before[name]
+        return self.before.get(name, 0) + self.added[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.before
+        yield from (name for name in self.added if name not in self.before)
+
+    def __len__(self) -> int:
+        return len(self.before) + sum(name not in self.before for name in self.added)
 
 
 @dataclass(frozen=True)
@@ -34,13 +59,11 @@ class Lineage:
 
     def trained(self, parent: Key, tokens: Mapping[str, int], metrics: Mapping[str, Any]) -> "Lineage":
         """After a stage that showed `tokens` of each organization."""
-        seen = dict(self.tokens_seen)
-        for name, count in tokens.items():
-            seen[name] = seen.get(name, 0) + count
+        before = self.tokens_seen
         steps = int(metrics["steps"])
         return Lineage(
             parents=(parent,),
-            tokens_seen=seen,
+            tokens_seen=Increased(dict(before) if isinstance(before, Increased) else before, tokens),
             steps=self.steps + steps,
             steps_in_sequence=self.steps_in_sequence + steps,
             learning_rate_sum=self.learning_rate_sum + metrics["learning_rate_sum"],
@@ -51,8 +74,8 @@ class Lineage:
         """After an aggregation of `clients`, all of which started from this model."""
         seen = dict(self.tokens_seen)
         for client in clients:
-            for name, count in client.tokens_seen.items():
-                seen[name] = seen.get(name, 0) + count - self.tokens_seen.get(name, 0)
+            for name, count in _added(self.tokens_seen, client.tokens_seen).items():
+                seen[name] = seen.get(name, 0) + count
         rates = (client.learning_rate_sum - self.learning_rate_sum for client in clients)
         return Lineage(
             parents=tuple(parents),
@@ -63,3 +86,10 @@ class Lineage:
             steps_without_dropout=self.steps_without_dropout
             + sum(client.steps_without_dropout - self.steps_without_dropout for client in clients),
         )
+
+
+def _added(before: Mapping[str, int], after: Mapping[str, int]) -> Mapping[str, int]:
+    """What `after` has more than `before`; what they share is not looked at."""
+    if isinstance(after, Increased) and after.before is before:
+        return after.added
+    return {name: count - before.get(name, 0) for name, count in after.items()}

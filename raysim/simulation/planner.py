@@ -6,6 +6,7 @@ from typing import Any
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of
+from raysim.simulation.early_stop import EarlyStop, KnownLoss, early_stop_of
 from raysim.simulation.loop import StrategyRun, simulate
 from raysim.simulation.stage import Stage
 from raysim.simulation.strategy import ClientUpdate, ModelCheckpoint, TrainInstruction, uploads
@@ -49,19 +50,28 @@ class Plan:
     """All stages and models of all strategy runs, in the order in which they would be asked for.
 
     Attributes:
+        aggregations: keys of them.
+        rounds: the same by the label of the setting.
         uploads: what clients send to be aggregated.
         recipes: of initial weights, stages and aggregations, by key, in that order.
         buffers: flat buffers of the size of the model that each of these puts into the store.
+        importances: tokens that the Fisher information of earlier organizations' data takes, by its key.
         stops: where runs are known to end with an error, and why, a sentence each.
+        validations: models whose validation says whether rounds go on.
+        bounds: a sentence for each setting that may be over sooner than is planned.
     """
 
     stages: list[PlannedStage] = field(default_factory=list)
     models: list[PlannedModel] = field(default_factory=list)
     aggregations: list[Key] = field(default_factory=list)
+    rounds: dict[str, set[Key]] = field(default_factory=dict)
     uploads: list[PlannedModel] = field(default_factory=list)
     recipes: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
     buffers: dict[Key, int] = field(default_factory=dict)
+    importances: dict[Key, int] = field(default_factory=dict)
     stops: list[str] = field(default_factory=list)
+    validations: list[PlannedModel] = field(default_factory=list)
+    bounds: list[str] = field(default_factory=list)
 
     def summary(self, cached: Callable[[Key], bool]) -> dict[str, dict[str, int]]:
         """For each setting: stages if every order ran alone (naive), unique ones, and those in the store."""
@@ -71,6 +81,11 @@ class Plan:
             unique = set(keys)
             rows[label] = {"naive": len(keys), "unique": len(unique), "cached": sum(map(cached, unique))}
         return rows
+
+    def work(self) -> dict[str, dict[str, int]]:
+        """For each setting its ``stages`` and its ``rounds``, each piece of work once."""
+        stages = {label: row["unique"] for label, row in self.summary(lambda _: False).items()}
+        return {label: {"stages": count, "rounds": len(self.rounds.get(label, ()))} for label, count in stages.items()}
 
     def unique_stages(self) -> dict[Key, PlannedStage]:
         """Each stage once, under the first strategy run that asks for it."""
@@ -113,15 +128,24 @@ class Plan:
 
 
 class Planner:
-    """Implements `raysim.simulation.loop.Executor` without doing any work."""
+    """Implements `raysim.simulation.loop.Executor` without doing any work.
 
-    def __init__(self) -> None:
+    Args:
+        known: validation losses by which rounds end here as in the run; rounds go on where one is not known yet.
+    """
+
+    def __init__(self, known: KnownLoss = lambda _run, _model: None) -> None:
         self.plan = Plan()
+        self._known = known
+        self._early_stops: dict[StrategyRun, EarlyStop] = {}
+        self._open: set[StrategyRun] = set()
         self._strategy_actors: dict[StrategyRun, StrategyActor] = {}
         self._tensors: dict[StrategyRun, Mapping[str, Flat]] = {}
 
     async def begin(self, strategy_run: StrategyRun) -> RoundPlan:
         strategy_actor = self._strategy_actors[strategy_run] = StrategyActor(strategy_run.strategy)
+        if early := early_stop_of(strategy_run):
+            self._early_stops[strategy_run] = early
         context = strategy_run.context
         self.plan.add(context.initial_key(), context.initial, 1)
         if (stage := context.pretraining) and stage.key not in self.plan.recipes:
@@ -141,6 +165,10 @@ class Planner:
             stage = strategy_run.context.stage(instruction)
         except InputError as error:
             raise InputError(f"strategies: {strategy_run.label}: {error}") from None
+        for one in instruction.importances:
+            recipe = strategy_run.context.importance_recipe(one)
+            self.plan.add(key_of(recipe), recipe, 1)
+            self.plan.importances[key_of(recipe)] = one.sequences * strategy_run.context.trainer.sequence_length
         objective = stateful(instruction.objective)
         kept = len(objective.client_buffers) if objective else 0
         kept += len(instruction.upload.client_buffers) if instruction.upload else 0
@@ -161,10 +189,32 @@ class Planner:
         self._tensors[strategy_run] = dict(zip(aggregated.tensors, strategy_actor.new_tensors(), strict=True))
         self.plan.add(key, recipe, len(aggregated.tensors))
         self.plan.aggregations.append(key)
-        planned = aggregated.plan
+        self.plan.rounds.setdefault(strategy_run.label, set()).add(key)
+        planned = self._validated(strategy_run, aggregated.plan)
         federated = strategy_run.strategy.family == "federated"
         sent = uploads(results, key, planned.control["round"], planned.checkpoints) if federated else []
         self.plan.uploads += [PlannedModel(strategy_run, checkpoint) for checkpoint in sent]
+        return planned
+
+    def _validated(self, strategy_run: StrategyRun, planned: RoundPlan) -> RoundPlan:
+        """What comes after a round, as far as losses are known; from the first that is not, all rounds."""
+        early, number = self._early_stops.get(strategy_run), planned.control["round"]
+        if early is None or not early.due(number):
+            return planned
+        model = planned.control["model"]
+        self.plan.validations.append(PlannedModel(strategy_run, ModelCheckpoint(model, "round", number, final=False)))
+        if strategy_run in self._open:
+            return planned
+        loss = self._known(strategy_run, model)
+        if loss is not None:
+            return early.after(planned, loss)
+        self._open.add(strategy_run)
+        bound = (
+            f"strategies: {strategy_run.label}: at most {early.rounds} rounds, and all of them count in what is planned"
+            f" here; early_stop may end them from round {max(number, early.settings.first_end())} on"
+        )
+        if bound not in self.plan.bounds:
+            self.plan.bounds.append(bound)
         return planned
 
     async def reached(self, strategy_run: StrategyRun, round_plan: RoundPlan, checkpoint: ModelCheckpoint) -> None:
@@ -177,9 +227,14 @@ class Planner:
         self.plan.stops.append(f"{strategy_run.name}, seed {strategy_run.context.seed}: the run will end in {why}")
 
 
-async def plan(strategy_runs: Iterable[StrategyRun]) -> Plan:
-    """What `strategy_runs` will do, found by running their strategies on buffers of no elements."""
-    planner = Planner()
+async def plan(strategy_runs: Iterable[StrategyRun], known: KnownLoss = lambda _run, _model: None) -> Plan:
+    """What `strategy_runs` will do, found by running their strategies on buffers of no elements.
+
+    Args:
+        strategy_runs: to plan.
+        known: validation losses, where there are some already; see `Planner`.
+    """
+    planner = Planner(known)
     for strategy_run in strategy_runs:
         await simulate(strategy_run, planner)
     return planner.plan

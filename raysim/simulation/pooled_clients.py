@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from raysim.cluster.actor_pool import ActorPool
 from raysim.corpus.packing import pack_together
-from raysim.organizations.organization import PooledOrganization
+from raysim.organizations.training_client import PooledOrganization
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.stage import Stage
 from raysim.store.transfers import Transfer
@@ -45,6 +45,16 @@ class PooledClients:
     def transfers(self, client: str) -> list[Transfer]:
         """What was sent to make a client; nothing where it is an organization."""
         return self._transfers.get(client, [])
+
+    async def replayed(self, stage: Stage) -> tuple[_Tokens, list[Transfer]]:
+        """What a stage trains on beside its client's own sequences, and how it came there: mostly nothing."""
+        replay, (client, *_) = stage.instruction.replay, stage.instruction.organizations
+        if replay is None:
+            return np.empty((0, 0), np.int32), []
+        names = replay.organizations
+        parts = [await self._pool.call(name, "share_sequences", stage.sequences[name]) for name in names]
+        moved = zip(names, parts, strict=True)
+        return np.concatenate(parts), [Transfer.of(name, client, "sequences", part.tobytes()) for name, part in moved]
 
     async def _packed_apart(self, stage: Stage) -> tuple[list[_Tokens], list[_Tokens]]:
         """What each organization of a stage sends, and the sequences that are made of it: the same."""

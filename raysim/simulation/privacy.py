@@ -11,12 +11,13 @@ amplification.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from raysim.core.errors import InputError
+from raysim.simulation.early_stop import NOT_ACCOUNTED, early_stop_of
 from raysim.simulation.loop import StrategyRun
 
 _FAR = 100.0
@@ -30,6 +31,10 @@ _INTERVAL = 1e-3
 
 ORDERS = (1.25, 1.5, 1.75, *range(2, 64), 128, 256, 512, 1024)
 """Renyi orders. Sampled mechanisms take whole ones: between them the series of dp_accounting may not converge."""
+
+_CHOSEN_END = (
+    f"; which round is the last, and which model is kept, is chosen by validation losses (early_stop): {NOT_ACCOUNTED}"
+)
 
 _DIGITS = 4
 """Decimal places that calibrated noise multipliers are rounded up to: a key must not hang on a root's last bits."""
@@ -200,13 +205,24 @@ def load_accounting() -> Any:
     return dp_accounting
 
 
-def privacy_rows(strategy_runs: Iterable[StrategyRun]) -> Iterator[dict[str, Any]]:
-    """Rows of the table ``privacy``: every claim of every strategy that makes any."""
+def privacy_rows(
+    strategy_runs: Iterable[StrategyRun], ended: Mapping[StrategyRun, int] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table ``privacy``: every claim of every strategy that makes any.
+
+    Args:
+        strategy_runs: of an experiment.
+        ended: the last round of those that ended early, up to which they make claims.
+    """
     for strategy_run in strategy_runs:
         strategy = strategy_run.strategy
         if not isinstance(strategy, PrivateStrategy):
             continue
+        last = (ended or {}).get(strategy_run, math.inf)
+        chosen = _CHOSEN_END if early_stop_of(strategy_run) else ""
         for claim in strategy.privacy_claims():
+            if claim.round > last:
+                continue
             cost = spent(claim.releases, claim.delta)
             yield {
                 "seed": strategy_run.context.seed,
@@ -221,7 +237,7 @@ def privacy_rows(strategy_runs: Iterable[StrategyRun]) -> Iterator[dict[str, Any
                 "sampling_rate": claim.sampling_rate,
                 "sampling": "none: all take part" if claim.sampling_rate == 1 else "Poisson",
                 "accountant": cost.accountant,
-                "assumptions": claim.assumptions,
+                "assumptions": claim.assumptions + chosen,
             }
 
 

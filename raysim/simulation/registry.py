@@ -62,14 +62,24 @@ def resolve(entry: str | dict[str, Any], where: str) -> StrategyConfig:
         InputError: an unknown strategy, one that says no family, or settings that it does not take.
     """
     name, raw = name_and_settings(entry, where)
-    strategy_class: type[Strategy] = load_extension(GROUP, name, "strategy", where, Strategy)
-    if (family := getattr(strategy_class, "family", None)) not in _TOGETHER:
+    found = strategy_class(name, where)
+    settings = validate(found.Settings, raw, f"{where}.{name}")
+    return StrategyConfig(label_of(name, raw), found, settings)
+
+
+def strategy_class(name: str, where: str) -> type[Strategy]:
+    """The strategy of a name.
+
+    Raises:
+        InputError: an unknown one, or one that says no family.
+    """
+    found: type[Strategy] = load_extension(GROUP, name, "strategy", where, Strategy)
+    if (family := getattr(found, "family", None)) not in _TOGETHER:
         raise InputError(
-            f"{where}: strategy {name!r} ({strategy_class.__module__}) has the family {family!r};"
+            f"{where}: strategy {name!r} ({found.__module__}) has the family {family!r};"
             f" set `family` of its class to one of {', '.join(_TOGETHER)}"
         )
-    settings = validate(strategy_class.Settings, raw, f"{where}.{name}")
-    return StrategyConfig(label_of(name, raw), strategy_class, settings)
+    return found
 
 
 def name_and_settings(entry: Any, where: str) -> tuple[str, dict[str, Any]]:

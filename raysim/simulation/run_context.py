@@ -1,6 +1,5 @@
 """What all work of a run at one seed has in common, and the recipes that follow from it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,17 +9,26 @@ from raysim.core.errors import InputError
 from raysim.core.keys import Key, key_of, seed_of
 from raysim.corpus.diversity import diversities
 from raysim.corpus.packing import PACKING_VERSION
-from raysim.organizations.organization import ClientStats
-from raysim.simulation.stage import Stage
-from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, Strategy, TrainInstruction
+from raysim.organizations.client_stats import ClientStats
+from raysim.simulation.stage import Stage, share_of
+from raysim.simulation.strategy import (
+    ClientInfo,
+    ClientUpdate,
+    Federation,
+    Importance,
+    Replay,
+    Strategy,
+    TrainInstruction,
+)
 from raysim.tables.names import PUBLIC
-from raysim.tasks.kinds import AGGREGATE, SNAPSHOT, TRAIN
+from raysim.tasks.kinds import AGGREGATE, FISHER, SNAPSHOT, TRAIN
 from raysim.training.adapters import Adapters
 from raysim.training.batches import rows_in
+from raysim.training.fisher import FISHER_VERSION
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import initial_recipe
 from raysim.training.objectives import stateful
-from raysim.training.request import TRAIN_VERSION, TrainerSettings, trainer_class
+from raysim.training.request import TRAIN_VERSION, TrainerSettings, reads_folder, trainer_class
 
 AGGREGATE_VERSION = 1
 """Numerics version of the machinery of aggregation; a strategy has its own in its recipe."""
@@ -101,8 +109,13 @@ class RunContext:
 
         Raises:
             InputError: its objective is not installed, does not take its settings, or is one that the trainer or its
-                optimizer cannot apply.
+                optimizer cannot apply; or it replays where the trainer reads training data as files.
         """
+        if instruction.replay and reads_folder(self.trainer.backend):
+            raise InputError(
+                f"replay: backend {self.trainer.backend} reads an organization's own files; leave it out, or write"
+                " trainer.backend: torch"
+            )
         if instruction.objective:
             try:
                 trainer_class(self.trainer.backend).check(self.trainer, instruction.objective.name)
@@ -135,6 +148,7 @@ class RunContext:
             trainer: its settings, if they are not those of the run.
         """
         trainer = trainer or self.trainer
+        importances = [key_of(self.importance_recipe(one, trainer)) for one in instruction.importances]
         return {
             "kind": TRAIN.name,
             "version": TRAIN_VERSION,
@@ -160,7 +174,37 @@ class RunContext:
             **({} if instruction.upload is None else {"upload": instruction.upload.recipe()}),
             **({} if instruction.upload_state is None else {"upload_state": instruction.upload_state}),
             **({"pooled_packing": True} if instruction.pooled_packing else {}),
+            **({"importances": importances} if importances else {}),
+            **({"replay": self._replay_recipe(instruction.replay)} if instruction.replay else {}),
         }
+
+    def importance_recipe(self, importance: Importance, trainer: TrainerSettings | None = None) -> dict[str, Any]:
+        """Recipe of the Fisher information of an organization's data.
+
+        Args:
+            importance: whose, and by which weights.
+            trainer: its settings, if they are not those of the run.
+        """
+        trainer = trainer or self.trainer
+        return {
+            "kind": FISHER.name,
+            "version": FISHER_VERSION,
+            "weights": importance.model,
+            "corpus": self.client_stats[importance.organization].train_fingerprint,
+            "tokenizer": self.tokenizer,
+            "split_seed": self.split_seed,
+            "packing": PACKING_VERSION,
+            "model": self.model_recipe,
+            "sequence_length": trainer.sequence_length,
+            "sequences": importance.sequences,
+            "threads": trainer.threads,
+            "libraries": self.libraries,
+            **({"goldfish": trainer.goldfish.model_dump(mode="json")} if trainer.goldfish else {}),
+        }
+
+    def _replay_recipe(self, replay: Replay) -> dict[str, Any]:
+        corpora = [self.client_stats[name].train_fingerprint for name in replay.organizations]
+        return {"corpora": corpora, "share": replay.share}
 
     def pooled_packing_seed(self, instruction: TrainInstruction) -> int:
         """The seed of common sequences: the same for every model, so that all see the same."""
@@ -176,10 +220,15 @@ class RunContext:
         if instruction.pooled_packing:
             streams = {name: self.client_stats[name].stream_tokens for name in instruction.organizations}
             pooled = sum(streams.values()) // self.trainer.sequence_length
-            return apportion(max(1, math.ceil(round(instruction.fraction * pooled, 9))), streams)
-        # Rounded to nine places first: in binary, 0.07 * 100 is a little over 7.
-        wanted = {n: round(instruction.fraction * self.client_stats[n].sequences, 9) for n in instruction.organizations}
-        return {name: max(1, math.ceil(count)) for name, count in wanted.items()}
+            return apportion(share_of(instruction.fraction, pooled), streams)
+        replayed = instruction.replay.organizations if instruction.replay else ()
+        found = {
+            name: share_of(instruction.fraction, self.client_stats[name].sequences)
+            for name in (*instruction.organizations, *replayed)
+        }
+        if instruction.replay:
+            found |= {name: share_of(instruction.replay.share, found[name]) for name in replayed}
+        return found
 
     @staticmethod
     def epoch_checkpoint(stage: Key, epoch: int) -> dict[str, Any]:

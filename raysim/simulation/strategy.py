@@ -21,7 +21,9 @@ from raysim.training.upload_form import UploadForm, shows_weights
 from raysim.training.weights import Flat
 
 CheckpointKind = Literal["initial", "stage", "round", "epoch", "upload"]
-Family = Literal["base", "given", "single", "centralized", "incremental", "cyclic", "federated", "personalized"]
+Family = Literal[
+    "base", "given", "single", "centralized", "incremental", "cyclic", "federated", "personalized", "unlearned"
+]
 """How a strategy brings organizations together: each alone, all in one pool, one after the other (once, or in several
 passes), or by weights (to a model of all, or to one of each organization's own); of `base` are models that were trained
 on nobody's code, and of `given` such as came trained on it."""
@@ -109,6 +111,34 @@ class Federation:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """How much each weight mattered to an organization: the Fisher information of its data.
+
+    Attributes:
+        organization: whose data; it computes this itself.
+        model: key of the stage that it trained, by whose weights.
+        sequences: of its packed training sequences, the first ones.
+    """
+
+    organization: str
+    model: Key
+    sequences: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Sequences of other organizations that a stage trains on beside its own.
+
+    Attributes:
+        organizations: whose; each must share data.
+        share: of the sequences that each trains on itself, rounded up, the first ones; their order is a seeded draw.
+    """
+
+    organizations: tuple[str, ...]
+    share: float
+
+
+@dataclass(frozen=True)
 class TrainInstruction:
     """Train from the weights named by `model`.
 
@@ -128,6 +158,8 @@ class TrainInstruction:
         epoch_steps: optimizer steps that count as an epoch of this stage; None: a pass over the data.
         upload: form in which the update leaves the organization, part of the stage's key; None: whole weights.
         upload_state: key of the organization's stage whose buffers of the form go on; None: there are none yet.
+        importances: whose sum the objective gets as its buffer ``fisher``.
+        replay: what is trained on beside the organization's own sequences; None: nothing.
     """
 
     organizations: tuple[str, ...]
@@ -144,6 +176,8 @@ class TrainInstruction:
     epoch_steps: int | None = None
     upload: UploadForm | None = None
     upload_state: Key | None = None
+    importances: tuple[Importance, ...] = ()
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from raysim.cluster.actor_pool import ActorPool
+from raysim.cluster.actor_pool import TRUSTED_S, ActorPool
 from raysim.cluster.backend import Backend, InlineBackend, Shared
 from raysim.core.errors import ActorLost
 from raysim.core.keys import Key
 from raysim.simulation.loop import StrategyRun
 from raysim.simulation.strategy import ClientUpdate
 from raysim.simulation.strategy_actor import Aggregated, RoundPlan, StrategyActor
-
-TRUSTED_S = 1.0
-"""So long after its last answer an actor is supposed to be there."""
 
 
 @dataclass

@@ -4,6 +4,7 @@ Since work is a pure function of its recipe, what was evicted can be made again;
 tables of every piece of work, and the hashes of its arrays.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Literal
 
@@ -28,15 +29,16 @@ class StoreSettings(Settings):
     write: Write = pydantic.Field(
         default="all",
         description="weights that are written at all: all; kept: those that stay or are measured, the rest goes from"
-        " actor to actor alone. Rounds are faster, and a run that is killed trains again from the last model that is"
-        " there",
+        " actor to actor alone. Rounds are faster, and a run that is killed or loses an actor trains again from the"
+        " last model that is there",
     )
 
 
 def parents_of(recipe: Mapping[str, Any]) -> tuple[Key, ...]:
     """Keys of the work whose arrays the work of `recipe` reads."""
+    importances = list(recipe.get("importances", ()))
     single = map(recipe.get, ("weights", "client_state", "objective_state", "upload_state", "state"))
-    return tuple(dict.fromkeys([key for key in single if key] + list(recipe.get("results", ()))))
+    return tuple(dict.fromkeys([key for key in single if key] + list(recipe.get("results", ())) + importances))
 
 
 class Retention:
@@ -63,6 +65,7 @@ class Retention:
         self._keep = keep
         self._kept = {"leaves": leaves, "models": leaves | models}.get(keep, frozenset())
         self._referenced = referenced
+        self._held: Counter[Key] = Counter()
         self._write = write
         self._read_in_store = {
             parent for recipe in recipes.values() for parent in parents_of(recipe) if not _hands_on(recipe, parent)
@@ -87,6 +90,24 @@ class Retention:
         """Of `keys` those whose arrays stay when the run has ended."""
         return keys if self._keep == "all" else keys & self._kept
 
+    def hold(self, key: Key) -> None:
+        """Keeps the arrays of `key` until `release`: they may become those of a final model."""
+        self._held[key] += 1
+
+    def release(self, key: Key) -> list[Key]:
+        """Ends a `hold`; whose arrays may be evicted now."""
+        self._held[key] -= 1
+        return self._unneeded([key])
+
+    def end_with(self, key: Key) -> None:
+        """Says that a setting ends with `key`, which was not known beforehand; it stays as final models do."""
+        if self._keep in ("leaves", "models"):
+            self._kept |= {key}
+
+    def left_over(self, keys: Set[Key]) -> Set[Key]:
+        """Of `keys` those whose arrays nobody counts on when the run has ended, whoever was planned to read them."""
+        return keys - self.kept(keys) - self._referenced()
+
     def in_passing(self, key: Key) -> bool:
         """Whether the arrays of `key` need not be written: they do not stay, and no reader asks the store for them."""
         stays = self._keep == "all" or key in self._kept
@@ -103,17 +124,20 @@ class Retention:
 
     def ended(self, work: Key, made: Iterable[Key] = ()) -> list[Key]:
         """Whose arrays may be evicted now that `work` has ended, perhaps once more, and has made `made`."""
-        if self._keep == "all":
-            return []
         for parent in self._parents.get(work, ()):
             self._readers[parent].discard(work)
-        candidates = dict.fromkeys([*self._parents.get(work, ()), work, *made])
-        unread = [key for key in candidates if not self._readers.get(key) and key not in self._kept]
+        return self._unneeded(dict.fromkeys([*self._parents.get(work, ()), work, *made]))
+
+    def _unneeded(self, candidates: Iterable[Key]) -> list[Key]:
+        """Of `candidates` those whose arrays nobody counts on."""
+        if self._keep == "all":
+            return []
+        unread = [k for k in candidates if not (self._readers.get(k) or k in self._kept or self._held[k] > 0)]
         referenced = self._referenced() if unread else frozenset()
         return [key for key in unread if key not in referenced]
 
 
 def _hands_on(recipe: Mapping[str, Any], parent: Key) -> bool:
     """Whether the work of `recipe` gets the arrays of `parent` from the actor that made them."""
-    local = map(recipe.get, ("client_state", "objective_state", "upload_state"))
+    local = *map(recipe.get, ("client_state", "objective_state", "upload_state")), *recipe.get("importances", ())
     return recipe["kind"] in ("train", "aggregate") and parent not in local

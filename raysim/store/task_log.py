@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from raysim.core.json_lines import append_json_line, end_torn_line, read_json_lines
 from raysim.core.keys import Key
+from raysim.store.model_scores import ModelScores
 from raysim.training.throughput import Speed
 
 TaskKind = str
@@ -84,12 +85,20 @@ class Observer(Protocol):
         """Work began, which will take `tokens`."""
         ...
 
-    def progressed(self, key: Key, tokens: int, note: str) -> None:
-        """`tokens` of it are done."""
+    def progressed(self, key: Key, tokens: int, note: str, loss: float | None = None) -> None:
+        """`tokens` of it are done; `loss` is that of the last batch, in nats a token, where it is training."""
         ...
 
     def ended(self, record: TaskRecord) -> None:
         """Work ended."""
+        ...
+
+    def measured(self, scores: ModelScores) -> None:
+        """Scores of a model are known.
+
+        Raises:
+            RunError: after them the run is not to go on.
+        """
         ...
 
     def note(self, text: str) -> None:

@@ -24,8 +24,8 @@ class Transfer:
         sender: an organization, ``server``, or a pooled organization.
         receiver: likewise; ``... (its shelf)`` is an organization's own part of the store.
         kind: ``weights``, that of another form of upload, ``keys and shares`` (of secure aggregation), ``objective``
-            (what the server sends to a local objective), ``client state``, ``metrics``, ``sequences`` or ``texts`` (raw
-            code), or the kind of a measure.
+            (what the server sends to a local objective), ``fisher`` (which weights an organization's data need),
+            ``client state``, ``metrics``, ``sequences`` or ``texts`` (raw code), or the kind of a measure.
         num_bytes: of content.
         sha256: of the content; of an array, as the ``.npy`` file that the store holds.
     """

@@ -16,25 +16,37 @@ import pyarrow.parquet as pq
 
 from raysim.core.errors import DamagedEntry, InputError, os_errors
 from raysim.core.run_folder import RunFolder
-from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP, RECITALS
+from raysim.tables.schemas.audits import ATTACKS, BLIND, CANARIES, MEMBERSHIP, RECITALS, SEQUENCE_CANARIES
 from raysim.tables.schemas.checkpoints import BEST_CHECKPOINTS
 from raysim.tables.schemas.comparison import COMPARISON
-from raysim.tables.schemas.corpora import CLONES, CORPORA, DROPS, HELD_OUT_COPIES
+from raysim.tables.schemas.corpora import (
+    CLONES,
+    CORPORA,
+    DROPS,
+    FILE_LICENCES,
+    HELD_OUT_COPIES,
+    OBFUSCATIONS,
+    REDACTIONS,
+)
 from raysim.tables.schemas.counterfactuals import COUNTERFACTUALS
 from raysim.tables.schemas.extraction import EXTRACTION
 from raysim.tables.schemas.file_attacks import FILE_ATTACKS
 from raysim.tables.schemas.findings import CONTRASTS, FINDINGS
+from raysim.tables.schemas.front import FRONT, FRONT_OWNERS
 from raysim.tables.schemas.gains import GAINS
-from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
+from raysim.tables.schemas.generations import FILTER_BLOCKS, GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
 from raysim.tables.schemas.orders import ORDER_EFFECTS, ORDERS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS, PREDICTIONS
 from raysim.tables.schemas.participation import PARTICIPATION
-from raysim.tables.schemas.privacy import PRIVACY
+from raysim.tables.schemas.privacy import PRIVACY, PRIVACY_AUDITS
+from raysim.tables.schemas.renamed import RENAMED, RENAMED_CHANCE
 from raysim.tables.schemas.runs import BASELINES, LEDGER, LOSSES, MODELS
 from raysim.tables.schemas.solving import SOLVING
 from raysim.tables.schemas.summary import SUMMARY
 from raysim.tables.schemas.sweeps import SWEEP
+from raysim.tables.schemas.unlearning import UNLEARNING
 from raysim.tables.schemas.uploads import UPDATE_NORMS, UPDATE_SIZES, UPLOADS
+from raysim.tables.schemas.validations import VALIDATIONS
 from raysim.tables.spec import TableSpec
 
 _EXPERIMENT = "raysim.experiment"
@@ -48,18 +60,24 @@ TABLES: dict[str, TableSpec] = {
         GENERATIONS,
         SAMPLES,
         STUDY_COUNTS,
+        FILTER_BLOCKS,
         MATCHES,
+        RENAMED,
+        RENAMED_CHANCE,
         EMISSIONS,
         UPLOADS,
         UPDATE_NORMS,
         UPDATE_SIZES,
         PRIVACY,
+        PRIVACY_AUDITS,
         PARTICIPATION,
+        VALIDATIONS,
         LOSSES,
         BASELINES,
         EXTRACTION,
         *SOLVING,
         CANARIES,
+        SEQUENCE_CANARIES,
         RECITALS,
         MEMBERSHIP,
         BLIND,
@@ -67,9 +85,13 @@ TABLES: dict[str, TableSpec] = {
         HELD_OUT_COPIES,
         CORPORA,
         DROPS,
+        FILE_LICENCES,
+        REDACTIONS,
+        OBFUSCATIONS,
         SUMMARY,
         GAINS,
         COUNTERFACTUALS,
+        UNLEARNING,
         BEST_CHECKPOINTS,
         CONTRASTS,
         FINDINGS,
@@ -80,6 +102,8 @@ TABLES: dict[str, TableSpec] = {
         PREDICTIONS,
         SWEEP,
         COMPARISON,
+        FRONT,
+        FRONT_OWNERS,
         LEDGER,
     )
 }

@@ -8,13 +8,16 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from raysim.cluster.labels import Labels, shown
 from raysim.core.arrow import table_bytes
+from raysim.core.event_loop import merged
 from raysim.core.keys import Key, key_of
 from raysim.store.entries import Entry
 from raysim.store.task_log import TaskRecord
@@ -40,7 +43,7 @@ class BatchedTask:
         label: names it for people.
         tokens: that it takes.
         num_parts: answers that it is made of.
-        sent: what it takes to the organization, beside weights.
+        sent: what it takes to the organization, or to whoever does it, beside weights.
         entry: in the store, once it is there.
         parts: that have come, by number.
     """
@@ -90,7 +93,7 @@ class BatchJob:
 
 
 class BatchJobs:
-    """Runs jobs on `workers` workers of the pipeline."""
+    """Runs jobs on `workers` workers of the pipeline; those that answer for a pinned organization are on its nodes."""
 
     def __init__(self, executor: TaskExecutor, workers: int) -> None:
         self._executor = executor
@@ -146,41 +149,59 @@ class BatchJobs:
                     self._executor.attempt(piece.key, piece.recipe["kind"], piece.label, piece.tokens, probe[1])
 
         hand_out()
-        retries = self._executor.pool.retrying.policy.retries
         if job.light and self._backend.embedded:
             # What is nobody's is anybody's to do.
             names = [self._executor.pool.first if probe[1] == SERVER else probe[1] for probe, _ in missing]
             answers = self._from_organizations(job, arguments, names, tables)
         else:
-            steps = map_tables(job.step, arguments, tables, self._workers, self._backend.name, retries=retries)
-            answers = self._answers(steps)
-        async for answer in answers:
-            under_way -= 1
-            hand_out()
-            probe = answer["model"][0].as_py(), answer["organization"][0].as_py()
-            piece = pieces[probe]
-            piece.parts[job.part(answer)] = answer
-            if len(piece.parts) < piece.num_parts:
-                done = piece.tokens * len(piece.parts) // piece.num_parts
-                self._executor.observer.progressed(piece.key, done, "")
-                continue
-            results = job.tables([piece.parts[part] for part in range(piece.num_parts)])
-            content = b"".join(table_bytes(table) for table in results.values())
-            info: dict[str, Any] = {}
-            if probe[1] != SERVER:
-                transfers = *piece.sent, Transfer.of(probe[1], SERVER, piece.recipe["kind"], content)
-                info = {"site": probe[1], "crossings": [transfer.to_json() for transfer in transfers]}
-            piece.entry = await asyncio.to_thread(self._executor.store.put, piece.recipe, info, None, results)
-            piece.parts.clear()
-            now_s = time.monotonic()
-            await self._finish(piece, now_s - started_s, "computed")
-            started_s = now_s
+            answers = self._from_pipelines(job, arguments, [probe for probe, _ in missing], tables)
+        async with aclosing(answers):
+            async for answer in answers:
+                under_way -= 1
+                hand_out()
+                probe = answer["model"][0].as_py(), answer["organization"][0].as_py()
+                piece = pieces[probe]
+                piece.parts[job.part(answer)] = answer
+                if len(piece.parts) < piece.num_parts:
+                    done = piece.tokens * len(piece.parts) // piece.num_parts
+                    self._executor.observer.progressed(piece.key, done, "")
+                    continue
+                results = job.tables([piece.parts[part] for part in range(piece.num_parts)])
+                content = b"".join(table_bytes(table) for table in results.values())
+                info: dict[str, Any] = {}
+                if probe[1] != SERVER:
+                    transfers = *piece.sent, Transfer.of(probe[1], SERVER, piece.recipe["kind"], content)
+                    info = {"site": probe[1], "crossings": [transfer.to_json() for transfer in transfers]}
+                elif piece.sent:
+                    info = {"crossings": [transfer.to_json() for transfer in piece.sent]}
+                piece.entry = await asyncio.to_thread(self._executor.store.put, piece.recipe, info, None, results)
+                piece.parts.clear()
+                now_s = time.monotonic()
+                await self._finish(piece, now_s - started_s, "computed")
+                started_s = now_s
 
     @property
     def _backend(self) -> Any:
         return self._executor.pool.backend
 
-    async def _answers(self, results: Generator[pa.Table, None, None]) -> AsyncIterator[pa.Table]:
+    def _from_pipelines(
+        self, job: BatchJob, arguments: dict[str, Any], probes: list[Probe], tables: list[pa.Table]
+    ) -> AsyncGenerator[pa.Table, None]:
+        """Answers of workers of the pipeline: one on any nodes, and one on the nodes of each that is pinned."""
+        pool, groups = self._executor.pool, dict[str, tuple[Labels, list[pa.Table]]]()
+        for probe, table in zip(probes, tables, strict=True):
+            node = pool.node_of(probe[1])
+            groups.setdefault(shown(node), (node, []))[1].append(table)
+        retries = pool.retrying.policy.retries
+
+        def answers(node: Labels, some: list[pa.Table]) -> AsyncGenerator[pa.Table, None]:
+            workers = min(self._workers, self._backend.cpus(node)) if node else self._workers
+            name = self._backend.name
+            return self._answers(map_tables(job.step, arguments, some, workers, name, retries=retries, node=node))
+
+        return merged([answers(*group) for group in groups.values()])
+
+    async def _answers(self, results: Generator[pa.Table, None, None]) -> AsyncGenerator[pa.Table, None]:
         try:
             async for table in _as_they_come(results):
                 yield table
@@ -192,7 +213,7 @@ class BatchJobs:
 
     async def _from_organizations(
         self, job: BatchJob, arguments: dict[str, Any], names: list[str], tables: list[pa.Table]
-    ) -> AsyncIterator[pa.Table]:
+    ) -> AsyncGenerator[pa.Table, None]:
         """Answers of the organizations `names` to their `tables`, as they come, `workers` of them at once."""
         shared, number, limit = self._backend.share(arguments), uuid.uuid4().hex, asyncio.Semaphore(self._workers)
 

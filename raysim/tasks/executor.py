@@ -225,18 +225,23 @@ class TaskExecutor:
         self._log.attempt(key, kind, label, client, self._attempts[key], self.session)
         self.observer.started(key, kind, label, tokens)
 
-    async def run_on_client(self, task: Task[TaskOutput]) -> Entry:
+    async def run_on_client(self, task: Task[TaskOutput], priority: float | None = None) -> Entry:
         """The result of `task`, from the store or computed at its client.
 
         The output is a transfer from the client to the server.
+
+        Args:
+            task: to do.
+            priority: of a slot for it; None: that of measuring.
         """
         key, kind, client = task.key, task.kind, task.client
+        priority = self._retention.measure_priority if priority is None else priority
 
         async def work(policy: ArrayPolicy) -> TaskResult:
             if entry := await self.cached(key, policy):
                 return entry, TaskRecord(key, kind, "", task.label, "cached", tokens=task.tokens)
             await self.rematerialize(task.weights)
-            async with self.pool.acquire(client, self._retention.measure_priority) as actor:
+            async with self.pool.acquire(client, priority) as actor:
                 weights = [await self.broadcast(task.weights)] if task.weights else []
                 self.attempt(key, kind, task.label, task.tokens, client)
                 started_s = time.monotonic()
@@ -304,9 +309,29 @@ class TaskExecutor:
         self._behind.after(key, lambda: self._evict_unused(key))
         return entry, record
 
+    def hold(self, key: Key) -> None:
+        """Keeps the weights of `key`, whoever else reads them, until `release`."""
+        self._retention.hold(key)
+
+    def release(self, key: Key) -> None:
+        """Ends a `hold`."""
+        self._behind.after(key, lambda: self._evict(self._retention.release(key)))
+
+    async def end_with(self, key: Key) -> None:
+        """Sees that the weights of `key` stay as a final model's, which was not planned."""
+        self._retention.end_with(key)
+        await self.rematerialize(key)
+
+    def evict_left_over(self) -> None:
+        """Evicts what stays for nobody when the run has ended: what planned work was to read that did not come."""
+        self._evict(self._retention.left_over(self.used))
+
     def _evict_unused(self, key: Key) -> None:
+        self._evict(self._retention.ended(key, self._made_by.get(key, ())))
+
+    def _evict(self, keys: Iterable[Key]) -> None:
         # At once, not in a thread: meanwhile, somebody could begin to count on what is about to be evicted.
-        for unused in self._retention.ended(key, self._made_by.get(key, ())):
+        for unused in keys:
             self.store.drop_arrays(unused)
             self._shared.pop(unused, None)
             self._unwritten.pop(unused, None)

@@ -32,10 +32,15 @@ class WorkKind:
 TRAIN = WorkKind("train", "train on", "training", passes=3.0, flop_per_parameter=4, token_s=1.5e-5, piece_s=0.1)
 """Two more FLOP are added for each parameter that is trained, for its gradient."""
 
+FISHER = WorkKind(
+    "fisher", "differentiate", "differentiating", passes=3.0, flop_per_parameter=6, token_s=1.5e-5, piece_s=0.05
+)
+"""The Fisher information of an organization's data: a gradient for each of some sequences."""
+
 INITIAL = WorkKind("initial")
 AGGREGATE = WorkKind("aggregate", doing="aggregating")
 SNAPSHOT = WorkKind("snapshot")
 """The weights after an epoch of a stage, which come with the stage."""
 
-TRAINING_KINDS: tuple[WorkKind, ...] = (INITIAL, TRAIN, AGGREGATE, SNAPSHOT)
+TRAINING_KINDS: tuple[WorkKind, ...] = (INITIAL, TRAIN, FISHER, AGGREGATE, SNAPSHOT)
 """What every run does, whatever it measures."""

@@ -31,6 +31,7 @@ def map_tables(
     backend: Backend,
     num_gpus: float = 0,
     retries: int = 0,
+    node: Mapping[str, str] | None = None,
 ) -> Generator[pa.Table, None, None]:
     """Applies ``step(**step_arguments)`` to each table and yields the answers as they come, in any order.
 
@@ -48,6 +49,7 @@ def map_tables(
         num_gpus: reserved for each Ray actor.
         retries: times that a Ray actor is replaced when it is lost; the tables that it had are tried again. The others
             meanwhile go on.
+        node: labels of the nodes that Ray actors may be on; None: of any.
 
     Raises:
         RaysimError: as a call of the step raised it (with Ray, of the nearest kind that raysim has); other errors as
@@ -62,11 +64,18 @@ def map_tables(
         return
     blocks = [table.replace_schema_metadata(None) for table in tables if len(table)]
     if blocks:
-        yield from _map_with_ray(step, dict(step_arguments), blocks, min(workers, len(blocks)), num_gpus, retries)
+        workers = min(workers, len(blocks))
+        yield from _map_with_ray(step, dict(step_arguments), blocks, workers, num_gpus, retries, dict(node or {}))
 
 
 def _map_with_ray(
-    step: type, step_arguments: dict[str, Any], blocks: list[pa.Table], workers: int, num_gpus: float, retries: int
+    step: type,
+    step_arguments: dict[str, Any],
+    blocks: list[pa.Table],
+    workers: int,
+    num_gpus: float,
+    retries: int,
+    node: dict[str, str],
 ) -> Generator[pa.Table, None, None]:
     import ray.data
     from ray.util.annotations import RayDeprecationWarning
@@ -88,6 +97,7 @@ def _map_with_ray(
             num_gpus=num_gpus or None,
             batch_size=None,
             batch_format="pyarrow",
+            label_selector=node,
             max_restarts=retries,
             # A restart is what counts: that an actor cannot be reached, before Ray knows of the loss, would count too.
             max_task_retries=-1 if retries else 0,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from raysim.core.errors import InputError, first_line
 from raysim.core.hub import commit_of, hub_file
 from raysim.core.keys import file_sha256
+from raysim.core.lfs import refuse_lfs_pointer
 from raysim.training.libraries import load_transformers
 
 if TYPE_CHECKING:
@@ -158,6 +159,9 @@ def _border(place: Path) -> Iterator[None]:
         raise
     except Exception as error:  # every library on the way has errors of its own
         file = _broken_file(place) if place.is_dir() else place
+        if file.is_file():
+            with file.open("rb") as opened:
+                refuse_lfs_pointer(opened.read(200), f"model.pretrained: {file}")
         raise InputError(f"model.pretrained: {file}: cannot be read: {first_line(error)}") from error
 
 

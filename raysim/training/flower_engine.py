@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     from flwr.app import Context, Message
     from transformers import PreTrainedModel
 
-_UNTOLD = {"app", "app_config", "backend", "client_state", "deepspeed", "device", "epochs", "gpus", "ranks", "threads"}
-"""Settings of the trainer that an app is not told, or by another name."""
+_UNTOLD = {
+    *("app", "app_config", "backend", "client_state", "deepspeed", "device", "epochs", "goldfish", "gpus", "ranks"),
+    "threads",
+}
+"""Settings of the trainer that an app is not told, or by another name, or has none of."""
 
 _STATE = "app_state"
 """Names the JSON of `context.state` among the arrays of a client state."""
@@ -63,6 +66,10 @@ class FlowerTrainer:
             raise ValueError(
                 "backend: an app of Flower's trains in its organization's own process, which has no ranks and reserves"
                 " no GPU; write ranks: 1 and device: cpu, or backend: torch"
+            )
+        if settings.goldfish:
+            raise ValueError(
+                "goldfish: an app of Flower's has a loss of its own; leave it out, or write backend: torch"
             )
         if objective not in (None, "proximal"):
             raise ValueError(

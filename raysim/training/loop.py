@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from raysim.core.errors import Diverged
+from raysim.core.errors import Diverged, NodeLeaves
 from raysim.core.keys import seed_of
 from raysim.training.batches import Batches, PoissonBatches
+from raysim.training.departure import DEPARTURE
 from raysim.training.objectives import make_objective, stateful, whole_buffers
 from raysim.training.process_group import ALONE, ProcessGroup
 from raysim.training.process_memory import peak_memory_bytes
@@ -84,6 +85,7 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
 
     Raises:
         Diverged: the loss or the gradient is no finite number.
+        NodeLeaves: the node of a rank is about to go; the last event was the state from which the stage goes on.
     """
     import torch
 
@@ -100,8 +102,8 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
     num_steps, horizon_steps = task.epochs * per_epoch, task.horizon_epochs * per_epoch
     reader = _Reader(task, batches, sequences, group)
     look_every = _LOOK_EVERY_STEPS[settings.device]
-    # Losses and norms of the steps since the last look, and whether a checkpoint is due.
-    seen = torch.zeros(2 * look_every + 1, device=settings.device)
+    # Losses and norms of the steps since the last look, whether a checkpoint is due, and whether a node goes.
+    seen = torch.zeros(2 * look_every + 2, device=settings.device)
     looked, tokens = step, 0
     clock = _Clock(task.checkpoint_every_s)
     if settings.device == "cuda":
@@ -124,7 +126,8 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
         ends_epoch = in_epoch == per_epoch - 1
         if step - looked < look_every and not ends_epoch:
             continue
-        values, checkpoint_due = _look(seen, look_every, step - looked, clock.is_checkpoint_due(), group)
+        due = clock.is_checkpoint_due(), DEPARTURE.is_near()
+        values, checkpoint_due, leaving = _look(seen, look_every, step - looked, due, group)
         for number, (value, length) in enumerate(values, looked):
             if not (math.isfinite(value) and math.isfinite(length)):
                 raise Diverged(
@@ -144,7 +147,7 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
                 with clock.paused():
                     yield EpochCheckpoint(epoch + 1, weights)
             del weights
-        if checkpoint_due and step < num_steps:
+        if (checkpoint_due or leaving) and step < num_steps:
             counters = {
                 "step": step,
                 "past_steps": past_steps,
@@ -159,6 +162,8 @@ def run_loop(engine: Engine, request: TrainRequest, group: ProcessGroup = ALONE)
                     yield ResumeState(state)
             del state  # three buffers that would lie beside the steps up to the next one
             clock.checkpointed()
+            if leaving:
+                raise NodeLeaves(f"the node that it ran on is about to go; step {step} of {num_steps} is kept")
     seconds = clock.seconds()
     data_seconds, peak = group.largest([reader.seconds, float(peak_memory_bytes(settings.device))], settings.device)
     weights = engine.weights()
@@ -278,15 +283,24 @@ class _Pause:
 
 
 def _look(
-    seen: "torch.Tensor", look_every: int, steps: int, checkpoint_due: bool, group: ProcessGroup
-) -> tuple[list[tuple[float, float]], bool]:
-    """Losses, summed over ranks, and norms of the last steps, and whether rank 0 wants a checkpoint."""
-    if group.size == 1:
-        values = seen.tolist()
-        return list(zip(values[:steps], values[look_every : look_every + steps], strict=True)), checkpoint_due
-    seen = seen.clone()
-    seen[look_every:-1] /= group.size  # the norm is that of the whole gradient on every rank
-    seen[-1] = float(checkpoint_due and group.rank == 0)
-    group.sum(seen)
+    seen: "torch.Tensor", look_every: int, steps: int, due: tuple[bool, bool], group: ProcessGroup
+) -> tuple[list[tuple[float, float]], bool, bool]:
+    """Losses, summed over ranks, and norms of the last steps; whether rank 0 wants a checkpoint, and any rank to go.
+
+    Args:
+        seen: losses and norms, ``look_every`` of each, and room for what is due.
+        look_every: steps at most.
+        steps: since the last look.
+        due: whether this rank's clock wants a checkpoint, and whether its node goes.
+        group: of the ranks.
+    """
+    checkpoint_due, leaving = due
+    if group.size > 1:
+        seen = seen.clone()
+        seen[look_every:-2] /= group.size  # the norm is that of the whole gradient on every rank
+        seen[-2], seen[-1] = float(checkpoint_due and group.rank == 0), float(leaving)
+        group.sum(seen)
     values = seen.tolist()
-    return list(zip(values[:steps], values[look_every : look_every + steps], strict=True)), values[-1] > 0
+    if group.size > 1:
+        checkpoint_due, leaving = values[-2] > 0, values[-1] > 0
+    return list(zip(values[:steps], values[look_every : look_every + steps], strict=True)), checkpoint_due, leaving

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pydantic
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from raysim.core.errors import InputError
 from raysim.core.keys import canonical_json
@@ -31,7 +32,6 @@ from raysim.core.settings import Settings
 from raysim.training.secret_sharing import SHARE_BYTES, recover_secret, split_secret
 from raysim.training.upload_form import Sent
 from raysim.training.weights import Flat
-from raysim.training.x25519 import public_key, x25519
 
 Residues = npt.NDArray[np.uint32]
 """Numbers modulo 2^bits, ``[num_parameters]``."""
@@ -138,7 +138,7 @@ class MaskAgreement:
         """Sign and seed of each mask that `client`, whose secret key is given, has in common with `others`."""
         place = self.names.index(client)
         for other in others:
-            shared = x25519(secret_key, self._public_keys[other])
+            shared = agreed_secret(secret_key, self._public_keys[other])
             yield (1 if self.names.index(other) > place else -1), hashlib.sha256(b"mask" + shared).digest()
 
     def offer(self, client: str, others: Sequence[str]) -> bytes:
@@ -195,6 +195,16 @@ class Masked:
         vector &= _low_bits(agreement)
         agreed = (agreement.offer(self.client, others), b"".join(agreement.offer(o, [self.client]) for o in others))
         return Sent(vector, packed(vector, agreement.bits), {}, facts, MASKED, agreed)
+
+
+def public_key(secret_key: bytes) -> bytes:
+    """Of an X25519 key agreement (RFC 7748), for a secret key of any 32 bytes."""
+    return X25519PrivateKey.from_private_bytes(secret_key).public_key().public_bytes_raw()
+
+
+def agreed_secret(secret_key: bytes, public: bytes) -> bytes:
+    """The 32 bytes that the owner of `secret_key` and the owner of the key behind `public` have in common."""
+    return X25519PrivateKey.from_private_bytes(secret_key).exchange(X25519PublicKey.from_public_bytes(public))
 
 
 def to_residues(update: npt.NDArray[np.float64], agreement: MaskAgreement, count: int) -> Residues:

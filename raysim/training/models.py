@@ -9,6 +9,7 @@ import pydantic
 from raysim.core.errors import InputError, first_line
 from raysim.core.keys import key_of, seed_of
 from raysim.core.settings import OnlyJson, Settings, Size
+from raysim.corpus.preparation_settings import Domain
 from raysim.training.checkpoints import hub_commit, identity, read_config, read_model
 from raysim.training.libraries import load_transformers
 from raysim.training.lora import LoraSettings, add_adapters
@@ -39,6 +40,9 @@ class PretrainSettings(Settings):
     corpus: Literal["references"] = pydantic.Field(
         default="references",
         description="the public files whose content falls to training by preparation.split; the others stay unseen",
+    )
+    domain: Domain | None = pydantic.Field(
+        default=None, description="what of them it is trained on, code or prose; unset: as preparation.domain"
     )
     limit: Size | None = pydantic.Field(default=None, description="at most this much of them, for example 3 MB")
     epochs: int = pydantic.Field(default=1, ge=1, description="passes over them")

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 
+from raysim.training.departure import DEPARTURE
 from raysim.training.lora import split
 from raysim.training.model_host import ModelHost
 from raysim.training.process_group import ALONE, ProcessGroup, Rendezvous
@@ -17,7 +18,8 @@ def train_here(host: ModelHost, request: TrainRequest, group: ProcessGroup = ALO
     """
     gc.freeze()  # so that the collection at the end looks at what the stage has made, not at every module
     try:
-        with oom_hint("trainer.batch_size or trainer.sequence_length, or raise trainer.accumulation"):
+        hint = "trainer.batch_size or trainer.sequence_length, or raise trainer.accumulation"
+        with DEPARTURE.watched(), oom_hint(hint):
             model = host.model(request.spec)
             split(model)
             trainer = trainer_class(request.task.settings.backend)(model, group)

@@ -13,6 +13,7 @@ import pydantic
 from raysim.core.errors import InputError
 from raysim.core.extensions import load_extension
 from raysim.core.settings import OnlyJson, Settings
+from raysim.training.goldfish import GoldfishSettings
 from raysim.training.model_host import ModelSpec
 from raysim.training.objectives import ObjectiveConfig
 from raysim.training.process_group import ALONE, ProcessGroup
@@ -93,6 +94,11 @@ class TrainerSettings(Settings):
     checkpoint_activations: bool = pydantic.Field(
         default=False, description="computes activations again in the backward pass instead of keeping them"
     )
+    goldfish: GoldfishSettings | None = pydantic.Field(
+        default=None,
+        description="leaves out of the loss some tokens, always the same of a passage, so that none is recited; unset:"
+        " none",
+    )
     client_state: Literal["keep", "reset"] = pydantic.Field(
         default="reset", description="whether an organization keeps optimizer and schedule from one round to the next"
     )
@@ -136,6 +142,8 @@ class TrainerSettings(Settings):
                 del recipe[name]  # so that keys are what they were before there was another way
         if self.optimizer == "adamw":
             del recipe["optimizer"]  # as before there was another one
+        if self.goldfish is None:
+            del recipe["goldfish"]  # likewise
         if self.optimizer in ("adafactor", "sgd"):
             del recipe["adam_betas"], recipe["adam_epsilon"]
         if self.backend != "torch":
@@ -239,6 +247,8 @@ class TrainRequest:
         objective_buffers: of the objective, by name, as far as there are any; see
             `raysim.training.objectives.StatefulObjective`.
         upload_buffers: of the form of the upload, by name, as far as there are any.
+        replayed: other organizations' sequences, which are trained on beside the client's own; they come from the
+            driver, and are among `sequences` once the request is at the client.
         folder: where the client's training data lie as files while the stage lasts, for backends that read them there
             (`reads_folder`); None for others.
     """
@@ -252,9 +262,13 @@ class TrainRequest:
     objective_buffers: Mapping[str, Flat] = field(default_factory=dict)
     upload_buffers: Mapping[str, Flat] = field(default_factory=dict)
     folder: Path | None = None
+    replayed: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
 
     def at_client(self, sequences: npt.NDArray[np.int32], weights: Flat) -> "TrainRequest":
         """The request with the client's own sequences and the weights that came beside it."""
+        if len(self.replayed):
+            together = np.concatenate([sequences, self.replayed])
+            return replace(self, sequences=together, weights=weights, replayed=self.replayed[:0])
         # As a plain array, since Ray copies a memory-mapped one where ranks could share it.
         return replace(self, sequences=np.asarray(sequences), weights=weights)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from raysim.core.errors import InputError
 from raysim.training.dp_sgd import DP_SGD, PrivateSteps, private_settings
+from raysim.training.goldfish import goldfish_loss
 from raysim.training.loop import run_loop
 from raysim.training.objectives import AppliedObjective
 from raysim.training.optimizers import export_state, make_optimizer, restore_state
@@ -163,6 +164,8 @@ def next_token_loss(
 ) -> "torch.Tensor":
     """Mean loss in nats a token of token ids ``[rows, sequence_length]``; the forward pass runs in the precision.
 
+    Of the goldfish loss, of the tokens that count.
+
     Args:
         model: called with ``input_ids``.
         ids: what it reads.
@@ -174,6 +177,8 @@ def next_token_loss(
     enabled = settings.precision == "bf16" if autocast is None else autocast
     with torch.autocast(settings.device, torch.bfloat16, enabled=enabled):
         logits = model(input_ids=ids, use_cache=False).logits
+    if settings.goldfish:
+        return goldfish_loss(logits, ids, settings.goldfish)
     return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
 
 

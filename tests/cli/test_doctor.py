@@ -1,6 +1,8 @@
 """What `raysim doctor` says of this machine."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from drive import raysim
@@ -26,3 +28,13 @@ def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.Monkey
     assert facts["isolation_layers"] == "system calls"
     assert "no isolation layer of namespaces around generated programs: no such kernel" in facts["problems"]
     assert any("measure.pass_at_k will not run here" in problem for problem in facts["problems"])
+
+
+def test_doctor_says_when_ray_has_no_room_on_its_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from raysim.cli import doctor
+
+    found = shutil.disk_usage(tmp_path)
+    for free, told in ((0.04, True), (0.06, False)):
+        full = found._replace(free=int(found.total * free))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, full=full: full)
+        assert any("is over 95 % full" in problem for problem in doctor.examine()["problems"]) is told

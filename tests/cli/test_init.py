@@ -9,6 +9,8 @@ import pytest
 from raysim.cli.init import write_experiment
 from raysim.core.errors import InputError
 from raysim.core.yaml_files import load_yaml
+from raysim.corpus.preparation import prepare
+from raysim.corpus.sources import read_source
 from raysim.experiment.config import load_experiment
 
 
@@ -50,6 +52,24 @@ def test_a_small_experiment_has_less_of_everything(tmp_path: Path, orgs: list[st
         assert all(one["limit"].endswith(" KB") for one in small["organizations"].values())
     own = written(tmp_path, orgs[:2], small=True, limits=["beta=7 KB"])["organizations"]
     assert (own["acme"]["limit"], own["beta"]["limit"]) == ("40 KB", "7 KB")
+
+
+def test_a_small_experiment_has_a_split_that_leaves_nobody_empty(tmp_path: Path, orgs: list[str]) -> None:
+    """Of some dozens of small files few are within the limit, and these often fall to one split."""
+    for name in ("acme", "beta", "gamma"):
+        for number in range(30):
+            lines = [f"{name}_{number}_{line} = {line} * {number}" for line in range(20 + number)]
+            (tmp_path / name / f"{number}.py").write_text("\n".join(["def f():", *(f"    {one}" for one in lines)]))
+    raw = written(tmp_path, orgs[:3], small=True, limits=["6 KB"])
+    assert raw["split_seed"] > 1
+    load = load_experiment(tmp_path / "mine.yaml", []).experiment
+    for name, one in load.organizations.items():
+        reading, context = read_source(one.source, tmp_path), load.preparation
+        corpus = prepare(
+            name, reading, context, limit=one.limit, split_seed=load.split_seed, count_tokens=lambda text: 0
+        )
+        assert corpus.train
+        assert corpus.valid
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from printed import printed, rows
 from rich.console import Group
 
 from raysim.cli.overlap_views import overlap_views
-from raysim.tables.names import PUBLIC
+from raysim.tables.names import OTHERS, PUBLIC
 
 
 def clone(organization: str, other: str, covered: int) -> dict[str, Any]:
@@ -81,3 +81,25 @@ def test_one_organization_is_compared_with_nobody() -> None:
     text = shown(("a",), clones=[clone("a", "a", 5)], bounds=[], policies=[], prompts={}, split_copies=[])
     assert rows(text) == [["a", "5 (12.5%)"]]
     assert "In force" not in text
+
+
+def test_of_very_many_the_first_are_shown_and_sums_over_all() -> None:
+    names = [f"o{number:02}" for number in range(60)]
+    clones = [
+        row
+        for name in names
+        for row in (clone(name, name, 2), clone(name, OTHERS, 0), clone(name, "o02" if name == "o01" else "o01", 0))
+    ]
+    clones[4] |= {"covered": 8}  # o01 with all others
+    clones[3 * 7 + 1] |= {"covered": 10}
+    clones[3 * 7 + 2] |= {"covered": 6}
+    copies = [FOUND["split_copies"][0] | {"organization": name} for name in names]
+    text = shown(tuple(names), clones=clones, split_copies=copies)
+    found = rows(text)
+    assert ["o07", "2 (5.0%)", "10 (25.0%)", "", "o01 6"] in found
+    assert ["o01", "2 (5.0%)", "8 (20.0%)", "", ""] in found
+    assert sum(row[0].startswith("o") and len(row) == 5 for row in found) == 20
+    assert ["training lines that others hold, too", "18 (0.8%)", "2,400"] in found
+    assert ["organizations that share a line", "2 (3.3%)", "60"] in found
+    assert ["held-out files that somebody trains on a copy or near-copy of", "180 (33.3%)", "540"] in found
+    assert "In force: keep." in text

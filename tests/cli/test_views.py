@@ -126,12 +126,22 @@ def test_corpora_are_shown_with_what_was_left_out_of_them() -> None:
                 "diversity": 0.75,
                 "drops": [{"reason": "not [UTF-8]", "files": 1, "bytes": 11}],
                 "licences": {"MIT": 2},
+                "redactions": [
+                    {
+                        "category": "personal",
+                        "kind": "e-mail [address]",
+                        "action": "redact",
+                        "files": 2,
+                        "occurrences": 1_003,
+                    }
+                ],
             }
         },
         "diversity_lines": 40,
         "references": {"files": 1, "bytes": 9, "drops": [{"reason": "empty", "files": 3, "bytes": 5}]},
         "warnings": ["few files"],
         "sweep": {},
+        "deduplication": {"across": "keep", "match": "exact"},
         "xray": {"min_lines": 6, "clones": [alone], "bounds": [], "policies": [], "prompts": {}, "split_copies": []},
     }
     text = printed(inspect_view(inspected))
@@ -141,6 +151,13 @@ def test_corpora_are_shown_with_what_was_left_out_of_them() -> None:
     assert ["a", "not [UTF-8]", "1", "11"] in rows(text)
     assert ["(references)", "empty", "3", "5"] in rows(text)
     assert ["a", "MIT", "2"] in rows(text)
+    assert ["a", "personal: e-mail [address]", "2", "1,003", "redact"] in rows(text)
+    inspected["organizations"]["a"]["redactions"] = []
+    assert "differently" not in text
+    row = {"transformation": "rename", "outcome": "changed", "files": 1_002, "changes": 3}
+    inspected["organizations"]["a"]["obfuscations"] = [row]
+    assert ["a", "rename", "changed", "1,002", "3"] in rows(printed(inspect_view(inspected)))
+    assert "Secrets" not in printed(inspect_view(inspected))
     assert "The sweep over" not in text
     swept = printed(inspect_view(inspected | {"sweep": {"trainer.epochs": [1, 2]}}))
     assert "The sweep over trainer.epochs (2 values) may change them from point to point." in swept

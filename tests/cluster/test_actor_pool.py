@@ -123,7 +123,20 @@ def test_another_error_costs_nobody_his_place() -> None:
     play(scene)
 
 
-def test_whoever_was_lost_while_idle_is_noticed_before_work_begins() -> None:
+def test_whoever_has_just_done_its_work_is_not_asked_for_a_sign_of_life() -> None:
+    async def scene(pool: ActorPool, backend: Mortal) -> None:
+        async with pool.acquire("client", 0):
+            pass
+        backend.gone.add(1)
+        async with pool.acquire("client", 0) as actor:
+            assert actor.number == 1
+
+    play(scene)
+
+
+def test_whoever_was_lost_while_idle_is_noticed_before_work_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysim.cluster.actor_pool.TRUSTED_S", 0.0)
+
     async def scene(pool: ActorPool, backend: Mortal) -> None:
         async with pool.acquire("client", 0):
             pass

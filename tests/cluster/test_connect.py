@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import write_certificates
 
-from raysim.cluster.connect import ClusterAddress, agree_with, cluster_address
+from raysim.cluster.connect import ClusterAddress, agree_with, cluster_address, connect
 from raysim.core.errors import InputError
 
 
@@ -114,7 +115,7 @@ def write_token(home: Path, token: str | None) -> None:
         (home / ".ray" / "auth_token").write_text(token)
 
 
-def join(address: str, home: Path) -> "subprocess.CompletedProcess[str]":
+def join(address: str, home: Path, there: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     """Joins a cluster in a process of its own, which says "answered" once an actor there has."""
     code = """
 import sys
@@ -123,7 +124,7 @@ ray, _ = connect(cluster_address(sys.argv[1]), None)
 actor = ray.remote(num_cpus=0)(type("Actor", (), {"answer": lambda self: "answered"})).remote()
 print(ray.get(actor.answer.remote(), timeout=60))
 """
-    environment = {**without_tokens(), "HOME": str(home)}
+    environment = {**(there or without_tokens()), "HOME": str(home)}
     return subprocess.run([sys.executable, "-c", code, address], env=environment, capture_output=True, text=True)
 
 
@@ -179,11 +180,66 @@ def test_a_grpc_server_of_another_kind_is_no_ray() -> None:
             agree_with(at(address))
 
 
+@contextmanager
+def encrypting_server(environment: dict[str, str]) -> Iterator[str]:
+    """Answers every call of who has a certificate of the same authority, as a Ray with TLS does."""
+    import grpc
+
+    class Answer(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: Any) -> Any:
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: b"")
+
+    root, key, certificate = (
+        Path(environment[name]).read_bytes()
+        for name in ("RAY_TLS_CA_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_SERVER_CERT")
+    )
+    credentials = grpc.ssl_server_credentials([(key, certificate)], root, require_client_auth=True)
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Answer()])
+    address = f"127.0.0.1:{server.add_secure_port('127.0.0.1:0', credentials)}"
+    server.start()
+    try:
+        yield address
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_ray_that_encrypts_answers_who_has_its_authoritys_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, others = (write_certificates(tmp_path / name) for name in ("ours", "others"))
+    with encrypting_server(ours) as address:
+        with pytest.raises(InputError, match="one that encrypts asks for RAY_USE_TLS=1 and certificates here, too"):
+            agree_with(at(address))
+        for name, value in others.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(InputError, match="with certificates of the same authority"):
+            agree_with(at(address))
+        for name, value in ours.items():
+            monkeypatch.setenv(name, value)
+        agree_with(at(address))
+
+
+def test_a_certificate_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no cluster is to be joined: a Ray of our own would not start, and not say why."""
+    for name, value in write_certificates(tmp_path / "ours").items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "ours" / "RAY_TLS_SERVER_KEY.pem").unlink()
+    with pytest.raises(
+        InputError, match=r"^RAY_USE_TLS: RAY_TLS_SERVER_KEY: .*/RAY_TLS_SERVER_KEY.pem cannot be read: No"
+    ):
+        connect(None, 1)
+    monkeypatch.delenv("RAY_TLS_SERVER_KEY")
+    with pytest.raises(
+        InputError, match=r"^RAY_USE_TLS: RAY_TLS_SERVER_KEY is not set; RAY_TLS_CA_CERT, RAY_TLS_SERVER_KEY and"
+    ):
+        agree_with(at("127.0.0.1:1"))
+
+
 @pytest.mark.parametrize(
     "address", ["ray://10.0.0.1:10001", "http://10.0.0.1:8265", "https://ray.example", "redis://x"]
 )
 def test_an_address_of_another_kind_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    told = r"joins a cluster at HOST:PORT, or auto.* ray job submit --address http://HEAD:8265 -- raysim run"
+    told = r"joins a cluster at HOST:PORT, or auto.* raysim submit EXPERIMENT --address http://HEAD:8265 --out"
     with pytest.raises(InputError, match=rf"^--address {address}: .*{told}"):
         cluster_address(address)
     monkeypatch.setenv("RAY_ADDRESS", address)
@@ -217,6 +273,20 @@ backend.close()
     environment = {**os.environ, "RAY_ADDRESS": address}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert ended.stdout.splitlines() == [f"False {address}", "[]"], ended.stderr
+
+
+def test_a_job_joins_no_cluster_but_its_own(ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray may name a job the address of whichever Ray it finds on the machine."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    own = Path(ray.get_runtime_context().worker.node.get_session_dir_path()).name
+    monkeypatch.setenv("RAYSIM_RAY_SESSION", own)
+    assert join(address, tmp_path, os.environ).stdout.strip() == "answered"
+    monkeypatch.setenv("RAYSIM_RAY_SESSION", "session_of_another")
+    told = join(address, tmp_path, os.environ).stderr.splitlines()[-1]
+    assert "InputError" in told
+    assert f"{own} in place of session_of_another); where several Rays run" in told
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import errno
 import ray.exceptions
 
 from raysim.cluster.failures import meaning_of
-from raysim.core.errors import ActorLost, InputError, OutOfMemory
+from raysim.core.errors import ActorLost, InputError, OutOfMemory, RunError
 
 
 def caused(cause: Exception) -> Exception:
@@ -38,6 +38,14 @@ def test_memory_that_ran_out_names_what_to_lower() -> None:
     found = meaning_of(ray.exceptions.OutOfMemoryError("out of memory"))
     assert isinstance(found, OutOfMemory)
     assert "lower execution.slots" in str(found)
+
+
+def test_a_disk_that_is_too_full_to_spill_to_is_named_with_what_to_do() -> None:
+    for error in (ray.exceptions.OutOfDiskError(""), ray.exceptions.ObjectStoreFullError("")):
+        found = meaning_of(caused(error))
+        assert isinstance(found, RunError)
+        assert not isinstance(found, ActorLost)  # the same again would end alike
+        assert "free some room" in str(found)
 
 
 def test_an_error_of_files_is_one_line_with_the_path() -> None:

@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from train_requests import make_request
 
 from raysim.cluster.backend import InlineBackend
 from raysim.cluster.rank_launcher import RayRankLauncher
 from raysim.cluster.ray_backend import RayBackend
-from raysim.core.errors import ActorLost
-from raysim.training.request import ResumeState, TrainerSettings
+from raysim.core.errors import ActorLost, NodeLeaves
+from raysim.training.model_host import ModelHost, ModelSpec
+from raysim.training.models import ModelSettings
+from raysim.training.request import Event, ResumeState, TrainerSettings
+from raysim.training.weights import flatten
 
 ZERO = {"backend": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 2}}}
 STAGES: list[Any] = [{"incremental": {"orders": [["alpha", "beta"]]}}]
@@ -35,7 +39,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     ("trainer", "entries"),
     [
         pytest.param({}, STAGES, id="torch"),
-        pytest.param(ZERO, ROUNDS, id="deepspeed"),
+        pytest.param(ZERO, ROUNDS, id="deepspeed", marks=pytest.mark.stress),
         pytest.param({}, BOTH, id="torch, all", marks=pytest.mark.stress),
         pytest.param(ZERO, BOTH, id="deepspeed, all", marks=pytest.mark.stress),
     ],
@@ -107,9 +111,9 @@ LEADER, OTHER = 0, 1
 @pytest.mark.parametrize(
     ("ranks", "backend_of_ranks"),
     [
-        pytest.param((LEADER, OTHER), {}, id="leader, then other"),
+        pytest.param((LEADER, OTHER), {}, id="leader, then other", marks=pytest.mark.stress),
         pytest.param((LEADER,), ZERO, id="leader of deepspeed", marks=pytest.mark.stress),
-        pytest.param((OTHER,), {}, id="other", marks=pytest.mark.stress),
+        pytest.param((OTHER,), {}, id="other"),
     ],
 )
 def test_a_killed_rank_costs_an_attempt_and_changes_nothing(
@@ -133,11 +137,49 @@ def test_a_killed_rank_costs_an_attempt_and_changes_nothing(
     assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [pytest.param(LEADER, marks=pytest.mark.stress), OTHER])
+def test_a_rank_whose_node_goes_ends_the_stage_with_a_state_to_go_on_from(
+    ray_session: None, make_task, sequences: np.ndarray, rank: int
+) -> None:
+    """Also where it is not the one that hands the state over."""
+    import ray
+
+    def leave(_: object) -> None:
+        from raysim.training.departure import DEPARTURE
+
+        DEPARTURE.ask_by(lambda: True)
+
+    spec = ModelSpec(ModelSettings(config={"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 16}), 300, 0, 64)
+    task = make_task(ranks=2, epochs=5000, horizon_epochs=5000)
+    request = make_request(task, sequences, flatten(ModelHost("x").model(spec)) + 0, spec=spec)
+    events = list[Event]()
+    with RayRankLauncher().start(task.settings) as ranks:
+        ray.get(ranks.actors[rank].__ray_call__.remote(leave))
+        with pytest.raises(NodeLeaves, match=r"about to go; step \d+ of 15000 is kept"):
+            events.extend(ranks.train(request))
+    assert isinstance(events[-1], ResumeState)
+
+
 def test_ranks_that_can_never_be_placed_are_not_waited_for(ray_session: None) -> None:
     settings = TrainerSettings(ranks=3, batch_size=3)
     with (
         pytest.raises(ActorLost, match=r"of 3 ranks that need \{'CPU': 1\} each the cluster can hold 2 now"),
         RayRankLauncher().start(settings),
+    ):
+        pass
+
+
+def test_ranks_of_a_pinned_organization_are_on_its_nodes_or_nowhere(ray_session: None) -> None:
+    import ray
+
+    (node,) = (one["NodeID"] for one in ray.nodes())
+    settings = TrainerSettings(ranks=2, batch_size=2)
+    with RayRankLauncher(node={"ray.io/node-id": node}).start(settings) as ranks:
+        assert len(ranks.actors) == 2
+    with (
+        pytest.raises(ActorLost, match="no node of the cluster has the labels site=meta now"),
+        RayRankLauncher(node={"site": "meta"}).start(settings),
     ):
         pass
 

@@ -10,6 +10,7 @@ import pytest
 import ray
 import ray.util
 from foreign_package import installed_package
+from ray.experimental import get_object_locations
 
 from raysim.cluster.ray_backend import RayBackend
 from raysim.core.errors import ActorLost, RunError
@@ -95,6 +96,19 @@ def test_an_actor_keeps_its_state_between_calls_and_streams(backend: RayBackend)
         return first, items, await reference, await backend.call(counter, "add", backend.share(4))
 
     assert asyncio.run(scene()) == (4, [5, 6], 16, 20)
+
+
+def test_a_small_result_that_was_asked_for_by_reference_is_not_sent_to_whoever_asked(backend: RayBackend) -> None:
+    """Ray sends results below 100 KB to the memory of the process that asks, unless the actor puts them itself."""
+    counter = backend.spawn(_counter(), 3)
+    reference, plain = asyncio.run(backend.call_ref(counter, "add", backend.share(4))), counter.add.remote(1)
+    assert ray.get([reference, plain]) == [7, 8]
+    places = get_object_locations([reference, plain])
+    assert len(places[reference]["node_ids"]) == 1  # in the object store of a node
+    assert places[plain]["node_ids"] == []  # in this process
+    backend.kill(counter)
+    with pytest.raises(ActorLost):
+        asyncio.run(backend.call_ref(counter, "add", 1))
 
 
 def test_a_killed_actor_answers_no_more(backend: RayBackend) -> None:

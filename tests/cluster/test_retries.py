@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from raysim.cluster.retries import Retrying, RetryPolicy
-from raysim.core.errors import ActorLost, InputError, OutOfMemory, RunError
+from raysim.core.errors import ActorLost, InputError, NodeLeaves, OutOfMemory, RunError
 
 
 async def at_once() -> None:
@@ -46,6 +46,13 @@ def test_what_was_lost_is_tried_again_and_told(error: Exception) -> None:
     result, notes = run(work, retries=1)
     assert (result, work.calls) == ("done", 2)
     assert notes == [f"stage 1: {error}; trying again (1 of 1)"]
+
+
+def test_a_node_that_goes_is_no_failure() -> None:
+    gone, leaves = ActorLost("gone"), NodeLeaves("it is about to go; step 3 of 9 is kept")
+    result, notes = run(Flaky(leaves, gone, leaves, gone, leaves), retries=1)
+    assert result == "done"
+    assert notes[:2] == [f"stage 1: {leaves}; going on elsewhere", "stage 1: gone; trying again (1 of 1)"]
 
 
 def test_used_up_retries_say_what_to_do() -> None:

@@ -14,7 +14,7 @@ from examples import scaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysim.core.errors import InputError, RunError, os_error, os_errors
+from raysim.core.errors import InputError, RunError, first_line, os_error, os_errors
 
 Act = Callable[[Path], object]
 
@@ -129,3 +129,17 @@ def test_whatever_a_library_raises_is_one_line(number: int | None, words: str, f
     assert isinstance(found, RunError if begun else (InputError, RunError))
     assert len(str(found).splitlines()) == 1
     assert str(found).isprintable()
+
+
+@given(st.text())
+def test_what_a_library_says_is_one_line_without_a_cursors_moves(said: str) -> None:
+    line = first_line(ValueError(said))
+    assert line
+    assert line.isprintable()
+    assert len(line.splitlines()) == 1
+
+
+def test_the_first_line_of_an_error_by_hand() -> None:
+    assert first_line(ValueError(" no `\r` here\x1b[2J \nmore")) == "no `\\r` here\\x1b[2J"
+    assert first_line(ValueError("größer als 3")) == "größer als 3"
+    assert first_line(KeyError()) == "KeyError()"

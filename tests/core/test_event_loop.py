@@ -5,13 +5,13 @@ import contextvars
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
 
-from raysim.core.event_loop import run_coroutine
+from raysim.core.event_loop import merged, run_coroutine
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -98,6 +98,18 @@ def test_a_signal_is_not_lost_where_its_cancellation_is_caught(run: Run, number:
             run(main())
 
 
+def test_a_signal_to_the_thread_beside_is_noticed() -> None:
+    """The system hands a signal to any thread; its handler runs in the main one, which waits for the other."""
+
+    async def killed() -> None:
+        await asyncio.sleep(0.05)  # until the main thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        _within_a_loop(killed())
+
+
 def test_a_second_signal_does_not_wait_until_all_is_tidy() -> None:
     begun = []
 
@@ -163,3 +175,50 @@ def test_any_thread_may_run_one(run: Run) -> None:
     thread.join()
     assert found == [3]
     assert signal.getsignal(signal.SIGTERM) == handlers
+
+
+async def _counted(name: str, count: int, seen: list[str]) -> AsyncGenerator[str, None]:
+    try:
+        for number in range(count):
+            await asyncio.sleep(0)
+            yield f"{name}{number}"
+        if name == "bad":
+            raise ValueError(name)
+    finally:
+        seen.append(name)
+
+
+def test_streams_side_by_side() -> None:
+    async def items(*streams: tuple[str, int]) -> list[str]:
+        return [item async for item in merged([_counted(*one, seen) for one in streams])]
+
+    seen: list[str] = []
+    assert asyncio.run(items()) == []
+    found = asyncio.run(items(("a", 3), ("b", 2), ("c", 0)))
+    assert sorted(found) == ["a0", "a1", "a2", "b0", "b1"]
+    assert found.index("b1") < found.index("a2")
+    assert found[0][0] != found[1][0]
+
+
+def test_whoever_reads_no_further_ends_all_streams() -> None:
+    seen: list[str] = []
+
+    async def scene() -> None:
+        async with aclosing(merged([_counted("a", 9, seen), _counted("b", 9, seen)])) as items:
+            async for _ in items:
+                break
+        assert sorted(seen) == ["a", "b"]
+
+    asyncio.run(scene())
+
+
+def test_the_first_error_of_a_stream_ends_the_others() -> None:
+    seen: list[str] = []
+
+    async def scene() -> None:
+        with pytest.raises(ValueError, match="bad"):
+            async for _ in merged([_counted("bad", 1, seen), _counted("long", 10**9, seen)]):
+                pass
+        assert sorted(seen) == ["bad", "long"]
+
+    asyncio.run(scene())

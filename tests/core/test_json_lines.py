@@ -1,4 +1,4 @@
-from raysim.core.json_lines import append_json_line, end_torn_line, read_json_lines
+from raysim.core.json_lines import GrowingLog, append_json_line, end_torn_line, read_json_lines
 
 
 def test_rows_come_back_in_their_order(tmp_path):
@@ -36,3 +36,33 @@ def test_a_whole_log_is_left_as_it_is(tmp_path):
     before = path.read_bytes()
     end_torn_line(path)
     assert path.read_bytes() == before
+
+
+def test_a_log_that_grows_is_read_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    log = GrowingLog(path)
+    assert log.rows() == []
+    append_json_line(path, {"key": "a"})
+    with path.open("a") as file:
+        file.write('{"key": ')
+    assert log.rows() == [{"key": "a"}]
+    with path.open("r+") as file:  # what was read is not looked at again
+        file.write('{"key": "z"}')
+        file.seek(0, 2)
+        file.write('"b"}\n')
+    assert [row["key"] for row in log.rows()] == ["a", "b"]
+    assert [row["key"] for row in log.rows()] == ["a", "b"]
+
+
+def test_a_log_that_was_replaced_or_cut_is_read_anew(tmp_path):
+    path = tmp_path / "log.jsonl"
+    for key in "abcd":
+        append_json_line(path, {"key": key})
+    log = GrowingLog(path)
+    assert len(log.rows()) == 4
+    append_json_line(new := tmp_path / "new", {"key": "d"})
+    append_json_line(new, {"key": "e" * 100})
+    new.replace(path)  # as a progress log is thinned out
+    assert [row["key"][0] for row in log.rows()] == ["d", "e"]
+    path.write_text('{"key": "f"}\n')
+    assert log.rows() == [{"key": "f"}]

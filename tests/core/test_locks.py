@@ -1,4 +1,4 @@
-"""The same locks by `flock`, and by files where `flock` answers that the file system has none."""
+"""The same locks by `flock`, and by files where `flock` answers that the file system has none, or lets everybody in."""
 
 import errno
 import fcntl
@@ -19,13 +19,17 @@ from raysim.core.run_folder import RunFolder
 from raysim.store.references import References
 from raysim.store.store import Store
 
+NO_OP = -1
+"""In place of an error number: `flock` always succeeds, and keeps nobody out."""
+
 HOLD = """
 import errno, fcntl, sys
 from pathlib import Path
 from raysim.core.locks import try_lock
 if sys.argv[1] != "0":
     def flock(*_):
-        raise OSError(int(sys.argv[1]), "no locks here")
+        if int(sys.argv[1]) > 0:
+            raise OSError(int(sys.argv[1]), "no locks here")
     fcntl.flock = flock
 with try_lock(Path(sys.argv[2]), shared=sys.argv[3] == "shared") as held:
     print(held, flush=True)
@@ -33,12 +37,13 @@ with try_lock(Path(sys.argv[2]), shared=sys.argv[3] == "shared") as held:
 """
 
 
-@pytest.fixture(params=[0, errno.ENOSYS, errno.ENOLCK], ids=["flock", "ENOSYS", "ENOLCK"])
+@pytest.fixture(params=[0, errno.ENOSYS, errno.ENOLCK, NO_OP], ids=["flock", "ENOSYS", "ENOLCK", "no-op"])
 def number(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """The error that `flock` ends with here; 0: it works."""
 
     def flock(*_: Any) -> None:
-        raise OSError(request.param, os.strerror(request.param))
+        if request.param > 0:
+            raise OSError(request.param, os.strerror(request.param))
 
     if request.param:
         monkeypatch.setattr(fcntl, "flock", flock)

@@ -21,7 +21,8 @@ from raysim.corpus.deduplication import (
 )
 from raysim.corpus.filters import content_hash
 from raysim.corpus.near_duplicates import words_of
-from raysim.corpus.preparation import PreparationSettings, sketcher
+from raysim.corpus.preparation import sketcher
+from raysim.corpus.preparation_settings import PreparationSettings
 
 JACCARD = 0.8
 PREPARATION = PreparationSettings(near_dedup_jaccard=JACCARD, near_dedup_min_words=3)

@@ -12,7 +12,8 @@ from raysim.core.errors import InputError
 from raysim.core.settings import validate
 from raysim.corpus.corpus import Drop
 from raysim.corpus.sources import SourceSettings, read_source
-from raysim.organizations.organization import Organization, OrganizationSettings, PreparationContext
+from raysim.organizations.organization import Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 
 NOTEBOOKS = '''
 import json

@@ -32,9 +32,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[SourceSettings]:
     """Sources in the order in which they were read as a whole."""
     found: list[SourceSettings] = []
 
-    def read(settings: SourceSettings, base: Path, further: Any) -> SourceReading:
+    def read(settings: SourceSettings, base: Path, further: Any, spool: Any) -> SourceReading:
         found.append(settings)
-        return read_source(settings, base, further)
+        return read_source(settings, base, further, spool)
 
     monkeypatch.setattr(part_reading, "read_source", read)
     return found
@@ -109,3 +109,24 @@ def test_errors_begin_with_the_setting(folder: Path) -> None:
         read_part(CODE, part("gone", {"column": "repository"}), folder)
     with pytest.raises(InputError, match=r"^partition\.parts: part 21 of 30 would have 0 of 21 files"):
         read_part(CODE, part(0, parts=30), folder)
+    with pytest.raises(InputError, match=r"^organizations\.meta\.source: path: nowhere: no such folder"):
+        read_part(SourceSettings(path="nowhere"), part(0), folder, where="organizations.meta.")
+    with pytest.raises(InputError, match=r"^organizations\.meta\.partition\.part: no file has the value 'gone'"):
+        read_part(CODE, part("gone", {"column": "repository"}), folder, where="organizations.meta.")
+    with pytest.raises(InputError, match=r"^organizations\.meta\.partition\.parts: part 21 of 30"):
+        part_names(CODE, part(0, parts=30), folder, where="organizations.meta.")
+
+
+def test_files_have_their_licences_before_they_are_dealt(folder: Path, reads: list[SourceSettings]) -> None:
+    (folder / "code" / "lone.py").write_text("# SPDX-License-Identifier: 0BSD\n")
+    stated = validate(PartitionSettings, {"by": {"column": "licence"}}, "")
+    with pytest.raises(InputError, match="no file has the column licence"):
+        part_names(CODE, stated, folder)
+    assert part_names(CODE, stated, folder, "headers") == ["0BSD", "none"]
+    reads.clear()
+    by_licence = validate(PartitionSettings, {"by": {"column": "licence"}, "part": "0BSD"}, "")
+    (lone,) = read_part(CODE, by_licence, folder, looked_for="headers").files
+    assert (lone.path, lone.licence) == ("lone.py", "0BSD")
+    rest = validate(PartitionSettings, {"by": {"column": "licence"}, "part": "none"}, "")
+    assert len(read_part(CODE, rest, folder, looked_for="headers").files) == 20
+    assert len(reads) == 1

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.errors import InputError
 from raysim.corpus.corpus import Corpus, Drop
 from raysim.corpus.deduplication import Excluded, name_of
 from raysim.corpus.files import SourceFile
-from raysim.corpus.preparation import PreparationSettings, prepare
+from raysim.corpus.preparation import prepare
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.corpus.sources import SourceReading, SourceSettings, read_source
-from raysim.corpus.split import SplitSettings
 
 GOOD = "def f(x):\n    a = b = c = d = e = x\n    return a\n"
 OFF = PreparationSettings.off()
@@ -119,28 +119,6 @@ def test_what_is_withheld_makes_room_under_the_limit_and_moves_no_other_file() -
     assert not any(stranger.reason(f) for f in files)
 
 
-def test_defaults_are_the_studys() -> None:
-    assert PreparationSettings().model_dump() == {
-        "exact_dedup": True,
-        "drop_generated": True,
-        "max_line_characters": 1000,
-        "max_mean_line_characters": 100,
-        "min_alphanumeric_share": 0.25,
-        "min_characters_per_token": 1.5,
-        "min_assignments": 5,
-        "config_or_test_drop_probability": 0.7,
-        "no_keyword_drop_probability": 0.7,
-        "near_dedup": False,
-        "near_dedup_jaccard": 0.85,
-        "near_dedup_min_words": 10,
-        "near_dedup_permutations": 256,
-        "largest_file": 0.25,
-        "split": {"train": 0.8, "valid": 0.2, "test": 0.0},
-        "split_by": "file",
-        "truncate_files": None,
-    }
-
-
 def test_the_first_copy_by_path_stays() -> None:
     files = [SourceFile(path, GOOD, "r") for path in ("c.py", "a.py", "b.py")] + [good(1)]
     assert kept(run(files, OFF.model_copy(update={"exact_dedup": True}))) == {"a.py", "r/0001.py"}
@@ -195,19 +173,55 @@ def test_tokens_are_not_counted_beyond_the_limit() -> None:
     assert len(counted) == len(kept(corpus)) < 50
 
 
+def test_a_line_of_60_megabytes_is_dropped_before_its_tokens_are_counted_and_good_files_stay() -> None:
+    counted: list[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return len(text) // 3
+
+    files = [good(number) for number in range(20)]
+    huge = SourceFile("r/huge.py", f"{GOOD}data = '{'0123456789' * 6_000_000}'\n", "r")
+    alone, beside = (
+        prepare(
+            "acme", SourceReading(tuple(f), ()), PreparationSettings(), limit=None, split_seed=1, count_tokens=count
+        )
+        for f in (files, [*files, huge])
+    )
+    assert kept(beside) == kept(alone)
+    assert reasons(beside) == {**reasons(alone), "a line over 1000 characters": 1}
+    assert max(map(len, counted)) < 10_000
+
+
+@pytest.mark.parametrize("limit", [None, 3_000])
+def test_what_is_tokenized_ahead_is_what_is_counted(limit: int | None) -> None:
+    ahead: list[str] = []
+    counted: list[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return len(text) * (len(counted) % 2)  # too many of every other file, so that more fit than seemed to
+
+    reading = SourceReading(tuple(good(i, lines=1 + i % 40) for i in range(100)), ())
+    prepare(
+        "acme",
+        reading,
+        PreparationSettings(min_assignments=0),
+        limit=limit,
+        split_seed=1,
+        count_tokens=count,
+        tokenize_ahead=ahead.extend,
+    )
+    assert len(ahead) > 1
+    assert [text for text in counted if text in set(ahead)] == ahead
+    assert (counted == ahead) == (limit is None)
+
+
 def test_a_file_above_its_share_of_the_limit_is_passed_over() -> None:
     files = [good(i, lines=1 + i % 5) for i in range(200)]
     corpus = run(files, OFF.model_copy(update={"largest_file": 1 / 16}), limit=1200)
     assert max(f.num_bytes for f in corpus.train + corpus.valid) <= 1200 / 16 < max(f.num_bytes for f in files)
     assert reasons(corpus)["over 0.0625 of the limit"] == sum(f.num_bytes > 75 for f in files)
-
-
-def test_the_former_share_of_validation_is_still_read() -> None:
-    with pytest.warns(RenamedSetting, match="preparation.split"):
-        old = PreparationSettings.model_validate({"validation_share": 0.3})
-    assert old == PreparationSettings(split=SplitSettings(train=0.7, valid=0.3))
-    with pytest.raises(ValueError, match="give split alone"):
-        PreparationSettings.model_validate({"validation_share": 0.3, "split": {"valid": 0.3}})
 
 
 def test_split_by_repository_keeps_repositories_whole_and_fills_the_share() -> None:
@@ -280,3 +294,25 @@ def test_an_empty_split_names_a_seed_that_leaves_none() -> None:
     for message in told:
         better = run(files, split_seed=int(message.partition("split_seed: ")[2].split()[0]))
         assert {len(better.train), len(better.valid)} == {1, 2}
+
+
+def sentences(number: int, count: int) -> str:
+    return "".join(f"The sentence {i} of the page {number} has words.\n" for i in range(count))
+
+
+def test_prose_is_asked_for_sentences_and_for_nothing_that_code_has() -> None:
+    files = [SourceFile(f"{i}.md", sentences(i, 3), "r") for i in range(9)]
+    files += [SourceFile(f"short{i}.md", sentences(100 + i, 2), "r") for i in range(2)]
+    files += [SourceFile("long.md", sentences(7, 3) + "word " * 250 + "end.\n", "r")]
+    files += [SourceFile("signs.md", "+-+-+- +-+-+- +- a.\n" * 3, "r")]
+    text = PreparationSettings(domain="text")
+    corpus = run(files, text)
+    assert kept(corpus) == {f"{i}.md" for i in range(9)}
+    assert reasons(corpus) == {
+        "fewer than 3 sentences": 2,
+        "a sentence over 1000 characters": 1,
+        "under 0.25 alphanumeric": 1,
+    }
+    assert kept(run(files, text.model_copy(update={"min_sentences": 2}))) >= {"short0.md", "short1.md"}
+    with pytest.raises(InputError, match="fewer than 5 '='"):
+        run(files, PreparationSettings(no_keyword_drop_probability=0))

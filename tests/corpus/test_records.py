@@ -295,6 +295,18 @@ def test_damaged_record_files_are_read_or_refused_in_a_line(
     assert "\n" not in said
 
 
+def test_a_dataset_never_runs_code_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "set.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    hub = {"name": "set", "split": "train", "column": "code"}
+    with pytest.raises(InputError, match=r"cannot be loaded: Dataset scripts are no longer supported"):
+        read_source(SourceSettings.model_validate({"hub": hub}), tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_hub_reads_a_local_dataset_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datasets import config
 

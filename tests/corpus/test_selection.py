@@ -4,7 +4,7 @@ from pathlib import Path
 
 from raysim.corpus.corpus import Drop
 from raysim.corpus.reading import DropCounter
-from raysim.corpus.selection import Selection, size_of
+from raysim.corpus.selection import Selection, size_of, was_read
 
 
 def test_what_is_not_wanted_is_counted_when_all_is_seen() -> None:
@@ -28,6 +28,16 @@ def test_what_is_not_wanted_is_counted_when_all_is_seen() -> None:
         Drop("not matched by include: .txt", 1, 3),
         Drop("not matched by include: other endings", 1, 3),
     )
+
+
+def test_what_nobody_asked_for_was_not_read() -> None:
+    counter = DropCounter()
+    with Selection(["*.py"], ["old*"], counter) as selection:
+        assert [selection.takes(path, lambda: 7) for path in ("a.py", "b.so", "old.py")] == [True, False, False]
+    reasons = [drop.reason for drop in counter.drops()]
+    assert len(reasons) == 2
+    assert not any(was_read(given) for reason in reasons for given in (reason, f"held out: {reason}"))
+    assert all(map(was_read, ("over the limit", "empty", "held out: empty", "a line over 1000 characters")))
 
 
 def test_a_size_is_that_of_a_file_that_is_there(tmp_path: Path) -> None:

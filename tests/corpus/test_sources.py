@@ -1,3 +1,4 @@
+import ast
 import os
 import random
 import re
@@ -65,6 +66,17 @@ def test_encodings_that_files_declare_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_takes_no_line_and_no_function_away(encoding: str, tmp_path: Path) -> None:
+    """With the mark in the text its first line was another one, and no file of it was Python."""
+    code = "def one(a):\n    b = a\n    return b\n\n\ndef two(a):\n    return a\n"
+    (tmp_path / "a.py").write_bytes(code.encode(encoding))
+    (source,) = read(tmp_path, path=".").files
+    assert source.text == code
+    functions = [node.name for node in ast.walk(ast.parse(source.text)) if isinstance(node, ast.FunctionDef)]
+    assert functions == ["one", "two"]
+
+
 def test_file_name_that_is_not_utf8_is_counted(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py")).write_text("x")
     reading = read(tmp_path, path=".")

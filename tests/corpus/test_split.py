@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from raysim.corpus.files import SourceFile
-from raysim.corpus.preparation import PreparationSettings, prepare
+from raysim.corpus.preparation import prepare
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.corpus.sources import SourceReading
 from raysim.corpus.split import SplitSettings, split_files, split_of
 

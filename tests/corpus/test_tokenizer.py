@@ -54,6 +54,46 @@ def test_real_code_comes_back_and_is_compressed(tokenizer: CodeTokenizer) -> Non
     assert len(ids) < 0.6 * len(text.encode())
 
 
+def test_many_texts_are_encoded_as_one_by_one(tokenizer: CodeTokenizer) -> None:
+    texts = [*TEXTS[:20], "", "é\u0301"]
+    assert tokenizer.encode_batch(texts) == [tokenizer.encode(text) for text in texts]
+    assert tokenizer.encode_batch([]) == []
+
+
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+ADDED = {"id": 600, "content": "<x>", "single_word": False, "rstrip": False, "normalized": False, "special": False}
+
+
+@pytest.mark.parametrize(
+    ("bytewise", "changes"),
+    [
+        (True, {}),
+        (True, {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits"}, BYTES]}}),
+        (True, {"added_tokens": [{**ADDED, "lstrip": False}]}),
+        (False, {"normalizer": {"type": "NFC"}}),
+        (False, {"pre_tokenizer": {**BYTES, "add_prefix_space": True}}),
+        (False, {"pre_tokenizer": {"type": "Metaspace"}}),
+        (False, {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, BYTES]}}),
+        (False, {"pre_tokenizer": None}),
+        (False, {"added_tokens": [{**ADDED, "lstrip": True}]}),
+        (False, {"model": {"type": "BPE", "dropout": 0.1, "vocab": {}, "merges": []}}),
+        (False, {"model": {"type": "BPE", "dropout": None, "vocab": {"a": 0}, "merges": []}}),
+        (False, {"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}),
+    ],
+)
+def test_only_byte_level_bpe_is_known_to_take_bytes_as_they_are(
+    tokenizer: CodeTokenizer, bytewise: bool, changes: dict[str, Any]
+) -> None:
+    changed = CodeTokenizer(json.dumps({**json.loads(tokenizer.json), **changes}), tokenizer.bos_id)
+    assert changed.is_bytewise == bytewise
+
+
+@given(st.text())
+def test_a_token_is_at_least_a_byte(tokenizer: CodeTokenizer, text: str) -> None:
+    assert tokenizer.is_bytewise
+    assert len(tokenizer.encode(text)) <= len(text.encode())
+
+
 def test_special_token_in_source_code_is_text(tokenizer: CodeTokenizer) -> None:
     ids = tokenizer.encode("x = '<|endoftext|>'")
     assert tokenizer.bos_id not in ids
@@ -183,6 +223,14 @@ def test_unusable_folders_are_named(
         (tmp_path / "saved" / name).write_text(content)
     with pytest.raises(InputError, match=f"tokenizer.pretrained saved: .*{message}"):
         load(tmp_path, "saved")
+
+
+def test_a_tokenizer_never_runs_code_of_its_own(tokenizer: CodeTokenizer, tmp_path: Path) -> None:
+    fields = {"auto_map": {"AutoTokenizer": ["own.Tokenizer", None]}, "tokenizer_class": "Own"}
+    save(tmp_path / "saved", tokenizer, config=fields)
+    (tmp_path / "saved" / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    assert load(tmp_path, "saved").encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_name_that_is_nowhere_says_where_it_was_looked_for(tmp_path: Path) -> None:

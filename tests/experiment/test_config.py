@@ -15,10 +15,11 @@ import pytest
 import yaml
 from examples import scaled
 
-from raysim.core.errors import InputError, RenamedSetting
+from raysim.core.errors import BoundaryError, InputError, RenamedSetting
 from raysim.core.keys import canonical_json
 from raysim.core.yaml_files import load_yaml
 from raysim.experiment.config import load_experiment, restore_experiment
+from raysim.experiment.preview import plan_experiment
 from raysim.experiment.run import Options
 
 EXPERIMENTS = sorted(Path(__file__).parents[2].glob("experiments/*.yaml"))
@@ -125,6 +126,21 @@ def test_options_are_told_as_the_command_that_gives_them() -> None:
     assert Options(Path("e.yaml")).equivalent() == "raysim run e.yaml"
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "raysim run x.yaml --set 'alert.webhook=https://host/hidden?a=b' --out runs/x",
+        "raysim run x.yaml --set 'alert={covered_lines: 1, webhook: \"https://host/hidden\", stop: true}'",
+        "raysim.run(experiment, overrides=['alert.webhook=https://host/hidden'])",
+    ],
+)
+def test_the_command_that_is_recorded_has_no_address_of_a_webhook(typed: str) -> None:
+    recorded = Options(Path("x.yaml"), command=typed).recorded()
+    assert "hidden" not in recorded
+    assert recorded.split("webhook")[0] == typed.split("webhook")[0]
+    assert Options(Path("e.yaml")).recorded() == "raysim run e.yaml"
+
+
 def test_options_of_no_file_are_told_as_a_call() -> None:
     assert Options({"name": "x"}).equivalent() == "raysim.run(experiment)"
     told = Options({}, Path("out"), None, ("seed=2",), "auto").equivalent()
@@ -221,3 +237,40 @@ def test_very_many_organizations_share_actors_unless_they_are_not_to(
     raw["organizations"] = {f"org{number}": {"source": {"path": "."}} for number in range(count)}
     raw["execution"] = {"share_actors": asked}
     assert load_experiment(raw, []).experiment.shares_actors is shares
+
+
+@pytest.mark.parametrize("partition", [None, {"by": {"column": "repository"}}])
+def test_an_agreement_that_has_ended_stops_an_experiment_before_anything_is_read(
+    partition: dict[str, Any] | None,
+) -> None:
+    """Its source is not even looked for, though parts of it are to be counted."""
+    raw = load_yaml(next(path for path in EXPERIMENTS if path.stem == "debug"))
+    agreement = {"share": "data", "expires": "2020-02-29"}
+    raw["organizations"]["gone"] = {"source": {"path": "nowhere"}, "agreement": agreement, "partition": partition}
+    with pytest.raises(
+        BoundaryError, match=r"^organizations\.gone\.agreement\.expires: .* 2020-02-29 .* leave gone out"
+    ):
+        load_experiment(raw, [])
+    with pytest.raises(BoundaryError):
+        plan_experiment(Options(raw))
+
+
+def test_a_run_whose_agreement_has_ended_since_can_be_reported() -> None:
+    """Its manifest is still read; what reads its code again, such as `verify`, is refused."""
+    raw = load_yaml(next(path for path in EXPERIMENTS if path.stem == "debug"))
+    for settings in raw["organizations"].values():
+        settings["agreement"] = {"share": "data", "expires": "2020-02-29"}
+    restored = restore_experiment({"experiment": raw, "base": "/"})
+    with pytest.raises(BoundaryError):
+        restored.experiment.check_unexpired()
+
+
+def test_an_organization_with_a_node_of_its_own_shares_no_process() -> None:
+    raw = load_yaml(next(path for path in EXPERIMENTS if path.stem == "debug"))
+    raw["organizations"] = {f"org{number}": {"source": {"path": "."}} for number in range(99)}
+    raw["organizations"]["org7"]["node"] = {"site": "seven"}
+    experiment = load_experiment(raw, []).experiment
+    assert not experiment.shares_actors
+    assert experiment.pinned == {"org7": {"site": "seven"}}
+    with pytest.raises(InputError, match=r"execution\.share_actors: organizations\.org7\.node pins it to a node"):
+        load_experiment(raw, ["execution.share_actors=true"])

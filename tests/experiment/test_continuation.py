@@ -45,7 +45,11 @@ ADDED: dict[str, dict[str, Any]] = {
     "a part of a measure": {"measure": {"memorization": {**BEFORE["measure"]["memorization"], "extraction": {}}}},
     "samples": {"measure": {"memorization": {"prompts": {"prefix": 9, "function": 1}, "samples": 9}}},
     "execution": {"execution": {"slots": 7, "backend": "inline"}, "store": {"keep": "metrics"}},
+    "nodes": {"organizations": {n: {"source": {"path": "."}, "node": {"site": n}} for n in "ab"}},
     "the report": {"report": {"leakage_weight": 3}},
+    "another day": {
+        "organizations": {n: {"source": {"path": "."}, "agreement": {"expires": "2999-12-31"}} for n in "ab"}
+    },
     "an agreement": {"organizations": {n: {"source": {"path": "."}, "agreement": {"share": "data"}} for n in "ab"}},
 }
 

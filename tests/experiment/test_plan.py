@@ -9,7 +9,7 @@ from loaded_experiments import loaded
 from raysim.core.errors import InputError
 from raysim.experiment import plan
 from raysim.experiment.config import LoadedExperiment
-from raysim.experiment.plan import RunPlan, generates, plan_run_inline, tried_parameters, try_model
+from raysim.experiment.plan import RunPlan, generates, plan_run_alone, tried_parameters, try_model
 from raysim.store.store import Store
 from raysim.training.model_host import ModelHost
 
@@ -32,7 +32,7 @@ def planned(corpus_folders: dict[str, Path], tmp_path: Path) -> Any:
             trainer={"sequence_length": 64},
             measure=measure,
         )
-        return one, plan_run_inline(one, Store(tmp_path / "store"))
+        return one, plan_run_alone(one, Store(tmp_path / "store"))
 
     return make
 

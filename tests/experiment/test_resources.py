@@ -42,6 +42,16 @@ def test_one_process_has_one_rank() -> None:
         )
 
 
+PINNED = {"a": {"source": {"path": "a"}, "node": {"site": "meta"}}}
+
+
+def test_an_organization_whose_node_is_not_there_is_refused_before_anything_starts(ray_session: None) -> None:
+    with pytest.raises(InputError, match=r"organizations\.a\.node: no node has the labels site=meta; of 1 nodes"):
+        open_backend(loaded(organizations=PINNED), None)
+    with pytest.raises(InputError, match=r"organizations\.a\.node: .* site=meta, and execution\.backend: inline has"):
+        open_backend(loaded(organizations=PINNED, execution={"backend": "inline"}), None)
+
+
 def test_a_stage_takes_a_slot_for_each_of_its_ranks() -> None:
     assert slot_count(loaded(trainer={"ranks": 64, "batch_size": 64}), InlineBackend()) == 64
     with pytest.raises(InputError, match=r"a slot for each of its 4 ranks .* there are 3; raise it"):

@@ -13,6 +13,7 @@ from raysim.core.errors import InputError
 from raysim.core.settings import apply_overrides
 from raysim.core.yaml_files import load_yaml
 from raysim.experiment.config import load_experiment
+from raysim.experiment.points import points_of
 from raysim.experiment.schema import experiment_schema
 
 EXPERIMENTS = sorted(Path(__file__).parents[2].glob("experiments/*.yaml"))
@@ -68,6 +69,14 @@ def test_what_an_experiment_refuses_is_not_valid(validator: jsonschema.Draft2020
         load_experiment(DEBUG, [override])
 
 
+@pytest.mark.parametrize("entry", ["goldfihs", "{goldfish: {k: 1}}", "{goldfish: {every: 3}}"])
+def test_a_mitigation_that_is_refused_is_not_valid(validator: jsonschema.Draft202012Validator, entry: str) -> None:
+    override = f"mitigations=[{entry}]"
+    assert not validator.is_valid(apply_overrides(load_yaml(DEBUG), [override]))
+    with pytest.raises(InputError):
+        points_of(load_experiment(DEBUG, [override]).experiment)
+
+
 @pytest.mark.parametrize(
     "override",
     [
@@ -86,6 +95,7 @@ def test_what_an_experiment_refuses_is_not_valid(validator: jsonschema.Draft2020
         "strategies=[{incremental: {orders: [[meta, google]]}}]",
         "strategies=[{incremental: {orders: {sample: 2, design: latin}}}]",
         "references=[stdlib, {path: here}]",
+        "mitigations=[goldfish, {dropout: {share: 0.2}}, {goldfish: {k: 2}, weight_decay: null}]",
     ],
 )
 def test_short_forms_are_valid(validator: jsonschema.Draft202012Validator, override: str) -> None:

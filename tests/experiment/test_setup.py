@@ -122,6 +122,18 @@ def test_no_tokenizer_learns_from_a_line_of_megabytes(corpus_folders: dict[str, 
     assert after.tokenizer == before.tokenizer
 
 
+@pytest.mark.parametrize("share", ["weights", "data"])
+def test_code_is_replayed_only_where_it_is_shared(corpus_folders: dict[str, Path], tmp_path: Path, share: str) -> None:
+    strategy = {"incremental": {"orders": [["alpha", "beta"]], "replay": 0.1}}
+    one = experiment(corpus_folders, share, strategies=[strategy])
+    planned = asyncio.run(plan(prepared(one, tmp_path / "store").strategy_runs))
+    if share == "data":
+        check_agreements(one, planned)
+        return
+    with pytest.raises(BoundaryError, match=r"incremental replays the code of alpha, but alpha shares weights only"):
+        check_agreements(one, planned)
+
+
 @pytest.mark.parametrize(
     ("share", "strategy"), [("weights", "centralized"), ("data", "centralized"), ("weights", "single")]
 )
@@ -148,3 +160,29 @@ def test_data_is_pooled_only_where_it_is_shared(
 )
 def test_bf16_is_asked_about_where_something_depends_on_it(changes: dict[str, Any], asked: bool) -> None:
     assert asks_for_bf16(loaded(**changes)) is asked
+
+
+def test_a_base_may_be_of_another_domain_than_what_is_indexed(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("alpha", "beta", "gamma")}
+    for name, folder in folders.items():
+        folder.mkdir()
+        for number in range(16):
+            words = " ".join(f"The page {number} of {name} has {i} lines that are like this one." for i in range(20))
+            text = f'"""{words}"""\n' + f"x_{number} = {number}\n" * 40
+            (folder / f"{number}.py").write_text(text, encoding="utf-8")
+    preparation = {"domain": "text", "split": {"valid": 0.3}, "min_characters_per_token": 0}
+    found = {}
+    for domain in (None, "text", "code"):
+        config = {"config": {"model_type": "gpt2"}, "pretrain": {"domain": domain}}
+        one = experiment(folders, model=config, preparation=preparation, measure={"perplexity": {}})
+        setup = prepared(one, tmp_path / f"store{domain}")
+        assert all("x_" not in source.text for source in (*setup.references, *setup.public.held_out))
+        found[domain] = setup
+    assert found[None].public == found["text"].public
+    held_out = {(source.repository, source.path) for source in found["code"].public.held_out}
+    assert held_out
+    assert held_out.isdisjoint((source.repository, source.path) for source in found["code"].public.trained)
+    assert all("x_" in source.text for source in found["code"].public.trained)
+    keys = {domain: setup.strategy_runs[0].context.start for domain, setup in found.items()}
+    assert keys[None] == keys["text"]
+    assert keys["code"] != keys["text"]

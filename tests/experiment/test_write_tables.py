@@ -1,12 +1,22 @@
 """Rows of tables from what a run reached; `tests/flows` has them of whole runs."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from raysim.cluster.backend import InlineBackend
 from raysim.core.run_folder import RunFolder
-from raysim.experiment.write_tables import corpora_rows, model_rows, participation_rows, write_rows
+from raysim.experiment.setup import content_of
+from raysim.experiment.write_tables import (
+    corpora_rows,
+    licence_rows,
+    model_rows,
+    obfuscation_rows,
+    participation_rows,
+    redaction_rows,
+    write_rows,
+)
 from raysim.simulation.executor import TrainedModel
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.planner import plan
@@ -112,3 +122,28 @@ def test_corpora_and_drops_have_a_row_each(make_context):
         ("b", "train", 4),
     ]
     assert drops == []
+
+
+def test_licences_and_redactions_have_a_row_each(make_context, tmp_path):
+    (stats,) = make_context({"a": 3}).client_stats.values()
+    found = {"category": "personal", "kind": "IBAN", "action": "redact", "files": 1, "occurrences": 2}
+    told = replace(stats, licences={"MIT": 2, "not stated": 1}, redactions=(found,))
+    write_rows(RunFolder(tmp_path), "file_licences", licence_rows([told]))
+    write_rows(RunFolder(tmp_path), "redactions", redaction_rows([told]))
+    assert [tuple(row.values()) for row in read_table(tmp_path, "file_licences").to_pylist()] == [
+        ("a", "MIT", 2),
+        ("a", "not stated", 1),
+    ]
+    assert read_table(tmp_path, "redactions").to_pylist() == [{"organization": "a", **found}]
+    assert b"redactions" in content_of(told)
+    assert b"redactions" not in content_of(stats)  # as it crossed before there were any
+
+
+def test_what_was_obfuscated_has_a_row_each(make_context, tmp_path):
+    (stats,) = make_context({"a": 3}).client_stats.values()
+    found = {"transformation": "rename", "outcome": "changed", "files": 1, "changes": 2}
+    told = replace(stats, obfuscations=(found,))
+    write_rows(RunFolder(tmp_path), "obfuscations", obfuscation_rows([told]))
+    assert read_table(tmp_path, "obfuscations").to_pylist() == [{"organization": "a", **found}]
+    assert b"obfuscations" in content_of(told)
+    assert b"obfuscations" not in content_of(stats)  # as it crossed before there were any

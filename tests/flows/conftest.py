@@ -37,6 +37,12 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dict
     return folder / "tiny.yaml", folder / "out"
 
 
+@pytest.fixture(scope="session")
+def two(corpus_folders: dict[str, Path]) -> dict[str, Any]:
+    """Settings of two of the three organizations, for what a third adds nothing to."""
+    return {n: {"source": {"path": str(corpus_folders[n])}, "agreement": {"share": "data"}} for n in ("alpha", "beta")}
+
+
 SMALL: list[Any] = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedyogi": {"rounds": 2}}]
 """A stage behind another, and two rounds of a strategy that has a state."""
 
@@ -51,6 +57,14 @@ def finished_small(tmp_path_factory: pytest.TempPathFactory, corpus_folders: dic
 
     folder = made_once(tmp_path_factory, "finished_small", make)
     return folder / "tiny.yaml", folder / "out"
+
+
+@pytest.fixture
+def small(tiny: Tiny, corpus_folders: dict[str, Path]) -> Path:
+    """An experiment of one organization that trains an epoch, for what is about where it runs."""
+    source = {"source": {"path": str(corpus_folders["alpha"])}, "agreement": {"share": "data"}}
+    trainer = {"epochs": 1, "sequence_length": 64}
+    return tiny(organizations={"alpha": source}, references=[], strategies=["single"], trainer=trainer, measure={})
 
 
 def _writer(tmp_path: Path, corpus_folders: dict[str, Path]) -> Tiny:

@@ -135,8 +135,9 @@ def test_a_foreign_checkpoint(
 
 
 def test_code_that_was_trained_on_is_never_held_out(corpus_folders: dict[str, Path], tmp_path: Path) -> None:
-    from raysim.corpus.preparation import PreparationSettings
-    from raysim.organizations.organization import Organization, OrganizationSettings, PreparationContext
+    from raysim.corpus.preparation_settings import PreparationSettings
+    from raysim.organizations.organization import Organization, PreparationContext
+    from raysim.organizations.settings import OrganizationSettings
 
     shutil.copytree(corpus_folders["gamma"], tmp_path / "held")
     some = sorted(corpus_folders["alpha"].glob("*.py"))[0]

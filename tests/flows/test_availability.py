@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from drive import hashes, raysim
 from raysim.strategies.availability import Availability, AvailabilitySettings
-from store_runs import computed, run
+from store_runs import computed, killed_after, run
 
 from raysim.tables.io import read_table
 
@@ -20,17 +20,6 @@ STRATEGIES: list[dict[str, Any]] = [
     {"fedavg": {**ROUNDS, "label": "patient", "availability": {**GONE, "policy": "wait"}}},
 ]
 MEASURE = {"perplexity": {"when": {"every_rounds": 2}, "training_sequences": 4}}
-
-WATCH = """
-import os, signal, threading, time
-from pathlib import Path
-from raysim.store.task_log import read_log
-def watch():
-    while sum(row["kind"] == "aggregate" for row in read_log(Path({log!r}))) < 4:
-        time.sleep(0.01)
-    os.kill(os.getpid(), signal.SIGKILL)
-threading.Thread(target=watch, daemon=True).start()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +76,7 @@ def test_plan_and_report_say_who_takes_part(finished: tuple[Path, Path], tmp_pat
 def test_killed_and_resumed_once_gives_equal_tables(finished: tuple[Path, Path], tmp_path: Path) -> None:
     path, undisturbed = finished
     out = tmp_path / "killed"
-    killed = raysim("run", path, "--out", out, before=WATCH.format(log=str(out / "stages.jsonl")))
+    killed = raysim("run", path, "--out", out, before=killed_after(out, 4, "aggregate"))
     assert killed.returncode == -signal.SIGKILL
     run(path, out)
     assert hashes(out) == hashes(undisturbed)

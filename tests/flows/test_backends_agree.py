@@ -1,5 +1,7 @@
 """The inline backend and Ray actors run the same plain objects: equal keys, equal bits, however much runs at once."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from raysim.cluster.backend import InlineBackend
 from raysim.cluster.ray_backend import RayBackend
 
 ENTRIES = ["single", "incremental", {"fedavg": {"rounds": 2}}]
+FEW = [{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedavg": {"rounds": 2}}, {"flower": {"rounds": 1}}]
+"""Stages behind one another, rounds, and a round of Flower's."""
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +46,20 @@ def test_two_slots_change_nothing(inline, run_study) -> None:
     assert_equal(inline, run_study(InlineBackend(), ENTRIES, slots=2))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("slots", [1, 2])
-def test_ray_equals_inline(inline, run_study, ray_session: None, slots: int) -> None:
+def on_ray(run_study, entries: list[Any], slots: int) -> Any:
     backend = RayBackend(None, 2)
     try:
-        results = run_study(backend, ENTRIES, slots=slots)
+        return run_study(backend, entries, slots=slots)
     finally:
         backend.close()
-    assert_equal(inline, results)
+
+
+@pytest.mark.slow
+def test_ray_equals_inline(run_study, ray_session: None) -> None:
+    assert_equal(run_study(InlineBackend(), FEW), on_ray(run_study, FEW, 2))
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("slots", [1, 2])
+def test_ray_equals_inline_in_every_order(inline, run_study, ray_session: None, slots: int) -> None:
+    assert_equal(inline, on_ray(run_study, ENTRIES, slots))

@@ -14,7 +14,9 @@ import yaml
 from drive import hashes, raysim
 from marks import Marks
 
+from raysim.core.remote_folder import RemoteFolder
 from raysim.corpus.tokenizer import CodeTokenizer
+from raysim.store.mirror import Mirror
 from raysim.store.store import Store
 from raysim.store.task_log import read_log
 
@@ -105,6 +107,14 @@ def marks(out: Path, folder: Path) -> Marks:
     return found
 
 
+def mirrored(out: Path, folder: Path) -> Path:
+    """What of a run folder lies on an object store."""
+    remote = RemoteFolder(f"file://{folder}/there")
+    Mirror(out, remote).push()
+    assert {"manifest.json", "results/prompts.parquet"} <= {name for name, _ in remote.list()}
+    return folder / "there"
+
+
 @pytest.mark.slow
 def test_code_stays_with_its_organization(experiment: Path, tmp_path: Path) -> None:
     """And a run that has ended needs its private folders no more, which are made again where they are gone."""
@@ -122,6 +132,7 @@ def test_code_stays_with_its_organization(experiment: Path, tmp_path: Path) -> N
     assert MARK not in ended.stdout + ended.stderr
     assert (bundle / "results" / "matches.parquet").is_file()
     assert mark.below(bundle) == []
+    assert mark.below(mirrored(out, tmp_path)) == []
     # Prompts of both ended within a line that begins with the mark.
     assert len(mark.below(private)) == len(NAMES)
     modes = {path.stat().st_mode & 0o777 for path in private.rglob("*") if path.is_file()}
@@ -163,6 +174,9 @@ def test_a_leak_through_any_channel_is_found(experiment: Path, tmp_path: Path) -
         r"report\.html",
     ):
         assert any(re.fullmatch(channel, place) for place in places), (channel, places)
+    there = marks(out, tmp_path).below(mirrored(out, tmp_path))
+    assert any(re.fullmatch(r"store/objects/.*/generations\.parquet:text", place) for place in there), there
+    assert "report.html" in there
     # What models wrote is withheld from a bundle all the same.
     assert raysim("report", out, "--bundle", tmp_path / "bundle").returncode == 0
     shown = marks(out, tmp_path).below(tmp_path / "bundle")

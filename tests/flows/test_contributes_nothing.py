@@ -26,6 +26,13 @@ ODD: dict[str, Callable[[int], str]] = {
 }
 """Files without a function to ask about; some without a window of lines of their own."""
 
+PLANTED: dict[str, Any] = {
+    "canaries": {"repeats": [0, 1], "count": 1},
+    "plants": {"functions": {0: 1, 1: 1}},
+    "sequence_canaries": {"count": 10},
+}
+"""What the measures of what was planted need."""
+
 NONE: dict[str, tuple[dict[str, str], str]] = {
     "empty": ({}, "nothing matches `**/*.py`; it holds no files"),
     "other endings": (
@@ -41,7 +48,7 @@ NONE: dict[str, tuple[dict[str, str], str]] = {
 
 
 def _experiment(
-    tiny: Callable[..., Path], folder: Path, sources: dict[str, Path], canaries: bool = True, **changes: Any
+    tiny: Callable[..., Path], folder: Path, sources: dict[str, Path], planted: bool = True, **changes: Any
 ) -> Path:
     """Of these organizations, with all measures that there are."""
     write(folder / "problems.jsonl", ADD)
@@ -51,6 +58,7 @@ def _experiment(
         "new_tokens": 16,
         "min_lines": 2,
         "extraction": {"passages": 2, "prefix_tokens": [8], "suffix_tokens": 8},
+        "renamed": {},
     }
     solving = {"problems": str(folder / "problems.jsonl"), "samples": 1, "k": 1, "new_tokens": 16}
     measure = {"perplexity": {}, "membership": {"chunk_tokens": 32}, "memorization": memorization}
@@ -59,13 +67,15 @@ def _experiment(
             name: {"source": {"path": str(path)}, "agreement": {"share": "data"}} for name, path in sources.items()
         },
         strategies=["single", "centralized", {"incremental": {"orders": [list(sources)]}}, {"fedavg": {"rounds": 1}}],
-        canaries={"repeats": [0, 1], "count": 1} if canaries else None,
+        **(PLANTED if planted else {}),
         **changes,
         measure=measure | ({"pass_at_k": solving} if enough(in_force()) else {}),
     )
 
 
-@pytest.mark.parametrize("odd", [*ODD, "the same path"])
+@pytest.mark.parametrize(
+    "odd", [pytest.param(odd, marks=pytest.mark.stress if odd == "Python 2" else []) for odd in (*ODD, "the same path")]
+)
 def test_every_measure_works_with_an_organization_that_gives_nothing_to_ask_about(
     odd: str, tiny: Callable[..., Path], tmp_path: Path, corpus_folders: dict[str, Path]
 ) -> None:
@@ -75,14 +85,15 @@ def test_every_measure_works_with_an_organization_that_gives_nothing_to_ask_abou
         folder.mkdir()
         for number in range(4):
             (folder / f"m{number}.py").write_text(ODD[odd](number))
-    # Canaries would make the splits of one path two.
+    # What is planted would make the splits of one path two.
     sources = {"alpha": corpus_folders["alpha"], "odd": folder}
-    path = _experiment(tiny, tmp_path, sources, canaries=odd in ODD, split_seed=splitting_seed(sources))
+    path = _experiment(tiny, tmp_path, sources, planted=odd in ODD, split_seed=splitting_seed(sources))
     out = tmp_path / "out"
     ended = raysim("run", path, "--out", out)
     assert ended.returncode == 0, ended.stderr
     assert {row["organization"] for row in read_table(out, "prompts").to_pylist()} == {"alpha"}
-    for name in ("losses", "membership", "clones", *(["canaries"] if odd in ODD else ["extraction"])):
+    planted = ("canaries", "recitals", "sequence_canaries") if odd in ODD else ("extraction",)
+    for name in ("losses", "membership", "clones", *planted):
         assert {row["organization"] for row in read_table(out, name).to_pylist()} == {"alpha", "odd"}, name
     for name in ("samples", "emissions", "extraction"):
         assert read_table(out, name).num_rows, name
@@ -114,7 +125,7 @@ def test_an_organization_without_anything_to_train_on_is_named_before_any_traini
         folder.mkdir()
         for file, text in files.items():
             (folder / file).write_text(text)
-        path = _experiment(tiny, tmp_path, {"alpha": corpus_folders["alpha"], "odd": folder})
+        path = _experiment(tiny, tmp_path, {"alpha": corpus_folders["alpha"], "odd": folder}, planted=False)
         ended = raysim("run", path, "--out", tmp_path / "out", "--set", f"tokenizer.train.corpus={corpus}")
         assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), (name, ended.stderr)
         assert "error: organizations.odd" in ended.stderr, name

@@ -23,7 +23,8 @@ from raysim.corpus.lines import significant_lines
 from raysim.corpus.near_duplicates import near_duplicates
 from raysim.experiment.config import load_experiment, restore_experiment
 from raysim.experiment.plan import inline_pool
-from raysim.experiment.run import Options, inspect_experiment
+from raysim.experiment.preview import inspect_experiment
+from raysim.experiment.run import Options
 from raysim.experiment.setup import Setup, set_up
 from raysim.inference.prompts import HELD_OUT
 from raysim.organizations.organization import Organization
@@ -122,6 +123,7 @@ def test_tables_do_not_depend_on_the_secret(sharing: Tiny, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.stress
 def test_replicas_on_ray_leave_out_the_same(sharing: Tiny, tmp_path: Path, ray_address: str) -> None:
     one_order = {"incremental": {"orders": [["alpha", "beta", "gamma"]]}}
     path = sharing(strategies=[one_order], measure={}, deduplication={"across": "first_owner", "match": "near"})

@@ -59,6 +59,25 @@ def test_every_command_of_the_command_line_is_documented() -> None:
     assert [name for name in names if f"\n## {name}\n" not in documented] == []
 
 
+def test_what_architecture_says_is_where_it_says() -> None:
+    """Each `file.py`: `name`, `Class.method` of the page is defined in that file; each path is there."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    pairs, wrong = 0, []
+    for cell in re.findall(r"`[\w/]+\.py`(?:: `[\w.]+`(?:, `[\w.]+`)*)?", page):
+        file, *names = re.findall(r"`([\w/.]+)`", cell)
+        place = next((p for p in (ROOT / "raysim" / file, ROOT / file) if p.is_file()), None)
+        if place is None:
+            wrong += [file] if "/" in file else []  # beside one that is named before
+            continue
+        text = place.read_text(encoding="utf-8")
+        for part in (part for name in names for part in name.split(".")):
+            pairs += 1
+            if not re.search(rf"^\s*(?:(?:async )?def|class) {part}\b|^{part}\b.*=", text, re.M):
+                wrong.append(f"{file}: {part}")
+    assert wrong == []
+    assert pairs > 80
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]

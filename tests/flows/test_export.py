@@ -130,3 +130,42 @@ def test_adapters_travel_alone_and_are_exported_with_their_base(
     assign(model, entry.array("weights"))
     torch.testing.assert_close(logits(model, ids), read, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(untrained, read, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_sums_of_products_are_exported_with_what_averaging_factors_lost(
+    tiny: Callable[..., Path], checkpoint: Path, tmp_path: Path
+) -> None:
+    """The export of adapters that were averaged exactly has the matrices that travelled, plus the averages' product."""
+    from safetensors.torch import load_file
+
+    from raysim.store.store import Store
+    from raysim.training.adapters import adapters_in
+    from raysim.training.lora import LoraSettings
+    from raysim.training.models import ModelSettings, build_model
+    from raysim.training.weights import layout_of
+
+    out, lora = tmp_path / "exact", {"rank": 2, "targets": ["q_proj", "v_proj"], "carry_base": True}
+    exact = {"fedavg": {"rounds": 2, "adapters": "exact"}}
+    model = {"pretrained": "base", "lora": lora}
+    run(tiny("exact", model=model, tokenizer={"pretrained": "base"}, strategies=[exact], measure={}), out)
+    key = final(out)
+    ended = raysim("export-model", out, key, tmp_path / "exported")
+    assert ended.returncode == 0, ended.stderr
+    there, base = (load_file(folder / "model.safetensors") for folder in (tmp_path / "exported", checkpoint))
+    entry = Store(out / "store").peek(key)
+    assert entry is not None
+    weights = entry.array("weights")
+    adapted = build_model(ModelSettings(pretrained=str(checkpoint), lora=LoraSettings(**lora)), 300, 0, 64)
+    names = [name for name in layout_of(adapted).names if name.endswith(".base_layer.weight")]
+    layers = adapters_in(adapted)
+    assert len(names) == len(layers) == 4
+    for name, layer in zip(names, layers, strict=True):
+        assert layer.a is not None
+        assert layer.base is not None
+        plain = name.replace(".base_layer", "")
+        carried, product = layer.base.of(weights), layer.scale * (layer.b.of(weights) @ layer.a.of(weights))
+        torch.testing.assert_close(there[plain], torch.from_numpy(carried + product), rtol=1e-5, atol=1e-6)
+        assert not torch.equal(torch.from_numpy(carried.copy()), base[plain])  # what factors lost is in it
+    untouched = set(base) - {name.replace(".base_layer", "") for name in names}
+    assert all(torch.equal(there[name], base[name]) for name in untouched)

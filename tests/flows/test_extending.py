@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from drive import command
+from drive import command, raysim
 
+from raysim.core.json_lines import read_json_lines
 from raysim.store.store import Store
 from raysim.tables.io import read_table
 
@@ -50,9 +51,24 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 def raysim_with(installed: Installed, *args: object) -> str:
+    done = raysim(*args, timeout=600, before=FIND.format(path=installed["PYTHONPATH"]))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def raysim_anew_with(installed: Installed, *args: object) -> str:
+    """The same in an interpreter that finds the examples as a user's does, measures among them."""
     done = subprocess.run(command(*args), capture_output=True, text=True, timeout=600, env=dict(installed))
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+FIND = """
+import os, sys
+os.environ["PYTHONPATH"] = {path!r}
+sys.path.insert(1, {path!r})
+"""
+"""What an interpreter does that starts with the examples on its path; measures it has looked for before."""
 
 
 def losses_after(run_dir: Path, strategy: str) -> dict[int, float]:
@@ -117,9 +133,11 @@ def test_a_training_backend_from_outside_trains_and_resumes(
 ) -> None:
     path = tiny(strategies=["single"], measure={"perplexity": {}})
     settings = ("--set", "trainer.backend=sgd", "--set", "trainer.learning_rate=0.5")
-    raysim_with(installed, "run", path, "--out", tmp_path / "out", *settings)
+    raysim_with(installed, "run", path, "--out", tmp_path / "out", *settings, "--set", "execution.track=[lines]")
     trained = losses_after(tmp_path / "out", "single")
     assert trained[1] < trained[0]
+    points = read_json_lines(tmp_path / "out" / "points.jsonl")  # of a tracker from outside
+    assert {point["step"] for point in points if point["curve"] == "log_perplexity/beta/single beta, seed 1"} == {1}
     again = raysim_with(installed, "run", path, "--out", tmp_path / "out", *settings)
     assert "computed" not in again.splitlines()[-1]
 
@@ -147,9 +165,30 @@ def test_a_measure_from_outside_is_planned_stored_and_reported(
     installed: Installed, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     path, out = tiny(strategies=["single"], measure={"perplexity": None, "confidence": {}}), tmp_path / "out"
-    assert "to ask" in raysim_with(installed, "plan", path)
-    raysim_with(installed, "run", path, "--out", out)
+    assert "to ask" in raysim_anew_with(installed, "plan", path)
+    raysim_anew_with(installed, "run", path, "--out", out)
     found = pq.read_table(out / "results" / "confidence.parquet").to_pylist()
     assert len(found) == 4 * 3, "the initial model and one of each organization, on three validation splits"
     assert all(0 < row["sure"] <= 1 and 0 <= row["right"] <= 1 for row in found)
     assert 'id="confidence"' in (out / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_mitigation_from_outside_is_planned_and_compared(
+    installed: Installed, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = tiny(strategies=["centralized"], mitigations=["shorter_context"])
+    planned = json.loads(raysim_with(installed, "plan", path, "--json"))
+    assert [point["point"] for point in planned["points"]] == ["none", "shorter_context"]
+    raysim_with(installed, "mitigate", path, "--out", tmp_path / "out")
+    front = read_table(tmp_path / "out", "front").to_pylist()
+    assert [(row["mitigation"], row["changed"]) for row in front] == [("none", False), ("shorter_context", True)]
+    assert "shorter_context" in (tmp_path / "out" / "report.html").read_text()
+    too_short = raysim_fails(installed, "plan", path, "--set", "mitigations=[shorter_context: {parts: 100}]")
+    assert "mitigations[0]: shorter_context: a 100th of " in too_short
+
+
+def raysim_fails(installed: Installed, *args: object) -> str:
+    done = raysim(*args, timeout=600, before=FIND.format(path=installed["PYTHONPATH"]))
+    assert done.returncode == 2, done.stdout
+    return done.stderr

@@ -67,7 +67,7 @@ def test_scaffold_goes_on_from_variates_that_were_evicted(run_study, tmp_path) -
     assert all(np.array_equal(ours[name], theirs[name]) for name in ("weights", "control"))
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_scaffold_on_ray_equals_inline(run_study, ray_session: None) -> None:
     entries = [{"scaffold": {"rounds": 2, "clients": 1}}]
     backend = RayBackend(None, 2)

@@ -51,10 +51,20 @@ def forget_the_last_round(out: Path) -> None:
             store.remove(key)
 
 
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, tiny_writer: Callable[[Path], Callable[..., Path]]
+) -> tuple[Path, Path]:
+    """A run of all of them, inline: its file and its folder."""
+    folder = tmp_path_factory.mktemp("flower")
+    path = tiny_writer(folder)(strategies=STRATEGIES, measure={"perplexity": {}})
+    run(path, folder / "whole")
+    return path, folder / "whole"
+
+
 @pytest.mark.slow
-def test_a_run_of_flowers_strategies(tiny: Callable[..., Path], tmp_path: Path) -> None:
-    path, out = tiny(strategies=STRATEGIES, measure={"perplexity": {}}), tmp_path / "whole"
-    run(path, out)
+def test_a_run_of_flowers_strategies(whole: tuple[Path, Path], tmp_path: Path) -> None:
+    path, out = whole
     # All start from the same model, so that round 1 is trained once for all three.
     assert (computed(out)["train"], computed(out)["aggregate"]) == (3 + 3 * 2 * 3, 3 * 3)
     arrays = {len(content) - 1 for content in aggregations(out).values() if content["control"]["round"] == 2}
@@ -65,9 +75,9 @@ def test_a_run_of_flowers_strategies(tiny: Callable[..., Path], tmp_path: Path) 
     run(path, tmp_path / "cut")
     assert computed(tmp_path / "cut")["aggregate"] == 9 + 3
     assert hashes(tmp_path / "cut") == hashes(out)
-    whole, again = aggregations(out), aggregations(tmp_path / "cut")
-    assert whole.keys() == again.keys()
-    for key, content in whole.items():
+    before, again = aggregations(out), aggregations(tmp_path / "cut")
+    assert before.keys() == again.keys()
+    for key, content in before.items():
         assert content.keys() == again[key].keys()
         assert content["control"] == again[key]["control"]
         assert all(np.array_equal(content[name], again[key][name]) for name in content if name != "control")
@@ -75,6 +85,11 @@ def test_a_run_of_flowers_strategies(tiny: Callable[..., Path], tmp_path: Path) 
     verified = raysim("verify", out)
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "9 aggregate" in " ".join(verified.stdout.split())
+
+
+@pytest.mark.stress
+def test_ray_comes_to_the_same_bits(whole: tuple[Path, Path], tmp_path: Path) -> None:
+    path, out = whole
     run(path, tmp_path / "ray", "--set", "execution.backend=ray")
     assert hashes(tmp_path / "ray") == hashes(out)
 

@@ -149,9 +149,9 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
 
 @pytest.mark.slow
 def test_a_notebook_interrupts_a_run_from_a_dict_and_goes_on_to_the_tables_of_the_command_line(
-    notebook: Notebook, finished_once: tuple[Path, Path], tmp_path: Path
+    notebook: Notebook, finished_small: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    path, by_command = finished_once
+    path, by_command = finished_small
     out = tmp_path / "out"
     run = f"import raysim\nresults = raysim.run({_raw(path)!r}, out='out')"
 

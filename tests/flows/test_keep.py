@@ -55,7 +55,7 @@ def trained(out: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["every_stage", "every_epoch"])
+@pytest.mark.parametrize("when", [pytest.param("every_stage", marks=pytest.mark.stress), "every_epoch"])
 def test_what_waves_need_again_is_made_before_they_take_every_slot(
     tiny: Callable[..., Path], tmp_path: Path, when: str
 ) -> None:

@@ -92,8 +92,8 @@ def test_a_folder_that_cannot_be_made(tiny: Tiny, tmp_path: Path, option: str) -
 
 
 ADDRESSES = [
-    ("ray://127.0.0.1:10001", "ray job submit"),
-    ("http://127.0.0.1:8265", "ray job submit"),
+    ("ray://127.0.0.1:10001", "raysim submit"),
+    ("http://127.0.0.1:8265", "raysim submit"),
     ("127.0.0.1:1", "no Ray cluster answers there"),
     ("127.0.0.1:port", "no Ray cluster answers"),
 ]

@@ -70,9 +70,9 @@ class Losing(InlineBackend):
         self.streams = 0
         self.made: list[type] = []
 
-    def spawn(self, plain_class: type, *args: Any) -> Any:
+    def spawn(self, plain_class: type, *args: Any, **where: Any) -> Any:
         self.made.append(plain_class)
-        return super().spawn(plain_class, *args)
+        return super().spawn(plain_class, *args, **where)
 
     async def stream(self, actor: Any, method: str, *args: Any) -> AsyncIterator[Any]:
         self.streams += isinstance(actor, Hosted)

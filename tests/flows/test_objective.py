@@ -92,7 +92,7 @@ def test_one_that_is_not_installed_is_refused_before_anything_trains(run_study) 
         (
             ObjectiveConfig("push"),
             "^strategies: fedprox: objective: unknown objective 'push'; known:"
-            " control_variates, dp_sgd, proximal, pull",
+            " ascent, control_variates, dp_sgd, ewc, proximal, pull",
         ),
         (ObjectiveConfig("pull"), r"^strategies: fedprox: objective\.pull: mu: missing"),
     ):

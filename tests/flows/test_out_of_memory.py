@@ -44,7 +44,7 @@ def test_a_cluster_that_ends_processes_for_want_of_memory(
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.02")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
     more = ("--set", "execution.backend=ray", "--set", "execution.retries=1")
-    ended = raysim("run", tiny(), "--out", tmp_path / "out", *more)
+    ended = raysim("run", tiny(strategies=["single"]), "--out", tmp_path / "out", *more)
     assert ended.returncode == 3, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     prompt_stats = " ".join(ended.stderr.split())

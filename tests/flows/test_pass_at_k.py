@@ -118,6 +118,7 @@ def test_solutions_visit_the_organizations_and_counts_come_back(solved: tuple[Pa
     assert {(r["licence"], r["allowed"]) for r in licences} == {("not stated", False)}
 
 
+@pytest.mark.stress
 def test_ray_gives_the_same_tables(solved: tuple[Path, Any], ray_address: str) -> None:
     out = solved[0].with_name("ray")
     ended = raysim("run", solved[1]("ray", backend="ray", slots=2), "--out", out, "--address", ray_address)
@@ -130,6 +131,7 @@ def test_verify_comes_to_the_same_outcomes(solved: tuple[Path, Any]) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+@pytest.mark.stress
 def test_models_whose_weights_are_let_go_solve_the_same(solved: tuple[Path, Any]) -> None:
     """Then training pauses for problems, and no model's weights are left at the end."""
     out = solved[0].with_name("lean")
@@ -143,10 +145,10 @@ def test_models_whose_weights_are_let_go_solve_the_same(solved: tuple[Path, Any]
     ("changes", "again"),
     [
         ({}, {}),
-        ({"k": [3]}, {}),
+        pytest.param({"k": [3]}, {}, marks=pytest.mark.stress),
         ({"timeout_s": 4}, {"execute": 2}),
-        ({"memory": "2 GB"}, {"execute": 2}),
-        ({"min_lines": 2}, {"licences": 4}),
+        pytest.param({"memory": "2 GB"}, {"execute": 2}, marks=pytest.mark.stress),
+        pytest.param({"min_lines": 2}, {"licences": 4}, marks=pytest.mark.stress),
         ({"temperature": 0}, {"solve": 2, "execute": 2, "lint": 2, "licences": 4}),
     ],
     ids=str,

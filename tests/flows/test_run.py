@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 
 import pytest
 from drive import hashes, raysim, started
+from store_runs import killed_after
 
 from raysim.store.task_log import read_log
 from raysim.tables.io import read_table
@@ -114,11 +115,19 @@ def test_second_driver_on_a_folder_is_refused(tiny: Callable[..., Path], tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [4, pytest.param(10, marks=pytest.mark.stress)])
+def test_killed_and_interrupted_goes_on_to_equal_tables(finished_small: tuple[Path, Path], tmp_path: Path) -> None:
+    """SIGKILL of the driver, and later Ctrl-C."""
+    _goes_on_to_equal_tables(*finished_small, tmp_path / "killed", 2)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("count", [4, 10])
 def test_killed_anywhere_goes_on_to_equal_tables(finished: tuple[Path, Path], tmp_path: Path, count: int) -> None:
     """SIGKILL and Ctrl-C of the driver, in turns, at moments spread over the stages of one run."""
-    path, undisturbed = finished
-    out = tmp_path / "killed"
+    _goes_on_to_equal_tables(*finished, tmp_path / "killed", count)
+
+
+def _goes_on_to_equal_tables(path: Path, undisturbed: Path, out: Path, count: int) -> None:
     total = len({row["key"] for row in read_log(undisturbed / "stages.jsonl")})
     for number in range(1, count + 1):
         kill = signal.SIGKILL if number % 2 else signal.SIGINT
@@ -130,36 +139,34 @@ def test_killed_anywhere_goes_on_to_equal_tables(finished: tuple[Path, Path], tm
     assert max(Counter(computed).values()) == 1
 
 
-WATCH = """
-import os, threading, time
-from pathlib import Path
-from raysim.store.task_log import read_log
-def watch():
-    while len({{row["key"] for row in read_log(Path({log!r}))}}) < {computed}:
-        time.sleep(0.01)
-    os.kill(os.getpid(), {kill})
-threading.Thread(target=watch, daemon=True).start()
-"""
-"""In the driver's own process: it cannot come to its end while this waits for a core."""
-
-
 def _kill_after(path: Path, out: Path, computed: int, kill: signal.Signals) -> None:
     """Starts a driver that is killed as soon as that many distinct stages are in its log."""
     output = out.with_suffix(".output")
-    watch = WATCH.format(log=str(out / "stages.jsonl"), computed=computed, kill=int(kill))
-    with started("run", path, "--out", out, output=output, before=watch) as driver:
+    with started("run", path, "--out", out, output=output, before=killed_after(out, computed, number=kill)) as driver:
         driver.wait()
     assert "Traceback" not in output.read_text()
     assert driver.returncode == (3 if kill == signal.SIGINT else -signal.SIGKILL)
 
 
+FEATURES = (
+    *("--set", "measure.memorization.renamed={min_tokens: 6}"),
+    *("--set", "measure.memorization.output_filter={lines: 2}"),
+)
+"""Measures that have long forms of their own: what asks organizations for more than a run must."""
+
+
 @pytest.mark.slow
 def test_equal_tables_on_a_ray_of_its_own(finished_small: tuple[Path, Path], tmp_path: Path) -> None:
-    """Inline against Ray with two organizations at a time: a stage behind another, and rounds."""
-    path, inline = finished_small
-    ended = _run_on(path, tmp_path / "ray", "ray", slots=2)
+    """Inline against Ray with two organizations at a time: a stage behind another, rounds, and `FEATURES`."""
+    path, finished = finished_small
+    shutil.copytree(finished / "store", tmp_path / "store")
+    ended = raysim("run", path, "--out", tmp_path / "inline", "--store", tmp_path / "store", *FEATURES)
     assert ended.returncode == 0, ended.stderr
-    assert hashes(tmp_path / "ray") == hashes(inline)
+    ended = _run_on(path, tmp_path / "ray", "ray", 2, *FEATURES)
+    assert ended.returncode == 0, ended.stderr
+    assert hashes(tmp_path / "ray") == hashes(tmp_path / "inline")
+    for name in ("renamed", "filter_blocks"):
+        assert read_table(tmp_path / "ray", name).num_rows, name
 
 
 @pytest.mark.stress
@@ -174,5 +181,5 @@ def test_equal_tables_of_every_strategy_on_a_ray_of_its_own(
     assert hashes(tmp_path / "ray") == hashes(inline)
 
 
-def _run_on(path: Path, out: Path, backend: str, slots: int) -> CompletedProcess[str]:
-    return raysim("run", path, "--out", out, "--set", f"execution={{backend: {backend}, slots: {slots}}}")
+def _run_on(path: Path, out: Path, backend: str, slots: int, *more: str) -> CompletedProcess[str]:
+    return raysim("run", path, "--out", out, "--set", f"execution={{backend: {backend}, slots: {slots}}}", *more)

@@ -163,3 +163,18 @@ def test_input_that_cannot_be_used_is_explained(
     ended = raysim("clones", *args)
     assert ended.returncode == 2
     assert words in " ".join(ended.stderr.split())
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("line", ["tabs", "text", "numbers"])
+def test_a_line_of_59_megabytes_ends_by_tokens(line: str, code: Path) -> None:
+    """It took more than two minutes once, for each kind of line."""
+    numbers = " ".join(map(str, range(7_800_000)))
+    content = {"tabs": "\t" * 59_000_000 + "x = 1", "text": f"x = '{'ab' * 29_500_000}'", "numbers": f"x = [{numbers}]"}
+    (code / "acme" / "long.py").write_text(content[line] + "\n")
+    out = code / "out.json"
+    ended = raysim(
+        "scan", "--generated", code / "generated", *corpora(code), "--min-tokens", 50, "--json", out, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(out.read_text())["totals"]["samples"] == 1

@@ -1,7 +1,6 @@
 """What a store keeps, and two runs in one store at once."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ def measured_more(finished_small: tuple[Path, Path], tmp_path_factory: pytest.Te
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("keep", ["leaves", "metrics"])
+@pytest.mark.parametrize("keep", [pytest.param("leaves", marks=pytest.mark.stress), "metrics"])
 def test_weights_that_go_change_nothing(
     finished_small: tuple[Path, Path], measured_more: Path, tmp_path: Path, keep: str
 ) -> None:
@@ -55,7 +54,7 @@ def _models(out: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_training_pauses_for_prompts_where_the_disk_is_bounded(
-    tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished_small: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In waves of two models: generations are in the log before training ends, and the tables are the same."""
     from rich.console import Console
@@ -66,19 +65,17 @@ def test_training_pauses_for_prompts_where_the_disk_is_bounded(
     from raysim.report.write import write_report
 
     monkeypatch.setattr("raysim.measures.generation._JOB_WEIGHTS_BYTES", 2 * 4 * 27_616)
-    options = Options(tiny(), tmp_path / "out", overrides=("store.keep=metrics",))
+    options = Options(finished_small[0], tmp_path / "out", overrides=("store.keep=metrics",))
     run_here(options, ConsoleObserver(Console(quiet=True)), write_report)
     kinds = [row["kind"] for row in read_log(tmp_path / "out" / "stages.jsonl")]
     assert kinds.index("generate") < len(kinds) - 1 - kinds[::-1].index("train")
-    assert hashes(tmp_path / "out") == hashes(finished_once[1])
+    assert hashes(tmp_path / "out") == hashes(finished_small[1])
 
 
 @pytest.mark.slow
-def test_two_runs_share_a_store_at_once(
-    tiny: Callable[..., Path], finished_once: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_two_runs_share_a_store_at_once(finished_small: tuple[Path, Path], tmp_path: Path) -> None:
     """Each stage is trained by one of them; the other waits for it."""
-    path, store = tiny(), tmp_path / "store"
+    path, store = finished_small[0], tmp_path / "store"
     outs = [tmp_path / "one", tmp_path / "other"]
     with (
         started("run", path, "--out", outs[0], "--store", store) as one,
@@ -86,11 +83,11 @@ def test_two_runs_share_a_store_at_once(
     ):
         assert [one.wait(), other.wait()] == [0, 0]
     for out in outs:
-        assert hashes(out) == hashes(finished_once[1])
+        assert hashes(out) == hashes(finished_small[1])
     trained = [
         row["key"]
         for out in outs
         for row in read_log(out / "stages.jsonl")
         if row["kind"] == "train" and row["status"] == "computed"
     ]
-    assert len(trained) == len(set(trained)) == 25
+    assert len(trained) == len(set(trained)) == 2 + 2 * 3

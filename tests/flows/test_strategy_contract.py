@@ -41,6 +41,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "fedprox": [{"rounds": 3}, {"rounds": 3, "mu": 0.0}],
     "cyclic": [{}, {"orders": [["c", "a"]], "passes": 3}],
     "personalized": [{"rounds": 2}, {"rounds": 3, "clients": 2, "leave_one_out": False, "tune_epochs": 2}],
+    "unlearned": [{}, {"organizations": ["b"], "steps": 3}],
     "scaffold": [{"rounds": 3}, {"rounds": 4, "clients": 2, "eta": 0.5}],
     "multikrum": [{"rounds": 3}, {"rounds": 3, "selected": 2, "weighting": "examples"}],
     **{

@@ -29,11 +29,11 @@ STRATEGIES = [
 
 @pytest.fixture(scope="module")
 def swept_once(
-    tmp_path_factory: pytest.TempPathFactory, tiny_writer: Callable[[Path], Callable[..., Path]]
+    tmp_path_factory: pytest.TempPathFactory, tiny_writer: Callable[[Path], Callable[..., Path]], two: dict[str, Any]
 ) -> tuple[Path, Path]:
     """A sweep over fedyogi's eta, run inline to its end: its file and its folder."""
     folder = tmp_path_factory.mktemp("swept")
-    path = tiny_writer(folder)(sweep=SWEEP, strategies=STRATEGIES)
+    path = tiny_writer(folder)(sweep=SWEEP, strategies=STRATEGIES, organizations=two)
     ended = raysim("run", path, "--out", folder / "out")
     assert ended.returncode == 0, ended.stderr
     assert "Point 2 of 2: eta=0.03" in ended.stdout
@@ -62,19 +62,19 @@ def _computed(out: Path) -> list[dict[str, Any]]:
 def test_shared_stages_are_computed_once(swept_once: tuple[Path, Path]) -> None:
     _, out = swept_once
     assert max(Counter(row["key"] for row in _computed(out)).values()) == 1
-    # 3 single stages, with which the orders begin; 2 second stages of orders; the first round, which all federations
+    # 2 single stages, with which the orders begin; 2 second stages of orders; the first round, which all federations
     # begin with; the second round for each eta.
-    assert Counter(row["setting"] for row in _computed(out) if row["kind"] == "train").total() == 3 + 2 + 3 + 3 + 3
+    assert Counter(row["setting"] for row in _computed(out) if row["kind"] == "train").total() == 2 + 2 + 2 + 2 + 2
     second = read_log(_point(out, 0.03) / "stages.jsonl")
     assert {r["setting"] for r in second if r["kind"] == "train" and r["status"] == "computed"} == {"fedyogi"}
 
 
 @pytest.mark.slow
 def test_a_point_is_what_the_experiment_gives_alone(
-    swept_once: tuple[Path, Path], tiny: Callable[..., Path], tmp_path: Path
+    swept_once: tuple[Path, Path], tiny: Callable[..., Path], two: dict[str, Any], tmp_path: Path
 ) -> None:
     _, out = swept_once
-    alone = tiny(strategies=STRATEGIES)
+    alone = tiny(strategies=STRATEGIES, organizations=two)
     ended = raysim("run", alone, "--out", tmp_path / "alone", "--set", "strategies.fedyogi.eta=0.03")
     assert ended.returncode == 0, ended.stderr
     assert hashes(tmp_path / "alone") == hashes(_point(out, 0.03))
@@ -117,8 +117,8 @@ def test_a_killed_sweep_goes_on(swept_once: tuple[Path, Path], tmp_path: Path) -
 def test_the_comparison_holds_every_final_model_of_every_point(swept_once: tuple[Path, Path]) -> None:
     _, out = swept_once
     rows = read_table(out, "sweep").to_pylist(maps_as_pydicts="strict")
-    # 3 organizations alone, 2 orders, and one federation of each kind, at both points.
-    assert len(rows) == 2 * (3 + 2 + 1 + 1)
+    # 2 organizations alone, 2 orders, and one federation of each kind, at both points.
+    assert len(rows) == 2 * (2 + 2 + 1 + 1)
     assert {row["parameters"]["strategies.fedyogi.eta"] for row in rows} == {"0.01", "0.03"}
     models = {r["model"] for eta in ETAS for r in read_table(_point(out, eta), "models").to_pylist() if r["final"]}
     assert {row["model"] for row in rows} == models
@@ -167,9 +167,9 @@ def test_the_plan_counts_shared_stages_once(swept_once: tuple[Path, Path]) -> No
     path, out = swept_once
     plan = json.loads(raysim("plan", path, "--json").stdout)
     assert plan["strategies"]["incremental"] == {"naive": 8, "unique": 4, "cached": 0}
-    assert plan["strategies"]["fedyogi"] == {"naive": 12, "unique": 9, "cached": 0}
-    assert plan["stages"] == {"naive": 2 * (3 + 4 + 3 + 6), "unique": 3 + 2 + 3 + 3 + 3, "cached": 0}
-    assert [point["new"] for point in plan["points"]] == [3 + 2 + 3 + 3, 3]
+    assert plan["strategies"]["fedyogi"] == {"naive": 8, "unique": 6, "cached": 0}
+    assert plan["stages"] == {"naive": 2 * (2 + 4 + 2 + 4), "unique": 2 + 2 + 2 + 2 + 2, "cached": 0}
+    assert [point["new"] for point in plan["points"]] == [2 + 2 + 2 + 2, 2]
     assert plan["tokens"]["train"] == sum(row["tokens"] for row in _computed(out) if row["kind"] == "train")
     assert plan["models"] == len(
         {r["model"] for eta in ETAS for r in read_table(_point(out, eta), "models").to_pylist()}
@@ -207,7 +207,7 @@ def test_what_is_wrong_with_a_point_is_said_before_any_training(
     assert not list(tmp_path.glob("out/points/*/stages.jsonl"))
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_ray_is_opened_once_and_gives_equal_tables(tiny: Callable[..., Path], tmp_path: Path) -> None:
     """Counts the calls of ray.init that start or join a cluster, in a process of its own."""
     path, inline = tiny(sweep=SWEEP, strategies=[{"fedyogi": {"rounds": 2}}]), tmp_path / "inline"

@@ -51,9 +51,9 @@ class Kind:
 
 TORCH = Kind("torch")
 KINDS = [Kind("torch", ranks=n) for n in (1, 2)] + [Kind("deepspeed", s, n) for n in (1, 2) for s in (0, 1, 2, 3)]
-PARAMETERS = [
-    pytest.param(k, id=str(k), marks=[pytest.mark.slow] if k.ranks > 1 or k.stage == 3 else []) for k in KINDS
-]
+ALWAYS = {"torchx1", "torchx2", "zero0x1", "zero2x2", "zero3x1"}
+"""Each backend with one rank and with two, weights whole and in shards; `make stress` takes the others, too."""
+PARAMETERS = [pytest.param(k, id=str(k), marks=[] if str(k) in ALWAYS else [pytest.mark.stress]) for k in KINDS]
 Train = Callable[..., tuple[Update, list[Any]]]
 
 
@@ -272,7 +272,7 @@ def test_state_is_whole_and_does_not_know_its_shards(make_bench) -> None:
 @pytest.mark.parametrize(
     ("kind", "optimizer"),
     [
-        pytest.param(kind, optimizer, id=f"{optimizer}-{kind}", marks=[pytest.mark.slow] if kind.ranks > 1 else [])
+        pytest.param(kind, optimizer, id=f"{optimizer}-{kind}", marks=[pytest.mark.stress] if kind.ranks > 1 else [])
         for optimizer, kinds in {
             "adafactor": [TORCH, Kind("torch", ranks=2), Kind("deepspeed")],
             "yogi": [TORCH, Kind("deepspeed", 2), Kind("deepspeed", 1, 2), Kind("deepspeed", 3, 2)],

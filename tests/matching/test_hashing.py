@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from unit_texts import texts_of
 
-from raysim.matching.hashing import hash_units, window_hashes
+from raysim.matching.hashing import hash_units
 from raysim.matching.units import join, lines_in
 
 
@@ -22,11 +22,3 @@ def test_hashes_of_the_standard_library_tell_its_lines_apart() -> None:
     by_file = [hash_units(lines_in(*join([content])), 1) for content in contents]
     assert np.concatenate(by_file).tolist() == hashes.tolist()
     assert not set(hashes.tolist()) & set(hash_units(units, 2).tolist())
-
-
-def test_windows_depend_on_order_and_content() -> None:
-    hashes = np.array([1, 2, 3, 1, 2, 3, 3, 2, 1], dtype=np.uint64)
-    windows = window_hashes(hashes, 3).tolist()
-    assert windows[0] == windows[3]
-    assert len(set(windows)) == 6
-    assert len(window_hashes(hashes, 10)) == 0

@@ -1,3 +1,5 @@
+import pickle
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -5,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raysim.core import hash_groups, long_arrays
 from raysim.core.errors import InputError
+from raysim.corpus import files as corpus_files
 from raysim.corpus.files import SourceFile
+from raysim.corpus.line_digests import digest_lines, digest_windows
 from raysim.matching import line_index as lineindex
-from raysim.matching.line_index import build_index, digest_lines, digest_windows
+from raysim.matching.line_index import build_index, extended
 
 SECRET = b"secret"
 
@@ -103,3 +108,41 @@ def test_long_secret_is_refused() -> None:
 def test_lone_surrogates_are_lines_like_others() -> None:
     one, other = digest_lines(["\ud800", "\ud801"], SECRET)
     assert (one != other).all()
+
+
+def test_an_index_on_disk_is_the_one_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    files = as_files(["\n".join(f"line {i * k % 97}" for k in range(60)) for i in range(40)])
+    held = build_index(files, 6, SECRET)
+    monkeypatch.setattr(long_arrays, "HELD_BYTES", 100)
+    monkeypatch.setattr(hash_groups, "ROWS_AT_A_TIME", 300)
+    monkeypatch.setattr(corpus_files, "BATCH_SIZE", 5_000)
+    on_disk = build_index(files, 6, SECRET, folder=tmp_path)
+    travelled = pickle.loads(pickle.dumps(on_disk))
+    for index in (on_disk, travelled):
+        assert index.paths == held.paths
+        for name in ("windows", "counts", "first", "numbers", "starts"):
+            found, expected = getattr(index, name), getattr(held, name)
+            assert found.dtype == expected.dtype, name
+            assert np.array_equal(found, expected), name
+    assert on_disk.windows.flags.f_contiguous
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(TEXTS, max_size=3), st.lists(TEXTS, max_size=3), st.integers(1, 3))
+def test_an_index_is_extended_by_what_it_has_not(texts: list[str], others: list[str], m: int) -> None:
+    """Windows of both are counted where the first has them, and lie where brute force finds them."""
+    renamed = [SourceFile(f"g{i}.py", text, "repo") for i, text in enumerate(others)]
+    index = extended(build_index(as_files(texts), m, SECRET), build_index(renamed, m, SECRET))
+    places = {
+        window: [(path.replace("f", "g"), line) for path, line in found]
+        for window, found in brute_windows(others, m).items()
+    }
+    expected = places | brute_windows(texts, m)
+    assert len(index.windows) == len(expected)
+    for window, found in expected.items():
+        positions, counts = index.places(digest_windows(digest_lines(window, SECRET), m))
+        assert counts.tolist() == [len(found)]
+        assert index.locate(int(positions[0])) == found[0]
+    for window, found in expected.items():
+        counts = index.trained_counts(digest_windows(digest_lines(window, SECRET), m))
+        assert counts.tolist() == [len(found) if window in brute_windows(texts, m) else 0]

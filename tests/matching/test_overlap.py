@@ -8,8 +8,9 @@ from examples import scaled
 from hypothesis import given, settings
 
 from raysim.corpus.files import SourceFile
+from raysim.corpus.line_digests import digest_lines, digest_windows
 from raysim.corpus.lines import significant_lines
-from raysim.matching.line_index import LineIndex, build_index, digest_lines, digest_windows
+from raysim.matching.line_index import LineIndex, build_index, extended
 from raysim.matching.matches import MATCH_SCHEMA
 from raysim.matching.overlap import (
     Written,
@@ -190,3 +191,13 @@ def test_copies_are_every_place(corpora: Corpora, asked: list[tuple[str, str]], 
     assert {(row["prompt"], row["organization"]): row["places"] for row in found.to_pylist()} == expected
     bins = [min(2, expected[prompt, "x"] + expected[prompt, "y"]) for prompt, _ in known]
     assert by_places(found, "xy") == [bins.count(number) for number in range(3)]
+
+
+def test_originals_are_nobodys_training() -> None:
+    """What an organization is trained on was written differently before: neither makes a copy of the other."""
+    new = indexes({"x": ["p\nq"], "y": ["c\nd"]}, 2)
+    old = indexes({"x": ["a\nb"], "y": []}, 2)
+    both = new | {"x": extended(new["x"], old["x"])}
+    assert both["x"].places(digest_windows(digest_lines(["a", "b"], SECRET), 2))[1].tolist() == [1]
+    truths = prompt_stats(["a\nb", "p\nq", "c\nd"], ["held_out"] * 3, 2)
+    assert copies_by_organization(*truths, both).equals(copies_by_organization(*truths, new))

@@ -23,8 +23,14 @@ def test_what_the_store_lacks_is_counted_once(tmp_path: Path) -> None:
         "d" * 32: PlannedEvaluation(generate, 30, batched=True),
         "e" * 32: PlannedEvaluation(generate, 12, batched=True),
     }
-    tokens, pieces = pending_work(Plan(stages=stages), evaluations, store)
+    plan = Plan(stages=stages, importances={"f" * 32: 9, there[1]: 1})
+    tokens, pieces = pending_work(plan, evaluations, store)
     counted = {name for name, kind in work_kinds().items() if kind.passes}
     assert tokens.keys() == pieces.keys() == counted
-    assert {kind: count for kind, count in tokens.items() if count} == {"train": 200, "losses": 5, "generate": 42}
-    assert {kind: count for kind, count in pieces.items() if count} == {"train": 2, "losses": 1, "generate": 2}
+    expected = {"train": 200, "fisher": 9, "losses": 5, "generate": 42}
+    assert {kind: count for kind, count in tokens.items() if count} == expected
+    assert {kind: count for kind, count in pieces.items() if count} == {
+        **dict.fromkeys(expected, 1),
+        "train": 2,
+        "generate": 2,
+    }

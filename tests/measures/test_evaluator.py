@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from measured_models import MeasuredModels
 
+from raysim.core.errors import RunError
 from raysim.core.settings import Settings
 from raysim.measures.base import ClientTask, EvalContext, Measure
 from raysim.measures.evaluator import Evaluator
@@ -61,6 +62,7 @@ class Waves:
 
     def __init__(self) -> None:
         self.waves: list[list[str]] = []
+        self.compared: list[list[str]] = []
 
     def models_at_once(self) -> int:
         return 2
@@ -70,6 +72,9 @@ class Waves:
         return {}
 
     async def generate(self, tasks: BatchedTasks, /) -> None: ...
+
+    async def compare(self, models: Mapping[str, TrainedModel], tasks: BatchedTasks, /) -> None:
+        self.compared.append(list(models))
 
     async def tables(
         self, models: Mapping[str, TrainedModel], reached: Sequence[TrainedModel], /
@@ -127,13 +132,14 @@ def test_uploads_go_to_who_asks_for_them_and_are_no_models_of_a_run(models: Meas
     """What two settings receive is one model to probe; one that a setting ends with is measured as such."""
     model = models.model()
     upload = replace(model, checkpoint=ModelCheckpoint("sent", "upload", 1, True, "alpha", "average"))
-    both = replace(upload, checkpoint=replace(upload.checkpoint, model=model.checkpoint.model))
+    both = replace(upload, checkpoint=replace(upload.checkpoint, model=model.checkpoint.model, index=2))
+    other = replace(upload, strategy_run=replace(upload.strategy_run))
     asked = {}
     for measure in (Names(Settings()), Received(Settings())):
         evaluator = evaluator_of(models, measure)
 
         async def work(evaluator: Evaluator = evaluator) -> None:
-            for one in (both, upload, upload, model):
+            for one in (both, upload, other, model):
                 evaluator.take(one)
             await evaluator.finish()
 
@@ -142,7 +148,7 @@ def test_uploads_go_to_who_asks_for_them_and_are_no_models_of_a_run(models: Meas
         (table,) = evaluator.tables["names"]
         asked[measure.name] = table["model"].to_pylist()
         if measure.name == "received":
-            assert measure.asked.reached == [both, upload, upload, model]
+            assert measure.asked.reached == [both, upload, other, model]
             assert evaluator._queues[0].taken[model.checkpoint.model] is model
     assert asked == {"names": [model.checkpoint.model], "received": [model.checkpoint.model, "sent"]}
 
@@ -192,17 +198,34 @@ def test_organizations_with_the_same_code_have_rows_each(models: MeasuredModels)
 
 
 def test_a_model_that_comes_twice_is_measured_once(models: MeasuredModels) -> None:
-    evaluator = evaluator_of(models, Norms(Settings()))
+    evaluator, model = evaluator_of(models, Norms(Settings())), models.model()
+    other = replace(model, strategy_run=replace(model.strategy_run))
 
     async def work() -> None:
-        evaluator.take(models.model())
-        evaluator.take(models.model())
+        evaluator.take(model)
+        evaluator.take(other)
         await evaluator.finish()
 
     models.run(work)
-    assert len(evaluator.reached) == 2
+    assert evaluator.reached == [model, other]
     assert len(evaluator.tables["rows"]) == 4
     assert (models.done(), models.done("cached")) == (["losses"] * 4, [])
+
+
+def test_a_model_that_turns_out_to_be_the_final_one_is_there_once(models: MeasuredModels) -> None:
+    """Of rounds that end early, one before the last may be kept: by then it has been taken already."""
+    final = models.model()
+    passed = replace(final, checkpoint=replace(final.checkpoint, final=False))
+    measure = Names(Settings())
+    evaluator = evaluator_of(models, measure)
+
+    async def work() -> None:
+        evaluator.take(passed)
+        evaluator.take(final)
+        await evaluator.finish()
+
+    models.run(work)
+    assert evaluator.reached == measure.asked.reached == [final]
 
 
 @pytest.mark.parametrize(("in_waves", "waves"), [(True, [["a", "b"]]), (False, [])])
@@ -237,3 +260,82 @@ def test_what_is_abandoned_is_not_done(models: MeasuredModels) -> None:
     models.run(work)
     assert not evaluator.generates
     assert models.done() == []
+
+
+def test_with_an_alarm_each_model_is_compared_as_soon_as_it_is_there(models: MeasuredModels) -> None:
+    measure = Names(Settings())
+    evaluator = Evaluator([measure], models.context, models.executor, 1, b"secret", in_waves=False, at_once=True)
+
+    async def work() -> None:
+        for key in ("a", "b"):
+            evaluator.take(models.model(key))
+            for _ in range(20):
+                await asyncio.sleep(0)
+        await evaluator.finish()
+
+    models.run(work)
+    assert measure.asked.waves == measure.asked.compared == [["a"], ["b"]]
+
+
+class Scored(Norms):
+    """Numbers that observers receive."""
+
+    def scores(self, task: ClientTask, result: pa.Table) -> Mapping[str, float]:
+        return {"norm": result["value"][0].as_py()}
+
+
+def test_observers_receive_what_tasks_say_of_models(models: MeasuredModels) -> None:
+    evaluator, model = evaluator_of(models, Scored(Settings())), models.model()
+
+    async def work() -> None:
+        evaluator.take(model)
+        await evaluator.finish()
+
+    models.run(work)
+    found = {one.organization: (one.model, one.values.keys()) for one in models.observer.scores}
+    assert found == {name: (model.checkpoint.model, {"norm"}) for name in TEXTS}
+    assert len(models.observer.scores) == 2  # nothing of tasks that read no model
+
+
+def test_training_does_not_outlive_a_measurement_that_fails(models: MeasuredModels) -> None:
+    evaluator, cancelled = evaluator_of(models, Scored(Settings())), []
+
+    def refuse(_: object) -> None:
+        raise RunError("over the threshold")
+
+    models.observer.measured = refuse  # type: ignore[method-assign]
+
+    async def training() -> None:
+        evaluator.take(models.model())
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            cancelled.append("training")
+            raise
+
+    async def work() -> None:
+        with pytest.raises(RunError, match="over the threshold"):
+            await evaluator.unless_failed(training())
+
+    models.run(work)
+    assert cancelled == ["training"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_training_ends_as_it_ends_where_measuring_goes_well(models: MeasuredModels, fails: bool) -> None:
+    evaluator = evaluator_of(models, Norms(Settings()))
+
+    async def training() -> None:
+        evaluator.take(models.model())
+        if fails:
+            raise RunError("training failed")
+
+    async def work() -> None:
+        if fails:
+            with pytest.raises(RunError, match="training failed"):
+                await evaluator.unless_failed(training())
+        else:
+            await evaluator.unless_failed(training())
+        evaluator.abandon()
+
+    models.run(work)

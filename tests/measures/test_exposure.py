@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from audited import organization_of, slow_log_probs, spec_of
 from keyed_work import BASE, keys_of, replaced
@@ -13,7 +14,9 @@ from scipy.stats import skewnorm
 
 from raysim.core.keys import key_of
 from raysim.corpus.canaries import CanarySettings
+from raysim.measures.base import ClientTask
 from raysim.measures.exposure import (
+    Exposure,
     ExposureSettings,
     SkewNormal,
     _windows,
@@ -23,6 +26,7 @@ from raysim.measures.exposure import (
     num_scored,
 )
 from raysim.organizations.organization import Organization
+from raysim.tasks.task import TaskOutput
 from raysim.training.models import build_model
 from raysim.training.weights import flatten
 
@@ -177,3 +181,10 @@ def test_a_model_that_has_diverged_exposes_nothing(organization: Organization) -
             assert row["exposure"] == 0
             assert row["exposure_extrapolated"] is None
     assert SkewNormal((2.0, 60.0, 5.0), 0.5).bits_below(float("nan")) == 0
+
+
+@pytest.mark.parametrize(("repeats", "score"), [((0, 1, 4), {"exposure": 4.0}), ((0, 0, 0), {})])
+def test_observers_receive_the_mean_of_what_is_planted(repeats: tuple[int, ...], score: dict[str, float]) -> None:
+    ranked = pa.table({"repeats": repeats, "exposure": [1.0, 2.0, 6.0]})
+    task = ClientTask("canaries", "a", "canaries", {"weights": "m"}, TaskOutput)
+    assert Exposure(ExposureSettings()).scores(task, ranked) == score

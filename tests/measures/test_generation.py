@@ -83,6 +83,20 @@ def test_functions_are_judged_whole_and_prefixes_are_not(tokenizer: Any, prompts
         assert answer["parses"] is expected
 
 
+def test_functions_of_other_languages_are_not_judged(tokenizer: Any, prompts: pa.Table) -> None:
+    files = pa.array(["a.py", "a.go"] * (len(prompts) // 2))
+    asked = prompts.drop_columns([n for n in ("file",) if n in prompts.column_names]).append_column("file", files)
+    language = dict(zip(asked["prompt"].to_pylist(), asked["file"].to_pylist(), strict=True))
+    kinds = dict(zip(prompts["prompt"].to_pylist(), prompts["kind"].to_pylist(), strict=True))
+    judged = {
+        (language[a["prompt"]], kinds[a["prompt"]] == "prefix", a["parses"] is None)
+        for a in generate(tokenizer, asked, ["m1"]).to_pylist()
+    }
+    assert ("a.go", False, True) in judged
+    assert ("a.py", False, False) in judged
+    assert not {("a.go", False, False), ("a.py", False, True)} & judged
+
+
 def test_matches_are_those_of_match(tokenizer: Any, prompts: pa.Table) -> None:
     generations = generate(tokenizer, prompts, ["m1"]).drop_columns("batch")
     text = "\n".join(generations["text"].to_pylist()[::2])

@@ -13,13 +13,14 @@ from keyed_work import BASE
 
 from raysim.corpus.sources import SourceSettings
 from raysim.measures.perplexity import Perplexity, PerplexitySettings, file_losses, perplexity, training_loss
-from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, PreparationContext
+from raysim.organizations.organization import ModelSpec, Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.training.models import ModelSettings, build_model
 from raysim.training.weights import flatten
 
 if TYPE_CHECKING:
-    from raysim.organizations.organization import ClientStats
+    from raysim.organizations.client_stats import ClientStats
 
 LENGTH = 64
 GPT2 = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 16}

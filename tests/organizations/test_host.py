@@ -13,7 +13,8 @@ from raysim.core.errors import RunError
 from raysim.corpus.deduplication import Excluded, name_of
 from raysim.corpus.sources import SourceSettings
 from raysim.organizations.host import RECORD_BYTES, OrganizationHost
-from raysim.organizations.organization import Organization, OrganizationSettings, PreparationContext
+from raysim.organizations.organization import Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 
 NAMES = ("alpha", "beta", "gamma")
 

@@ -8,19 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from code_in_languages import CODE
 
 from raysim.core.errors import BoundaryError, InputError
 from raysim.corpus.canaries import CanarySettings
+from raysim.corpus.line_digests import digest_lines
+from raysim.corpus.lines import significant_lines
+from raysim.corpus.obfuscation.settings import ObfuscationSettings
 from raysim.corpus.planted_functions import PlantSettings
+from raysim.corpus.redaction import RedactionSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.split import SplitSettings
-from raysim.organizations.organization import (
-    DataPolicy,
-    Organization,
-    OrganizationSettings,
-    PooledOrganization,
-    PreparationContext,
-)
+from raysim.matching.clones import clone_rows
+from raysim.matching.line_index import build_index
+from raysim.measures.memorization.client_functions import index_at
+from raysim.organizations.data_policy import DataPolicy
+from raysim.organizations.organization import Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 from raysim.training.request import TrainerSettings, TrainRequest, TrainTask, Update
 from raysim.training.weights import flatten
 
@@ -64,6 +68,23 @@ def test_no_step_of_preparation_drops_what_is_planted(
         assert texts.count(function.text.strip()) == function.repeats
 
 
+def test_an_organization_knows_the_languages_of_its_files(
+    preparation_context: PreparationContext, tmp_path: Path
+) -> None:
+    """Of all in a folder those that are included; what is no Python is prepared as it is."""
+    for number in range(6):
+        for code in CODE.values():
+            path = tmp_path / str(number) / code.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"// {number}\n{code.text}")
+    source = SourceSettings(path=str(tmp_path), include=["**/*.go", "**/*.rs"])
+    organization = Organization("acme", OrganizationSettings(source=source), tmp_path, "cache")
+    stats = organization.prepare(preparation_context)
+    assert stats.languages == ("go", "rust")
+    files = (*organization.corpus.train, *organization.corpus.valid)
+    assert len(files) == 12
+
+
 def test_an_organization_has_its_part_of_a_source(
     preparation_context: PreparationContext, corpus_folders, tmp_path
 ) -> None:
@@ -82,6 +103,92 @@ def test_an_organization_has_its_part_of_a_source(
         InputError, match=r"^organizations\.part\.partition\.by\.column: no file has the column licence"
     ):
         make(by={"column": "licence"}, part="MIT").candidates(preparation_context)
+
+
+def test_what_is_not_agreed_to_is_in_no_split(preparation_context: PreparationContext, tmp_path: Path) -> None:
+    """Nor among the candidates, which are compared with files of others, nor in a validation split of its own."""
+    for folder in ("code", "kept_out"):
+        (tmp_path / folder).mkdir()
+        for number in range(8):
+            licence = "MIT" if number % 2 else "GPL-3.0-only"
+            text = f"# SPDX-License-Identifier: {licence}\n" + f"{folder} = {number}\n" * 40
+            (tmp_path / folder / f"{number}.py").write_text(text)
+    settings = OrganizationSettings(
+        source=SourceSettings(path="code"),
+        held_out=SourceSettings(path="kept_out"),
+        agreement=DataPolicy(train_on=("MIT",)),
+    )
+    organization = Organization("alpha", settings, tmp_path, "cache")
+    stats = organization.prepare(preparation_context)
+    files = organization.corpus.train + organization.corpus.valid
+    assert {source.path for source in files} == {"1.py", "3.py", "5.py", "7.py"}
+    assert {drop["reason"]: drop["files"] for drop in stats.drops} == {
+        "licence not agreed to: GPL-3.0-only": 4,
+        "held out: licence not agreed to: GPL-3.0-only": 4,
+    }
+    assert len(Organization("alpha", settings, tmp_path, "cache").candidates(preparation_context)) == 4
+    nothing = settings.model_copy(update={"agreement": DataPolicy(train_on=("0BSD",))})
+    with pytest.raises(InputError, match=r"agree to more licences \(agreement\.train_on\)"):
+        Organization("alpha", nothing, tmp_path, "cache").prepare(preparation_context)
+
+
+def test_what_is_redacted_is_in_no_text_and_no_token(preparation_context: PreparationContext, tmp_path: Path) -> None:
+    """It is counted by kind; a tokenizer that is trained on what is shared does not see it either."""
+    (tmp_path / "code").mkdir()
+    for number in range(8):
+        said = f"# by jane{number}@roe.org\npassword = 'h0rse-battery{number}'\n"
+        (tmp_path / "code" / f"{number}.py").write_text(said + f"name_{number} = {number}\n" * 40)
+    redact = RedactionSettings(secrets="redact", personal="redact")
+    preparation = preparation_context.preparation.model_copy(update={"redact": redact})
+    context = dataclasses.replace(preparation_context, preparation=preparation)
+    settings = OrganizationSettings(source=SourceSettings(path="code"), agreement=DataPolicy(share="data"))
+    organization = Organization("alpha", settings, tmp_path, "cache")
+    stats = organization.prepare(context)
+    texts = [f.text for f in organization.corpus.train + organization.corpus.valid]
+    tokens = organization.tokenizer.decode(organization.training_sequences().ravel().tolist())
+    for text in (*texts, tokens, *organization.share_texts(context)):
+        assert "<EMAIL>" in text
+        assert "'<SECRET>'" in text
+        assert not any(word in text for word in ("jane", "roe.org", "h0rse"))
+    assert [(row["kind"], row["files"], row["occurrences"]) for row in stats.redactions] == [
+        ("e-mail address", 8, 8),
+        ("Secret Keyword", 8, 8),
+    ]
+
+
+def test_what_is_obfuscated_is_trained_on_and_what_it_was_is_compared_with(
+    preparation_context: PreparationContext, tmp_path: Path
+) -> None:
+    """A model that writes the original again is found out, as is one that writes what it was trained on."""
+    (tmp_path / "code").mkdir()
+    body = "".join(f"    summand_{n} = argument + {n}  # said\n" for n in range(30)) + "    return summand_3\n"
+    for number in range(8):
+        (tmp_path / "code" / f"{number}.py").write_text(f"def f_{number}(argument):\n{body.replace('3', '3' * number)}")
+    settings = OrganizationSettings(source=SourceSettings(path="code"))
+    plain = Organization("alpha", settings, tmp_path, "cache")
+    plain.prepare(preparation_context)
+    obfuscate = ObfuscationSettings(rename=True, comments="drop", copies=2)
+    preparation = preparation_context.preparation.model_copy(update={"obfuscate": obfuscate})
+    organization = Organization("alpha", settings, tmp_path, "cache")
+    stats = organization.prepare(dataclasses.replace(preparation_context, preparation=preparation))
+    corpus = organization.corpus
+    assert corpus.valid == plain.corpus.valid
+    assert {source.text for source in corpus.originals} == {source.text for source in plain.corpus.train}
+    assert len(corpus.train) == 2 * len(plain.corpus.train)
+    tokens = organization.tokenizer.decode(organization.training_sequences().ravel().tolist())
+    assert not any(word in text for text in (tokens, *(f.text for f in corpus.train)) for word in ("summand", "# said"))
+    assert {(row["transformation"], row["outcome"]) for row in stats.obfuscations} == {
+        ("rename", "changed"), ("comments", "changed"),
+    }  # fmt: skip
+    assert stats.train_fingerprint not in (plain.stats.train_fingerprint, corpus.train_fingerprint)
+    index = index_at(organization, 6, b"secret")
+    for source in corpus.train + plain.corpus.train:
+        assert index.covered(digest_lines(significant_lines(source.text)[0], b"secret")).all()
+    alone = index_at(plain, 6, b"secret")
+    assert not alone.covered(digest_lines(significant_lines(corpus.train[0].text)[0], b"secret")).any()
+    clones = clone_rows("alpha", corpus.train, 6, {"alpha": index}, None, b"secret").to_pylist()
+    trained = build_index(corpus.train, 6, b"secret")
+    assert clones == clone_rows("alpha", corpus.train, 6, {"alpha": trained}, None, b"secret").to_pylist()
 
 
 # The boundary.
@@ -260,32 +367,7 @@ def test_an_error_names_the_organization(make, preparation_context: PreparationC
         make().prepare(dataclasses.replace(preparation_context, sequence_length=100_000))
 
 
-# Clients.
-
-
-def test_a_pooled_organization_holds_sequences_one_after_the_other() -> None:
-    parts = [np.full((n, 4), n, np.int32) for n in (1, 3)]
-    pooled = PooledOrganization("a+b", parts)
-    assert pooled.training_sequences().tolist() == [[1] * 4] + [[3] * 4] * 3
-
-
-@pytest.mark.parametrize("count", [None, 3])
-def test_training_is_on_the_first_sequences_of_the_client(gpt2_spec, count: int | None) -> None:
-    sequences = np.random.Generator(np.random.Philox(1)).integers(0, 300, (6, 16)).astype(np.int32)
-    spec, settings = gpt2_spec(), TrainerSettings(batch_size=2, sequence_length=16)
-    task = TrainTask("t", settings, 1, 1, seed=1, num_sequences=count)
-    client = PooledOrganization("a", [sequences])
-    start = flatten(client.model(spec))
-    *_, weights, update = client.train(TrainRequest(spec, task), start)
-    all_of_them = TrainRequest(spec, dataclasses.replace(task, num_sequences=None))
-    *_, wanted, expected = PooledOrganization("b", [sequences[:count]]).train(all_of_them, start)
-    assert isinstance(update, Update)
-    assert isinstance(expected, Update)
-    assert update.metrics["sequences"] == (count or 6)
-    assert not update.weights.size  # they are an item of their own
-    assert isinstance(weights, np.ndarray)
-    assert isinstance(wanted, np.ndarray)
-    assert np.array_equal(weights, wanted)
+# Apps.
 
 
 def test_an_app_finds_the_files_of_its_own_organization(

@@ -15,8 +15,10 @@ from raysim.cluster.scheduler import Scheduler
 from raysim.core.errors import RunError
 from raysim.corpus.deduplication import Excluded, name_of
 from raysim.corpus.sources import SourceSettings
-from raysim.organizations.organization import ClientStats, OrganizationSettings, PreparationContext
+from raysim.organizations.client_stats import ClientStats
+from raysim.organizations.organization import PreparationContext
 from raysim.organizations.recruiters import HOST, OwnActors, Recruiter, SharedActors, stats_of
+from raysim.organizations.settings import OrganizationSettings
 
 Prepared = Callable[..., Awaitable[dict[str, ClientStats]]]
 
@@ -27,9 +29,9 @@ class Counting(InlineBackend):
     def __init__(self) -> None:
         self.made: list[str] = []
 
-    def spawn(self, plain_class: type, *args: Any) -> Any:
+    def spawn(self, plain_class: type, *args: Any, **where: Any) -> Any:
         self.made.append(plain_class.__name__)
-        return super().spawn(plain_class, *args)
+        return super().spawn(plain_class, *args, **where)
 
 
 class Scene:

@@ -1,7 +1,8 @@
 """Copies across the split, counted from signatures; every other test of signatures is in test_deduplication."""
 
 from raysim.corpus.deduplication import keyed_vocabulary, name_of, signature_of
-from raysim.corpus.preparation import PreparationSettings, sketcher
+from raysim.corpus.preparation import sketcher
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.organizations.split_copies import SplitCopies, count_copies
 
 WORDS = " ".join(f"word{i}" for i in range(100))

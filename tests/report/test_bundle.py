@@ -63,7 +63,8 @@ def bundled(no_browser: None, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_what_is_in_it(bundled: tuple[Path, Path]) -> None:
     _, bundle = bundled
     assert {path.name for path in bundle.iterdir()} == {
-        "CITATION.cff", "METHODS.md", "README.md", SUMS, "TABLES.md", "csv", "experiment.yaml", "ledger.parquet",
+        "CITATION.cff", "METHODS.md", "README.md", SUMS, "TABLES.md", "csv", "data_cards",
+        "experiment.yaml", "ledger.parquet",
         "manifest.json", "report.html", "results", "stages.jsonl",
     }  # fmt: skip
     assert "left out: there was no browser" in (bundle / "README.md").read_text(encoding="utf-8")

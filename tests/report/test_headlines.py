@@ -229,3 +229,24 @@ def test_points_that_are_alike_are_said_to_be(build_sweep):
     sweep = open_sweep(build_sweep({"rate": "rate"}, runs))
     leaks = next(number for number in sweep_numbers(sweep) if number.name == "Given away")
     assert (leaks.value, leaks.detail) == ("0.00", "exclusive lines a prompt, the same in all 2 settings")
+
+
+def test_mitigations_are_named_and_how_far_their_points_have_come(mitigated, build_sweep):
+    begun = " Three of them finished; the same command goes on."
+    assert sweep_headline(mitigated) == (
+        f"The experiment as it is, and under three mitigations: better, worse and later.{begun}"
+    )
+    silent = {"prompts": 4, "files": 2, "leak": 0.0}
+    runs = [(('"none"',), silent), (('"dropout"',), silent)]
+    nothing = open_sweep(build_sweep({"mitigation": "mitigation"}, runs, ["none", "dropout"]))
+    assert sweep_headline(nothing).startswith(
+        "The experiment as it is, and under one mitigation: dropout. No model gives away a line, so nothing says what a"
+        " mitigation spares: "
+    )
+
+
+def test_of_prose_it_is_said_that_lines_are_sentences(results):
+    manifest = {**results.run.manifest, "experiment": {"preparation": {"domain": "text"}}}
+    prose = RunResults(dataclasses.replace(results.run, manifest=manifest))
+    assert headline(prose).endswith("what is said of code and lines is said of prose and sentences.")
+    assert "sentence a line" not in headline(results)

@@ -63,9 +63,10 @@ def alike(one: Any, other: Any) -> bool:
     return type(one) is type(other) and repr(one) == repr(other)
 
 
+large = st.builds(lambda bits, rest: (1 << bits) + rest, st.integers(60, 20_000), st.integers())
 simple = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.complex_numbers() | st.text() | st.binary()
-    | st.fractions() | st.decimals(allow_nan=False) | st.integers(min_value=2**60, max_value=2**20000)
+    | st.fractions() | st.decimals(allow_nan=False) | large
 )  # fmt: skip
 hashable = st.recursive(simple, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=2), max_leaves=6)
 plain = st.recursive(

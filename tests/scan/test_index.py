@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysim.core.errors import InputError
+from raysim.matching.lexing import Tokens
 from raysim.scan import chunks, index
 from raysim.scan.clones import find_clones
 from raysim.scan.corpora import open_corpus
 from raysim.scan.index import Index, content_key
-from raysim.scan.lexing import Tokens
 from raysim.scan.reading import Reader
 
 ROOT = Path(__file__).parents[2]

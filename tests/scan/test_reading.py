@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from unit_texts import texts_of
 
 from raysim.corpus.lines import significant_lines
-from raysim.scan.lexing import COMMENT, KINDS, LITERAL, NAME, OTHER, STRING, lex
+from raysim.matching.lexing import COMMENT, KINDS, LITERAL, NAME, OTHER, STRING, lex
 from raysim.scan.reading import Reader
 
 PYTHON = '''\

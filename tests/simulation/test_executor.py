@@ -13,7 +13,8 @@ from raysim.strategies.averages import weighted_average
 from raysim.cluster.backend import InlineBackend
 from raysim.core.errors import BoundaryError, RunError
 from raysim.core.keys import key_of
-from raysim.organizations.organization import DataPolicy, Organization
+from raysim.organizations.data_policy import DataPolicy
+from raysim.organizations.organization import Organization
 from raysim.simulation.loop import StrategyRun, strategy_runs
 from raysim.simulation.registry import StrategyConfig
 from raysim.simulation.run_context import RunContext
@@ -295,11 +296,11 @@ def test_rows_are_the_same_for_the_same_run(run_study, tmp_path: Path) -> None:
 
 def test_nothing_is_pooled_without_an_agreement(run_study, monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed(InlineBackend):
-        def spawn(self, plain_class: type, *args: Any) -> Any:
+        def spawn(self, plain_class: type, *args: Any, **where: Any) -> Any:
             if plain_class is Organization:
                 name, settings, *rest = args
                 args = (name, settings.model_copy(update={"agreement": DataPolicy(share="weights")}), *rest)
-            return super().spawn(plain_class, *args)
+            return super().spawn(plain_class, *args, **where)
 
     with pytest.raises(BoundaryError, match=r"organizations\.alpha\.agreement\.share"):
         run_study(Closed(), ["centralized"])

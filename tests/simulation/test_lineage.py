@@ -1,6 +1,9 @@
+import pickle
+import tracemalloc
+
 import pytest
 
-from raysim.simulation.lineage import Lineage
+from raysim.simulation.lineage import Increased, Lineage
 
 
 def test_stages_add_up() -> None:
@@ -47,3 +50,36 @@ def test_dropout_is_shared_out_over_the_steps() -> None:
     assert one.trained("one", {"b": 1}, {"steps": 6, "learning_rate_sum": 0.0}).dropout_share == 0.75
     a, b = (one.trained("one", {n: 1}, {"steps": 2, "learning_rate_sum": 0.0}) for n in "ab")
     assert one.aggregated(["a", "b"], [a, b]).dropout_share == pytest.approx(1 - 3 / 10)
+
+
+def test_clients_of_many_share_what_they_have_not_seen() -> None:
+    """Memory of a round is linear in the number of clients: of twice as many it is twice as much, not four times."""
+    sizes = []
+    for number in (200, 400):
+        server = Lineage((), {f"client {i}": 10 for i in range(number)}, 1, 0.0)
+        tracemalloc.start()
+        clients = [
+            server.trained("server", {f"client {i}": 5}, {"steps": 1, "learning_rate_sum": 0.0}) for i in range(number)
+        ]
+        sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        after = server.aggregated([str(i) for i in range(number)], clients)
+        assert after.tokens_seen == {f"client {i}": 15 for i in range(number)}
+    assert sizes[1] < 2.5 * sizes[0]
+
+
+def test_increased_counts_are_a_mapping_as_any_other() -> None:
+    found = Increased({"a": 1, "b": 2}, {"b": 3, "c": 4})
+    assert found == {"a": 1, "b": 5, "c": 4}
+    assert found == {"a": 1, "b": 5, "c": 4}
+    assert (list(found), len(found), dict(found)["b"], found.get("d", 0)) == (["a", "b", "c"], 3, 5, 0)
+    assert pickle.loads(pickle.dumps(found)) == found
+    with pytest.raises(KeyError):
+        found["d"]
+
+
+def test_an_upload_of_several_stages_adds_all_of_them() -> None:
+    server = Lineage((), {"a": 10, "b": 20}, 4, 0.0)
+    once = server.trained("server", {"a": 10}, {"steps": 1, "learning_rate_sum": 0.0})
+    twice = once.trained("stage", {"a": 1, "c": 3}, {"steps": 1, "learning_rate_sum": 0.0})
+    assert server.aggregated(["twice"], [twice]).tokens_seen == {"a": 21, "b": 20, "c": 3}

@@ -151,3 +151,29 @@ def test_a_strategy_that_trains_at_others_than_its_members_is_refused(make_conte
     strategy_run.strategy.members = ("o0",)
     with pytest.raises(InputError, match=r"strategies: centralized: trains at o1, whom its `members` do not name: o0"):
         plan_of([strategy_run])
+
+
+def test_rounds_end_where_losses_that_are_known_say_so(make_context, strategy_runs_of) -> None:
+    early = {"patience": 1, "every": 2, "keep": "best"}
+    runs = strategy_runs_of(make_context(sequences(3)), [{"fedavg": {"rounds": 9, "early_stop": early}}])
+    whole = plan_of(runs)
+    rounds = [model.checkpoint for model in whole.models]
+    assert [model.checkpoint.index for model in whole.validations] == [2, 4, 6, 8, 9]
+    assert whole.bounds == [
+        "strategies: fedavg: at most 9 rounds, and all of them count in what is planned here; early_stop may end them"
+        " from round 4 on"
+    ]
+    losses = {rounds[2].model: 2.0, rounds[4].model: 1.0, rounds[6].model: 1.5}
+
+    def known(planned: dict[Key, float]) -> Plan:
+        return asyncio.run(plan(runs, lambda _, model: planned.get(model)))
+
+    ended = known(losses)
+    assert [(m.checkpoint.index, m.checkpoint.final) for m in ended.models] == [
+        *((index, False) for index in range(7)),
+        (4, True),
+    ]
+    assert (len(ended.stages), ended.bounds) == (6 * 3, [])
+    assert ended.leaves == {rounds[4].model}
+    partly = known({rounds[2].model: 2.0, rounds[6].model: 9.0})
+    assert len(partly.stages) == 9 * 3

@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 
+from raysim.core.errors import InputError
 from raysim.core.keys import key_of
-from raysim.organizations.organization import ClientStats
+from raysim.organizations.client_stats import ClientStats
 from raysim.simulation.run_context import apportion
-from raysim.simulation.strategy import ClientInfo, TrainInstruction
+from raysim.simulation.strategy import ClientInfo, Replay, TrainInstruction
 
 INSTRUCTION = TrainInstruction(("a",), "model", 2, 4)
 
@@ -76,3 +77,18 @@ def test_equal_diversities_tie(make_context) -> None:
     client_stats = {str(n): dataclasses.replace(one, line_spectrum=((1, n),)) for n in range(3, 400, 7)}
     clients = dataclasses.replace(context, client_stats=client_stats).federation.clients
     assert {client.diversity for client in clients} == {1.0}
+
+
+def test_what_is_replayed_is_a_share_of_what_was_trained_on(make_context) -> None:
+    context = make_context({"a": 40, "b": 3}, sequence_length=100)
+    later = dataclasses.replace(INSTRUCTION, organizations=("b",), fraction=0.5, replay=Replay(("a",), 0.07))
+    stage = context.stage(later)
+    assert stage.sequences == {"b": 2, "a": 2}  # half of 40, of which 1.4
+    assert (stage.own_sequences, stage.num_sequences) == (2, 4)
+    assert stage.tokens_seen == {"b": 2 * 100 * 2, "a": 2 * 100 * 2}
+
+
+def test_an_app_of_flowers_replays_nothing(make_context) -> None:
+    context = make_context({"a": 3, "b": 3}, backend="flower", app="flower_apps:app")
+    with pytest.raises(InputError, match=r"replay: backend flower reads an organization's own files; leave it out"):
+        context.stage(dataclasses.replace(INSTRUCTION, replay=Replay(("b",), 0.5)))

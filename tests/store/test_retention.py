@@ -98,3 +98,21 @@ def test_what_only_passes_is_read_by_training_and_aggregations_and_does_not_stay
     found = [Retention(keep, recipes, LEAVES | {"again"}, models=LEAVES, write=write) for write in ("all", "kept")]
     stages = [key for key, recipe in recipes.items() if recipe["kind"] in ("initial", "train", "aggregate")]
     assert [{key for key in stages if one.in_passing(key)} - {"b"} for one in found] == [set(), passes]
+
+
+def test_what_is_held_stays_as_long_as_anybody_holds_it() -> None:
+    retention = Retention("leaves", RECIPES, LEAVES)
+    retention.hold("b")
+    retention.hold("b")
+    assert [retention.ended(work) for work in ("ab", "sum")] == [[], []]
+    assert retention.release("b") == []
+    assert retention.release("b") == ["b"]
+
+
+def test_a_final_model_that_was_not_planned_stays() -> None:
+    retention = Retention("leaves", RECIPES, LEAVES)
+    retention.end_with("b")
+    assert retention.ended("sum") == []
+    assert retention.kept({"a", "b", "ab"}) == {"b", "ab"}
+    # The score of a never comes: what it was to read is left over.
+    assert retention.left_over({"a", "b", "ab"}) == {"a"}

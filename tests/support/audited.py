@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from raysim.corpus.canaries import CanarySettings
-from raysim.corpus.preparation import PreparationSettings
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.split import SplitSettings
 from raysim.corpus.tokenizer import CodeTokenizer, train_tokenizer
-from raysim.organizations.organization import ModelSpec, Organization, OrganizationSettings, PreparationContext
+from raysim.organizations.organization import ModelSpec, Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 from raysim.training.models import ModelSettings
 
 LENGTH = 32

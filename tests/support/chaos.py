@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 from drive import Driver, started
+from rays import nodes_here
 
 from raysim.core.keys import seed_of
 from raysim.store.task_log import read_log
@@ -167,16 +168,10 @@ class Chaos:
 @contextmanager
 def three_nodes() -> Iterator[Any]:
     """A Ray cluster of a head and two worker nodes on this machine, of one CPU each."""
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": FAILURE_DETECTION}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
+    with nodes_here(num_cpus=1, _system_config=FAILURE_DETECTION) as cluster:
         for _ in range(2):
             cluster.add_node(num_cpus=1)
         yield cluster
-    finally:
-        cluster.shutdown()
 
 
 def run_on(cluster: Any, experiment: Path, out: Path, *more: object) -> list[object]:

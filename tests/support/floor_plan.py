@@ -7,7 +7,7 @@ from pathlib import Path
 
 FLOORS = (
     "core", "tables", "corpus", "training", "inference", "matching", "scan", "sandbox", "cluster", "store", "tasks",
-    "organizations", "simulation", "measures", "experiment", "analysis", "report", "cli",
+    "organizations", "simulation", "measures", "mitigations", "experiment", "analysis", "report", "cli",
 )  # fmt: skip
 """Folders of ``raysim/``: each imports only itself and folders before it."""
 

@@ -19,6 +19,8 @@ from raysim.measures.memorization.recipes import (
     held_out_copies_recipe,
     match_recipe,
     prompts_recipe,
+    renamed_chance_recipe,
+    renamed_recipe,
     study_recipe,
 )
 from raysim.measures.memorization.settings import MemorizationSettings
@@ -53,6 +55,7 @@ RAW: dict[str, Any] = {
             "prefix_tokens": 8,
             "new_tokens": 16,
             "extraction": {"passages": 3, "prefix_tokens": [8, 16], "suffix_tokens": 24},
+            "renamed": {"min_tokens": 6},
         },
         "membership": {"chunk_tokens": 16},
         "pass_at_k": {"problems": "problems.jsonl", "samples": 3, "k": [1, 2]},
@@ -103,6 +106,9 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                 "execute",
                 "lint",
                 "licences",
+                "privacy_audit",
+                "renamed",
+                "renamed_chance",
             )
         },
     }
@@ -115,11 +121,15 @@ def keys_of(base: Path, raw: dict[str, Any]) -> Keys:
                 held_out = held_out_copies_recipe(context, name, settings, references)
                 found["held_out_copies"].add(key_of(held_out))
                 found["copies"].add(key_of(copies_recipe(context, name, settings)))
+                if settings.renamed:
+                    found["renamed_chance"].add(key_of(renamed_chance_recipe(context, name, settings, references)))
                 if wanted(model.checkpoint, settings):
                     generated = key_of(generation_recipe(context, key, name, settings))
                     found["generate"].add(generated)
                     matches = key_of(match_recipe(context, generated, settings, references))
                     found["match"].add(matches)
+                    if settings.renamed:
+                        found["renamed"].add(key_of(renamed_recipe(context, matches, settings, references)))
                     found["study_counts"].add(key_of(study_recipe(context, {name: generated}, settings)))
                     emitted = emissions_recipe(context, {name: matches}, (), settings, references)
                     found["emissions"].add(key_of(emitted))

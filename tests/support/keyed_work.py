@@ -13,6 +13,7 @@ from raysim.core.settings import Settings
 from raysim.corpus.canaries import CanarySettings
 from raysim.corpus.packing import packing_key, packing_seed
 from raysim.corpus.planted_functions import PlantSettings
+from raysim.corpus.sequence_canaries import SequenceCanarySettings
 from raysim.corpus.tokenizer import TrainedTokenizerSettings
 from raysim.experiment.setup import tokenizer_recipe
 from raysim.measures.baselines import BaselineSettings, baselines_recipe
@@ -24,22 +25,32 @@ from raysim.measures.memorization.recipes import (
     copies_recipe,
     emissions_recipe,
     extraction_recipe,
+    filter_blocks_recipe,
     generation_recipe,
     held_out_copies_recipe,
     match_recipe,
     prompts_recipe,
+    renamed_chance_recipe,
+    renamed_recipe,
     study_recipe,
 )
-from raysim.measures.memorization.settings import ExtractionSettings, MemorizationSettings, PromptCounts
+from raysim.measures.memorization.settings import (
+    ExtractionSettings,
+    MemorizationSettings,
+    PromptCounts,
+    RenamedSettings,
+)
 from raysim.measures.pass_at_k.linting import linting_recipe
 from raysim.measures.pass_at_k.problems import Problem, fingerprint_of_prompts, fingerprint_of_tests
 from raysim.measures.pass_at_k.recipes import execution_recipe, licences_recipe, solution_recipe
 from raysim.measures.pass_at_k.settings import PassAtKSettings
 from raysim.measures.perplexity import PerplexitySettings, scoring_recipe, training_recipe
+from raysim.measures.privacy_audit import PrivacyAuditSettings, audit_recipe
 from raysim.measures.recital import RecitalSettings, recital_recipe
-from raysim.organizations.organization import ClientStats, ModelSpec
+from raysim.organizations.client_stats import ClientStats
+from raysim.organizations.organization import ModelSpec
 from raysim.simulation.run_context import RunContext
-from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, TrainInstruction
+from raysim.simulation.strategy import ClientInfo, ClientUpdate, Federation, Importance, TrainInstruction
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
@@ -60,6 +71,8 @@ class Inputs:
     baselines: BaselineSettings
     membership: MembershipSettings
     pass_at_k: PassAtKSettings
+    sequence_canaries: SequenceCanarySettings
+    privacy_audit: PrivacyAuditSettings
     tokenizer: TrainedTokenizerSettings
     texts: str
     references: str
@@ -71,6 +84,7 @@ class Inputs:
     solutions: Key
     matches: Key
     trained_on: tuple[str, ...]
+    importance: Importance
 
 
 def stats(name: str) -> ClientStats:
@@ -100,7 +114,10 @@ BASE = Inputs(
     ),
     perplexity=PerplexitySettings(),
     memorization=MemorizationSettings(
-        prompts=PromptCounts(function=3, prefix=2), precision="fp32", extraction=ExtractionSettings()
+        prompts=PromptCounts(function=3, prefix=2),
+        precision="fp32",
+        extraction=ExtractionSettings(),
+        renamed=RenamedSettings(),
     ),
     canaries=CanarySettings(),
     exposure=ExposureSettings(),
@@ -109,6 +126,8 @@ BASE = Inputs(
     baselines=BaselineSettings(),
     membership=MembershipSettings(),
     pass_at_k=PassAtKSettings(precision="fp32"),
+    sequence_canaries=SequenceCanarySettings(),
+    privacy_audit=PrivacyAuditSettings(),
     tokenizer=TrainedTokenizerSettings(),
     texts="texts",
     references="references",
@@ -120,6 +139,7 @@ BASE = Inputs(
     solutions="solutions",
     matches="matches",
     trained_on=("a",),
+    importance=Importance("a", "model", 3),
 )
 FEDERATION = Federation((ClientInfo("a", 3, 190, 1.0, 0.0), ClientInfo("b", 3, 190, 1.0, 0.0)), 10, "reset")
 
@@ -133,6 +153,7 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         "tokenizer": tokenizer_recipe(inputs.tokenizer, inputs.texts, context.split_seed),
         "initial": context.initial,
         "train": context.stage_recipe(inputs.instruction),
+        "fisher": context.importance_recipe(inputs.importance),
         "snapshot": RunContext.epoch_checkpoint(inputs.stage, inputs.epoch),
         "aggregate": context.aggregation(
             strategy or FedAvg(FedAvgSettings(), FEDERATION), inputs.model, inputs.results
@@ -150,6 +171,9 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
             context, {"a": inputs.matches}, inputs.trained_on, memorization, inputs.references
         ),
         "study_counts": study_recipe(context, {"a": inputs.generations}, memorization),
+        "renamed": renamed_recipe(context, inputs.matches, memorization, inputs.references),
+        "renamed_chance": renamed_chance_recipe(context, "a", memorization, inputs.references),
+        "filter_blocks": filter_blocks_recipe({"a": inputs.generations}),
         "exposure": exposure_recipe(context, inputs.model, "a", inputs.canaries, inputs.exposure),
         "recital": recital_recipe(context, inputs.model, "a", inputs.plants, inputs.recital.batch_size),
         "baselines": baselines_recipe(context, list(context.client_stats)[:2], (), inputs.baselines.order),
@@ -159,6 +183,9 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
         "execute": execution_recipe(inputs.solutions, fingerprint_of_tests(inputs.problems), inputs.pass_at_k),
         "lint": linting_recipe(inputs.solutions),
         "licences": licences_recipe(context, "a", inputs.solutions, inputs.pass_at_k),
+        "privacy_audit": audit_recipe(
+            context, inputs.model, "a", inputs.sequence_canaries, inputs.privacy_audit.batch_size
+        ),
     }
     for kind, recipe in recipes.items():
         assert recipe["kind"] == kind
@@ -166,7 +193,10 @@ def keys_of(inputs: Inputs, strategy: FedAvg | None = None) -> dict[str, Key]:
 
 
 KINDS = set(keys_of(BASE))
-COMPARED = {"match", "prompts", "clones", "held_out_copies", "copies", "emissions", "study_counts"}
+COMPARED = {"match", "prompts", "clones", "held_out_copies", "copies", "emissions", "study_counts"} | {
+    "renamed",
+    "renamed_chance",
+}
 """Kinds of work that compare the lines of all organizations, by name."""
 
 

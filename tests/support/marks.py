@@ -23,6 +23,10 @@ class Marks:
         assert len(ids) >= 6  # fewer turn up by chance
         self._text = text.encode()
         self._ids = list(ids)
+        # A search is slow that ends with bytes that are everywhere.
+        self._in_memory = {"text": self._text} | {
+            kind: np.array(ids, dtype=kind).tobytes().rstrip(b"\0") for kind in ("int16", "int32", "int64")
+        }
         kinds = ("<i2", "<i4", "<i8", ">i2", ">i4", ">i8")
         self._writings = [self._text, *(np.array(ids, dtype=kind).tobytes() for kind in kinds)]
         self._numbers = re.compile(rb"\D+".join(str(number).encode() for number in ids))
@@ -30,6 +34,10 @@ class Marks:
     def in_bytes(self, content: bytes) -> bool:
         """Whether it is in the content of a file, or of a value."""
         return any(writing in content for writing in self._writings) or bool(self._numbers.search(content))
+
+    def in_memory(self, content: bytes) -> set[str]:
+        """In which writings it is in memory of this machine: ``text``, ``int16``, ``int32``, ``int64``."""
+        return {name for name, writing in self._in_memory.items() if writing in content}
 
     def in_value(self, value: Any) -> bool:
         """Whether it is in a value of a table, however deep."""

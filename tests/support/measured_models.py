@@ -9,24 +9,22 @@ from audited import CONFIG, tokenizer_of
 from studies import Recorder
 
 from raysim.core.keys import Key
-from raysim.corpus.preparation import PreparationSettings
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.corpus.sources import SourceSettings
 from raysim.corpus.split import SplitSettings, split_of
 from raysim.experiment.plan import inline_pool
 from raysim.measures.base import EvalContext
-from raysim.organizations.organization import (
-    DataPolicy,
-    ModelSpec,
-    Organization,
-    OrganizationSettings,
-    PreparationContext,
-)
+from raysim.measures.validation import validation_tasks
+from raysim.organizations.data_policy import DataPolicy
+from raysim.organizations.organization import ModelSpec, Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 from raysim.simulation.executor import TrainedModel, TrainingExecutor
 from raysim.simulation.lineage import Lineage
 from raysim.simulation.loop import strategy_runs
 from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
 from raysim.simulation.strategy import ModelCheckpoint
+from raysim.simulation.validated_rounds import ValidatedRounds
 from raysim.store.retention import Retention
 from raysim.store.store import Store
 from raysim.store.task_log import TaskLog, read_log
@@ -86,7 +84,9 @@ class MeasuredModels:
         """Waits for `work` to end, once the initial model is there."""
 
         async def perform() -> Any:
-            await TrainingExecutor(self.executor, {}, 1e6, lambda _: False, lambda _: None).initial(self.context.run)
+            validated = ValidatedRounds(self.executor, validation_tasks([]))
+            trainer = TrainingExecutor(self.executor, {}, 1e6, lambda _: False, lambda _: None, validated)
+            await trainer.initial(self.context.run)
             return await work()
 
         return asyncio.run(perform())

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from raysim.analysis.reached_models import finals
 from raysim.analysis.results import RunResults
-from raysim.tables.io import schema, write_table
+from raysim.tables.io import read_table, schema, write_table
 from raysim.tables.results import open_run
 
 NUM_FILES = 40
@@ -66,6 +66,18 @@ def held_against(folder):
     write_table(folder, "baselines", pa.Table.from_pylist(baselines, schema("baselines")))
     write_table(folder, "recitals", pa.Table.from_pylist(recitals, schema("recitals")))
     return folder
+
+
+def coins_tossed(folder: Path) -> None:
+    """`folder` with sequence canaries of each organization, of which final models know those that were put in."""
+    rows = []
+    for reached in {one.model: one for one in finals(RunResults(open_run(folder)).reached_models)}.values():
+        for organization in reached.organizations:
+            for canary in range(12):
+                included = canary % 3 == 0
+                named = {"model": reached.model, "organization": organization, "canary": canary, "included": included}
+                rows.append({**named, "nats": 90.0 - 40 * included + canary})
+    write_table(folder, "sequence_canaries", pa.Table.from_pylist(rows, schema("sequence_canaries")))
 
 
 def audited(folder, blind: float | None = 0.0, canaries=None):
@@ -152,13 +164,34 @@ def solved(folder: Path) -> Path:
     return folder
 
 
+def _with_other_names(folder: Path, models: list[str]) -> None:
+    """Two lines of each sample of the models are an owner's under other names."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["experiment"]["measure"]["memorization"]["renamed"] = {"min_tokens": 33}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    counts = {"tokens": 60, "covered_tokens": 33, "lines": 9, "covered": 2, "exclusive": 2, "shared": 0, "public": 0}
+    rows = [
+        {name: row[name] for name in ("model", "prompt", "sample", "owner")} | counts | {"hidden": 1}
+        for row in read_table(folder, "samples").to_pylist()
+        if row["model"] in models
+    ]
+    write_table(folder, "renamed", pa.Table.from_pylist(rows, schema("renamed")))
+    control = [
+        {"organization": one, "owner": owner, "files": 2, **counts, "lines": 400, "hidden": 1}
+        for one in {row["owner"] for row in rows}
+        for owner in {row["owner"] for row in rows}
+    ]
+    write_table(folder, "renamed_chance", pa.Table.from_pylist(control, schema("renamed_chance")))
+
+
 def counted(folder: Path) -> Path:
-    """`folder` with the study's counts of all final models, and what clients sent in the last round of each."""
+    """`folder` with the study's counts and renamed copies of all final models, and what clients sent in the end."""
     ended = {reached.model: reached for reached in finals(RunResults(open_run(folder)).reached_models)}.values()
     counts = {"prompts": 4, "samples": 8, "fragments": 2, "lines": 13, "fragments_per_prompt": 0.5}
     counts |= {"lines_per_prompt": 3.25, "simian": False, "kind": "function"}
     rows = [{"model": reached.model, "owner": owner, **counts} for reached in ended for owner in ("", "meta")]
     write_table(folder, "study_counts", pa.Table.from_pylist(rows, schema("study_counts")))
+    _with_other_names(folder, [reached.model for reached in ended])
     sent = [
         {
             **{name: getattr(reached, name) for name in ("seed", "strategy", "order")},

@@ -18,6 +18,7 @@ DERIVED = (
     "attacks",
     "predictions",
     "pass_at_k",
+    "privacy_audits",
 )
 """Tables that a report writes."""
 

@@ -55,8 +55,8 @@ class Setting:
 class Options:
     """What to build. `organizations` may hold hostile names; all orders are run where `orders` names none.
 
-    `more` are settings beside the usual ones, and `without` are labels of settings that are not run. `test` adds a test
-    split, and says for each label how many nats a token more than on validation files its models lose there.
+    `more` are settings beside the usual ones, and `without` are labels of usual ones that are not run. `test` adds a
+    test split, and says for each label how many nats a token more than on validation files its models lose there.
     """
 
     organizations: tuple[str, ...] = ORGANIZATIONS
@@ -107,9 +107,8 @@ def build(folder: Path, options: Options) -> Path:
 
 
 def _models(seed: int, options: Options) -> list[dict[str, Any]]:
-    usual = [Setting(strategy, strategy) for strategy in LEVELS]
-    chosen = [setting for setting in [*usual, *options.more] if setting.label not in options.without]
-    return [row for setting in chosen for row in _of_setting(setting, seed, options)]
+    usual = [Setting(strategy, strategy) for strategy in LEVELS if strategy not in options.without]
+    return [row for setting in [*usual, *options.more] for row in _of_setting(setting, seed, options)]
 
 
 def _of_setting(setting: Setting, seed: int, options: Options) -> list[dict[str, Any]]:

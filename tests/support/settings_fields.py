@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from raysim.strategies.availability import AvailabilitySettings, PolicySettings
+from raysim.strategies.continual import ConsolidationSettings
 
 from raysim.core.settings import Settings
 from raysim.simulation.registry import GROUP
@@ -80,6 +81,14 @@ ORDERS: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
     }
 }
 """For each setting of orders two values that ask for other orders."""
+
+CONSOLIDATION: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
+    ConsolidationSettings: {
+        "strength": ({"strength": 1}, {"strength": 2}),
+        "samples": ({"samples": 1}, {"samples": 2}),
+    }
+}
+"""For each setting of elastic weight consolidation two values that train other models."""
 
 UPLOADS: dict[type[Settings], dict[str, tuple[Any, Any]]] = {
     CompressionSettings: {

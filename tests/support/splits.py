@@ -5,7 +5,8 @@ from functools import cache
 from pathlib import Path
 
 from raysim.core.errors import InputError
-from raysim.corpus.preparation import PreparationSettings, prepare
+from raysim.corpus.preparation import prepare
+from raysim.corpus.preparation_settings import PreparationSettings
 from raysim.corpus.sources import SourceSettings, read_source
 
 KEEP = PreparationSettings(

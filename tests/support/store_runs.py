@@ -1,5 +1,6 @@
 """Runs on a store, and what they leave there."""
 
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,26 @@ NO_PROBES: dict[str, Any] = {**SMALL, "measure": {}}
 def run(path: Path, out: Path, *more: object) -> None:
     ended = raysim("run", path, "--out", out, *more)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+_KILL = """
+import os, threading, time
+from pathlib import Path
+from raysim.store.task_log import read_log
+def watch():
+    while len({{row["key"] for row in read_log(Path({log!r})) if {kind!r} in ("", row["kind"])}}) < {count}:
+        time.sleep(0.01)
+    os.kill(os.getpid(), {number})
+threading.Thread(target=watch, daemon=True).start()
+"""
+
+
+def killed_after(out: Path, count: int, kind: str = "", number: signal.Signals = signal.SIGKILL) -> str:
+    """Code for a command to perform before it runs: it gets a signal once so much work, of a kind or any, is logged.
+
+    In its own process, so that it cannot come to its end while this waits for a core.
+    """
+    return _KILL.format(log=str(out / "stages.jsonl"), count=count, kind=kind, number=int(number))
 
 
 def computed(out: Path) -> Counter[str]:

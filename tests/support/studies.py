@@ -16,19 +16,18 @@ from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.cluster.scheduler import Scheduler
 from raysim.core.keys import Key
 from raysim.corpus.sources import SourceSettings
-from raysim.organizations.organization import (
-    ClientStats,
-    DataPolicy,
-    ModelSpec,
-    Organization,
-    OrganizationSettings,
-    PreparationContext,
-)
+from raysim.measures.validation import validation_tasks
+from raysim.organizations.client_stats import ClientStats
+from raysim.organizations.data_policy import DataPolicy
+from raysim.organizations.organization import ModelSpec, Organization, PreparationContext
+from raysim.organizations.settings import OrganizationSettings
 from raysim.simulation.executor import TrainedModel, TrainingExecutor
 from raysim.simulation.loop import StrategyRun, simulate, strategy_runs
 from raysim.simulation.planner import Plan, plan
 from raysim.simulation.registry import resolve
 from raysim.simulation.run_context import RunContext
+from raysim.simulation.validated_rounds import ValidatedRounds
+from raysim.store.model_scores import ModelScores
 from raysim.store.retention import Keep, Retention, Write
 from raysim.store.store import Store
 from raysim.store.task_log import TaskLog, TaskRecord, read_log
@@ -79,15 +78,19 @@ class Recorder:
         self.records: list[TaskRecord] = []
         self.notes: list[str] = []
         self.started_keys: list[Key] = []
+        self.scores: list[ModelScores] = []
 
     def started(self, key: Key, kind: str, label: str, tokens: int) -> None:
         self.started_keys.append(key)
 
-    def progressed(self, key: Key, tokens: int, note: str) -> None:
+    def progressed(self, key: Key, tokens: int, note: str, loss: float | None = None) -> None:
         assert key in self.started_keys
 
     def ended(self, record: TaskRecord) -> None:
         self.records.append(record)
+
+    def measured(self, scores: ModelScores) -> None:
+        self.scores.append(scores)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -197,7 +200,12 @@ def run_study(
             executor = TaskExecutor(Store(base / "store"), pool, retention, TaskLog(log), "session", observer)
             results = RunResults(executor.store, context, planned, [], executor.used, observer)
             runner = TrainingExecutor(
-                executor, planned.urgency(), checkpoint_every_s, lambda _: checkpoint_epochs, results.reached.append
+                executor,
+                planned.urgency(),
+                checkpoint_every_s,
+                lambda _: checkpoint_epochs,
+                results.reached.append,
+                ValidatedRounds(executor, validation_tasks([])),
             )
             await asyncio.gather(*(simulate(strategy_run, runner) for strategy_run in chosen))
             results.rows = read_log(log)

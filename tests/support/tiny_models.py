@@ -31,6 +31,7 @@ class Characters:
 
     characters: str = "\nabcdefghijklmnopqrstuvwxyz .()#@"
     bos_id: int = 0
+    is_bytewise: bool = False
 
     @property
     def vocab_size(self) -> int:
@@ -38,6 +39,9 @@ class Characters:
 
     def encode(self, text: str) -> list[int]:
         return [self.characters.index(c) + 1 for c in text]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.characters[i - 1] for i in ids if i)

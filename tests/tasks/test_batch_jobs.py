@@ -9,6 +9,7 @@ import pytest
 
 from raysim.cluster.actor_pool import ActorPool
 from raysim.cluster.backend import InlineBackend
+from raysim.cluster.labels import ANYWHERE
 from raysim.cluster.retries import Retrying, RetryPolicy
 from raysim.core.errors import ActorLost
 from raysim.experiment.plan import inline_pool
@@ -30,10 +31,12 @@ class Watching:
     def started(self, key: str, kind: Any, label: str, tokens: int) -> None:
         self.started_keys.append(key)
 
-    def progressed(self, key: str, tokens: int, note: str) -> None:
+    def progressed(self, key: str, tokens: int, note: str, loss: float | None = None) -> None:
         assert key in self.started_keys
 
     def ended(self, record: Any) -> None: ...
+
+    def measured(self, scores: Any) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -117,8 +120,15 @@ class Counting:
         return work
 
 
-@pytest.mark.parametrize(("light", "called"), [(True, ["alpha", "alpha", "beta", "beta"]), (False, [])])
-def test_where_light_work_is_done(light: bool, called: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("light", "pinned", "called", "made"),
+    [
+        (True, "", ["alpha", "alpha", "beta", "beta"], 1),
+        (False, "", [], 1),
+        (False, "beta", [], 2),  # a pipeline on any node, and one on those of beta
+    ],
+)
+def test_where_work_is_done(light: bool, pinned: str, called: list[str], made: int, tmp_path: Path) -> None:
     Counting.made, backend = 0, Embedded()
     pool = ActorPool(
         backend, inline_pool().slots, Retrying(RetryPolicy(1), lambda _: None, backend.await_failure_detection)
@@ -128,7 +138,7 @@ def test_where_light_work_is_done(light: bool, called: list[str], tmp_path: Path
         async def make() -> Any:
             return ModelHost(name)
 
-        pool.register(name, make)
+        pool.register(name, make, {"site": name} if name == pinned else ANYWHERE)
 
     for name in ("alpha", "beta"):
         register(name)
@@ -151,4 +161,4 @@ def test_where_light_work_is_done(light: bool, called: list[str], tmp_path: Path
     asyncio.run(BatchJobs(executor, workers=1).run(job, pieces))
     assert [piece.finished.table("generations")["part"].to_pylist() for piece in pieces.values()] == [[0, 1], [0, 1]]
     assert sorted(backend.called) == called
-    assert Counting.made == 1
+    assert Counting.made == made

@@ -58,6 +58,12 @@ def change_config(folder: Path, **fields: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
 
 
+def with_a_return(folder: Path) -> None:
+    """A kind of numbers that a library quotes in what it says."""
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes().replace(b'"F32"', b'"\\r "', 1))
+
+
 def without(*names: str) -> Callable[[Path], None]:
     return lambda folder: change_tensors(folder, lambda t: {n: v for n, v in t.items() if n not in names})
 
@@ -113,6 +119,7 @@ def text(name: str, content: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_text(content)
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
 LN, WTE = "transformer.ln_f.weight", "transformer.wte.weight"
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -123,6 +130,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (cut(0), r"model\.safetensors: cannot be read"),
     "cut in its header": (cut(100), r"model\.safetensors: cannot be read"),
     "cut in its tensors": (cut(3000), r"model\.safetensors: cannot be read"),
+    "a return in its header": (with_a_return, r"model\.safetensors: cannot be read: .*\\r"),
     "another vocabulary": (
         lambda folder: change_config(folder, vocab_size=VOCABULARY + 8),
         rf"another shape than config\.json says: {WTE} \[40, 8\] \(config: \[48, 8\]\)$",
@@ -131,6 +139,15 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "quantized": (
         lambda folder: change_config(folder, quantization_config={"quant_method": "awq", "bits": 4}),
         r"config\.json: its weights are quantized \(awq\)",
+    ),
+    "weights that Git LFS left away": (
+        text("model.safetensors", POINTER),
+        r"model\.safetensors: a Git LFS pointer, not",
+    ),
+    "a config that Git LFS left away": (text("config.json", POINTER), r"config\.json: a Git LFS pointer, not the file"),
+    "a pickle that Git LFS left away": (
+        as_pickle(lambda content: POINTER.encode()),
+        r"pytorch_model\.bin: a Git LFS pointer, not the file; fetch it with git lfs pull",
     ),
     "integers": (changed(LN, lambda v: v.to(torch.int8)), rf"tensors are integers.*: {LN}$"),
     "not a number": (changed(LN, lambda v: v * float("nan")), rf"tensors are not finite: {LN}$"),
@@ -250,7 +267,7 @@ TREES = st.recursive(SMALL, lambda inner: st.lists(inner, max_size=3) | st.dicti
 
 
 @settings(
-    max_examples=scaled(40),
+    max_examples=scaled(100),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -134,7 +134,13 @@ LARGE = {"model_type": "gpt2", "n_layer": 6, "n_head": 6, "n_embd": 384}
 SETTINGS: dict[str, Any] = {"sequence_length": 256, "batch_size": 8}
 
 
-@pytest.mark.parametrize("reserve", [True, False], ids=["as it is", "with an allocator that keeps nothing"])
+@pytest.mark.parametrize(
+    "reserve",
+    [
+        pytest.param(True, id="as it is", marks=pytest.mark.stress),
+        pytest.param(False, id="with an allocator that keeps nothing"),
+    ],
+)
 def test_a_real_stage_takes_what_was_said(reserve: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a quarter; and within a tenth where the C library gives every block back at once."""
     if not reserve:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from train_requests import make_request
 
-from raysim.core.errors import RunError
+from raysim.core.errors import NodeLeaves, RunError
+from raysim.training.departure import DEPARTURE
 from raysim.training.loop import run_loop
 from raysim.training.request import EpochCheckpoint, Event, Progress, ResumeState, TrainState, Update
 
@@ -98,6 +99,24 @@ def test_a_resumed_loop_goes_on_to_the_same_metrics(run: Run) -> None:
     engine = Counting(steps=4)
     (resumed,) = of(Update, run(engine, resume=middle))
     assert len(engine.rates) == 2
+    assert resumed.metrics == whole.metrics
+
+
+def test_word_that_the_node_goes_ends_a_stage_with_the_state_to_go_on_from(
+    make_task, sequences, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = of(Update, run(Counting()))
+    engine, events = Counting(), list[Event]()
+    monkeypatch.setattr(DEPARTURE, "is_near", lambda: engine.steps >= 4)
+    request = make_request(make_task(checkpoint_every_s=1e6), sequences, np.zeros(1, np.float32))
+    with pytest.raises(NodeLeaves, match="step 4 of 6 is kept"):
+        events.extend(run_loop(engine, request))
+    last = events[-1]
+    assert isinstance(last, ResumeState)
+    assert last.state.counters["step"] == engine.steps == 4
+    engine = Counting(steps=4)
+    monkeypatch.setattr(DEPARTURE, "is_near", lambda: engine.steps >= 6)  # too late: the stage is done
+    (resumed,) = of(Update, run(engine, resume=last.state))
     assert resumed.metrics == whole.metrics
 
 

@@ -15,16 +15,17 @@ from raysim.training.masking import (
     Masked,
     Residues,
     SecureAggregationSettings,
+    agreed_secret,
     disclosures,
     from_residues,
     packed,
     prg,
+    public_key,
     to_residues,
     unmasked_sum,
 )
 from raysim.training.upload_form import Sent
 from raysim.training.weights import Flat
-from raysim.training.x25519 import public_key, x25519
 
 AGREEMENT = MaskAgreement(7, 0, (("a", 1), ("b", 2), ("c", 5), ("d", 3)), threshold=2, bits=32, clip=1.0)
 SIZE = 1001
@@ -82,10 +83,18 @@ def test_the_largest_sum_does_not_wrap_around() -> None:
         assert sent["a"].facts["cut_norm"] == pytest.approx(2 * np.sqrt(SIZE), rel=1e-3)
 
 
+def test_keys_agree_as_published() -> None:
+    """Langley, Hamburg & Turner: Elliptic Curves for Security, RFC 7748, section 6.1."""
+    bob = bytes.fromhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")
+    alices = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+    assert public_key(bob).hex() == "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"
+    assert agreed_secret(bob, alices).hex() == "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"
+
+
 def test_a_vector_by_hand() -> None:
     """Of two clients, from their keys and seeds: the quantized update, its own mask, and the common one."""
     two = MaskAgreement(7, 3, (("a", 1), ("b", 2)), threshold=2, bits=32, clip=1.0)
-    shared = x25519(two.secret_key("a"), public_key(two.secret_key("b")))
+    shared = agreed_secret(two.secret_key("a"), public_key(two.secret_key("b")))
     common = prg(hashlib.sha256(b"mask" + shared).digest(), SIZE)
     for client, sign in (("a", np.uint32(1)), ("b", np.uint32(2**32 - 1))):
         expected = quantized(client, two) + prg(two.own_seed(client), SIZE) + sign * common

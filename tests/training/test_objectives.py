@@ -211,7 +211,8 @@ def test_recipes_name_the_objective_and_its_settings() -> None:
     [
         (
             ObjectiveConfig("proximate"),
-            "objective: unknown objective 'proximate'; known: away, control_variates, dp_sgd, nearby, proximal",
+            "objective: unknown objective 'proximate'; known: ascent, away, control_variates, dp_sgd, ewc, nearby,"
+            " proximal",
         ),
         (ObjectiveConfig("nearby"), r"objective\.nearby: mu: missing; known here: mu"),
         (ObjectiveConfig("nearby", {"mu": "much"}), r"objective\.nearby: mu: .*given: 'much'"),

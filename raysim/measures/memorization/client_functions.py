@@ -4,38 +4,21 @@ Prompts are made and answered at their organization, line hashes are made where 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pyarrow as pa
 
-from raysim.corpus.licence_headers import begins_with_notice
-from raysim.corpus.lines import LineRules, significant_lines
-from raysim.inference.prompts import open_line, split_batches
+from raysim.corpus.lines import LineRules
+from raysim.inference.prompts import split_batches
 from raysim.matching.clones import clone_rows
 from raysim.matching.held_out import held_out_rows
-from raysim.matching.line_index import LineIndex, build_index
+from raysim.matching.line_index import LineIndex, build_index, extended
 from raysim.matching.matches import prompt_context
-from raysim.matching.truths import lines_to_come, truth_windows
+from raysim.matching.renamed import chance_rows, texts_before
+from raysim.matching.token_index import TokenIndex, build_token_index
+from raysim.measures.memorization.prompt_stats import PromptStats, stats_of
 from raysim.measures.memorization.prompts import extract_prompts, mark_eligible
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.organizations.organization import Organization
-
-_FACTS = ["prompt", "kind", "organization", "file", "repository", "licence", "lines_to_come", "eligible"]
-
-
-@dataclass(frozen=True)
-class PromptStats:
-    """What leaves an organization of its prompts: facts and keyed hashes; the prompts themselves stay.
-
-    Attributes:
-        facts: the columns of the ``prompts`` table that need no other organization; no code.
-        windows: see `raysim.matching.truths.truth_windows`; keyed hashes.
-        num_batches: of prompts that are generated together.
-    """
-
-    facts: pa.Table
-    windows: pa.Table
-    num_batches: int
 
 
 def prompts_at(organization: Organization, settings: MemorizationSettings, split_seed: int) -> pa.Table:
@@ -61,27 +44,41 @@ def describe_prompts(
     return stats_of(prompts_at(organization, settings, split_seed), settings, secret)
 
 
-def stats_of(prompts: pa.Table, settings: MemorizationSettings, secret: bytes) -> PromptStats:
-    """What may be known of prompts."""
-    return PromptStats(
-        facts=prompts.select(_FACTS).append_column("licence_header", licence_headers(prompts, settings.min_lines)),
-        windows=truth_windows(prompts, settings.min_lines, secret),
-        num_batches=len(split_batches(prompts, settings)),
-    )
-
-
-def licence_headers(prompts: pa.Table, min_lines: int) -> pa.BooleanArray:
-    """For each prompt whether its first `min_lines` lines to come are a licence or copyright notice."""
-    found = []
-    for text, truth in zip(prompts["text"].to_pylist(), prompts["truth"].to_pylist(), strict=True):
-        before = significant_lines(text[: text.rfind("\n") + 1])[0]
-        found.append(begins_with_notice(before, lines_to_come(open_line(text)[0], truth)[:min_lines]))
-    return pa.array(found, pa.bool_())
-
-
 def index_at(organization: Organization, min_lines: int, secret: bytes, rules: LineRules = "exact") -> LineIndex:
-    """Indexes an organization's training split; the hashes are keyed with the run's secret."""
-    return build_index(organization.corpus.train, min_lines, secret, rules)
+    """Indexes an organization's training split; the hashes are keyed with the run's secret.
+
+    Where files were written differently, windows of what they were before are the organization's as well.
+    """
+    corpus = organization.corpus
+    index = build_index(corpus.train, min_lines, secret, rules, organization.folder)
+    if not corpus.originals:
+        return index
+    return extended(index, build_index(corpus.originals, min_lines, secret, rules, organization.folder))
+
+
+def token_index_at(organization: Organization, min_tokens: int, secret: bytes) -> TokenIndex:
+    """Indexes the blind tokens of what an organization owns, as `index_at` does its lines, by the same secret."""
+    return build_token_index(organization.corpus.owned, min_tokens, secret, organization.folder)
+
+
+def texts_before_at(organization: Organization, settings: MemorizationSettings, split_seed: int) -> pa.Table:
+    """Makes what stands before the continuations, for workers that act for the organization; see `texts_before`."""
+    corpus = organization.corpus
+    files = {source.path: source for source in (*corpus.valid, *corpus.train)}
+    return texts_before(prompts_at(organization, settings, split_seed), files)
+
+
+def renamed_chance_at(
+    organization: Organization,
+    min_tokens: int,
+    indexes: Mapping[str, TokenIndex],
+    reference: TokenIndex | None,
+    line_indexes: Mapping[str, LineIndex],
+    secret: bytes,
+) -> pa.Table:
+    """Compares an organization's held-out files with the token hashes of all training splits."""
+    files = (*organization.corpus.valid, *organization.corpus.test)
+    return chance_rows(organization.name, files, indexes, reference, line_indexes, min_tokens, secret)
 
 
 def clones_at(

@@ -4,6 +4,7 @@ Prompts and line hashes are made where the lines lie; neutral prompts, which are
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,22 +13,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysim.core.arrow import table_bytes
+from raysim.core.bloom import BloomFilter
+from raysim.core.windows import Mask
 from raysim.corpus.corpus import fingerprint
+from raysim.corpus.line_digests import Digests
 from raysim.corpus.lines import LineRules
 from raysim.matching.line_index import LineIndex, build_index
 from raysim.matching.overlap import copies_by_organization
+from raysim.matching.token_index import TokenIndex, build_token_index
 from raysim.matching.truths import count_copies
 from raysim.measures.base import EvalContext
 from raysim.measures.memorization.client_functions import (
-    PromptStats,
     clones_at,
     contexts_at,
     describe_prompts,
     held_out_copies_at,
     index_at,
     prompt_batches,
+    texts_before_at,
+    token_index_at,
 )
+from raysim.measures.memorization.filter_functions import filter_at, filter_share_at, had_at
 from raysim.measures.memorization.neutral import NeutralPrompts
+from raysim.measures.memorization.prompt_stats import PromptStats
 from raysim.measures.memorization.recipes import clones_recipe, copies_recipe, held_out_copies_recipe, prompts_recipe
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.store.transfers import SERVER, Transfer
@@ -55,7 +63,10 @@ class Comparisons:
         self.references = fingerprint(context.references)
         self.neutral = NeutralPrompts(context, settings) if settings.prompts.neutral else None
         self._prompt_stats: dict[str, PromptStats] = {}
+        self._filter_shares: dict[str, bytes] | None = None
+        self._filters: dict[str, BloomFilter] | None = None
         self._index_cache: tuple[dict[str, LineIndex], LineIndex | None] | None = None
+        self._token_index_cache: tuple[dict[str, TokenIndex], TokenIndex | None] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -82,6 +93,12 @@ class Comparisons:
         pool, arguments = self._executor.pool, (self._settings, self._context.split_seed, self._secret)
         found = {name: await pool.call_ref(name, "run", contexts_at, *arguments) for name in self.names}
         return found | ({SERVER: pool.backend.share(self.neutral.contexts(self._secret))} if self.neutral else {})
+
+    async def texts_before(self) -> dict[str, Any]:
+        """References to what stands before the continuations of the prompts of each."""
+        pool, arguments = self._executor.pool, (self._settings, self._context.split_seed)
+        found = {name: await pool.call_ref(name, "run", texts_before_at, *arguments) for name in self.names}
+        return found | ({SERVER: pool.backend.share(self.neutral.texts_before())} if self.neutral else {})
 
     async def tables(self) -> dict[str, list[pa.Table]]:
         """Parts of the tables ``prompts``, ``copies``, ``clones`` and ``held_out_copies``."""
@@ -128,6 +145,45 @@ class Comparisons:
             return self._index_cache[0]
         found = await self._ask_all(index_at, self._settings.min_lines, self._secret, rules)
         return dict(zip(self.names, found, strict=True))
+
+    async def token_indexes(self, min_tokens: int) -> tuple[dict[str, TokenIndex], TokenIndex | None]:
+        """Token indexes of all organizations, made there, and of the references; made when something needs them."""
+        if self._token_index_cache is None:
+            found = await self._ask_all(token_index_at, min_tokens, self._secret)
+            public = self._public
+            reference = await asyncio.to_thread(build_token_index, public, min_tokens, self._secret) if public else None
+            self._token_index_cache = dict(zip(self.names, found, strict=True)), reference
+        return self._token_index_cache
+
+    async def filter_key(self) -> bytes:
+        """The key of output filters: of the shares of all organizations, asked for once."""
+        if self._filter_shares is None:
+            self._filter_shares = dict(zip(self.names, await self._ask_all(filter_share_at), strict=True))
+        return hashlib.blake2b(b"".join(sorted(self._filter_shares.values())), digest_size=32).digest()
+
+    async def filters(self) -> dict[str, BloomFilter]:
+        """The output filter of each organization, made there, under the common key; asked for once."""
+        if self._filters is None and self._settings.output_filter:
+            found = await self._ask_all(filter_at, self._settings.output_filter, await self.filter_key())
+            self._filters = dict(zip(self.names, found, strict=True))
+        return self._filters or {}
+
+    async def filters_sent(self, receiver: str) -> tuple[Transfer, ...]:
+        """What it takes to have models generate under the filter at `receiver`: nothing of its own."""
+        filters, shares = await self.filters(), self._filter_shares or {}
+        return tuple(
+            Transfer.of(name, receiver, kind, content)
+            for name, one in filters.items()
+            if name != receiver
+            for kind, content in (("filter key", shares[name]), ("line filter", one.bits.tobytes()))
+        )
+
+    async def judge_blocks(self, windows: Digests) -> dict[str, tuple[Mask, Mask]]:
+        """Of each organization which of blocked windows its filter holds, and which of them it has, as it says."""
+        assert self._settings.output_filter, "there is a filter"
+        filters = await self.filters()
+        found = await self._ask_all(had_at, self._settings.output_filter, await self.filter_key(), windows)
+        return {name: (filters[name].holds(windows), had) for name, had in zip(self.names, found, strict=True)}
 
     async def _count_copies(self, prompt_stats: PromptStats, name: str) -> tuple[list[Transfer], dict[str, pa.Table]]:
         indexes, reference = await self.indexes()

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from raysim.core.arrow import table_bytes, with_columns
 from raysim.core.keys import Key, key_of
+from raysim.corpus.line_digests import Digests
 from raysim.inference.prompts import open_line
-from raysim.matching.line_index import Digests, LineIndex, distinct
+from raysim.matching.line_index import LineIndex, distinct
 from raysim.matching.overlap import Written, emission_rows, seen_rows, written_windows
 from raysim.measures.memorization.client_functions import prompts_at
 from raysim.measures.memorization.recipes import emissions_recipe

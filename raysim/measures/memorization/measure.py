@@ -21,8 +21,9 @@ from raysim.measures.memorization.uploads import upload_tasks
 from raysim.simulation.strategy import ModelCheckpoint
 from raysim.tables.schemas.corpora import CLONES, HELD_OUT_COPIES
 from raysim.tables.schemas.extraction import EXTRACTION
-from raysim.tables.schemas.generations import GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
+from raysim.tables.schemas.generations import FILTER_BLOCKS, GENERATIONS, MATCHES, PROMPTS, SAMPLES, STUDY_COUNTS
 from raysim.tables.schemas.overlap import COPIES, EMISSIONS
+from raysim.tables.schemas.renamed import RENAMED, RENAMED_CHANCE
 from raysim.tables.schemas.uploads import UPLOADS
 from raysim.tasks.executor import TaskExecutor
 from raysim.tasks.kinds import WorkKind
@@ -40,6 +41,7 @@ memorization:
   new_tokens: 128
   min_lines: 6             # consecutive lines that count as a match
   when: final              # or every_stage, every_round, every_epoch
+  # renamed: {}            # count copies under other names, too
   # extraction: {}         # have models recite passages of training sequences, too"""
     kinds = (
         # A generated token costs one pass, at about half the speed of a batch.
@@ -47,14 +49,17 @@ memorization:
         # Extraction reads most of its tokens and generates the others.
         WorkKind("extract", "recite", "reciting", 1.5, flop_per_parameter=3, token_s=4e-5, piece_s=0.02),
         *map(WorkKind, ("match", "prompts", "copies", "clones", "held_out_copies", "emissions", "study_counts")),
+        *map(WorkKind, ("renamed", "renamed_chance", "filter_blocks")),
     )
     tables = (
         *(PROMPTS, COPIES, GENERATIONS, SAMPLES, STUDY_COUNTS, MATCHES, EMISSIONS, UPLOADS, EXTRACTION),
-        *(CLONES, HELD_OUT_COPIES),
+        *(CLONES, HELD_OUT_COPIES, RENAMED, RENAMED_CHANCE, FILTER_BLOCKS),
     )
     report = (
         "raysim.report.sections.owners:section",
         "raysim.report.sections.study_counts:section",
+        "raysim.report.sections.renamed:section",
+        "raysim.report.sections.output_filter:section",
         "raysim.report.sections.uploads:section",
         "raysim.report.sections.extraction:section",
         "raysim.report.sections.clones:section",
@@ -64,6 +69,13 @@ memorization:
     def check(self, scope: MeasureScope) -> None:
         if self.settings.prompts.planted and scope.plants is None:
             raise ValueError("memorization.prompts.planted: there are no planted functions; add plants: {}")
+        if scope.domain == "text" and self.settings.asks_functions:
+            raise ValueError(
+                "memorization.prompts: prose (preparation.domain: text) has no functions; ask for prefix alone, and for"
+                " held_out and neutral ones with held_out_prompts: prefix"
+            )
+        if scope.domain == "text" and self.settings.renamed:
+            raise ValueError("memorization.renamed: prose (preparation.domain: text) has no names; leave it out")
         extraction, length = self.settings.extraction, scope.trainer.sequence_length
         if extraction and extraction.longest > length:
             raise ValueError(
@@ -79,7 +91,8 @@ memorization:
     @property
     def context_tokens(self) -> int:
         """A prefix prompt and its continuation."""
-        return self.settings.prefix_tokens + self.settings.new_tokens if self.settings.prompts.prefix else 0
+        longest = self.settings.longest_prefix
+        return longest + self.settings.new_tokens if longest else 0
 
     def tasks(self, context: EvalContext, checkpoint: ModelCheckpoint) -> Iterable[ClientTask]:
         run, settings = context.run, self.settings
@@ -108,20 +121,19 @@ memorization:
                 recipe = generation_recipe(context.run, model, name, settings)
                 yield PlannedEvaluation(recipe, settings.owned_prompts * a_prompt, batched=True)
         if (number := settings.prompts.neutral) and not upload:
-            neutral = neutral_fingerprint(context.held_out_references)
+            neutral = neutral_fingerprint(context.held_out_references, settings.held_out_prompts == "function")
             recipe = neutral_generation_recipe(context.run, model, neutral, settings)
             yield PlannedEvaluation(recipe, number * a_prompt, batched=True)
 
     def generation_load(self, context: EvalContext) -> GenerationLoad | None:
         settings, run = self.settings, context.run
-        counts = dict(settings.prompts)
-        longest = settings.prefix_tokens if counts["prefix"] else 0
-        if any(count for kind, count in counts.items() if kind != "prefix"):
+        longest = settings.longest_prefix
+        if settings.asks_functions:
             # A function prompt leaves room for the whole continuation.
             longest = max(longest, min(settings.function_tokens, run.spec.context - settings.new_tokens))
         if longest <= 0:
             return None
-        section, prompts = "measure.memorization", sum(counts.values())
+        section, prompts = "measure.memorization", sum(dict(settings.prompts).values())
         return GenerationLoad(section, settings, numerics(run, settings), prompts, longest)
 
     def generation(

@@ -7,10 +7,13 @@ import pyarrow as pa
 from raysim.core.errors import InputError
 from raysim.corpus.corpus import fingerprint
 from raysim.corpus.files import SourceFile
+from raysim.corpus.languages import languages_of
 from raysim.inference.prompts import split_batches
 from raysim.matching.matches import prompt_context
+from raysim.matching.renamed import texts_before
 from raysim.measures.base import EvalContext
-from raysim.measures.memorization.client_functions import PromptStats, stats_of
+from raysim.measures.memorization.documented_functions import grammars_of
+from raysim.measures.memorization.prompt_stats import PromptStats, stats_of
 from raysim.measures.memorization.prompts import neutral_prompts
 from raysim.measures.memorization.settings import MemorizationSettings
 
@@ -28,7 +31,7 @@ class NeutralPrompts:
         run = context.run
         files = context.held_out_references
         length = run.trainer.sequence_length
-        self.fingerprint = neutral_fingerprint(files)
+        self.fingerprint = neutral_fingerprint(files, settings.held_out_prompts == "function")
         self.prompts = neutral_prompts(files, context.tokenizer, settings, run.split_seed, length)
 
     def stats(self, secret: bytes) -> PromptStats:
@@ -43,11 +46,19 @@ class NeutralPrompts:
         """What comes before their continuations, see `prompt_context`."""
         return prompt_context(self.prompts, self._settings.min_lines, secret)
 
+    def texts_before(self) -> pa.Table:
+        """What stands before their continuations, see `texts_before`; functions begin within nothing."""
+        return texts_before(self.prompts, {})
+
 
 @lru_cache(maxsize=4)
-def neutral_fingerprint(files: tuple[SourceFile, ...]) -> str:
-    """Names the files that neutral prompts are from; it is asked for with every model that is planned."""
-    return fingerprint(files)
+def neutral_fingerprint(files: tuple[SourceFile, ...], of_functions: bool) -> str:
+    """Names the files that neutral prompts are from, with the grammars that tell functions of other languages apart.
+
+    It is asked for with every model that is planned.
+    """
+    grammars = grammars_of(languages_of(files)) if of_functions else ""
+    return f"{fingerprint(files)}, {grammars}" if grammars else fingerprint(files)
 
 
 def check_neutral(context: EvalContext) -> None:

@@ -11,15 +11,20 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raysim.core.arrow import table_of, with_columns
 from raysim.core.keys import Key
-from raysim.measures.base import EvalContext
+from raysim.inference.output_filter import BLOCKS_FIELDS, OutputFilter
+from raysim.inference.prompts import FROM_TRAINING
+from raysim.measures.base import EvalContext, scores_of
 from raysim.measures.generation import generation_job, models_per_job, numerics
 from raysim.measures.memorization.comparisons import Comparisons, prompt_in
 from raysim.measures.memorization.emissions import Emissions
+from raysim.measures.memorization.filter_blocks import FilterBlocks
 from raysim.measures.memorization.match_step import MatchStep
 from raysim.measures.memorization.recipes import generation_recipe, match_recipe, neutral_generation_recipe
+from raysim.measures.memorization.renamed import RenamedMatches
 from raysim.measures.memorization.settings import MemorizationSettings
 from raysim.measures.memorization.study import StudyCounts
 from raysim.measures.memorization.uploads import Uploads
@@ -27,6 +32,7 @@ from raysim.measures.parsing import parses
 from raysim.simulation.executor import TrainedModel
 from raysim.simulation.run_context import RunContext
 from raysim.store.entries import Entry
+from raysim.store.model_scores import LINES
 from raysim.store.transfers import SERVER, Transfer
 from raysim.tasks.batch_jobs import WORK_SCHEMA, BatchedTask, BatchedTasks, BatchJob, BatchJobs, Probe, groups
 from raysim.tasks.executor import TaskExecutor
@@ -37,7 +43,10 @@ PROBE_TABLES = (
     "generations",
     "samples",
     "study_counts",
+    "filter_blocks",
     "matches",
+    "renamed",
+    "renamed_chance",
     "emissions",
     "uploads",
     "clones",
@@ -79,6 +88,7 @@ class MemorizationMeasure:
         self._context = context.run
         self._comparisons = Comparisons(context, executor, settings, secret)
         self._seeds: dict[Key, int] = {}
+        self._told: set[Probe] = set()
 
     async def look_up(self, models: Mapping[Key, TrainedModel]) -> BatchedTasks:
         """Every model's answers to the prompts that it is given, as far as they are in the store.
@@ -104,12 +114,20 @@ class MemorizationMeasure:
 
     async def generate(self, pieces: BatchedTasks) -> None:
         """Has models give the answers that are not there yet; after that their weights are not needed here."""
+        if self._settings.output_filter:
+            for (_, name), piece in pieces.items():
+                if piece.entry is None:
+                    piece.sent = await self._comparisons.filters_sent(name)
         for group in groups(pieces, self.models_at_once()):
             models = tuple(dict.fromkeys(model for model, _ in group))
             tokens = sum(pieces[probe].tokens for probe in group)
             light = tokens * self._initial["parameters"] <= _LIGHT_GENERATION
             job = generation_job(partial(self._generate_arguments, models), _store_generations, light)
             await self._jobs.run(job, {probe: pieces[probe] for probe in group})
+
+    async def compare(self, models: Mapping[Key, TrainedModel], pieces: BatchedTasks) -> None:
+        """Matches what these models wrote; observers receive whose lines that is."""
+        await self._match(models, {probe: piece.finished for probe, piece in pieces.items()})
 
     async def tables(
         self, models: Mapping[Key, TrainedModel], reached: Sequence[TrainedModel] = ()
@@ -125,23 +143,32 @@ class MemorizationMeasure:
         whole = {key for key, model in models.items() if model.checkpoint.moment != "upload"}
         generated = {probe: entry for probe, entry in generated.items() if probe[0] in whole}
         matched = {probe: matched[probe] for probe in generated}
-        kinds = await self._kinds()
-        emissions = Emissions(self._executor, self._context, self._settings, self._comparisons.references)
+        kinds, settings = await self._kinds(), self._settings
+        emissions = Emissions(self._executor, self._context, settings, self._comparisons.references)
         of_organizations = {probe: entry for probe, entry in matched.items() if probe[1] != SERVER}
         tables["emissions"] += await emissions.tables(models, of_organizations, self._comparisons.indexes, self._secret)
-        study = StudyCounts(self._executor, self._context, self._settings, kinds)
-        indexes = partial(self._comparisons.indexes_by, self._settings.study_counts.rules)
+        study = StudyCounts(self._executor, self._context, settings, kinds)
+        indexes = partial(self._comparisons.indexes_by, settings.study_counts.rules)
         tables["study_counts"] += await study.tables(models, generated, indexes, self._secret)
-        for name, parts in (await self._of_samples(generated, matched)).items():
+        if settings.output_filter:
+            blocks = FilterBlocks(self._executor, self._comparisons, kinds)
+            tables["filter_blocks"] += await blocks.tables(models, generated)
+        renamed: dict[Probe, Entry] = {}
+        if settings.renamed:
+            arguments = self._executor, self._jobs, self._context, settings, self._comparisons, self._secret
+            matches = RenamedMatches(*arguments)
+            renamed = await matches.match(models, generated, matched, self.models_at_once())
+            tables["renamed_chance"] += await matches.chance()
+        for name, parts in (await self._of_samples(generated, matched, renamed)).items():
             tables[name] += parts
         return tables
 
     async def _of_samples(
-        self, generated: Mapping[Probe, Entry], matched: Mapping[Probe, Entry]
+        self, generated: Mapping[Probe, Entry], matched: Mapping[Probe, Entry], renamed: Mapping[Probe, Entry]
     ) -> dict[str, list[pa.Table]]:
-        """Parts of the tables ``generations``, ``samples`` and ``matches``."""
+        """Parts of the tables ``generations``, ``samples``, ``matches`` and, of what is `renamed`, of that."""
         prompt_stats = await self._comparisons.prompt_stats()
-        tables: dict[str, list[pa.Table]] = {"generations": [], "samples": [], "matches": []}
+        tables: dict[str, list[pa.Table]] = {"generations": [], "samples": [], "matches": [], "renamed": []}
         seen: set[tuple[Key, str]] = set()
         for (model, organization), entry in generated.items():
             # A prompt that two organizations share is counted once, for the first of them.
@@ -156,6 +183,8 @@ class MemorizationMeasure:
             tables["generations"].append(with_columns(generations, model=model))
             tables["samples"].append(with_columns(samples, model=model))
             tables["matches"].append(with_columns(matches, model=model))
+            if found := renamed.get((model, organization)):
+                tables["renamed"].append(with_columns(found.table("renamed").filter(mine), model=model))
         return tables
 
     def _asked(self, run: RunContext, model: Key, name: str) -> dict[str, Any]:
@@ -175,7 +204,19 @@ class MemorizationMeasure:
             "seeds": {model: self._seeds[model] for model in models},
             "weights": {model: await self._executor.broadcast(model) for model in models},
             "prompts": await self._comparisons.batches(),
-            "judge": parses,
+            "judge": parses if settings.asks_functions else None,
+            **await self._filter_arguments(),
+        }
+
+    async def _filter_arguments(self) -> dict[str, Any]:
+        settings = self._settings.output_filter
+        if settings is None:
+            return {}
+        attempts, key = settings.attempts if settings.action == "resample" else 0, await self._comparisons.filter_key()
+        filters, share = await self._comparisons.filters(), self._executor.backend.share
+        return {
+            "filter_by": OutputFilter(settings.lines, attempts, settings.window_in_prompt, key, {}),
+            "filters": {name: share(one) for name, one in filters.items()},
         }
 
     async def _match(self, models: Mapping[Key, TrainedModel], generated: Mapping[Probe, Entry]) -> dict[Probe, Entry]:
@@ -184,9 +225,11 @@ class MemorizationMeasure:
         for (model, name), entry in generated.items():
             recipe = match_recipe(self._context, entry.key, self._settings, self._comparisons.references)
             came = (Transfer.from_json(row) for row in entry.info.get("crossings", ()))
-            sent = tuple(replace(transfer, sender=SERVER, receiver=name) for transfer in came)
+            answers = (transfer for transfer in came if transfer.kind == entry.recipe["kind"])
+            sent = tuple(replace(transfer, sender=SERVER, receiver=name) for transfer in answers)
             pieces[model, name] = BatchedTask(recipe, f"{models[model].name}, prompts of {name}", 0, 1, sent)
         await self._jobs.look_up(pieces)
+        await self._tell(models, pieces)
         job = BatchJob(
             step=MatchStep,
             arguments=self._match_arguments,
@@ -199,7 +242,17 @@ class MemorizationMeasure:
         for group in groups(pieces, self.models_at_once()):
             light = sum(generated[probe].num_bytes() for probe in group) <= _LIGHT_MATCHING_BYTES
             await self._jobs.run(replace(job, light=light), {probe: pieces[probe] for probe in group})
+            await self._tell(models, pieces)
         return {probe: piece.finished for probe, piece in pieces.items()}
+
+    async def _tell(self, models: Mapping[Key, TrainedModel], pieces: BatchedTasks) -> None:
+        """Hands what is known of models at organizations to observers, each once."""
+        kinds = await self._kinds()
+        for (model, name), piece in pieces.items():
+            if piece.entry and name != SERVER and (model, name) not in self._told:
+                self._told.add((model, name))
+                if scores := leaked_lines(piece.entry.table("samples"), name, kinds):
+                    self._executor.observer.measured(scores_of(models[model], name, scores))
 
     async def _match_arguments(self) -> dict[str, Any]:
         indexes, reference = await self._comparisons.indexes()
@@ -229,8 +282,29 @@ class MemorizationMeasure:
         return initial.info
 
 
+def leaked_lines(samples: pa.Table, organization: str, kinds: Mapping[str, str]) -> dict[str, float]:
+    """Lines of an organization in answers to its own prompts from training, over all samples, a prompt.
+
+    Args:
+        samples: answers to its prompts, with a row for each owner.
+        organization: that owns the lines.
+        kinds: of the prompts.
+
+    Returns:
+        the scores `raysim.store.model_scores.LINES`; none where it has no such prompt.
+    """
+    own = samples.filter(pc.field("owner") == organization).to_pylist()
+    rows = [row for row in own if kinds[row["prompt"]] in FROM_TRAINING]
+    prompts = {row["prompt"] for row in rows}
+    return {name: sum(row[name.removesuffix("_lines")] for row in rows) / len(prompts) for name in LINES if prompts}
+
+
 def _store_generations(parts: list[pa.Table]) -> dict[str, pa.Table]:
-    return {"generations": pa.concat_tables(parts).drop_columns(list(WORK_SCHEMA.names))}
+    table = pa.concat_tables(parts).drop_columns(list(WORK_SCHEMA.names))
+    blocked = [name for name, _ in BLOCKS_FIELDS if name in table.column_names]
+    if not blocked:
+        return {"generations": table}
+    return {"generations": table.drop_columns(blocked), "blocks": table.select(["prompt", "sample", *blocked])}
 
 
 def _store_matches(parts: list[pa.Table]) -> dict[str, pa.Table]:

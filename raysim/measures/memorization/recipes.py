@@ -6,11 +6,18 @@ The secret that keys a run's line hashes is in none of them: tables hold counts 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raysim.core.keys import Key
+from raysim.core.keys import Key, versions_of
 from raysim.matching.overlap import OVERLAP_VERSION
+from raysim.matching.renamed import RENAMED_VERSION
 from raysim.matching.study_counts import STUDY_COUNTS_VERSION
 from raysim.measures.generation import numerics
-from raysim.measures.memorization.settings import ATTRIBUTION_VERSION, PROMPT_FACTS_VERSION, MemorizationSettings
+from raysim.measures.memorization.documented_functions import grammars_of
+from raysim.measures.memorization.settings import (
+    ATTRIBUTION_VERSION,
+    FILTER_BLOCKS_VERSION,
+    PROMPT_FACTS_VERSION,
+    MemorizationSettings,
+)
 from raysim.simulation.run_context import RunContext
 
 
@@ -25,11 +32,12 @@ def generation_recipe(
         "weights": model,
         "model": context.model_recipe,
         "tokenizer": context.tokenizer,
-        "prompts": settings.prompt_recipe(),
+        "prompts": _prompts_at(context, organization, settings),
         "corpus": [stats.train_fingerprint, stats.valid_fingerprint],
         "sequence_length": context.trainer.sequence_length,
         "threads": context.trainer.threads,
         **_seeds(context),
+        **_filtered(context, settings),
         "libraries": context.libraries,
     }
 
@@ -49,6 +57,7 @@ def neutral_generation_recipe(
         "sequence_length": context.trainer.sequence_length,
         "threads": context.trainer.threads,
         **_seeds(context),
+        **_filtered(context, settings),
         "libraries": context.libraries,
     }
 
@@ -151,6 +160,35 @@ def study_recipe(context: RunContext, generations: Mapping[str, Key], settings: 
     }
 
 
+def renamed_recipe(
+    context: RunContext, matches: Key, settings: MemorizationSettings, references: str
+) -> dict[str, Any]:
+    """Recipe of whose lines answers are under other names; `matches` names those to which they are equal."""
+    return {**_blinded(context, settings, references), "kind": "renamed", "match": matches}
+
+
+def renamed_chance_recipe(
+    context: RunContext, organization: str, settings: MemorizationSettings, references: str
+) -> dict[str, Any]:
+    """Recipe of how much of an organization's held-out files is somebody's training code under other names."""
+    stats = context.client_stats[organization]
+    return {
+        **_blinded(context, settings, references),
+        "kind": "renamed_chance",
+        "verbatim": settings.matching_recipe(),
+        "organization": organization,
+        "held_out": [stats.valid_fingerprint, stats.test_fingerprint],
+    }
+
+
+def filter_blocks_recipe(generations: Mapping[str, Key]) -> dict[str, Any]:
+    """Recipe of what the output filter did to a model's answers, named for each organization whose prompts they answer.
+
+    What it filters by is in the recipes of the answers.
+    """
+    return {"kind": "filter_blocks", "version": FILTER_BLOCKS_VERSION, "generations": dict(generations)}
+
+
 def clones_recipe(
     context: RunContext, organization: str, settings: MemorizationSettings, references: str
 ) -> dict[str, Any]:
@@ -171,6 +209,25 @@ def held_out_copies_recipe(
     }
 
 
+def _blinded(context: RunContext, settings: MemorizationSettings, references: str) -> dict[str, Any]:
+    """The tokens that are compared, and how. By name, because the tables name owners.
+
+    Raises:
+        ValueError: they are not asked for.
+    """
+    if settings.renamed is None:
+        raise ValueError("measure.memorization.renamed is not set")
+    corpora = {name: stats.train_fingerprint for name, stats in context.client_stats.items()}
+    return {
+        "version": RENAMED_VERSION,
+        "min_tokens": settings.renamed.min_tokens,
+        "corpora": corpora,
+        "references": references,
+        # Lexers say what a name is, and so does Python's Unicode.
+        "libraries": versions_of("python", "pygments"),
+    }
+
+
 def _seeds(context: RunContext) -> dict[str, int]:
     """The seed of the samples, which is the run's, so that their noise varies over seeds; and that of the prompts.
 
@@ -178,6 +235,25 @@ def _seeds(context: RunContext) -> dict[str, int]:
     """
     apart = {"split_seed": context.split_seed} if context.split_seed != context.seed else {}
     return {"seed": context.seed, **apart}
+
+
+def _prompts_at(context: RunContext, organization: str, settings: MemorizationSettings) -> dict[str, Any]:
+    """What decides an organization's prompts, with the grammars that tell functions of other languages than Python."""
+    held_out = settings.prompts.held_out and settings.held_out_prompts == "function"
+    of_functions = settings.prompts.function or held_out
+    grammars = grammars_of(context.client_stats[organization].languages) if of_functions else ""
+    return {**settings.prompt_recipe(), **({"grammars": grammars} if grammars else {})}
+
+
+def _filtered(context: RunContext, settings: MemorizationSettings) -> dict[str, Any]:
+    """The output filter and the training splits whose lines it blocks; nothing where there is none.
+
+    The key of its digests follows from these splits, so that answers depend on nothing that is not named here.
+    """
+    if settings.output_filter is None:
+        return {}
+    corpora = {name: stats.train_fingerprint for name, stats in context.client_stats.items()}
+    return {"output_filter": {**settings.output_filter.recipe(), "corpora": corpora}}
 
 
 def _prompted(
@@ -194,7 +270,7 @@ def _prompted(
         }
     return {
         "organization": organization,
-        "prompts": settings.prompt_recipe(),
+        "prompts": _prompts_at(context, organization, settings),
         "split_seed": context.split_seed,
         "tokenizer": context.tokenizer,
         "sequence_length": context.trainer.sequence_length,

@@ -25,6 +25,8 @@ PROMPT_FACTS_VERSION = 2
 MATCHING_VERSION = 1
 ATTRIBUTION_VERSION = 2
 EXTRACTION_VERSION = 1
+OUTPUT_FILTER_VERSION = 1
+FILTER_BLOCKS_VERSION = 1
 """Numerics versions: raised whenever the same recipe would give other numbers."""
 
 
@@ -88,6 +90,31 @@ class ExtractionSettings(Settings):
         return 2 * self.passages * sum(length + self.suffix_tokens for length in self.prefix_tokens)
 
 
+class OutputFilterSettings(Settings):
+    """What models may not repeat of training splits; off unless this section is there."""
+
+    lines: int = Field(
+        default=6, ge=1, description="consecutive significant lines of an owner that no continuation repeats"
+    )
+    action: Literal["stop", "resample"] = Field(
+        default="stop",
+        description="stop: a sample ends before the line that would complete them; resample: it is drawn anew from the"
+        " start of that line, and ends there if the last attempt is blocked as well",
+    )
+    attempts: int = Field(default=3, ge=1, le=100, description="of `resample`, for each sample")
+    false_positive_rate: float = Field(
+        default=1e-6, gt=0, le=0.5, description="of windows that nobody has, the share that is blocked all the same"
+    )
+    window_in_prompt: bool = Field(
+        default=False, description="whether the lines may begin in the prompt; else all of them are the model's"
+    )
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides which windows are blocked, and what follows, but for the training splits."""
+        found = {**self.model_dump(mode="json"), "version": OUTPUT_FILTER_VERSION}
+        return found if self.action == "resample" else {k: v for k, v in found.items() if k != "attempts"}
+
+
 class StudyCountSettings(Settings):
     """How the study's own counts compare lines."""
 
@@ -99,6 +126,17 @@ class StudyCountSettings(Settings):
     def rules(self) -> LineRules:
         """By which lines are compared."""
         return "simian" if self.simian else "exact"
+
+
+class RenamedSettings(Settings):
+    """Copies under other names and in another layout; off unless this section is there."""
+
+    min_tokens: int = Field(
+        default=30,
+        ge=2,
+        description="consecutive tokens that make a match: names, numbers and strings are taken as equal to others,"
+        " comments and white space left out",
+    )
 
 
 class MemorizationSettings(Settings):
@@ -115,6 +153,11 @@ class MemorizationSettings(Settings):
     min_lines: int = Field(default=6, ge=1, description="consecutive significant lines that make a match")
     window_in_prompt: bool = Field(
         default=False, description="whether a match may begin in the prompt; else all of its lines are the model's"
+    )
+    held_out_prompts: Literal["function", "prefix"] = Field(
+        default="function",
+        description="what prompts of the kinds held_out and neutral are: functions, or the first prefix_tokens of"
+        " files, beside prompts of the kind prefix; they need stop: [], since a prefix has no stop strings",
     )
     strip_prompts: bool = Field(
         default=False,
@@ -141,6 +184,14 @@ class MemorizationSettings(Settings):
         default=None, description="whether models recite passages of training sequences; unset: not measured"
     )
 
+    renamed: RenamedSettings | None = Field(
+        default=None,
+        description="whether matches under other names and in another layout are counted, too; unset: they are not",
+    )
+    output_filter: OutputFilterSettings | None = Field(
+        default=None, description="keeps models from repeating lines of training splits; unset: nothing does"
+    )
+
     study_counts: StudyCountSettings = Field(
         default=StudyCountSettings(), description="the study's own counts beside ours, see the table study_counts"
     )
@@ -153,6 +204,35 @@ class MemorizationSettings(Settings):
                 f" {', '.join(map(named, self.when))}"
             )
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _held_out_end_as_prefixes(self) -> "MemorizationSettings":
+        if self.held_out_prompts == "prefix" and self.stop:
+            raise ValueError(
+                "held_out_prompts: prefix is to be compared with prefixes, which have no stop strings; write stop: []"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _another_draw_differs(self) -> "MemorizationSettings":
+        if self.output_filter and self.output_filter.action == "resample" and self.temperature == 0:
+            raise ValueError(
+                "output_filter.action: resample would draw the same again at temperature: 0; write action: stop, or a"
+                " temperature above 0"
+            )
+        return self
+
+    @property
+    def longest_prefix(self) -> int:
+        """Tokens of the prompts that are the beginning of something; 0: there are none."""
+        others = self.held_out_prompts == "prefix" and self.prompts.held_out + self.prompts.neutral
+        return self.prefix_tokens if self.prompts.prefix or others else 0
+
+    @property
+    def asks_functions(self) -> bool:
+        """Whether any prompt is the beginning of a function."""
+        others = self.held_out_prompts == "function" and self.prompts.held_out + self.prompts.neutral
+        return bool(self.prompts.function or self.prompts.planted or others)
 
     @property
     def scheme(self) -> Scheme:
@@ -189,6 +269,7 @@ class MemorizationSettings(Settings):
             "function_tokens": self.function_tokens,
             "new_tokens": self.new_tokens,  # a function prompt leaves room for the whole continuation
             **({"strip": True} if self.strip_prompts else {}),
+            **({"held_out": "prefix"} if self.held_out_prompts == "prefix" else {}),
         }
 
     def neutral_recipe(self) -> dict[str, Any]:

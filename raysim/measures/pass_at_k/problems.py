@@ -14,8 +14,8 @@ from typing import Any
 from raysim.core.errors import InputError
 from raysim.core.json_text import parse_json
 from raysim.core.keys import Key, key_of
+from raysim.core.lfs import refuse_lfs_pointer
 from raysim.corpus.encoding import decode_source
-from raysim.corpus.reading import is_lfs_pointer
 from raysim.measures.parsing import is_python
 from raysim.measures.pass_at_k.plus import answers_module, plus_test
 from raysim.sandbox.trial import Checks
@@ -94,9 +94,9 @@ def load_problems(given: str, base: Path) -> tuple[Problem, ...]:
         text = decode_source(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{field}: {name}: cannot be read ({error}); give JSON lines, plain or gzipped") from None
-    if text is None or is_lfs_pointer(text):
-        problem = "a Git LFS pointer, not the file" if text else "not UTF-8"
-        raise InputError(f"{field}: {name}: cannot be read ({problem}); give JSON lines, plain or gzipped")
+    if text is None:
+        raise InputError(f"{field}: {name}: cannot be read (not UTF-8); give JSON lines, plain or gzipped")
+    refuse_lfs_pointer(text, f"{field}: {name}")
     problems = tuple(
         _problem(line, f"{field}: {name}, line {number}")
         for number, line in enumerate(text.split("\n"), start=1)

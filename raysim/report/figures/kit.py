@@ -40,6 +40,7 @@ SYMBOLS = {
     "cyclic": "triangle-down",
     "federated": "circle",
     "personalized": "pentagon",
+    "unlearned": "hexagon",
 }
 CELL_WIDTH = 56
 """The least width of a column of a heatmap, in pixels."""

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from raysim.analysis.results import RunResults
-from raysim.corpus.preparation import PreparationSettings
+from raysim.corpus.preparation_settings import PreparationSettings, not_asked
+from raysim.corpus.prose import MIN_WORDS
 from raysim.report.methods.words import described, listed, number, shown
 from raysim.report.publication import without_paths
 from raysim.report.sections.many import are_many
@@ -20,6 +21,7 @@ _FILTERS = (
     ("min_alphanumeric_share", "files of which a share below {} is letters and digits"),
     ("min_characters_per_token", "files with fewer than {} characters a token"),
     ("min_assignments", "files with fewer than {} equals signs"),
+    ("min_sentences", "files of fewer than {} sentences"),
     ("config_or_test_drop_probability", "configuration and test files with probability {}"),
     ("no_keyword_drop_probability", "files without def, class, for or while with probability {}"),
 )
@@ -29,7 +31,15 @@ def data_sentences(results: RunResults) -> list[str]:
     """On corpora, preparation, split, references, and what was planted."""
     run = results.run
     preparation = run.setting("preparation") or {}
-    found = [_corpora(results), _preparation(preparation), _dropped(results), _near(preparation), _across(results)]
+    found = [
+        _corpora(results),
+        _agreed(results),
+        _prose(preparation),
+        _preparation(preparation),
+        _dropped(results),
+        _redacted(results),
+    ]
+    found += [_near(preparation), _across(results), _obfuscated(results, preparation)]
     found += [_split(results, preparation), _references(results), _canaries(run.setting("canaries"))]
     return [sentence for sentence in [*found, _plants(run.setting("plants"))] if sentence]
 
@@ -71,6 +81,11 @@ def _corpus(results: RunResults, name: str) -> str:
     if prints := results.run.manifest.get("content", {}).get("organizations", {}).get(name):
         parts.append(f"content {listed(prints)}")
     return f"{name} ({'; '.join([*_sources(results, settings.get('source')), *parts])})"
+
+
+def source_words(results: RunResults, name: str) -> list[str]:
+    """Where an organization's code comes from, in words; of paths that lead elsewhere the last part."""
+    return _sources(results, results.run.setting("organizations", name, "source"))
 
 
 def _sources(results: RunResults, source: Any) -> list[str]:
@@ -117,10 +132,21 @@ def _column(column: Mapping[str, Any]) -> str:
 
 
 def _preparation(settings: Mapping[str, Any]) -> str:
-    off = PreparationSettings.off().model_dump(mode="json")
-    active = {name: value for name, value in settings.items() if value != off.get(name)}
+    off, alien = PreparationSettings.off().model_dump(mode="json"), not_asked(settings.get("domain", "code"))
+    active = {name: value for name, value in settings.items() if value != off.get(name) and name not in alien}
     phrases = described(active, _FILTERS)
     return f"Preparation left out {listed(phrases)}." if phrases else ""
+
+
+def _prose(settings: Mapping[str, Any]) -> str:
+    """What was made of files that are not trained on as they are."""
+    if settings.get("domain") != "text":
+        return ""
+    return (
+        "Prose was taken out of the files (docstrings of Python, descriptions of packages, all of other files), and"
+        f" each sentence of {MIN_WORDS} words or more that ends in a terminal mark and has no curly brace was given a"
+        " line of its own, so that lines are sentences throughout."
+    )
 
 
 def _dropped(results: RunResults) -> str:
@@ -131,6 +157,48 @@ def _dropped(results: RunResults) -> str:
             reasons[row["reason"]] = reasons.get(row["reason"], 0) + row["files"]
     phrases = [f"{reason}: {number(files)}" for reason, files in sorted(reasons.items()) if files]
     return f"Files left out, over all organizations, by reason: {'; '.join(phrases)}." if phrases else ""
+
+
+def _agreed(results: RunResults) -> str:
+    """Under which licences files were used, where agreements name any."""
+    agreements = {name: results.run.setting("organizations", name, "agreement") or {} for name in results.organizations}
+    named = [f"{listed(one['train_on'])} of {name}" for name, one in agreements.items() if one.get("train_on")]
+    return f"Only files under these licences were used: {'; '.join(named)}." if named else ""
+
+
+def _redacted(results: RunResults) -> str:
+    """How many secrets and personal data were taken out, or were found and stayed."""
+    found: dict[str, dict[str, int]] = {}
+    for row in results.run.table("redactions").to_pylist():
+        kinds = found.setdefault(row["action"], {})
+        kinds[row["kind"]] = kinds.get(row["kind"], 0) + row["occurrences"]
+    told = {"redact": "were replaced by placeholders", "report": "were counted and left as they are"}
+    return " ".join(
+        f"Secrets and personal data {told[action]}: {'; '.join(f'{kind}: {number(n)}' for kind, n in kinds.items())}."
+        for action, kinds in sorted(found.items())
+    )
+
+
+def _obfuscated(results: RunResults, settings: Mapping[str, Any]) -> str:
+    """How training files were written differently, and how many."""
+    files: dict[str, int] = {}
+    for row in results.run.table("obfuscations").to_pylist():
+        if row["outcome"] == "changed":
+            files[row["transformation"]] = files.get(row["transformation"], 0) + row["files"]
+    if not files:
+        return ""
+    what = {
+        "rename": "local variables renamed",
+        "reorder": "imports and independent assignments reordered",
+        "comments": "comments left out",
+        "reformat": "layout changed",
+    }
+    told = "; ".join(f"{what[name]}: {number(count)}" for name, count in sorted(files.items()))
+    copies = (settings.get("obfuscate") or {}).get("copies") or 1
+    variants = f", in up to {number(copies)} variants of each" if copies > 1 else ""
+    return (
+        f"Training files were obfuscated{variants} ({told}); generated lines are compared with the originals as well."
+    )
 
 
 def _near(settings: Mapping[str, Any]) -> str:

@@ -32,8 +32,15 @@ _EXTRACTION = (
 
 def measuring_sentences(results: RunResults, findings: Sequence[Mapping[str, Any]]) -> list[str]:
     """On what was measured, how uncertainty was computed, and with which software."""
-    found = [_perplexity(results), _baselines(results), *_memorization(results), _extraction(results)]
-    found += [_study_counts(results), _uploads(results), _exposure(results), _recital(results), _membership(results)]
+    found = [_perplexity(results), _baselines(results), *_memorization(results), _renamed(results)]
+    found += [
+        _extraction(results),
+        _study_counts(results),
+        _uploads(results),
+        _exposure(results),
+        _recital(results),
+        _membership(results),
+    ]
     found += [_pass_at_k(results), *_statistics(results, findings), _software(results.run.manifest)]
     return [sentence for sentence in found if sentence]
 
@@ -65,11 +72,25 @@ def _memorization(results: RunResults) -> list[str]:
     given = f"at most {asked} of each organization" if asked else "prompts of each organization"
     how = ", ".join(described(settings, _SAMPLING))
     lines = settings.get("min_lines")
-    runs = f"runs of at least {shown(lines)} significant lines" if lines else "runs of lines"
+    prose = results.run.setting("preparation", "domain") == "text"
+    unit = "sentence" if prose else "line"
+    runs = f"runs of at least {shown(lines)} {'' if prose else 'significant '}{unit}s" if lines else f"runs of {unit}s"
     return [
         f"Memorization: models answered {given}{f' ({how})' if how else ''}.",
-        f"Generated lines in {runs} that equal an organization's training text are covered; exclusive if no other"
+        f"Generated {unit}s in {runs} that equal an organization's training text are covered; exclusive if no other"
         " organization and no reference holds them, shared if another organization does, public if a reference does.",
+        *_output_filter(settings.get("output_filter")),
+    ]
+
+
+def _output_filter(settings: Mapping[str, Any] | None) -> list[str]:
+    if not settings:
+        return []
+    lines, redrawn = shown(settings.get("lines", 6)), settings.get("action") == "resample"
+    ended = "drawn anew from the start of that line or ended there" if redrawn else "ended there"
+    return [
+        f"An output filter was in force: a sample whose next line would have completed {lines} consecutive significant"
+        f" lines of any organization's training text was {ended}."
     ]
 
 
@@ -79,6 +100,17 @@ def _extraction(results: RunResults) -> str:
     settings = results.run.setting("measure", "memorization", "extraction") or {}
     how = ", ".join(described(settings, _EXTRACTION))
     return f"Extraction: suffixes of training passages were decoded greedily from their prefixes, and scored ({how})."
+
+
+def _renamed(results: RunResults) -> str:
+    if not results.run.table("renamed").num_rows:
+        return ""
+    tokens = results.run.setting("measure", "memorization", "renamed", "min_tokens")
+    runs = f"runs of at least {shown(tokens)} tokens" if tokens else "runs of tokens"
+    return (
+        f"Copies under other names were counted, too: {runs} that are an organization's but for names replaced one to"
+        " one, literals, comments and layout, beside the rate at which held-out code matches."
+    )
 
 
 def _study_counts(results: RunResults) -> str:

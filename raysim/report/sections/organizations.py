@@ -41,7 +41,26 @@ def _data(results: RunResults, name: str) -> list[tuple[str, str]]:
         for row in rows
     ]
     dropped = sum(row["files"] for row in results.run.table("drops").to_pylist() if row["organization"] == name)
-    return [*found, ("Left out", f"{quantity(dropped)} files by preparation")] if dropped else found
+    found += [("Left out", f"{quantity(dropped)} files by preparation")] if dropped else []
+    return [*found, *_redacted(results, name), *_obfuscated(results, name)]
+
+
+def _redacted(results: RunResults, name: str) -> list[tuple[str, str]]:
+    """Secrets and personal data in its files, by what was done about them."""
+    rows = [row for row in results.run.table("redactions").to_pylist() if row["organization"] == name]
+    titles = {"redact": "Taken out", "report": "Found and left in"}
+    return [
+        (title, ", ".join(f"{quantity(row['occurrences'])} of {row['kind']}" for row in mine))
+        for action, title in titles.items()
+        if (mine := [row for row in rows if row["action"] == action])
+    ]
+
+
+def _obfuscated(results: RunResults, name: str) -> list[tuple[str, str]]:
+    """How many of its training files were written differently, by transformation."""
+    rows = [row for row in results.run.table("obfuscations").to_pylist() if row["organization"] == name]
+    parts = [f"{row['transformation']}: {quantity(row['files'])} files" for row in rows if row["outcome"] == "changed"]
+    return [("Training files written differently", ", ".join(parts) or "none")] if rows else []
 
 
 def _shared(results: RunResults, name: str) -> list[tuple[str, str]]:

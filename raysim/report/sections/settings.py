@@ -13,6 +13,7 @@ _FAMILIES = {
     "cyclic": "one model handed around, in several passes",
     "federated": "each organization trains a copy, only weights travel, and every round a server combines them",
     "personalized": "a federated model that each organization trains on alone in the end",
+    "unlearned": "a pooled model that is to forget one organization, and one that was trained without it",
 }
 _SERVERS = {
     "fedavg": "the mean, weighted by examples",

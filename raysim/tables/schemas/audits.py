@@ -30,6 +30,20 @@ CANARIES = table_spec(
     ],
 )
 
+SEQUENCE_CANARIES = table_spec(
+    "sequence_canaries",
+    "What a model makes of the training sequences of random tokens that coins put in or left out; privacy_audits has"
+    " what follows for epsilon.",
+    "model organization canary",
+    [
+        ("model", TEXT, "key of the model; also of the one that training started from"),
+        ("organization", TEXT, "whose training sequences it is in, or is not"),
+        ("canary", SMALL, "its number, from 0"),
+        ("included", FLAG, "whether its coin put it in"),
+        ("nats", REAL, "negative log-likelihood of its tokens but the first, summed, in nats"),
+    ],
+)
+
 RECITALS = table_spec(
     "recitals",
     "How much of a planted function a model recites from its signature; one never planted shows what chance does.",

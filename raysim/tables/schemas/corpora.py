@@ -30,6 +30,52 @@ DROPS = table_spec(
     ],
 )
 
+FILE_LICENCES = table_spec(
+    "file_licences",
+    "Under which licences the training files of an organization are, as its source states them or, where they are"
+    " looked for (preparation.find_licences), as the files and the texts beside them do.",
+    "organization licence",
+    [
+        ("organization", TEXT, "whose files"),
+        ("licence", TEXT, "'not stated' where nothing says it"),
+        ("files", COUNT, "training files under it"),
+    ],
+)
+
+REDACTIONS = table_spec(
+    "redactions",
+    "Secrets and personal data that were found in the files that preparation keeps (preparation.redact); no rows where"
+    " they were not looked for. What has no form is not found, such as names of people.",
+    "organization category kind",
+    [
+        ("organization", TEXT, "whose files, of all splits"),
+        ("category", TEXT, "secrets or personal"),
+        ("kind", TEXT, "what was found; of secrets as detect-secrets calls it"),
+        ("action", TEXT, "report: it was counted and has stayed; redact: a placeholder stands in its place"),
+        ("files", COUNT, "files that had any"),
+        ("occurrences", COUNT, "in all of them"),
+    ],
+)
+
+OBFUSCATIONS = table_spec(
+    "obfuscations",
+    "What became of training files that were to be written differently (preparation.obfuscate); no rows where none"
+    " were.",
+    "organization transformation outcome",
+    [
+        ("organization", TEXT, "whose training files"),
+        ("transformation", TEXT, "rename, reorder, comments or reformat"),
+        (
+            "outcome",
+            TEXT,
+            "changed; why it left files as they are: nothing to change, not parsed by this Python, line ends of both"
+            " kinds, not verified (the result was not the same code); or licence notices, which are kept",
+        ),
+        ("files", COUNT, "files with this outcome, each variant counted"),
+        ("changes", COUNT, "edits in all of them; of licence notices, how many there are"),
+    ],
+)
+
 CLONES = table_spec(
     "clones",
     "How much of one training split is found in another, before any training.",

@@ -49,7 +49,11 @@ GENERATIONS = table_spec(
         ("new_tokens", SMALL, "tokens generated"),
         ("lines", SMALL, "significant lines generated"),
         ("parses", FLAG, "whether prompt and continuation parse as Python; null where that was not asked"),
-        ("ended", TEXT, "why it ended: stop, length or end of text"),
+        (
+            "ended",
+            TEXT,
+            "why it ended: stop, length, end of text, or filter (of output, see filter_blocks)",
+        ),
     ],
 )
 
@@ -91,6 +95,27 @@ STUDY_COUNTS = table_spec(
         ("lines", COUNT, "lines of these fragments, each fragment counted once"),
         ("fragments_per_prompt", REAL, "fragments / prompts"),
         ("lines_per_prompt", REAL, "lines / prompts"),
+    ],
+)
+
+FILTER_BLOCKS = table_spec(
+    "filter_blocks",
+    "What the output filter did to a model's generations; no rows without one.",
+    "model kind owner",
+    [
+        ("model", TEXT, "key of the model that generated"),
+        ("kind", TEXT, "of the prompts, as in prompts"),
+        ("owner", TEXT, "whose training split blocked; empty: those of all organizations together"),
+        ("samples", SMALL, "continuations"),
+        ("stopped", SMALL, "of these, that ended before a line that the owner's filter blocked"),
+        ("blocks", COUNT, "windows that the owner's filter blocked, those of draws that were drawn anew among them"),
+        ("false_blocks", COUNT, "of these, windows that the owner has nowhere: the filter took them for its own"),
+        ("tokens", COUNT, "tokens of the continuations as they are"),
+        (
+            "lost_tokens",
+            COUNT,
+            "tokens of blocked lines, drawn and taken back, in samples that the filter blocked",
+        ),
     ],
 )
 

@@ -1,4 +1,4 @@
-"""Schema of what differential privacy guarantees, by round."""
+"""Schemas of what differential privacy guarantees, by round, and of what an audit finds of it."""
 
 from raysim.tables.spec import COUNT, REAL, SMALL, TEXT, table_spec
 
@@ -25,5 +25,31 @@ PRIVACY = table_spec(
             "PLD: distributions of privacy losses, composed; RDP: Renyi divergences, above 100",
         ),
         ("assumptions", TEXT, "under which the number holds"),
+    ],
+)
+
+PRIVACY_AUDITS = table_spec(
+    "privacy_audits",
+    "What the guesses of an attacker on an organization's sequence canaries rule out of epsilon, of the final model of"
+    " each setting: a lower bound beside the upper one of privacy, in the same unit. Zero proves nothing.",
+    "seed strategy order organization",
+    [
+        ("seed", COUNT, "seed of the training run"),
+        ("strategy", TEXT, "label of the setting"),
+        ("order", TEXT, "as in models"),
+        ("organization", TEXT, "whose sequences"),
+        ("model", TEXT, "key of the final model, from which alone is guessed"),
+        ("unit", TEXT, "sequence; settings whose guarantee is of another unit are left out"),
+        ("delta", REAL, "of the guarantee; of the measure's settings where there is none"),
+        ("claimed_epsilon", REAL, "the upper bound, as in privacy after the last round; null: none, or unbounded"),
+        ("audited_epsilon", REAL, "epsilons below it are ruled out at 95 %"),
+        ("canaries", COUNT, "sequences that a coin put in or left out"),
+        ("guesses", COUNT, "coins that were guessed, as chosen before the run"),
+        ("correct", COUNT, "of these, the right ones"),
+        (
+            "verdict",
+            TEXT,
+            "within the claim; above the claim, so that claim or code is wrong but for 1 audit in 20; nothing claimed",
+        ),
     ],
 )

@@ -15,8 +15,8 @@ MODELS = table_spec(
             "family",
             TEXT,
             "how the setting brings organizations together: single, centralized, incremental (one after the other),"
-            " cyclic (so in several passes), federated (in rounds) or personalized (in rounds, then each alone: an"
-            " organization's own model), as its strategy says",
+            " cyclic (so in several passes), federated (in rounds), personalized (in rounds, then each alone: an"
+            " organization's own model) or unlearned (one that has gone is to be forgotten), as its strategy says",
         ),
         (
             "arm",
@@ -102,7 +102,7 @@ LEDGER = table_spec(
     [
         ("sender", TEXT, "who sent"),
         ("receiver", TEXT, "who received"),
-        ("kind", TEXT, "what was sent, for example weights, counts, code"),
+        ("kind", TEXT, "what was sent: weights, inventory, sequences, texts, objective, or the kind of a measure"),
         ("bytes", COUNT, "bytes sent"),
         ("sha256", TEXT, "hash of the content"),
         ("work", TEXT, "key of the work that it was sent for"),

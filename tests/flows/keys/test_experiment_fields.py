@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 from hub_cache import COMMITS, publish
 from keyed_experiment import RAW, Keys, Patch, changed, keys_of, with_patch
-from settings_fields import AVAILABILITY, ORDERS, STRATEGIES, UPLOADS, fields, others, settings_in
+from settings_fields import AVAILABILITY, CONSOLIDATION, ORDERS, STRATEGIES, UPLOADS, fields, others, settings_in
 
 from raysim.core.errors import InputError
 from raysim.core.settings import Settings
 from raysim.experiment.config import Experiment
+from raysim.mitigations.registry import mitigation_settings
+from raysim.simulation.early_stop import EarlyStopSettings
+from raysim.store.model_scores import EXPOSURE, LINES
 from raysim.training.objectives import OBJECTIVES
 
 pytestmark = pytest.mark.usefixtures("few_data")
@@ -79,7 +82,23 @@ PARTITIONS: dict[str, tuple[Patch, list[Patch]]] = {
 }
 """For each setting of a partition two that differ in it alone."""
 
+COINS: Patch = {"sequence_canaries": {"count": 10}}
+SCORES = (*LINES, EXPOSURE)
 NEAR_COPIES = {"organizations.a.source": {"files": ["near.jsonl"]}}
+PRIVATE = {"organizations.a.source": {"files": ["private.jsonl"]}}
+WRITTEN = {"organizations.a.source": {"files": ["written.jsonl"]}}
+LICENSED = {
+    "organizations.a.source": {"files": ["licensed.jsonl"]},
+    "preparation.split": {"train": 1.0, "valid": 0.0},
+}
+PROSE: Patch = {
+    "organizations.a.source": {"packages": ["pluggy"]},
+    "organizations.b.source": {"packages": ["iniconfig"]},
+    "preparation.split": {"train": 1.0, "valid": 0.0},
+    "preparation.min_characters_per_token": 0,
+    "tokenizer": {"pretrained": "one.json"},
+    "measure": {"perplexity": {}},
+}
 OF_FLOWER = {"trainer.backend": "flower", "trainer.app": "flower_apps:app"}
 MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     **{
@@ -106,12 +125,35 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         )
         for name, values in {"jaccard": [0.9], "min_words": [1000], "permutations": [16, 32, 64]}.items()
     },
+    "preparation.domain": (PROSE, [{"preparation.domain": "text"}]),
+    "preparation.min_sentences": (
+        {**PROSE, "preparation.domain": "text"},
+        [{"preparation.min_sentences": number} for number in (8, 16, 4)],
+    ),
     "preparation.near_dedup": (NEAR_COPIES, [{"preparation.near_dedup": True}]),
     "preparation.split_by": (
         {"organizations.b.source": {"files": ["more.jsonl"]}},
         [{"preparation.split_by": "repository"}],
     ),
     "organizations.a.agreement.licences": ({}, [{"organizations.a.agreement.licences": ["MIT"]}]),
+    "organizations.a.agreement.train_on": (
+        LICENSED,
+        [{"organizations.a.agreement": {"share": "data", "train_on": ["MIT"]}}],
+    ),
+    "organizations.a.agreement.expires": ({}, [{"organizations.a.agreement.expires": "2999-12-31"}]),
+    **{
+        f"preparation.redact.{name}": (PRIVATE, [{f"preparation.redact.{name}": "redact"}])
+        for name in ("secrets", "personal")
+    },
+    **{
+        f"preparation.obfuscate.{name}": (WRITTEN, [{f"preparation.obfuscate.{name}": value}])
+        for name, value in {"rename": True, "reorder": True, "comments": "drop", "reformat": True}.items()
+    },
+    "preparation.obfuscate.copies": (
+        WRITTEN | {"preparation.obfuscate.rename": True},
+        [{"preparation.obfuscate.copies": 2}],
+    ),
+    "preparation.find_licences": (LICENSED, [{"preparation.find_licences": "headers"}]),
     "deduplication.across": (
         {"organizations.b.source": {"files": ["a.jsonl", "more.jsonl"]}},
         [{"deduplication.across": "first_owner"}],
@@ -146,6 +188,10 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         [{"model.lora.carry_base": True}],
     ),
     "measure.memorization.when": ({}, [{"measure.memorization.when": ["final", "every_round"]}]),
+    "measure.memorization.held_out_prompts": (
+        {"measure.memorization.prompts.held_out": 2, "measure.memorization.stop": []},
+        [{"measure.memorization.held_out_prompts": "prefix"}],
+    ),
     "measure.memorization.precision": ({}, [{"measure.memorization.precision": "bf16"}]),
     "canaries.organizations": ({}, [{"canaries.organizations": ["b"]}]),
     "canaries.repeats": ({}, [{"canaries.repeats": [0, 3]}]),
@@ -155,6 +201,12 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     "canaries.length": ({}, [{"canaries.length": 5}]),
     "canaries.place": ({}, [{"canaries.place": "lines"}]),
     "plants.organizations": ({}, [{"plants.organizations": ["b"]}]),
+    "sequence_canaries.count": (COINS, [{"sequence_canaries.count": 11}]),
+    "sequence_canaries.organizations": (COINS, [{"sequence_canaries.organizations": ["b"]}]),
+    "measure.privacy_audit.batch_size": (COINS, [{"measure.privacy_audit.batch_size": 3}]),
+    "measure.privacy_audit.guesses": (COINS, [{"measure.privacy_audit.guesses": 2}]),
+    "measure.privacy_audit.delta": (COINS, [{"measure.privacy_audit.delta": 1e-3}]),
+    "measure.privacy_audit.when": (COINS, [{"measure.privacy_audit.when": "every_round"}]),
     "plants.functions": ({}, [{"plants.functions": {0: 1, 3: 1}}]),
     "plants.together": ({}, [{"plants.together": {2: 1}}]),
     "preparation.largest_file": (
@@ -168,7 +220,18 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
         f"model.pretrain.{name}": ({"model.pretrain": {"epochs": 2}}, [{f"model.pretrain.{name}": value}])
         for name, value in {"limit": "5 KB", "epochs": 3, "learning_rate": 0.1, "batch_size": 1, "seed": 2}.items()
     },
+    "model.pretrain.domain": (
+        {"model.pretrain": {"epochs": 2}, "references": [{"packages": ["pluggy"]}]},
+        [{"model.pretrain.domain": "text"}],
+    ),
+    "organizations.a.node": ({}, [{"organizations.a.node": {"site": "a"}}]),
     "execution.share_actors": ({}, [{"execution.share_actors": True}]),
+    "execution.scale_up_s": ({"execution.slots": 1}, [{"execution.scale_up_s": 1.0}]),
+    "execution.track": ({}, [{"execution.track": ["tensorboard"]}]),
+    **{
+        f"alert.{name}": ({}, [{"alert": {"exclusive_lines": 1.0, name: value}}])
+        for name, value in {**dict.fromkeys(SCORES, 0.5), "stop": True, "webhook": "https://example.org"}.items()
+    },
     "measure.perplexity.when": ({}, [{"measure.perplexity.when": "final"}]),
     "measure.recital.when": ({}, [{"measure.recital.when": "every_round"}]),
     "measure.exposure.when": ({}, [{"measure.exposure.when": "every_round"}]),
@@ -184,30 +247,61 @@ MUTATIONS: dict[str, tuple[Patch, list[Patch]]] = {
     ),
     "trainer.app": (OF_FLOWER, [{"trainer.app": "flower_apps:same"}]),
     "trainer.app_config": (OF_FLOWER, [{"trainer.app_config": {"how": "draws"}}]),
+    **{
+        f"trainer.goldfish.{name}": ({"trainer.goldfish": {}}, [{f"trainer.goldfish.{name}": 5}])
+        for name in ("k", "context")
+    },
+    **{
+        f"measure.memorization.output_filter.{name}": (
+            {"measure.memorization.output_filter": given},
+            [{f"measure.memorization.output_filter.{name}": value}],
+        )
+        for name, given, value in (
+            ("lines", {}, 5),
+            ("action", {}, "resample"),
+            ("attempts", {"action": "resample"}, 5),
+            ("false_positive_rate", {}, 0.1),
+            ("window_in_prompt", {}, True),
+        )
+    },
     "trainer.accumulation": ({}, [{"trainer.accumulation": 2}]),
     "trainer.ranks": ({}, [{"trainer.ranks": 2}]),
     "strategies": ({}, [{"strategies": ["single"]}]),
     "sweep": ({}, [{"sweep": {"trainer.epochs": [1, 2]}}]),
+    "mitigations": ({}, [{"mitigations": ["dropout"]}]),
 }
 """What to change where a type does not tell: first what a field needs to mean something, then other values."""
 
 DECIDES_NOTHING = {
     "name": "of the run's folder and the report",
+    "organizations.a.node": "where work is done",
     "organizations.a.agreement.licences": "what is allowed, not what comes of it",
     "organizations.a.agreement.evidence": "what is published of it, not what is measured",
+    "organizations.a.agreement.expires": "whether there is an experiment at all",
+    "organizations.a.agreement.purpose": "recorded",
+    "organizations.a.agreement.owner": "recorded",
+    "organizations.a.agreement.liability": "recorded",
     "measure.pass_at_k.k": "pass@k follows from how many passed",
+    "measure.privacy_audit.guesses": "of a bound that follows from losses",
+    "measure.privacy_audit.delta": "of a bound that follows from losses",
     "trainer.gpus": "who shares a GPU, not what is computed there",
     "execution.backend": "where work is done",
     "execution.slots": "how much at once",
     "execution.replicas": "how much at once",
+    "execution.scale_up_s": "how long nodes are waited for",
     "execution.checkpoint_every_s": "training goes on from a checkpoint to the same bits",
     "execution.private": "where a copy of what is read lies",
     "execution.share_actors": "who lives where",
     "execution.retries": "a fault costs time and changes nothing",
     "store.keep": "what was let go is made again to the same bits",
     "store.write": "what was not written is made again to the same bits",
+    "execution.track": "who is told of it",
+    **dict.fromkeys(
+        [f"alert.{name}" for name in (*SCORES, "stop", "webhook")], "who is told of it, and whether a run goes on"
+    ),
     "report.leakage_weight": "of the report, which is no keyed work",
     "sweep": "each of its points is an experiment of its own",
+    "mitigations": "each of them makes an experiment of its own, whose settings decide",
 }
 
 ONE_CHOICE = {"model.pretrain.corpus"}
@@ -246,8 +340,10 @@ def allowed(folder: Path, raws: list[dict[str, Any]]) -> Iterator[Keys]:
 
 
 def test_every_settings_class_is_reached() -> None:
-    """Of strategies, test_strategy_fields.py takes care, and so of objectives, whose settings are theirs to write; the
-    log of a machine is no part of an experiment."""
+    """Of strategies, test_strategy_fields.py takes care, and so of objectives, whose settings are theirs to write.
+
+    Those of mitigations write others, which are in keys; the log of a machine is no part of an experiment.
+    """
 
     def below(owner: type[Settings]) -> Iterator[type[Settings]]:
         for found in owner.__subclasses__():
@@ -255,10 +351,11 @@ def test_every_settings_class_is_reached() -> None:
             yield from below(found)
 
     of_strategies = {owner for point in STRATEGIES.values() for owner in point.Settings.__mro__}
-    of_strategies |= ORDERS.keys() | AVAILABILITY.keys()
+    of_strategies |= ORDERS.keys() | AVAILABILITY.keys() | CONSOLIDATION.keys() | {EarlyStopSettings}
     of_strategies |= {owner for found in UPLOADS for owner in found.__mro__}
     of_objectives = {point.load().Settings for point in entry_points(group=OBJECTIVES)}
-    reached = {*PATHS.values(), *of_strategies, *of_objectives}
+    of_mitigations = {owner for found in mitigation_settings().values() for owner in found.__mro__}
+    reached = {*PATHS.values(), *of_strategies, *of_objectives, *of_mitigations}
     reached |= {
         found for owner in PATHS.values() for f in owner.model_fields.values() for found in settings_in(f.annotation)
     }
@@ -275,7 +372,7 @@ def test_a_field_changes_keys(path: str, folder: Path, base_keys: Keys) -> None:
     assert found
     if path.endswith("agreement.share"):
         assert found == {"baselines"}  # n-grams of all code are made where all share it
-    elif path.startswith(("preparation.", "deduplication.", "organizations.", "canaries.", "plants.")):
+    elif path.startswith(("preparation.", "deduplication.", "organizations.", "canaries.", "plants.", "sequence_")):
         assert found & {"train", "losses"}
         assert not found & {"tokenizer", "initial"}
     if path.startswith(("trainer.", "measure.")):
@@ -284,6 +381,8 @@ def test_a_field_changes_keys(path: str, folder: Path, base_keys: Keys) -> None:
 
 @pytest.mark.parametrize("path", DECIDES_NOTHING)
 def test_what_decides_no_number_changes_no_key(path: str, folder: Path, base_keys: Keys) -> None:
-    found = list(allowed(folder, mutations(path)[1]))
+    raw, other = mutations(path)
+    before = base_keys if raw == RAW else keys_of(folder, raw)
+    found = list(allowed(folder, other))
     assert found
-    assert all(keys == base_keys for keys in found)
+    assert all(keys == before for keys in found)

@@ -106,6 +106,7 @@ def test_the_order_of_organizations_counts_where_something_is_summed(folder: Pat
         "match",
         "emissions",
         "study_counts",
+        "renamed",
         "exposure",
         "recital",
         "membership",

@@ -19,14 +19,16 @@ from hypothesis import strategies as st
 from keyed_work import BASE, KINDS, Inputs, choices, get, keys_of, replaced
 
 from raysim.core.settings import Settings
-from raysim.simulation.strategy import TrainInstruction
+from raysim.measures.memorization.settings import OutputFilterSettings
+from raysim.simulation.strategy import Importance, Replay, TrainInstruction
 from raysim.training.compression import Int8, TopK
+from raysim.training.goldfish import GoldfishSettings
 from raysim.training.lora import LoraSettings
 from raysim.training.models import ModelSettings, PretrainSettings
 from raysim.training.objectives import ObjectiveConfig
 from raysim.training.request import TrainerSettings
 
-MODEL = "initial train losses training_losses generate extract exposure recital membership solve"
+MODEL = "initial train losses training_losses generate extract exposure recital membership solve privacy_audit fisher"
 
 DECIDES: dict[str, str] = {
     "context.spec.settings.config": MODEL,
@@ -42,29 +44,34 @@ DECIDES: dict[str, str] = {
         "learning_rate", "schedule", "warmup_fraction", "weight_decay", "adam_betas", "adam_epsilon", "gradient_clip",
         "device", "compile", "checkpoint_activations",
     )},
+    "context.trainer.goldfish": "train fisher",
     "context.trainer.sequence_length": (
         "packing train losses training_losses generate extract prompts copies recital membership blind baselines"
+        " privacy_audit fisher"
     ),
     "context.trainer.precision": "train",  # and of generation, where that has none of its own
-    "context.trainer.threads": "train losses training_losses generate extract exposure recital membership solve",
+    "context.trainer.threads": (
+        "train losses training_losses generate extract exposure recital membership solve privacy_audit fisher"
+    ),
     "context.tokenizer": (
         "packing train losses training_losses generate extract prompts copies exposure recital membership blind"
-        " baselines solve"
+        " baselines solve privacy_audit fisher"
     ),
     "context.client_stats.a.train_fingerprint": (
         "packing train training_losses generate extract match prompts clones held_out_copies copies emissions"
-        " study_counts membership blind baselines licences"
+        " study_counts renamed renamed_chance membership blind baselines licences fisher"
     ),
     "context.client_stats.a.valid_fingerprint": (
-        "losses generate prompts copies held_out_copies membership blind baselines"
+        "losses generate prompts copies held_out_copies renamed_chance membership blind baselines"
     ),
-    "context.client_stats.a.test_fingerprint": "held_out_copies",
+    "context.client_stats.a.languages": "generate prompts copies",  # but Python, which parses itself
+    "context.client_stats.a.test_fingerprint": "held_out_copies renamed_chance",
     "context.client_stats.b.train_fingerprint": (
-        "match prompts clones held_out_copies copies emissions study_counts baselines"
+        "match prompts clones held_out_copies copies emissions study_counts renamed renamed_chance baselines"
     ),
     "context.split_seed": (
         "tokenizer packing train training_losses generate extract prompts copies exposure recital membership blind"
-        " baselines"
+        " baselines privacy_audit fisher"
     ),
     "context.seed": "initial train generate solve",
     "context.libraries": MODEL,
@@ -82,6 +89,7 @@ DECIDES: dict[str, str] = {
     "memorization.function_tokens": "generate prompts copies",
     "memorization.new_tokens": "generate prompts copies",
     "memorization.strip_prompts": "generate prompts copies",
+    "memorization.held_out_prompts": "generate prompts copies",
     "memorization.clean_up_spaces": "generate",
     **{f"memorization.{name}": "generate" for name in ("samples", "stop", "precision", "batch_size")},
     **{f"memorization.{name}": "generate extract" for name in ("temperature", "top_p")},
@@ -89,10 +97,14 @@ DECIDES: dict[str, str] = {
     **{f"memorization.extraction.{name}": "extract" for name in (
         "passages", "prefix_tokens", "place", "suffix_tokens", "batch_size",
     )},
+    "memorization.output_filter": "generate",
     "memorization.window_in_prompt": "match",
-    "memorization.min_lines": "match prompts clones held_out_copies copies emissions study_counts",
+    "memorization.min_lines": "match prompts clones held_out_copies copies emissions study_counts renamed_chance",
+    "memorization.renamed.min_tokens": "renamed renamed_chance",
     "memorization.study_counts.simian": "study_counts",
     **{f"canaries.{name}": "exposure" for name in ("repeats", "count", "format", "alphabet", "length", "place")},
+    "sequence_canaries.count": "privacy_audit",
+    "privacy_audit.batch_size": "privacy_audit",
     "exposure.candidates": "exposure",
     "exposure.batch_size": "exposure",
     "plants.functions": "recital",
@@ -108,13 +120,14 @@ DECIDES: dict[str, str] = {
     "tokenizer.vocab_size": "tokenizer",
     "tokenizer.sample": "tokenizer",
     "texts": "tokenizer",
-    "references": "match prompts clones held_out_copies emissions",
-    "model": "aggregate losses training_losses generate extract exposure recital membership solve",
+    "references": "match prompts clones held_out_copies emissions renamed renamed_chance",
+    "model": "aggregate losses training_losses generate extract exposure recital membership solve privacy_audit",
     "stage": "snapshot",
     "epoch": "snapshot",
-    "generations": "match study_counts",
-    "matches": "emissions",
+    "generations": "match study_counts filter_blocks",
+    "matches": "emissions renamed",
     "trained_on": "emissions",
+    **{f"importance.{name}": "fisher" for name in ("organization", "model", "sequences")},
     **{f"pass_at_k.{name}": "solve" for name in (
         "samples", "new_tokens", "temperature", "top_p", "repetition_penalty", "stop", "precision", "batch_size",
         "clean_up_spaces",
@@ -140,7 +153,7 @@ DECIDES_NOTHING: dict[str, str] = {
     "context.trainer.gpus": "who shares a GPU, not what is computed there",
     **{
         f"{name}.when": "which models are asked, not what they answer"
-        for name in ("perplexity", "memorization", "exposure", "recital", "membership", "pass_at_k")
+        for name in ("perplexity", "memorization", "exposure", "recital", "membership", "pass_at_k", "privacy_audit")
     },
     "memorization.prompts.neutral": "prompts of no organization; test_neutral.py has their keys",
     "memorization.uploads": "which uploads are asked, not what they answer",
@@ -149,21 +162,28 @@ DECIDES_NOTHING: dict[str, str] = {
     "pass_at_k.k": "pass@k follows from how many passed",
     "canaries.organizations": "who has canaries, not which",
     "plants.organizations": "who has functions, not which",
+    "sequence_canaries.organizations": "who has sequence canaries, not which",
+    "privacy_audit.guesses": "of what follows from losses, which is no keyed work",
+    "privacy_audit.delta": "of what follows from losses, which is no keyed work",
     "plants.variant": "what copies are like; in the fingerprint of the corpus",
     "context.public": "weights are named by the stage that made them; see test_pretraining.py",
     "context.spec.settings.pretrain": "what a base is trained on and how is in the recipe of its stage",
     **{f"results.0.instruction.{name}": "in the key of the result" for name in (
         "model", "epochs", "horizon_epochs", "client_state", "keep_state", "fraction", "objective",
         "dropout_epochs", "pooled_packing", "objective_state", "epoch_steps", "upload", "upload_state",
+        "importances", "replay",
     )},
     "results.0.weights": "named by the key of the result",
     "results.0.metrics": "of the training that the key of the result names",
     "context.client_stats.b.valid_fingerprint": "it is not asked",
+    "context.client_stats.b.languages": "it is not asked",
     **{f"context.client_stats.{name}.organization": _NAMED for name in "ab"},
     **{f"context.client_stats.{name}.splits": _COUNTED for name in "ab"},
     "context.client_stats.b.test_fingerprint": "it is not asked",
     **{f"context.client_stats.{name}.drops": "what is not there" for name in "ab"},
     **{f"context.client_stats.{name}.licences": "in the fingerprint" for name in "ab"},
+    **{f"context.client_stats.{name}.redactions": "what is taken out is in the fingerprint" for name in "ab"},
+    **{f"context.client_stats.{name}.obfuscations": "what is changed is in the fingerprint" for name in "ab"},
     **{f"context.client_stats.{name}.duplicate_lines": "follows from the corpus" for name in "ab"},
     **{f"context.client_stats.{name}.line_spectrum": "follows from the corpus" for name in "ab"},
 }  # fmt: skip
@@ -193,6 +213,13 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "fraction": st.floats(0, 1, exclude_min=True),
     "objective": st.one_of(st.none(), st.builds(ObjectiveConfig, st.just("pull"), st.fixed_dictionaries({"mu": MU}))),
     "upload": st.one_of(st.none(), st.builds(TopK, share=st.floats(0.01, 1)), st.builds(Int8)),
+    "importances": st.lists(
+        st.builds(Importance, st.sampled_from("ab"), st.sampled_from("mn"), st.integers(1, 9)), max_size=2
+    ).map(tuple),
+    "replay": st.one_of(
+        st.none(), st.builds(Replay, st.sampled_from([("b",), ("b", "a")]), st.floats(0, 1, exclude_min=True))
+    ),
+    "importance.organization": st.sampled_from("ab"),
     "context.trainer.backend": st.sampled_from(["torch", "deepspeed"]),
     "context.trainer.app": st.sampled_from(["flower_apps:app", "flower_apps:same"]),
     "config": st.fixed_dictionaries(
@@ -206,6 +233,10 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "pass_at_k.memory": st.integers(1, 1 << 40),  # far above it there is no difference: a solution has no more
     "pass_at_k.precision": st.sampled_from(["fp32", "bf16"]),
     "memorization.precision": st.sampled_from(["fp32", "bf16"]),  # none is the trainer's
+    "memorization.output_filter": st.one_of(
+        st.none(), st.builds(OutputFilterSettings, lines=st.integers(1, 9), window_in_prompt=st.booleans())
+    ),
+    "goldfish": st.builds(GoldfishSettings, k=st.integers(2, 9), context=st.integers(1, 9)),
     "pretrained": st.sampled_from([f"someone/model-{number}" for number in range(9)]),
     "lora": st.builds(
         LoraSettings,
@@ -222,10 +253,13 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
         {"zero_optimization": st.fixed_dictionaries({"stage": st.integers(0, 3), "overlap_comm": st.booleans()})},
         optional={"prescale_gradients": st.booleans()},
     ),
+    "languages": st.sampled_from([("go",), ("java", "python"), ("c", "javascript", "rust")]),
     "canaries.format": st.sampled_from(["{secret}", "key = {secret}", "x = '{secret}'"]),
     "canaries.alphabet": st.sampled_from(["0123456789", "abcdefghij", "0123456789abcdef"]),
     "trained_on": st.sampled_from([(), ("a",), ("b",), ("a", "b")]),
     "drops": st.lists(st.fixed_dictionaries({"reason": st.text(), "files": st.integers(0)})).map(tuple),
+    "obfuscations": st.lists(st.fixed_dictionaries({"outcome": st.text(), "files": st.integers(0)})).map(tuple),
+    "redactions": st.lists(st.fixed_dictionaries({"kind": st.text(), "files": st.integers(0)})).map(tuple),
 }
 
 
@@ -256,6 +290,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
         for name in ("pretrained", "revision", "lora")
     },
     "context.trainer.deepspeed": ("context.trainer", TrainerSettings(sequence_length=64, backend="deepspeed")),
+    "memorization.held_out_prompts": ("memorization.stop", ()),
     **{f"context.trainer.{name}": ("context.trainer", OF_FLOWER) for name in ("app", "app_config")},
     **{
         f"context.trainer.{name}": ("context.trainer", TrainerSettings(sequence_length=64, batch_size=24))

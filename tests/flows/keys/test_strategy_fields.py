@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from settings_fields import AVAILABILITY, ORDERS, STRATEGIES, UPLOADS, others
+from settings_fields import AVAILABILITY, CONSOLIDATION, ORDERS, STRATEGIES, UPLOADS, others
 
 from raysim.core.errors import InputError
 from raysim.core.keys import Key
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.usefixtures("few_data")
 STRATEGY_MUTATIONS: dict[tuple[str, str], list[Any]] = {
     ("incremental", "orders"): [[["a", "b"]]],
     ("cyclic", "orders"): [[["a", "b"]]],
+    **{(name, "ewc"): [{}] for name in ("incremental", "cyclic")},
+    ("unlearned", "organizations"): [["a"]],
     ("flower", "strategy"): ["flwr.serverapp.strategy.Krum"],
     **{(name, "availability"): [{"dropout": 0.6}] for name in STRATEGIES},
 }
@@ -70,11 +72,14 @@ def plan_keys(context: RunContext, name: str, settings: dict[str, Any]) -> tuple
 REFUSED = {("dp_fedavg", "availability")}
 """Fields that all federated strategies have, and one cannot do with."""
 
+OF_LOSSES = {"early_stop"}
+"""Fields that say which of the planned rounds are trained, by losses that a plan does not have."""
+
 STRATEGY_FIELDS = [
     (name, field)
     for name, found in STRATEGIES.items()
     for field in found.Settings.model_fields
-    if (name, field) not in REFUSED
+    if (name, field) not in REFUSED and field not in OF_LOSSES
 ]
 
 
@@ -113,6 +118,14 @@ def test_each_setting_of_orders_changes_the_plan(context: RunContext) -> None:
         assert cases.keys() == owner.model_fields.keys()
         for name, pair in cases.items():
             one, other = (plan_keys(four, "incremental", {"orders": orders}) for orders in pair)
+            assert one != other, name
+
+
+def test_each_setting_of_consolidation_changes_the_plan(context: RunContext) -> None:
+    for owner, cases in CONSOLIDATION.items():
+        assert cases.keys() == owner.model_fields.keys()
+        for name, pair in cases.items():
+            one, other = (plan_keys(context, "incremental", {"ewc": ewc}) for ewc in pair)
             assert one != other, name
 
 

@@ -10,7 +10,9 @@ from keyed_work import BASE, KINDS, keys_of
 
 VERSIONS: dict[str, str] = {
     "TOKENIZER_VERSION": "tokenizer",
-    "PACKING_VERSION": "packing train training_losses generate extract prompts copies membership blind baselines",
+    "PACKING_VERSION": "packing train training_losses generate extract prompts copies membership blind baselines"
+    " fisher",
+    "FISHER_VERSION": "fisher",
     "INITIAL_VERSION": "initial",
     "TRAIN_VERSION": "train snapshot",
     "AGGREGATE_VERSION": "aggregate",
@@ -21,7 +23,10 @@ VERSIONS: dict[str, str] = {
     "EXTRACTION_VERSION": "extract",
     "PROMPT_FACTS_VERSION": "prompts",
     "ATTRIBUTION_VERSION": "match",
-    "MATCHING_VERSION": "match prompts clones held_out_copies copies emissions",
+    "OUTPUT_FILTER_VERSION": "",  # of the answers, where there is a filter; see test_recipes.py of memorization
+    "FILTER_BLOCKS_VERSION": "filter_blocks",
+    "MATCHING_VERSION": "match prompts clones held_out_copies copies emissions renamed_chance",
+    "RENAMED_VERSION": "renamed renamed_chance",
     "OVERLAP_VERSION": "copies emissions",
     "STUDY_COUNTS_VERSION": "study_counts",
     "CANARIES_VERSION": "exposure",
@@ -35,6 +40,8 @@ VERSIONS: dict[str, str] = {
     "EXECUTION_VERSION": "execute",
     "LINTING_VERSION": "lint",
     "LICENCES_VERSION": "licences",
+    "SEQUENCE_CANARIES_VERSION": "privacy_audit",
+    "PRIVACY_AUDIT_VERSION": "privacy_audit",
 }
 
 
@@ -61,7 +68,8 @@ LIBRARIES = {
     "tokenizers": "tokenizer packing generate prompts copies blind baselines",
     "scipy": "exposure blind",
     "scikit-learn": "blind",
-    "python": "generate prompts copies execute",
+    "python": "generate prompts copies execute renamed renamed_chance",
+    "pygments": "renamed renamed_chance",
     "ruff": "lint",
     "torch": "",
     "transformers": "",

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 from measured_models import MeasuredModels
 
+from raysim.corpus.line_digests import digest_lines, digest_windows
 from raysim.corpus.lines import significant_lines
 from raysim.inference.prompts import open_line
-from raysim.matching.line_index import LineIndex, build_index, digest_lines, digest_windows
+from raysim.matching.line_index import LineIndex, build_index
 from raysim.matching.overlap import Written, written_windows
 from raysim.measures.memorization.client_functions import prompts_at
 from raysim.measures.memorization.emissions import Emissions, emissions_at, seen_at, written_at

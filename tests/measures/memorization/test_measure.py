@@ -81,3 +81,16 @@ def test_the_longest_prompt_that_there_may_be(
 
 def test_a_continuation_as_long_as_the_context_leaves_no_prompt(context: EvalContext) -> None:
     assert measure(prompts={"function": 1}, new_tokens=64).generation_load(context) is None
+
+
+def test_prose_has_no_functions_to_ask_for() -> None:
+    prose = MeasureScope(TrainerSettings(), None, PlantSettings(), domain="text")
+    prefixes = {"held_out_prompts": "prefix", "stop": []}
+    measure(prompts={"prefix": 1, "held_out": 1, "neutral": 1}, **prefixes).check(prose)
+    for asked in ({"function": 1}, {"planted": 1, "prefix": 1}):
+        with pytest.raises(ValueError, match="has no functions; ask for prefix alone"):
+            measure(prompts=asked, **prefixes).check(prose)
+    with pytest.raises(ValueError, match="held_out_prompts: prefix"):
+        measure(prompts={"held_out": 1}).check(prose)
+    with pytest.raises(ValueError, match=r"memorization\.renamed: prose .* has no names"):
+        measure(prompts={"prefix": 1}, renamed={}, **prefixes).check(prose)

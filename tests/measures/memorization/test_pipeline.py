@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from measured_models import MeasuredModels
 
-from raysim.measures.memorization.pipeline import PROBE_TABLES, MemorizationMeasure
+from raysim.measures.memorization.pipeline import PROBE_TABLES, MemorizationMeasure, leaked_lines
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
 
 SHARED = {f"{i}.py": "".join(f"same_{i}_{j} = {j}\n" for j in range(30)) for i in range(3)}
@@ -87,3 +87,29 @@ def test_answers_are_matched_where_their_prompts_are(models: MeasuredModels) -> 
         assert (found["sender"], found["receiver"], found["kind"]) == (name, "server", "match")
     (prompts, *_) = [entry for entry in entries if entry.recipe["kind"] == "prompts"]
     assert [row["kind"] for row in prompts.info["crossings"]] == ["prompt facts", "line hashes"]
+
+
+def test_observers_receive_whose_lines_a_model_writes_once(models: MeasuredModels) -> None:
+    """As the tables have it: of each organization, in answers to its own prompts."""
+    (tables, _) = measured(models, times=2)
+    samples = rows(tables["samples"])
+    of = {row["prompt"]: row["organization"] for row in rows(tables["prompts"])}
+    found = {one.organization: one.values for one in models.observer.scores}
+    for name in ("alpha", "beta"):
+        own = [row for row in samples if of[row["prompt"]] == name == row["owner"]]
+        assert found[name] == {
+            f"{kind}_lines": sum(r[kind] for r in own) / 2 for kind in ("exclusive", "covered", "shared")
+        }
+    assert len(models.observer.scores) == 2
+
+
+def test_held_out_prompts_and_lines_of_others_do_not_count() -> None:
+    samples = pa.Table.from_pylist(
+        [
+            {"prompt": prompt, "owner": owner, "exclusive": n, "covered": n + 1, "shared": 0}
+            for prompt, owner, n in [("p", "a", 1), ("p", "a", 2), ("p", "b", 50), ("q", "a", 0), ("h", "a", 90)]
+        ]
+    )
+    kinds = {"p": "prefix", "q": "function", "h": "held_out"}
+    assert leaked_lines(samples, "a", kinds) == {"exclusive_lines": 1.5, "covered_lines": 3.0, "shared_lines": 0.0}
+    assert leaked_lines(samples, "c", kinds) == {}

@@ -1,19 +1,26 @@
 import ast
+import json
+from collections import Counter
 from collections.abc import Sequence
 from textwrap import indent
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from code_in_languages import CODE
 
 from raysim.core.errors import InputError
+from raysim.core.keys import seed_of
 from raysim.corpus.corpus import Corpus, Packed
 from raysim.corpus.files import SourceFile
+from raysim.corpus.packing import is_trained_on
+from raysim.corpus.packing import pack as pack_files
 from raysim.corpus.planted_functions import PlantSettings, plant_functions
+from raysim.corpus.tokenizer import CodeTokenizer, train_tokenizer
 from raysim.inference.prompts import prompt_id
+from raysim.measures.memorization.functions import functions_with_docstrings
 from raysim.measures.memorization.prompts import (
     extract_prompts,
-    functions_with_docstrings,
     mark_eligible,
     prompt_counts,
 )
@@ -24,9 +31,13 @@ class Bytes:
     """A token a byte; 0 is BOS."""
 
     bos_id = 0
+    is_bytewise = True
 
     def encode(self, text: str) -> list[int]:
         return [byte + 1 for byte in text.encode()]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(token - 1 for token in ids if token).decode(errors="replace")
@@ -55,62 +66,6 @@ def extract(
     )
     corpus = Corpus("org", tuple(train), tuple(valid or []))
     return extract_prompts(corpus, pack(train, length), Bytes(), settings, seed)
-
-
-SOURCE = '''import os
-
-
-class A:
-    @property
-    async def outer(self, a: int = 1) -> "int":
-        """One.
-
-        Two."""
-        def inner():
-            "three"
-            return 3
-
-        return inner()
-
-    def bare(self):
-        return 1
-
-
-def last():
-    r"""Raw \\d."""
-    return 2'''
-
-
-def test_functions_are_exact_source() -> None:
-    found = functions_with_docstrings(SOURCE)
-    assert [(f.prompt, f.truth) for f in found] == [
-        (
-            '    async def outer(self, a: int = 1) -> "int":\n        """One.\n\n        Two."""\n',
-            '        def inner():\n            "three"\n            return 3\n\n        return inner()\n',
-        ),
-        ('        def inner():\n            "three"\n', "            return 3\n"),
-        ('def last():\n    r"""Raw \\d."""\n', "    return 2"),
-    ]
-
-
-@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
-def test_line_ends_and_form_feeds_do_not_shift_functions(end: str) -> None:
-    text = end.join(["x = 'a\x0c\x1c\u2028b'", "\x0c", "def f():", "    'doc'", "    return 1", "", "y = 2"])
-    (function,) = functions_with_docstrings(text)
-    assert function.prompt == f"def f():{end}    'doc'{end}"
-    assert function.truth == f"    return 1{end}"
-    assert text[: function.end].endswith(function.truth)
-
-
-def test_file_that_ends_with_a_docstring_gets_a_line_end() -> None:
-    (function,) = functions_with_docstrings("def f():\n    'doc'")
-    assert (function.prompt, function.truth) == ("def f():\n    'doc'\n", "")
-
-
-@pytest.mark.parametrize("text", ["def f(:", "a\x00b", "(" * 500])
-def test_what_is_no_python_is_said_to_be_none(text: str) -> None:
-    with pytest.raises(ValueError, match="not Python"):
-        functions_with_docstrings(text)
 
 
 def test_prefix_is_the_start_of_a_sequence_and_truth_the_rest() -> None:
@@ -160,6 +115,26 @@ def test_function_prompts_begin_with_bos_and_know_whether_they_were_trained_on()
     assert one["truth"] == "    b1 = a\n    c = b1\n    return c\n"
     assert (one["lines_to_come"], one["trained_on"], one["eligible"]) == (3, True, True)
     assert (two["lines_to_come"], two["trained_on"], two["eligible"]) == (3, False, False)  # in the dropped tail
+
+
+def test_functions_of_every_language_are_asked_for() -> None:
+    """By the ending of its file, in one corpus."""
+    files = [source(code.path, code.text) for code in CODE.values()] + [source("a.py", functions(1))]
+    table = extract(files, length=400, prompts={"function": 99}, min_lines=3)
+    asked = Counter(table["file"].to_pylist())
+    assert asked == {**{code.path: len(code.functions) for code in CODE.values()}, "a.py": 1}
+    text_of = {file.path: file.text for file in files}
+    for row in table.to_pylist():
+        assert row["tokens"] == [0, *Bytes().encode(row["text"])]
+        assert row["text"] + row["truth"] in text_of[row["file"]]
+    assert prompt_counts(table)["function"].get("unparsable_file") is None
+
+
+def test_held_out_functions_of_another_language_are_no_copies() -> None:
+    go = CODE["go"]
+    other = go.text.replace("Sum", "Add").replace("total", "whole").replace("at zero", "never")
+    held_out = extract([source("a.go", go.text)], [source("b.go", other)], 400, prompts={"held_out": 9})
+    assert [row["text"].split("\n")[0] for row in held_out.to_pylist()] == ["// Add adds numbers up."]
 
 
 def test_a_function_behind_what_is_truncated_was_not_trained_on() -> None:
@@ -297,3 +272,97 @@ def test_kinds_that_nobody_asks_for_are_in_no_recipe() -> None:
     without = MemorizationSettings(prompts=PromptCounts(function=1))
     assert without.prompt_recipe()["counts"] == {"function": 1, "prefix": 0, "held_out": 0}
     assert MemorizationSettings(prompts=PromptCounts(planted=2)).owned_prompts == 2
+
+
+def composed(tokenizer: CodeTokenizer) -> CodeTokenizer:
+    """The same, behind a step for which two ways to write a letter are one."""
+    return CodeTokenizer(json.dumps({**json.loads(tokenizer.json), "normalizer": {"type": "NFC"}}), tokenizer.bos_id)
+
+
+def all_tokenized(
+    corpus: Corpus, packed: Packed, tokenizer: CodeTokenizer, settings: MemorizationSettings
+) -> tuple[list[tuple[str, list[int], bool]], int, int]:
+    """What is drawn where every function, and every file up to it, is tokenized before; how many there were to draw
+    from, and how many were too long."""
+    found: dict[str, tuple[str, list[int], bool]] = {}
+    too_long = 0
+    for file in corpus.train:
+        for function in functions_with_docstrings(file.text):
+            tokens = [tokenizer.bos_id, *tokenizer.encode(function.prompt)]
+            if len(tokens) > settings.function_tokens:
+                too_long += 1
+                continue
+            num_tokens = len(tokenizer.encode(file.text[: function.place[2]]))
+            name = prompt_id("function", tokens)
+            found.setdefault(name, (name, tokens, is_trained_on(corpus, packed, file.path, num_tokens)))
+    seed = seed_of(1, corpus.train_fingerprint, "function")
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(found))
+    rows = list(found.values())
+    return sorted(rows[i] for i in order[: settings.prompts.function]), len(rows), too_long
+
+
+@pytest.mark.parametrize("truncated_at", [None, 60])
+@pytest.mark.parametrize("bytewise", [True, False])
+def test_prompts_are_those_that_would_be_drawn_if_all_were_tokenized(bytewise: bool, truncated_at: int | None) -> None:
+    learnt = train_tokenizer([FUNCTION, "é = '漢'\n"], 300)
+    tokenizer = learnt if bytewise else composed(learnt)
+    assert tokenizer.is_bytewise == bytewise
+    docs = ["e", "é", "e\u0301", "漢", "é" * 40, "é" * 5, "x " * 35, "\t", "ﷺ"]
+    numbers = np.random.default_rng(1).integers(300, size=(30, 6)).tolist()
+    files = tuple(
+        source(f"{number:02}.py", "".join(f'def f{i}(a):\n    """{docs[i % 9]}"""\n    return a + {i}\n' for i in some))
+        for number, some in enumerate(numbers)
+    )
+    corpus = Corpus("org", files, (), truncated_at=truncated_at)
+    packed = pack_files(files, tokenizer, 1500, seed=1, truncated_at=truncated_at)
+    settings = MemorizationSettings(
+        prompts=PromptCounts(function=60), function_tokens=40, new_tokens=4, min_lines=2, prefix_tokens=10
+    )
+    table = extract_prompts(corpus, packed, tokenizer, settings, 1)
+    expected, available, too_long = all_tokenized(corpus, packed, tokenizer, settings)
+    rows = table.to_pylist()
+    assert [(row["prompt"], row["tokens"], row["trained_on"]) for row in rows] == expected
+    counts = prompt_counts(table)["function"]
+    assert (counts["available"], counts["too_long"]) == (available, too_long)
+    assert min(counts["too_long"], counts["duplicate"], available - 60) > 0
+    assert {row["trained_on"] for row in rows} == {True, False}
+
+
+BEGINNINGS = {"prompts": {"held_out": 99}, "held_out_prompts": "prefix", "stop": []}
+
+
+def test_held_out_prefixes_are_the_beginnings_of_validation_files() -> None:
+    text = "".join(f"line {i:03}\n" for i in range(9))
+    table = extract(
+        [source("t.md", "other\n" * 9)], [source("v.md", text), source("short.md", "123456789")], **BEGINNINGS
+    )
+    (row,) = table.to_pylist()
+    assert row["tokens"] == [0, *Bytes().encode("line 000\n")]
+    assert row["prompt"] == prompt_id("held_out", row["tokens"])
+    # As far as a sequence of 40 tokens would go that begins with the file.
+    assert row["text"] + row["truth"] == text[:39]
+    assert (row["file"], row["kind"], row["lines_to_come"], row["eligible"]) == ("v.md", "held_out", 4, False)
+    assert prompt_counts(table)["held_out"] == {
+        "asked": 99, "available": 1, "taken": 1, "duplicate": 0, "too_short": 1
+    }  # fmt: skip
+
+
+def test_a_beginning_with_three_lines_of_training_is_no_held_out_prefix() -> None:
+    lines = [f"line {i:03}\n" for i in range(9)]
+    for copied, kept in ((2, 1), (3, 0)):
+        train = source("t.md", "x\n" + "".join(lines[1 : 1 + copied]) + "y\n" * 30)
+        table = extract([train], [source("v.md", "".join(lines))], **BEGINNINGS)
+        assert len(table) == kept
+        assert prompt_counts(table)["held_out"].get("copied_in_training", 0) == 1 - kept
+
+
+def test_held_out_prefixes_name_their_prompts_otherwise_and_have_no_stop_strings() -> None:
+    functions = MemorizationSettings.model_validate({"prompts": {"held_out": 1}, "stop": []})
+    prefixes = MemorizationSettings.model_validate({**BEGINNINGS, "prompts": {"held_out": 1}})
+    assert prefixes.prompt_recipe() == {**functions.prompt_recipe(), "held_out": "prefix"}
+    assert (functions.longest_prefix, functions.asks_functions) == (0, True)
+    assert (prefixes.longest_prefix, prefixes.asks_functions) == (64, False)
+    with pytest.raises(ValueError, match=r"write stop: \[\]"):
+        MemorizationSettings.model_validate({**BEGINNINGS, "stop": ["\ndef"]})
+    with pytest.raises(InputError, match="prefix_tokens: 40 leaves nothing"):
+        extract([source("t.md", "x\n" * 99)], [source("v.md", "y\n" * 99)], **BEGINNINGS, prefix_tokens=40)

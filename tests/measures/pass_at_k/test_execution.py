@@ -78,7 +78,7 @@ def test_outcomes_are_those_of_human_evals_own_executor(problems: tuple[Problem,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.stress), 2])
 def test_ray_gives_the_same_rows(problems: tuple[Problem, ...], workers: int, ray_session: None) -> None:
     some = problems[:12]
     completions = [p.canonical if i % 3 else "    return None\n" for i, p in enumerate(some)]

@@ -2,7 +2,6 @@
 
 import pytest
 
-from raysim.core.errors import InputError
 from raysim.measures.pass_at_k.linting import linting_recipe, patterns
 
 SHELL = "import subprocess\n\n\ndef f(x):\n    subprocess.run(x, shell=True)\n    subprocess.run(x, shell=True)\n"
@@ -34,19 +33,8 @@ def test_nothing_to_find() -> None:
     assert found({}) == {} == found({"x = 1\n": 1, "y = '\ud800'\n": 1})
 
 
-def test_without_the_linter(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> str:
-        from importlib.metadata import PackageNotFoundError
-
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr("raysim.measures.pass_at_k.linting.versions_of", missing)
-    with pytest.raises(InputError, match=r"pip install 'raysim\[effectiveness\]'"):
-        linting_recipe("x")
-
-
 def test_linter_and_solutions_are_in_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     one = linting_recipe("x")
     assert linting_recipe("y") != one
-    monkeypatch.setattr("raysim.measures.pass_at_k.linting.versions_of", lambda name: "99")
+    monkeypatch.setattr("raysim.scan.linting.versions_of", lambda name: "99")
     assert linting_recipe("x") != one

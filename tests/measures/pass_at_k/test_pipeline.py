@@ -10,7 +10,7 @@ from sandboxed import needs_isolation
 from raysim.measures.pass_at_k.pipeline import PassAtKMeasure, licences_at
 from raysim.measures.pass_at_k.problems import Problem
 from raysim.measures.pass_at_k.settings import PassAtKSettings
-from raysim.organizations.organization import DataPolicy
+from raysim.organizations.data_policy import DataPolicy
 from raysim.store.transfers import SERVER
 
 TEXTS = {

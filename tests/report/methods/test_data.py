@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 from described import text_of, unchanged, with_experiment
+
+from raysim.tables.io import schema
 
 
 def test_what_the_study_does_is_said(tmp_path: Path) -> None:
@@ -53,3 +56,48 @@ def test_how_parts_were_dealt(tmp_path: Path) -> None:
     for name, (partition, how) in ways.items():
         dealt = f"{name} (Python's standard library; part {partition['part']} of its files, dealt {how}; training split"
         assert dealt in text
+
+
+def test_what_was_agreed_to_and_what_was_taken_out(tmp_path: Path) -> None:
+    agreed = {"source": "stdlib", "agreement": {"train_on": ["MIT", "Apache-2.0"]}}
+    organizations = {"meta": agreed, "microsoft": {"source": "stdlib"}, "google": agreed}
+    results = with_experiment(tmp_path / "run", lambda e: e.update(organizations=organizations))
+    rows = [
+        {"organization": name, "category": "personal", "kind": "IBAN", "action": action, "files": 1, "occurrences": n}
+        for name, action, n in (("meta", "redact", 2), ("google", "redact", 1_000), ("microsoft", "report", 3))
+    ]
+    assert "Secrets" not in text_of(results)
+    results.run._tables["redactions"] = pa.Table.from_pylist(rows, schema("redactions"))
+    text = text_of(results)
+    assert (
+        "Only files under these licences were used: MIT and Apache-2.0 of meta; MIT and Apache-2.0 of google." in text
+    )
+    assert "Secrets and personal data were replaced by placeholders: IBAN: 1,002." in text
+    assert "Secrets and personal data were counted and left as they are: IBAN: 3." in text
+
+
+def test_what_prose_was_made_of_is_said(tmp_path: Path) -> None:
+    prose = {"domain": "text", "min_sentences": 4}
+    text = text_of(with_experiment(tmp_path / "run", lambda e: e["preparation"].update(prose)))
+    assert "each sentence of 5 words or more that ends in a terminal mark" in text
+    assert "files of fewer than 4 sentences" in text
+    assert "Generated sentences in runs of at least 6 sentences that equal" in text
+    assert "equals signs" not in text
+    code = text_of(with_experiment(tmp_path / "code", unchanged))
+    assert "sentences" not in code.replace("min_sentences", "")
+
+
+def test_what_was_obfuscated(tmp_path: Path) -> None:
+    results = with_experiment(tmp_path / "run", lambda e: e["preparation"].update(obfuscate={"copies": 3}))
+    assert "obfuscated" not in text_of(results)
+    rows = [
+        {"organization": name, "transformation": what, "outcome": outcome, "files": 700, "changes": 9}
+        for name, what, outcome in (
+            ("meta", "rename", "changed"), ("google", "rename", "changed"), ("google", "reformat", "not parsed"),
+        )
+    ]  # fmt: skip
+    results.run._tables["obfuscations"] = pa.Table.from_pylist(rows, schema("obfuscations"))
+    assert (
+        "Training files were obfuscated, in up to 3 variants of each (local variables renamed: 1,400); generated lines"
+        " are compared with the originals as well." in text_of(results)
+    )

@@ -53,3 +53,31 @@ def test_few_lines_in_common_say_their_share_alone(results):
 def test_where_nothing_is_left_without_them_that_is_said(results):
     found = of_meta(with_copies(results, files=6, trained=10, others=0))
     assert found["Validation code"].endswith("; none is left without them")
+
+
+def test_what_was_taken_out_is_told_apart_from_what_stayed(results):
+    rows = [
+        {"organization": "meta", "category": "personal", "kind": kind, "action": action, "files": 1, "occurrences": n}
+        for kind, action, n in (
+            ("IBAN", "redact", 2),
+            ("e-mail address", "redact", 1_200),
+            ("phone number", "report", 3),
+        )
+    ]
+    results.run._tables["redactions"] = pa.Table.from_pylist(rows, schema("redactions"))
+    found = of_meta(results)
+    assert found["Taken out"] == "2 of IBAN, 1,200 of e-mail address"
+    assert found["Found and left in"] == "3 of phone number"
+
+
+def test_what_was_written_differently_is_counted(results):
+    assert "Training files written differently" not in of_meta(results)
+    rows = [
+        {"organization": "meta", "transformation": name, "outcome": outcome, "files": n, "changes": 9}
+        for name, outcome, n in (("comments", "changed", 1_200), ("rename", "changed", 2), ("rename", "not parsed", 1))
+    ]
+    results.run._tables["obfuscations"] = pa.Table.from_pylist(rows, schema("obfuscations"))
+    found = of_meta(results)
+    assert found["Training files written differently"] == "comments: 1,200 files, rename: 2 files"
+    results.run._tables["obfuscations"] = pa.Table.from_pylist(rows[2:], schema("obfuscations"))
+    assert of_meta(results)["Training files written differently"] == "none"

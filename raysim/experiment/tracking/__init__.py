@@ -1,0 +1,1 @@
+"""Losses and scores on their way to other programs while a run goes on."""

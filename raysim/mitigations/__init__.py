@@ -1,0 +1,1 @@
+"""What may protect training code, each as a change of an experiment."""
