@@ -7,9 +7,19 @@ from pathlib import Path
 import pytest
 from drive import raysim
 
+from raysim.cli import doctor
+from raysim.sandbox import sandbox
+
+
+@pytest.fixture
+def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DeepSpeed, which takes seconds to try: `test_doctor_knows_the_versions` has it tried."""
+    monkeypatch.setattr(doctor, "deepspeed_facts", lambda _: "not tried")
+
 
 def test_doctor_knows_the_versions() -> None:
     facts = json.loads(raysim("doctor", "--json").stdout)
+    assert facts["deepspeed"].startswith("trains on ")
     import torch
 
     assert (
@@ -17,10 +27,8 @@ def test_doctor_knows_the_versions() -> None:
     )
 
 
+@pytest.mark.usefixtures("untried")
 def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from raysim.cli import doctor
-    from raysim.sandbox import sandbox
-
     assert doctor.examine()["isolation_layers"] == (", ".join(sandbox.in_force()) or "none")
     reasons = dict.fromkeys(("namespaces", "files"), "no such kernel")
     monkeypatch.setattr(sandbox, "protections", lambda: dict.fromkeys(sandbox.LAYERS) | reasons)
@@ -30,9 +38,8 @@ def test_doctor_says_what_contains_generated_programs(monkeypatch: pytest.Monkey
     assert any("measure.pass_at_k will not run here" in problem for problem in facts["problems"])
 
 
+@pytest.mark.usefixtures("untried")
 def test_doctor_says_when_ray_has_no_room_on_its_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from raysim.cli import doctor
-
     found = shutil.disk_usage(tmp_path)
     for free, told in ((0.04, True), (0.06, False)):
         full = found._replace(free=int(found.total * free))

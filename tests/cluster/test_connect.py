@@ -87,7 +87,7 @@ def test_a_cluster_that_asks_for_another_token(ray_session: None, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["disabled", "token"])
+@pytest.mark.parametrize("mode", [pytest.param("disabled", marks=pytest.mark.stress), "token"])
 def test_a_token_is_brought_where_the_cluster_asks_for_one(tmp_path: Path, mode: str) -> None:
     """With one at hand either way: Ray writes it when it starts a cluster of its own."""
     write_token(tmp_path, "0123456789abcdef" * 4)

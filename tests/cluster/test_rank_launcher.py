@@ -38,7 +38,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("trainer", "entries"),
     [
-        pytest.param({}, STAGES, id="torch"),
+        pytest.param({}, STAGES, id="torch", marks=pytest.mark.stress),
         pytest.param(ZERO, ROUNDS, id="deepspeed", marks=pytest.mark.stress),
         pytest.param({}, BOTH, id="torch, all", marks=pytest.mark.stress),
         pytest.param(ZERO, BOTH, id="deepspeed, all", marks=pytest.mark.stress),

@@ -54,7 +54,7 @@ def on_ray(run_study, entries: list[Any], slots: int) -> Any:
         backend.close()
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_ray_equals_inline(run_study, ray_session: None) -> None:
     assert_equal(run_study(InlineBackend(), FEW), on_ray(run_study, FEW, 2))
 

@@ -44,6 +44,14 @@ def check(path: Path, tmp_path: Path, kills: list[Kill]) -> None:
 
 
 @pytest.mark.slow
+def test_a_node_and_the_driver_are_killed(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    """On three nodes; organizations, strategies and workers die on one in `test_faults`."""
+    path = tiny(strategies=[{"incremental": {"orders": [["alpha", "beta"]]}}])
+    train, probe = undisturbed(path, tmp_path / "inline")
+    check(path, tmp_path, [Kill("node", train // 2, TRAINING), Kill("driver", probe // 4, PROBING)])
+
+
+@pytest.mark.stress
 def test_one_kill_of_each_kind(tiny: Callable[..., Path], tmp_path: Path) -> None:
     path = tiny(strategies=[{"incremental": {"orders": [["alpha", "beta"]]}}, {"fedyogi": {"rounds": 2}}])
     train, probe = undisturbed(path, tmp_path / "inline")

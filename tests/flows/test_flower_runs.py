@@ -11,6 +11,7 @@ from drive import hashes, raysim
 from store_runs import computed, run
 
 from raysim.store.store import Store
+from raysim.store.task_log import read_log
 
 FLOWER = "flwr.serverapp.strategy"
 STRATEGIES: list[dict[str, Any]] = [
@@ -82,9 +83,10 @@ def test_a_run_of_flowers_strategies(whole: tuple[Path, Path], tmp_path: Path) -
         assert content["control"] == again[key]["control"]
         assert all(np.array_equal(content[name], again[key][name]) for name in content if name != "control")
 
-    verified = raysim("verify", out)
+    kinds = {row["kind"] for row in read_log(out / "stages.jsonl")}
+    verified = raysim("verify", out, "--sample", 3 * len(kinds))
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert "9 aggregate" in " ".join(verified.stdout.split())
+    assert "aggregate" in verified.stdout
 
 
 @pytest.mark.stress

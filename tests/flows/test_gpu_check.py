@@ -23,7 +23,7 @@ def test_without_a_gpu_it_says_so_and_succeeds() -> None:
     assert ended.stdout == "There is no CUDA device here, so nothing was checked.\n"
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_all_that_it_does_works() -> None:
     ended = check("--device", "cpu", "--batch", "4", "--steps", "12", "--pairs", "1", "--skip-quickstart")
     assert ended.returncode == 0, ended.stdout + ended.stderr

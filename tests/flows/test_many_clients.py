@@ -109,7 +109,7 @@ def test_manifest_and_report_say_so(apart: Path, together: Path) -> None:
     assert ["Organizations shared processes" in page for page in pages] == said
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_shared_actors_on_ray_give_the_same_tables(dozen: Study, apart: Path, ray_session: None) -> None:
     """Two processes for twelve organizations, of which one ends in the middle of a stage."""
     backend = KillingRay()

@@ -18,10 +18,10 @@ MODEL = {
     "num_key_value_heads": 2,
     "tie_word_embeddings": False,
 }
-ROUNDS = {"rounds": 4}
+ROUNDS = {"rounds": 3}
 SETTINGS: dict[str, Any] = {
     "model": {"config": MODEL},
-    "trainer": {"epochs": 20, "sequence_length": 32, "batch_size": 16, "learning_rate": 3e-3},
+    "trainer": {"epochs": 12, "sequence_length": 32, "batch_size": 16, "learning_rate": 3e-3},
     "strategies": [{"fedavg": ROUNDS}, {"dp_sgd": {**ROUNDS, "target_epsilon": 8}}],
     "sequence_canaries": {"count": 200, "organizations": ["alpha"]},
     "measure": {"baselines": None},

@@ -8,12 +8,32 @@ import pytest
 
 from raysim.experiment.estimate.memory import GenerationLoad, Load, Machine, memory_needs, this_machine
 from raysim.measures.memorization.settings import MemorizationSettings, PromptCounts
+from raysim.training import dry_run
 from raysim.training.model_host import ModelSpec
 from raysim.training.models import ModelSettings
 from raysim.training.request import TrainerSettings
 
 SPEC = ModelSpec(ModelSettings(config={"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 64}), 2000, 0, 128)
 MUCH = Machine(1 << 40)
+
+
+@pytest.fixture(autouse=True)
+def steps_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of equal models and settings, whose memory takes a second to work out, is worked out once a session."""
+    monkeypatch.setattr(dry_run, "step_memory", _step_memory)
+
+
+_worked_out = dry_run.step_memory
+
+
+def _step_memory(spec: ModelSpec, settings: TrainerSettings) -> dry_run.StepMemory:
+    known = (repr(spec), repr(settings))
+    if known not in _KNOWN:
+        _KNOWN[known] = _worked_out(spec, settings)
+    return _KNOWN[known]
+
+
+_KNOWN: dict[tuple[str, str], dry_run.StepMemory] = {}
 
 
 def load(spec: ModelSpec = SPEC, slots: int = 2, actors: int = 3, **trainer: Any) -> Load:
@@ -91,8 +111,6 @@ def test_a_model_whose_own_code_fails_is_not_known(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_a_model_cannot_do_is_no_advice_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from raysim.training import dry_run
-
     first = dry_run.step_memory(SPEC, load().trainer)
     need = memory_needs(load(), MUCH)["training"]["at_once_bytes"]
     answers = [first]
