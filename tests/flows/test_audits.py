@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from drive import hashes, raysim
+from store_runs import kinds
 
 from raysim.corpus.canaries import CanarySettings, make_canaries
 from raysim.store.task_log import read_log
@@ -111,8 +112,7 @@ def test_a_second_run_audits_nothing_again(audited: tuple[Path, Path]) -> None:
 
 def test_audits_are_verified(audited: tuple[Path, Path]) -> None:
     _, out = audited
-    kinds = {row["kind"] for row in read_log(out / "stages.jsonl")}
-    ended = raysim("verify", out, "--sample", len(kinds))
+    ended = raysim("verify", out, "--sample", len(kinds(out)))
     assert ended.returncode == 0, ended.stderr
     assert "1 exposure" in ended.stdout
     assert "1 blind" in ended.stdout

@@ -190,7 +190,8 @@ def test_what_ray_logs_holds_no_code(experiment: Path, tmp_path: Path, ray_addre
 
     out = tmp_path / "out"
     few: dict[str, Any] = yaml.safe_load(experiment.read_text())
-    few |= {"strategies": [{"fedavg": {"rounds": 1}}], "canaries": None, "deduplication": None}
+    few |= {"strategies": [{"fedavg": {"rounds": 1}}], "canaries": None}
+    del few["deduplication"]
     few["measure"] = {"memorization": few["measure"]["memorization"]}
     experiment.write_text(yaml.safe_dump(few))
     ended = raysim("run", experiment, "--out", out, "--address", ray_address)

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from drive import hashes, raysim
-from store_runs import computed, run
+from store_runs import computed, kinds, run
 
 from raysim.store.store import Store
-from raysim.store.task_log import read_log
 
 FLOWER = "flwr.serverapp.strategy"
 STRATEGIES: list[dict[str, Any]] = [
@@ -83,8 +82,7 @@ def test_a_run_of_flowers_strategies(whole: tuple[Path, Path], tmp_path: Path) -
         assert content["control"] == again[key]["control"]
         assert all(np.array_equal(content[name], again[key][name]) for name in content if name != "control")
 
-    kinds = {row["kind"] for row in read_log(out / "stages.jsonl")}
-    verified = raysim("verify", out, "--sample", 3 * len(kinds))
+    verified = raysim("verify", out, "--sample", 3 * len(kinds(out)))
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "aggregate" in verified.stdout
 

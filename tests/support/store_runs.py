@@ -43,6 +43,11 @@ def computed(out: Path) -> Counter[str]:
     return Counter(row["kind"] for row in read_log(out / "stages.jsonl") if row["status"] == "computed")
 
 
+def kinds(out: Path) -> set[str]:
+    """Of all work in a run's store, of which `verify --sample` makes one piece each at least, if it is as many."""
+    return {entry.recipe["kind"] for key in Store(out / "store") if (entry := Store(out / "store").peek(key))}
+
+
 def arrays(store: Path) -> set[str]:
     """Keys of entries that have all their arrays."""
     entries = [entry for key in Store(store) if (entry := Store(store).peek(key))]
