@@ -261,7 +261,9 @@ def ray_session() -> Iterator[None]:
     import logging
 
     import ray
+    from drive import share_fork_server
 
+    share_fork_server()
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()

@@ -5,6 +5,7 @@ job finds the CPUs free.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from raysim.cluster.connect import cluster_address, connect
 from raysim.cluster.demand import IN_USE, Demand, withdraw
 from raysim.cluster.draining import draining_nodes, heed_departure, this_node
 from raysim.cluster.failures import meaning_of
+from raysim.cluster.forking import SHARED, ForkServer, can_fork, forked_at
 from raysim.cluster.labels import ANYWHERE, Labels, alive, require_labels, require_node
 from raysim.cluster.rank_launcher import RayRankLauncher, bundle_of, room_for
 from raysim.cluster.untyped_ray import untyped_ray
@@ -43,8 +45,15 @@ class RayBackend:
 
     def __init__(self, address: str | None, num_cpus: int | None, within: "RayBackend | None" = None) -> None:
         place = cluster_address(address)
-        self._ray, self._ours = connect(place, num_cpus)
         self.embedded = place is None
+        shared = os.environ.get(SHARED) or (within and within._fork_server)
+        self._forks = ForkServer() if self.embedded and not shared and can_fork() else None
+        self._fork_server = self._forks.path if self._forks else shared
+        try:
+            self._ray, self._ours = connect(place, num_cpus)
+        except BaseException:
+            self._end_forks()
+            raise
         self._actors: list[Any] = []
         self._in_doubt = False
         self._within = within
@@ -139,6 +148,7 @@ class RayBackend:
         # Spread, since what reserves no CPU would otherwise gather on one node.
         options = {"num_cpus": 0, "scheduling_strategy": "SPREAD", "label_selector": dict(node)}
         options |= IN_USE if self._demand else {}
+        options |= {"runtime_env": forked_at(self._fork_server)} if self._fork_server else {}
         actor = self._ray.remote(**options)(plain_class).remote(*args)
         actor.__ray_call__.remote(_without_pandas)
         if not self.embedded:
@@ -242,6 +252,12 @@ class RayBackend:
             withdraw()
         if self._ours:
             self._ray.shutdown()
+        self._end_forks()
+
+    def _end_forks(self) -> None:
+        if self._forks:
+            self._forks.close()
+            self._forks = None
 
 
 def _put(actor: Any, method: str, *args: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from raysim.cluster.forking import SHARED, ForkServer
 from raysim.tables.io import TABLES, read_table, table_hash
 
 TIMEOUT_S = 240.0
@@ -43,6 +44,7 @@ class Driver:
     def __init__(self, args: tuple[object, ...], stdout: int, stderr: int, before: str = "") -> None:
         self._answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = {"args": [*map(str, args)], "before": before}
+        share_fork_server()
         request |= {"environment": dict(os.environ), "folder": str(Path.cwd())}
         with theirs:
             descriptors = [theirs.fileno(), stdout, stderr]
@@ -98,6 +100,14 @@ class Driver:
     def kill(self) -> None:
         """Ends the process as nothing can prevent."""
         self.send_signal(signal.SIGKILL)
+
+
+@cache
+def share_fork_server() -> ForkServer:
+    """Has all runs of this process, and of those that it starts, fork their actors from one process."""
+    server = ForkServer()
+    os.environ[SHARED] = str(server.path)
+    return server
 
 
 @cache
