@@ -22,7 +22,7 @@ _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")
 """Where there is one, a library may have asked for GPUs when it was imported, and cannot in a fork of its process."""
 
 
-class ForkServer:
+class ActorForkServer:
     """A process that forks others; it ends when it is closed, or with this one.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from raysim.cluster import forking
-from raysim.cluster.forking import SHARED, ForkServer, can_fork, forked_at
+from raysim.cluster.forking import SHARED, ActorForkServer, can_fork, forked_at
 from raysim.cluster.ray_backend import RayBackend
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="nothing is forked here")
@@ -93,13 +93,13 @@ def _until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[ForkServer]:
-    server = ForkServer()
+def server() -> Iterator[ActorForkServer]:
+    server = ActorForkServer()
     yield server
     server.close()
 
 
-def _command(server: ForkServer, script: Path) -> str:
+def _command(server: ActorForkServer, script: Path) -> str:
     return f"{forked_at(server.path)['py_executable']} {script}"
 
 
@@ -107,7 +107,7 @@ def test_a_server_ends_with_its_owner_and_what_it_forked_goes_on(tmp_path: Path)
     script, said = tmp_path / "script.py", tmp_path / "said"
     script.write_text(f"import os, time, pathlib\npathlib.Path({str(said)!r}).write_text('x')\ntime.sleep(60)")
     owner = (
-        "import subprocess, sys, time, shlex\nfrom raysim.cluster.forking import *\nserver = ForkServer()\n"
+        "import subprocess, sys, time, shlex\nfrom raysim.cluster.forking import *\nserver = ActorForkServer()\n"
         "client = subprocess.Popen([*shlex.split(forked_at(server.path)['py_executable']), sys.argv[1]])\n"
         "print(client.pid, flush=True)\ntime.sleep(100)"
     )
@@ -135,5 +135,5 @@ def test_no_process_of_a_machine_with_gpus_is_forked(monkeypatch: pytest.MonkeyP
     assert not can_fork()
 
 
-def test_a_socket_is_the_users_alone(server: ForkServer) -> None:
+def test_a_socket_is_the_users_alone(server: ActorForkServer) -> None:
     assert server.path.parent.stat().st_mode & 0o777 == 0o700

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from raysim.cluster.forking import SHARED, ForkServer
+from raysim.cluster.forking import SHARED, ActorForkServer
 from raysim.tables.io import TABLES, read_table, table_hash
 
 TIMEOUT_S = 240.0
@@ -103,9 +103,9 @@ class Driver:
 
 
 @cache
-def share_fork_server() -> ForkServer:
+def share_fork_server() -> ActorForkServer:
     """Has all runs of this process, and of those that it starts, fork their actors from one process."""
-    server = ForkServer()
+    server = ActorForkServer()
     os.environ[SHARED] = str(server.path)
     return server
 
