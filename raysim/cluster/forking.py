@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from raysim.cluster.fork_server import THREADS
@@ -30,31 +31,57 @@ class ActorForkServer:
     """
 
     def __init__(self) -> None:
+        """Starts it; whoever asks meanwhile waits.
+
+        Raises:
+            OSError: there is no place for a socket, or no process to be had.
+        """
         self._folder = tempfile.TemporaryDirectory(prefix="raysim-forks-")
         self.path = Path(self._folder.name) / "socket"
-        owner, self._ours = os.pipe()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, ExitStack() as undo:
             listener.bind(str(self.path))
             listener.listen(128)
-            subprocess.Popen(  # noqa: S603 - our arguments
-                [sys.executable, str(_HERE / "fork_server.py"), str(listener.fileno()), str(owner)],
-                env=THREADS | os.environ,
-                pass_fds=[listener.fileno(), owner],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C at the terminal is not meant for it
-            )
-        os.close(owner)
+            theirs, self._ours = os.pipe()
+            undo.callback(os.close, self._ours)
+            with open(theirs) as owner:
+                self._process = subprocess.Popen(  # noqa: S603 - our arguments
+                    [sys.executable, str(_HERE / "fork_server.py"), str(listener.fileno()), str(theirs)],
+                    env=THREADS | os.environ,
+                    pass_fds=[listener.fileno(), owner.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # a Ctrl-C at the terminal is not meant for it
+                )
+            undo.pop_all()
 
     def close(self) -> None:
+        """Ends it; what it has forked goes on."""
         os.close(self._ours)
+        self._process.kill()  # it may still import
+        self._process.wait()
         self._folder.cleanup()
 
 
+def fork_server() -> ActorForkServer | None:
+    """A server of our own; None: processes cannot be forked here, and Ray starts them itself."""
+    if not can_fork():
+        return None
+    try:
+        return ActorForkServer()
+    except (OSError, ValueError):  # the machine has no room, or its folder for such files has too long a name
+        return None
+
+
 def can_fork() -> bool:
-    """Whether processes of this machine that train can be forked: under Linux, without GPUs."""
-    return sys.platform == "linux" and not any(Path(device).exists() for device in _GPU_DEVICES)
+    """Whether processes of this machine that train can be forked: under Linux from 5.3 on, without GPUs."""
+    if sys.platform != "linux" or any(Path(device).exists() for device in _GPU_DEVICES):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:  # an older kernel, or one that forbids it
+        return False
+    return True
 
 
 def forked_at(path: Path | str) -> dict[str, str]:

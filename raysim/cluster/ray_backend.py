@@ -17,7 +17,7 @@ from raysim.cluster.connect import cluster_address, connect
 from raysim.cluster.demand import IN_USE, Demand, withdraw
 from raysim.cluster.draining import draining_nodes, heed_departure, this_node
 from raysim.cluster.failures import meaning_of
-from raysim.cluster.forking import SHARED, ActorForkServer, can_fork, forked_at
+from raysim.cluster.forking import SHARED, fork_server, forked_at
 from raysim.cluster.labels import ANYWHERE, Labels, alive, require_labels, require_node
 from raysim.cluster.rank_launcher import RayRankLauncher, bundle_of, room_for
 from raysim.cluster.untyped_ray import untyped_ray
@@ -47,7 +47,7 @@ class RayBackend:
         place = cluster_address(address)
         self.embedded = place is None
         shared = os.environ.get(SHARED) or (within and within._fork_server)
-        self._forks = ActorForkServer() if self.embedded and not shared and can_fork() else None
+        self._forks = fork_server() if self.embedded and not shared else None
         self._fork_server = self._forks.path if self._forks else shared
         try:
             self._ray, self._ours = connect(place, num_cpus)

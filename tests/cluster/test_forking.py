@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from raysim.cluster import forking
-from raysim.cluster.forking import SHARED, ActorForkServer, can_fork, forked_at
+from raysim.cluster.forking import SHARED, ActorForkServer, can_fork, fork_server, forked_at
 from raysim.cluster.ray_backend import RayBackend
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="nothing is forked here")
@@ -99,10 +100,6 @@ def server() -> Iterator[ActorForkServer]:
     server.close()
 
 
-def _command(server: ActorForkServer, script: Path) -> str:
-    return f"{forked_at(server.path)['py_executable']} {script}"
-
-
 def test_a_server_ends_with_its_owner_and_what_it_forked_goes_on(tmp_path: Path) -> None:
     script, said = tmp_path / "script.py", tmp_path / "said"
     script.write_text(f"import os, time, pathlib\npathlib.Path({str(said)!r}).write_text('x')\ntime.sleep(60)")
@@ -133,6 +130,15 @@ def test_no_process_of_a_machine_with_gpus_is_forked(monkeypatch: pytest.MonkeyP
     (tmp_path / "gpu").touch()
     monkeypatch.setattr(forking, "_GPU_DEVICES", (str(tmp_path / "gpu"),))
     assert not can_fork()
+
+
+def test_where_no_socket_can_be_there_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    (tmp_path / ("a" * 100)).mkdir()
+    for folder in (tmp_path / ("a" * 100), tmp_path / "nowhere"):
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        assert fork_server() is None
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_socket_is_the_users_alone(server: ActorForkServer) -> None:
