@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from raysim.cluster import forking
-from raysim.cluster.forking import SHARED, ActorForkServer, can_fork, fork_server, forked_at
+from raysim.cluster.forking import SHARED, ActorForkServer, can_fork, fork_server
 from raysim.cluster.ray_backend import RayBackend
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="nothing is forked here")
