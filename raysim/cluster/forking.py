@@ -28,6 +28,7 @@ class ActorForkServer:
 
     Attributes:
         path: of its socket, in a folder that is the user's alone.
+        pid: of the process.
     """
 
     def __init__(self) -> None:
@@ -54,6 +55,7 @@ class ActorForkServer:
                     start_new_session=True,  # a Ctrl-C at the terminal is not meant for it
                 )
             undo.pop_all()
+        self.pid = self._process.pid
 
     def close(self) -> None:
         """Ends it; what it has forked goes on."""

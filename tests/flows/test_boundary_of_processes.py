@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from drive import Driver, started
+from drive import Driver, share_fork_server, started
 from marks import Marks
 from node_memory import object_store, private_memory, title, with_children
 from rays import nodes_here
@@ -157,7 +157,7 @@ def look(node: Node, driver: int, out: Path) -> Seen:
     files = [path for path in node.spilled.rglob("*") if path.is_file()]
     below = [place for one in marks.values() for place in one.below(node.spilled)]
     processes = list[tuple[str, Found]]()
-    for one in with_children(driver, *node.pids):
+    for one in with_children(driver, share_fork_server().pid, *node.pids):
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):  # an idle worker that Ray has ended
             name = "driver" if one.pid == driver else title(one)
             processes.append((name, found(private_memory(one.pid))))

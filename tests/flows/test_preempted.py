@@ -13,6 +13,7 @@ import yaml
 from drive import hashes, raysim, started
 from rays import foreign_ray, joined_node
 
+from raysim.cluster.forking import SHARED
 from raysim.store.task_log import read_log
 
 EPOCHS = 10
@@ -41,6 +42,12 @@ def work_under_way(out: Path) -> list[dict[str, Any]]:
 def said(log: Path) -> str:
     """What a command said, without the ends of its lines."""
     return " ".join(log.read_text().split())
+
+
+@pytest.fixture(autouse=True)
+def no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Organizations are looked for below their nodes."""
+    monkeypatch.setenv(SHARED, "")
 
 
 def has_actors(node: Any) -> bool:

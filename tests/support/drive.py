@@ -106,7 +106,7 @@ class Driver:
 def share_fork_server() -> ActorForkServer:
     """Has all runs of this process, and of those that it starts, fork their actors from one process."""
     server = ActorForkServer()
-    os.environ[SHARED] = str(server.path)
+    os.environ.setdefault(SHARED, str(server.path))
     return server
 
 
