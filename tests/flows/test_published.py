@@ -4,9 +4,11 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from drive import raysim
 from rebuilt import rebuilt, verdicts
@@ -18,7 +20,9 @@ from raysim.report.bundle import SUMS, write_bundle
 from raysim.report.run_page import write_run_page
 from raysim.tables.io import read_table, table_hash, write_table
 
-FINDINGS = Path(__file__).parents[2] / "experiments" / "findings"
+ROOT = Path(__file__).parents[2]
+
+FINDINGS = ROOT / "experiments" / "findings"
 """Where the five-seed run is shipped, as a bundle."""
 
 
@@ -91,3 +95,27 @@ def test_a_real_run_is_bundled_and_rebuilt(finished_small: tuple[Path, Path], tm
     assert told.model_copy(update={"organizations": {}, "references": []}) == known.model_copy(
         update={"organizations": {}, "references": []}
     )
+
+
+def test_the_documented_front_is_the_shipped_one() -> None:
+    """Each row of the page is one that the comparison of mitigations left, and each row that differs is on the page."""
+    front = pq.read_table(ROOT / "experiments" / "mitigations" / "front.parquet").to_pylist()
+    shown = {_as_written(row) for row in front if row["changed"] or row["mitigation"] == "none"}
+    page = (ROOT / "docs" / "mitigations.md").read_text().split("## Measured")[1].split("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    strategy, written = "", set[tuple[str, ...]]()
+    for first, *rest in cells[2:]:
+        strategy = first or strategy
+        written.add((strategy, *rest))
+    assert written == shown
+    asked = load_experiment(ROOT / "experiments" / "mitigations.yaml", []).experiment.mitigations
+    assert len(asked) == len({row["mitigation"] for row in front}) - 1 >= 10
+
+
+def _as_written(row: dict[str, Any]) -> tuple[str, ...]:
+    more = ""
+    if row["bits_more"] is not None:
+        low, high = row["bits_low"], row["bits_high"]
+        more = "0" if low is None else f"{row['bits_more']:+.3f} ({low:.3f} to {high:.3f})".replace("-", "−")
+    numbers = (f"{row['bits_per_byte']:.3f}", more, f"{row['exclusive']:.2f}", f"{row['renamed']:.3f}")
+    return (row["strategy"], row["mitigation"], *numbers, row["dominated_by"])
