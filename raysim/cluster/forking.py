@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,12 +27,15 @@ _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")
 class ActorForkServer:
     """A process that forks others; it ends when it is closed, or with this one.
 
+    Args:
+        environment: what libraries read when they are loaded; a process that has another is not forked.
+
     Attributes:
         path: of its socket, in a folder that is the user's alone.
         pid: of the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         """Starts it; whoever asks meanwhile waits.
 
         Raises:
@@ -47,7 +51,7 @@ class ActorForkServer:
             with open(theirs) as owner:
                 self._process = subprocess.Popen(  # noqa: S603 - our arguments
                     [sys.executable, str(_HERE / "fork_server.py"), str(listener.fileno()), str(theirs)],
-                    env=THREADS | os.environ,
+                    env={**THREADS, **environment},
                     pass_fds=[listener.fileno(), owner.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

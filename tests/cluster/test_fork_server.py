@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drive import share_fork_server
+from drive import ENVIRONMENT, share_fork_server
 
 from raysim.cluster.fork_server import THREADS, differences
 from raysim.cluster.forking import forked_at
@@ -51,7 +51,7 @@ def test_what_a_process_has_from_its_parents_is_taken_over(ask: Any, tmp_path: P
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
 
     (tmp_path / "there").mkdir()
-    environment = os.environ | {"A_VARIABLE": "äöü"}
+    environment = ENVIRONMENT | {"A_VARIABLE": "äöü"}
     ended = ask(SCRIPT, "3", "b c", input="given", cwd=tmp_path / "there", env=environment, preexec_fn=lower)
     assert json.loads(ended.stdout) == {
         "arguments": ["3", "b c"],
@@ -78,7 +78,7 @@ def test_a_client_ends_as_its_process_does(ask: Any) -> None:
 
 
 def test_another_environment_of_libraries_is_not_forked(ask: Any) -> None:
-    ended = ask(SCRIPT, "0", input="", env=os.environ | {"PYTHONHASHSEED": "7"})
+    ended = ask(SCRIPT, "0", input="", env=ENVIRONMENT | {"PYTHONHASHSEED": "7"})
     assert not json.loads(ended.stdout)["forked"]
     assert ended.returncode == 0
 

@@ -17,6 +17,9 @@ from raysim.cluster.forking import SHARED, ActorForkServer
 from raysim.tables.io import TABLES, read_table, table_hash
 
 TIMEOUT_S = 240.0
+ENVIRONMENT = dict(os.environ)
+"""That of all tests, before one changes it for itself."""
+
 _PAUSE_S = 0.01
 
 
@@ -105,7 +108,7 @@ class Driver:
 @cache
 def share_fork_server() -> ActorForkServer:
     """Has all runs of this process, and of those that it starts, fork their actors from one process."""
-    server = ActorForkServer()
+    server = ActorForkServer(ENVIRONMENT)
     os.environ.setdefault(SHARED, str(server.path))
     return server
 
