@@ -119,7 +119,8 @@ def become(request: Mapping[str, Any]) -> None:
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     os.umask(request["umask"])
-    os.setpriority(os.PRIO_PROCESS, 0, request["priority"])
+    with suppress(OSError):  # a higher one than ours, which is not everybody's to take
+        os.setpriority(os.PRIO_PROCESS, 0, request["priority"])
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(request["oom_score_adj"])
     for limit, (soft, hard) in request["limits"]:
