@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 
-PATIENCE_S = 30.0
+_PATIENCE_S = 30.0
 """Ray gives up a process that does not report within a minute."""
 
 
@@ -19,7 +19,7 @@ def main(place: str, arguments: list[str]) -> None:
     """Has a script run in a forked process that takes over what this one has from its parents; does not return."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         try:
-            server.settimeout(PATIENCE_S)
+            server.settimeout(_PATIENCE_S)
             server.connect(place)
             socket.send_fds(server, [json.dumps(_request(arguments)).encode()], [0, 1, 2])
             process = int(server.recv(100))

@@ -35,8 +35,8 @@ IMPORTED = (
 THREADS = {"OMP_NUM_THREADS": "1"}
 """What Ray sets for an actor that reserves no CPU, if nobody has set it: too late for libraries that are there."""
 
-_READ_WHEN_LOADED = ("CUDA_", "KMP_", "LD_", "MALLOC_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON")
-"""How names of variables begin which libraries read once, when they are loaded."""
+_READ_WHEN_LOADED = ("LD_", "MALLOC_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON")
+"""How names of variables begin which libraries read when they are loaded; scikit-learn itself sets some KMP_ ones."""
 
 
 def main(listener: socket.socket, owner: int) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def main(listener: socket.socket, owner: int) -> dict[str, Any]:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits here for what has ended
     if os.fork() == 0:  # threads of BLAS libraries end before a fork, and begin again when they are needed
         os._exit(0)
-    if threads := _threads():
+    if threads := other_threads():
         raise SystemExit(f"a forked process would lack these threads: {threads}")
     gc.collect()
     gc.freeze()  # what has been imported becomes garbage in no forked process
@@ -67,7 +67,7 @@ def main(listener: socket.socket, owner: int) -> dict[str, Any]:
                 os.close(descriptor)
 
 
-def _threads() -> list[str]:
+def other_threads() -> list[str]:
     """Names of other threads of this process, but for the one of Arrow's allocator, which copes with forks."""
     ours = str(os.getpid())
     others = (task for task in Path("/proc/self/task").iterdir() if task.name != ours)

@@ -17,7 +17,7 @@ from raysim.cluster.connect import cluster_address, connect
 from raysim.cluster.demand import IN_USE, Demand, withdraw
 from raysim.cluster.draining import draining_nodes, heed_departure, this_node
 from raysim.cluster.failures import meaning_of
-from raysim.cluster.forking import SHARED, fork_server, forked_at
+from raysim.cluster.forking import SHARED, ActorForkServer, fork_server, forked_at
 from raysim.cluster.labels import ANYWHERE, Labels, alive, require_labels, require_node
 from raysim.cluster.rank_launcher import RayRankLauncher, bundle_of, room_for
 from raysim.cluster.untyped_ray import untyped_ray
@@ -46,14 +46,9 @@ class RayBackend:
     def __init__(self, address: str | None, num_cpus: int | None, within: "RayBackend | None" = None) -> None:
         place = cluster_address(address)
         self.embedded = place is None
-        shared = os.environ.get(SHARED) or (within and within._fork_server)
-        self._forks = fork_server() if self.embedded and not shared else None
-        self._fork_server = self._forks.path if self._forks else shared
-        try:
-            self._ray, self._ours = connect(place, num_cpus)
-        except BaseException:
-            self._end_forks()
-            raise
+        self._ray, self._ours = connect(place, num_cpus)
+        self._fork_place = os.environ.get(SHARED)
+        self._forks: ActorForkServer | None = None
         self._actors: list[Any] = []
         self._in_doubt = False
         self._within = within
@@ -148,13 +143,26 @@ class RayBackend:
         # Spread, since what reserves no CPU would otherwise gather on one node.
         options = {"num_cpus": 0, "scheduling_strategy": "SPREAD", "label_selector": dict(node)}
         options |= IN_USE if self._demand else {}
-        options |= {"runtime_env": forked_at(self._fork_server)} if self._fork_server else {}
+        options |= {"runtime_env": forked_at(place)} if (place := self._forked_at()) else {}
         actor = self._ray.remote(**options)(plain_class).remote(*args)
         actor.__ray_call__.remote(_without_pandas)
         if not self.embedded:
             actor.__ray_call__.remote(heed_departure)
         self._actors.append(actor)
         return actor
+
+    def _forked_at(self) -> str:
+        """The socket of the server that forks actors, which starts with the first one; empty: Ray starts them itself.
+
+        A Ray that somebody else has started may have nodes elsewhere.
+        """
+        if self._fork_place is None:
+            if self._within:
+                self._fork_place = self._within._forked_at()
+            else:
+                self._forks = fork_server() if self.embedded and self._ours else None
+                self._fork_place = str(self._forks.path) if self._forks else ""
+        return self._fork_place
 
     def _staying(self) -> list[Mapping[str, Any]]:
         """The nodes that are not about to go: Ray places nothing on those, and would wait for others for ever."""
@@ -252,9 +260,6 @@ class RayBackend:
             withdraw()
         if self._ours:
             self._ray.shutdown()
-        self._end_forks()
-
-    def _end_forks(self) -> None:
         if self._forks:
             self._forks.close()
             self._forks = None

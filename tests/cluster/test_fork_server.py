@@ -38,6 +38,7 @@ def ask(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(text: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         script.write_text(text)
         command = [*shlex.split(forked_at(share_fork_server().path)["py_executable"]), str(script), *arguments]
+        options.setdefault("env", ENVIRONMENT)
         return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
     return run

@@ -51,7 +51,7 @@ def spawned(ray_session: None) -> Iterator[Callable[[str], Any]]:
     backend = RayBackend(None, 2)
 
     def spawn(place: str) -> Any:
-        backend._fork_server = place
+        backend._fork_place = place
         return backend.spawn(Witness)
 
     spawn.ask = lambda actor, method: asyncio.run(backend.call(actor, method))  # type: ignore[attr-defined]
@@ -69,6 +69,45 @@ def test_a_forked_actor_is_as_one_that_ray_starts(spawned: Any) -> None:
 
 def test_where_no_server_answers_ray_starts_the_process_itself(spawned: Any, tmp_path: Path) -> None:
     assert not spawned.ask(spawned(str(tmp_path / "nobody")), "facts")["imported"]
+
+
+def test_a_ray_that_somebody_else_has_started_may_have_other_nodes(
+    ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SHARED)
+    backend = RayBackend(None, 2)
+    backend.spawn(Witness)
+    assert (backend._forked_at(), backend._forks) == ("", None)
+    backend.close()
+
+
+OWN = """
+import asyncio, os, sys
+from pathlib import Path
+from raysim.cluster.ray_backend import RayBackend
+
+class Witness:
+    def imported(self):
+        return "transformers.models.gpt2.modeling_gpt2" in sys.modules
+
+sweep = RayBackend(None, 2)
+assert sweep._forks is None  # nothing is imported for a run that needs no actor
+for _ in range(2):
+    point = RayBackend(None, 2, sweep)
+    assert asyncio.run(point.call(point.spawn(Witness), "imported"))
+    assert point._forks is None
+    point.close()
+server = Path(f"/proc/{sweep._forks.pid}")
+assert server.exists()
+sweep.close()
+assert not server.exists()
+"""
+
+
+def test_a_ray_of_our_own_has_one_server_from_its_first_actor_to_its_end() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != SHARED}
+    ended = subprocess.run([sys.executable, "-c", OWN], env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_an_actor_that_is_ended_leaves_nothing_and_no_other_goes_with_it(spawned: Any) -> None:

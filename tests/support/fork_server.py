@@ -16,10 +16,10 @@ import threading
 import traceback
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 
 import raysim
+from raysim.cluster.fork_server import other_threads
 
 LIBRARIES = (
     "plotly.graph_objs._figure",
@@ -43,7 +43,7 @@ def main() -> None:
         import_module(name)
     gc.collect()
     gc.freeze()  # what has been imported becomes garbage in no child
-    assert len(_threads()) == 1  # another would be missing in every child
+    assert not other_threads()  # they would be missing in every child
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 3)
         if not message:
@@ -63,12 +63,6 @@ def _reap() -> None:
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-
-
-def _threads() -> list[str]:
-    """Names of the threads of this process, but for the one of Arrow's allocator, which copes with forks."""
-    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-    return [name for name in names if name != "jemalloc_bg_thd"]
 
 
 def _forked(answers: int, stdout: int, stderr: int) -> bool:
